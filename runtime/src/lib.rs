@@ -1,0 +1,2 @@
+//! One event loop per thread.
+#![forbid(unsafe_code)]
