@@ -1,0 +1,93 @@
+//! axum on tokio: the current-thread runtime for one loop, the work-stealing one for more.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use axum::{Error, Router};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use peer_common::{HELLO, Options, TEXT};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+fn main() -> io::Result<()> {
+    let options = Options::from_args();
+    runtime(options.loops)?.block_on(async {
+        let listener = TcpListener::from_std(peer_common::listen(options.listen)?)?;
+        let listener = listener.tap_io(|stream| {
+            // Without it only the latency of a split answer suffers.
+            let _ = stream.set_nodelay(true);
+        });
+        println!("listening on http://{} (tokio)", options.listen);
+        axum::serve(listener, router()).await
+    })
+}
+
+fn runtime(loops: usize) -> io::Result<Runtime> {
+    let mut builder = match loops {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(loops).enable_all().build()
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/", get(async || text(HELLO)))
+        .route("/delay/{seconds}", get(delay))
+        .route("/block/{milliseconds}", get(block))
+        .route("/users/{user}", get(async |Path(user): Path<String>| text(user)))
+        .route("/users/{user}/posts", get(async |Path(user): Path<String>| text(user)))
+        .route("/users/{user}/posts/{post}", get(user_post))
+        .route("/orgs/{org}/repos/{repo}/issues/{issue}", get(issue))
+        .route("/upload", post(upload))
+        .route("/download/{bytes}", get(download))
+        .route("/stream/{bytes}", get(async |Path(bytes): Path<u64>| zeros(bytes)))
+}
+
+fn text(body: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, TEXT)], body.into()).into_response()
+}
+
+async fn delay(Path(seconds): Path<u64>) -> Response {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    text(HELLO)
+}
+
+async fn block(Path(milliseconds): Path<u64>) -> Response {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    text(HELLO)
+}
+
+async fn user_post(Path((user, post)): Path<(String, String)>) -> Response {
+    text(format!("{user}/{post}"))
+}
+
+async fn issue(Path((org, repo, issue)): Path<(String, String, String)>) -> Response {
+    text(format!("{org}/{repo}/{issue}"))
+}
+
+async fn upload(body: Body) -> Result<Response, String> {
+    let mut pieces = body.into_data_stream();
+    let mut total = 0;
+    while let Some(piece) = pieces.next().await {
+        total += piece.map_err(|error: Error| error.to_string())?.len();
+    }
+    Ok(text(total.to_string()))
+}
+
+async fn download(Path(bytes): Path<u64>) -> Response {
+    ([(CONTENT_LENGTH, bytes)], zeros(bytes)).into_response()
+}
+
+fn zeros(bytes: u64) -> Response {
+    let pieces = peer_common::pieces(bytes).map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
+    text(Body::from_stream(stream::iter(pieces)))
+}
