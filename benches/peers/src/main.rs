@@ -1,1 +1,128 @@
-fn main(){}
+//! brigade measured beside a floor and its peers, in one run on one machine.
+//!
+//! Reading order: [`scenarios`] says what is measured, [`servers`] on what, [`load`] and [`wrk`]
+//! make the load, [`process`] takes the kernel's accounts, [`results`] and [`report`] tell them.
+
+mod load;
+mod machine;
+mod options;
+mod process;
+mod report;
+mod results;
+mod scenarios;
+mod servers;
+mod stats;
+mod wrk;
+
+use std::collections::VecDeque;
+use std::io;
+use std::process::ExitCode;
+
+use machine::Machine;
+use options::{Options, USAGE};
+use results::{Results, Sample};
+use scenarios::{SCENARIOS, Scenario};
+use servers::{SERVERS, Server};
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error}\n\n{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = if options.list { list() } else { measure(&options) };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() -> io::Result<()> {
+    println!("scenarios:");
+    for scenario in SCENARIOS {
+        println!("  {:14} {}", scenario.name, scenario.about);
+    }
+    println!("servers:");
+    for server in SERVERS {
+        println!("  {:14} {:?} {:?}", server.name, server.source, server.abilities);
+    }
+    Ok(())
+}
+
+/// Builds the servers, measures them in rounds, and writes the results.
+fn measure(options: &Options) -> io::Result<()> {
+    if !machine::has_two_cores() {
+        return Err(io::Error::other("two cores are needed: one for the server, one for the load"));
+    }
+    machine::raise_descriptor_limit()?;
+    // Before the pinning, which hides the other cores.
+    let machine = Machine::look();
+    let mut results = Results::default();
+    let mut servers = built(&options.servers, &mut results);
+    machine::pin(&[machine::LOAD_CORE])?;
+    for round in 1..=options.rounds {
+        for scenario in &options.scenarios {
+            for server in servers.iter().filter(|server| server.can(scenario.needs)) {
+                measure_once(scenario, server, round, options, &mut results);
+            }
+        }
+        // So that no server always comes first.
+        if let Some(first) = servers.pop_front() {
+            servers.push_back(first);
+        }
+    }
+    report::write(options, &machine, &results)?;
+    println!("results are in {}", options.out.display());
+    Ok(())
+}
+
+/// Builds the servers and returns those that could be built.
+fn built(servers: &[&'static Server], results: &mut Results) -> VecDeque<&'static Server> {
+    let mut built = VecDeque::new();
+    for server in servers {
+        println!("building {}", server.name);
+        match servers::build(server) {
+            Ok(()) => {
+                results.servers.push((server.name, servers::version(server)));
+                built.push_back(*server);
+            }
+            Err(reason) => leave_out(results, format!("{}: {reason}", server.name)),
+        }
+    }
+    built
+}
+
+fn measure_once(
+    scenario: &Scenario,
+    server: &Server,
+    round: usize,
+    options: &Options,
+    results: &mut Results,
+) {
+    match scenario.run(server, &options.size) {
+        Ok(figures) => {
+            for figure in figures {
+                println!(
+                    "round {round}, {}, {}: {} {:.3} {}",
+                    scenario.name, server.name, figure.name, figure.value, figure.unit
+                );
+                let (scenario, server) = (scenario.name, server.name);
+                results.samples.push(Sample { scenario, server, round, figure });
+            }
+        }
+        Err(error) => {
+            let what = format!("{} in {}, round {round}: {error}", server.name, scenario.name);
+            leave_out(results, what);
+        }
+    }
+}
+
+fn leave_out(results: &mut Results, what: String) {
+    eprintln!("left out: {what}");
+    results.left_out.push(what);
+}

@@ -88,6 +88,7 @@ async fn download(Path(bytes): Path<u64>) -> Response {
 }
 
 fn zeros(bytes: u64) -> Response {
-    let pieces = peer_common::pieces(bytes).map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
+    let pieces =
+        peer_common::pieces(bytes).map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
     text(Body::from_stream(stream::iter(pieces)))
 }

@@ -115,10 +115,12 @@ impl<'a> Route<'a> {
                 Ok(time) => Self::Delay(time),
                 Err(_) => Self::Unknown,
             },
-            [Some("block"), Some(time), None, ..] => match time.parse().map(Duration::from_millis) {
-                Ok(time) => Self::Block(time),
-                Err(_) => Self::Unknown,
-            },
+            [Some("block"), Some(time), None, ..] => {
+                match time.parse().map(Duration::from_millis) {
+                    Ok(time) => Self::Block(time),
+                    Err(_) => Self::Unknown,
+                }
+            }
             [Some("users"), Some(user), None, ..] => Self::User(user),
             [Some("users"), Some(user), Some("posts"), None, ..] => Self::Posts(user),
             [Some("users"), Some(user), Some("posts"), Some(post), None, ..] => {

@@ -20,7 +20,11 @@ fn main() -> io::Result<()> {
 struct Service;
 
 impl HttpService for Service {
-    fn call(&mut self, request: Request<'_, '_, '_>, response: &mut Response<'_>) -> io::Result<()> {
+    fn call(
+        &mut self,
+        request: Request<'_, '_, '_>,
+        response: &mut Response<'_>,
+    ) -> io::Result<()> {
         response.header("Content-Type: text/plain");
         match Route::of(request.path()) {
             Route::Hello => response.body(HELLO),

@@ -16,9 +16,8 @@ fn main() -> io::Result<()> {
     let options = Options::from_args();
     let driver = if monoio::utils::detect_uring() { "io_uring" } else { "epoll" };
     println!("listening on http://{} (monoio over {driver})", options.listen);
-    let loops: Vec<_> = (0..options.loops)
-        .map(|_| thread::spawn(move || run_loop(options.listen)))
-        .collect();
+    let loops: Vec<_> =
+        (0..options.loops).map(|_| thread::spawn(move || run_loop(options.listen))).collect();
     loops.into_iter().try_for_each(|each| each.join().expect("a loop that does not panic"))
 }
 

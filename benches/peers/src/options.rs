@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::scenarios::{SCENARIOS, Scenario, Size};
+use crate::servers::{SERVERS, SMOKE, Server};
+
+/// What the command line can hold.
+pub const USAGE: &str = "\
+cargo run --release -- [options]
+  --scenarios a,b   which scenarios (default: all; names from --list)
+  --servers a,b     which servers (default: all; names from --list)
+  --rounds N        how often each is measured, medians are told (default 5)
+  --seconds S       how long each is measured (default 5)
+  --out DIR         where results go (default results)
+  --smoke           everything small, floor, brigade and hyper only: does the harness work?
+  --list            what scenarios and servers there are";
+
+/// What to measure, and how.
+#[derive(Debug)]
+pub struct Options {
+    /// The scenarios, in their order.
+    pub scenarios: Vec<&'static Scenario>,
+    /// The servers, in their order.
+    pub servers: Vec<&'static Server>,
+    /// How often each server meets each scenario.
+    pub rounds: usize,
+    /// How large the scenarios are.
+    pub size: Size,
+    /// Whether that is only to see whether the harness works.
+    pub smoke: bool,
+    /// The directory of the results.
+    pub out: PathBuf,
+    /// Whether to list what there is, and do nothing.
+    pub list: bool,
+}
+
+impl Options {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// If an option is unknown, or its value missing, unreadable or not a name that there is.
+    pub fn parse(mut args: impl Iterator<Item = String>) -> io::Result<Self> {
+        let (mut scenarios, mut servers) = (None, None);
+        let (mut rounds, mut seconds) = (None, None);
+        let (mut out, mut smoke, mut list) = (PathBuf::from("results"), false, false);
+        while let Some(name) = args.next() {
+            let mut value = || args.next().ok_or_else(|| error(format!("{name} needs a value")));
+            match name.as_str() {
+                "--scenarios" => scenarios = Some(value()?),
+                "--servers" => servers = Some(value()?),
+                "--rounds" => rounds = Some(at_least_one(&name, &value()?)?),
+                "--seconds" => seconds = Some(at_least_one(&name, &value()?)?),
+                "--out" => out = value()?.into(),
+                "--smoke" => smoke = true,
+                "--list" => list = true,
+                _ => return Err(error(format!("unknown option {name}"))),
+            }
+        }
+        let size = if smoke { Size::SMOKE } else { Size::FULL };
+        let servers = servers.or_else(|| smoke.then(|| SMOKE.join(",")));
+        Ok(Self {
+            scenarios: chosen(SCENARIOS, scenarios.as_deref(), |scenario| scenario.name)?,
+            servers: chosen(SERVERS, servers.as_deref(), |server| server.name)?,
+            rounds: rounds.unwrap_or(if smoke { 1 } else { 5 }),
+            size: Size { seconds: seconds.unwrap_or(size.seconds), ..size },
+            smoke,
+            out,
+            list,
+        })
+    }
+}
+
+/// Those that `names` holds, in the order of `all`; all of them without `names`.
+fn chosen<T>(
+    all: &'static [T],
+    names: Option<&str>,
+    name: fn(&T) -> &'static str,
+) -> io::Result<Vec<&'static T>> {
+    let Some(names) = names else { return Ok(all.iter().collect()) };
+    let names: Vec<&str> = names.split(',').map(str::trim).collect();
+    match names.iter().find(|wanted| !all.iter().any(|each| name(each) == **wanted)) {
+        Some(unknown) => Err(error(format!("there is no {unknown:?}; see --list"))),
+        None => Ok(all.iter().filter(|each| names.contains(&name(each))).collect()),
+    }
+}
+
+fn at_least_one<T: FromStr + PartialOrd + From<u8>>(name: &str, value: &str) -> io::Result<T> {
+    let number = value.parse().ok().filter(|number| *number >= T::from(1));
+    number.ok_or_else(|| error(format!("{name} takes a number from 1, not {value:?}")))
+}
+
+fn error(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> io::Result<Options> {
+        Options::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn names_keep_the_order_of_the_tables() {
+        let options = parse("--servers hyper,floor --seconds 2").unwrap();
+        let names: Vec<_> = options.servers.iter().map(|server| server.name).collect();
+        assert_eq!(names, ["floor", "hyper"]);
+        assert_eq!(options.size.seconds, 2);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        for line in ["--servers nobody", "--rounds 0", "--rounds", "--fast"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

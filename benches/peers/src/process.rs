@@ -1,0 +1,43 @@
+//! What a process has used, from the kernel's own accounting.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use crate::machine::{field, number};
+
+/// A running process, by its id.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// Its id.
+    pub id: u32,
+}
+
+impl Process {
+    /// CPU time, user and kernel, of all its threads that live, to the nanosecond.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn cpu(self) -> io::Result<Duration> {
+        let mut total = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id))? {
+            // A thread may end between the listing and the reading.
+            let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+            total += number(&text).unwrap_or(0);
+        }
+        match total {
+            0 => Err(io::Error::other(format!("no CPU time is told for process {}", self.id))),
+            nanoseconds => Ok(Duration::from_nanos(nanoseconds)),
+        }
+    }
+
+    /// Resident memory, in bytes. What the kernel holds for its sockets is not in it.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn resident(self) -> io::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id))?;
+        let kib = field(&text, "Rss:").and_then(|text| number(&text));
+        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("smaps_rollup tells no Rss"))
+    }
+}

@@ -1,0 +1,345 @@
+//! The scenarios: what each asks of a server, what it does and what it measures.
+//!
+//! A scenario starts a server of its own, so that what one leaves behind does not burden the next.
+
+use std::io;
+use std::time::Duration;
+
+use crate::load::{self, Block, ClosedLoop, Framing, Keep};
+use crate::machine::{LOAD_CORE, SERVER_CORE};
+use crate::servers::{Ability, Running, Server, start};
+use crate::stats::Durations;
+use crate::wrk::{self, Script};
+
+/// Connections of the scenarios that do not vary them.
+const CONNECTIONS: usize = 64;
+/// Connections that are shared out among the loops, where their number varies.
+const CONNECTIONS_OF_LOOPS: usize = 512;
+/// Loops, or workers, of the stall scenario; one of them is blocked.
+const STALL_LOOPS: usize = 2;
+/// How long the blocked loop is blocked at a time.
+const STALL_MILLISECONDS: u64 = 300;
+/// What is still on its way when the load has done its part comes to rest in this time.
+const REST: Duration = Duration::from_millis(50);
+
+/// How large the scenarios are.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// How long a server is measured, in seconds; a fifth of it more warms it up.
+    pub seconds: u64,
+    /// How long newcomers come to a server that stalls, in seconds.
+    pub stall_seconds: u64,
+    /// Connections that wait, or are idle.
+    pub waiting: usize,
+    /// How long they wait, in seconds.
+    pub delay_seconds: u64,
+    /// The size of a large body.
+    pub body_bytes: u64,
+    /// Numbers of loops, ascending.
+    pub loops: &'static [usize],
+    /// Numbers of connections, ascending.
+    pub connections: &'static [usize],
+}
+
+impl Size {
+    /// What results are made with.
+    pub const FULL: Self = Self {
+        seconds: 5,
+        stall_seconds: 8,
+        waiting: 15_000,
+        delay_seconds: 5,
+        body_bytes: 1 << 30,
+        loops: &[1, 2, 8, 64],
+        connections: &[10, 1_000, 15_000],
+    };
+    /// What shows that the harness works.
+    pub const SMOKE: Self = Self {
+        seconds: 1,
+        stall_seconds: 1,
+        waiting: 500,
+        delay_seconds: 1,
+        body_bytes: 16 << 20,
+        loops: &[1, 2],
+        connections: &[10, 100],
+    };
+}
+
+/// One thing that is measured.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// What it is.
+    pub name: String,
+    /// What it is counted in.
+    pub unit: &'static str,
+    /// How much it is.
+    pub value: f64,
+}
+
+/// One of the scenarios.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Its name, on the command line and in results.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub about: &'static str,
+    /// What a server must be able to do to take part.
+    pub needs: &'static [Ability],
+    /// Whether the less a figure is the better.
+    pub less_is_better: bool,
+    run: fn(&Bench<'_>) -> io::Result<Vec<Figure>>,
+}
+
+impl Scenario {
+    /// Measures a server once. The first figure is the one that charts show.
+    ///
+    /// # Errors
+    /// If the server does not start, or does not answer as it should.
+    pub fn run(&self, server: &Server, size: &Size) -> io::Result<Vec<Figure>> {
+        (self.run)(&Bench { server, needs: self.needs, size })
+    }
+}
+
+/// Every scenario, in the order of the results.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "keep-alive",
+        about: "`GET /` on 64 connections, by wrk.",
+        needs: &[],
+        less_is_better: true,
+        run: |bench| bench.wrk(None),
+    },
+    Scenario {
+        name: "pipelined",
+        about: "`GET /` on 64 connections, 16 requests in a write, by wrk.",
+        needs: &[],
+        less_is_better: true,
+        run: |bench| bench.wrk(Some("pipelined")),
+    },
+    Scenario {
+        name: "browser",
+        about: "Requests of 12 headers, about 900 bytes, over four routes with parameters of a \
+                router that has ten; 64 connections, by wrk.",
+        needs: &[Ability::Routes],
+        less_is_better: true,
+        run: |bench| bench.wrk(Some("browser")),
+    },
+    Scenario {
+        name: "churn",
+        about: "A connection for each `GET /`, 64 at a time; the server closes.",
+        needs: &[Ability::Close],
+        less_is_better: true,
+        run: churn,
+    },
+    Scenario {
+        name: "waiting",
+        about: "15,000 requests that wait in `/delay/5` at once, sent 5,000 a second: memory of \
+                each while all wait, and how long after its time each answer came.",
+        needs: &[Ability::Wait],
+        less_is_better: true,
+        run: waiting,
+    },
+    Scenario {
+        name: "idle",
+        about: "15,000 connections that have been answered once and are idle: memory of each.",
+        needs: &[],
+        less_is_better: true,
+        run: idle,
+    },
+    Scenario {
+        name: "body",
+        about: "1 GiB to `/upload`, from `/download` (with length) and from `/stream` (chunked), \
+                in pieces of 64 KiB on one connection; memory is the most it grew meanwhile.",
+        needs: &[Ability::Body],
+        less_is_better: false,
+        run: body,
+    },
+    Scenario {
+        name: "loops",
+        about: "`GET /` on 512 connections to 1, 2, 8 and 64 loops on two cores, of which wrk \
+                shares one.",
+        needs: &[Ability::Loops],
+        less_is_better: true,
+        run: loops,
+    },
+    Scenario {
+        name: "connections",
+        about: "`GET /` on 10, 1,000 and 15,000 connections to one loop.",
+        needs: &[],
+        less_is_better: true,
+        run: connections,
+    },
+    Scenario {
+        name: "stall",
+        about: "Two loops on two cores, one blocked for 300 ms of every 300 ms: how long `GET /` \
+                takes on a new connection, one every 5 ms for 8 s.",
+        needs: &[Ability::Wait, Ability::Loops],
+        less_is_better: true,
+        run: stall,
+    },
+];
+
+/// What a scenario works with.
+struct Bench<'a> {
+    server: &'a Server,
+    needs: &'a [Ability],
+    size: &'a Size,
+}
+
+impl Bench<'_> {
+    fn start(&self) -> io::Result<Running> {
+        start(self.server, self.needs, 1, &[SERVER_CORE])
+    }
+
+    fn start_on_both_cores(&self, loops: usize) -> io::Result<Running> {
+        start(self.server, self.needs, loops, &[SERVER_CORE, LOAD_CORE])
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.size.seconds)
+    }
+
+    fn wrk(&self, script: Script) -> io::Result<Vec<Figure>> {
+        let running = self.start()?;
+        Ok(vec![cpu("CPU", self.cpu_under_wrk(&running, CONNECTIONS, script)?)])
+    }
+
+    /// Microseconds of CPU time a request, under wrk.
+    fn cpu_under_wrk(
+        &self,
+        running: &Running,
+        connections: usize,
+        script: Script,
+    ) -> io::Result<f64> {
+        ClosedLoop::open(running.address, CONNECTIONS, Keep::Alive)?.run(self.time() / 5)?;
+        let seconds = self.size.seconds;
+        cpu_a_request(running, || wrk::run(running.address, connections, seconds, script))
+    }
+
+    /// Microseconds of CPU time a request, under a load of our own.
+    fn cpu_under_load(&self, running: &Running, count: usize, keep: Keep) -> io::Result<f64> {
+        let mut load = ClosedLoop::open(running.address, count, keep)?;
+        load.run(self.time() / 5)?;
+        cpu_a_request(running, || load.run(self.time()))
+    }
+}
+
+fn churn(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start()?;
+    Ok(vec![cpu("CPU", bench.cpu_under_load(&running, CONNECTIONS, Keep::Churn)?)])
+}
+
+fn waiting(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start()?;
+    let (count, seconds) = (bench.size.waiting, bench.size.delay_seconds);
+    let before = running.process.resident()?;
+    let sample = || running.process.resident();
+    let delays = load::wait_in_delays(running.address, count, seconds, sample)?;
+    let mut figures = vec![memory_each(before, delays.sampled, count)];
+    figures.extend(percentiles("late", delays.lateness));
+    Ok(figures)
+}
+
+fn idle(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start()?;
+    let before = running.process.resident()?;
+    let _load = ClosedLoop::open(running.address, bench.size.waiting, Keep::Alive)?;
+    Ok(vec![memory_each(before, running.process.resident()?, bench.size.waiting)])
+}
+
+fn body(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start()?;
+    let (server, process, bytes) = (running.address, running.process, bench.size.body_bytes);
+    running.offer(bytes)?;
+    let before = process.resident()?;
+    let mut most = before;
+    let mut progress = || {
+        most = most.max(process.resident()?);
+        Ok(())
+    };
+    let rate = |name, transfer: &mut dyn FnMut() -> io::Result<()>| {
+        let start = process.cpu()?;
+        transfer()?;
+        std::thread::sleep(REST);
+        let gigabytes = bytes as f64 / 1e9;
+        Ok::<_, io::Error>(Figure {
+            name: String::from(name),
+            unit: "GB per CPU-second",
+            value: gigabytes / (process.cpu()? - start).as_secs_f64(),
+        })
+    };
+    let mut figures = Vec::new();
+    for (name, framing) in [("upload", Framing::Length), ("upload, chunked", Framing::Chunked)] {
+        figures.push(rate(name, &mut || load::upload(server, bytes, framing, &mut progress))?);
+    }
+    for (name, framing) in [("download", Framing::Length), ("download, chunked", Framing::Chunked)]
+    {
+        if framing == Framing::Length || bench.server.can(&[Ability::Stream]) {
+            figures
+                .push(rate(name, &mut || load::download(server, bytes, framing, &mut progress))?);
+        }
+    }
+    progress()?;
+    let value = (most - before) as f64 / f64::from(1 << 20);
+    figures.push(Figure { name: "memory".to_owned(), unit: "MiB", value });
+    Ok(figures)
+}
+
+fn loops(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let measure = |&loops: &usize| {
+        let running = bench.start_on_both_cores(loops)?;
+        let value = bench.cpu_under_wrk(&running, CONNECTIONS_OF_LOOPS, None)?;
+        Ok(cpu(&format!("CPU, {loops} loops"), value))
+    };
+    bench.size.loops.iter().map(measure).collect()
+}
+
+fn connections(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let measure = |&count: &usize| {
+        let running = bench.start()?;
+        let value = bench.cpu_under_load(&running, count, Keep::Alive)?;
+        Ok(cpu(&format!("CPU, {count} connections"), value))
+    };
+    bench.size.connections.iter().map(measure).collect()
+}
+
+fn stall(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start_on_both_cores(STALL_LOOPS)?;
+    let block = Block::start(running.address, STALL_MILLISECONDS);
+    std::thread::sleep(Duration::from_millis(STALL_MILLISECONDS));
+    let time = Duration::from_secs(bench.size.stall_seconds);
+    let took = load::newcomers(running.address, time);
+    block.end()?;
+    Ok(percentiles("new connection", took?))
+}
+
+fn cpu(name: &str, value: f64) -> Figure {
+    Figure { name: name.to_owned(), unit: "µs a request", value }
+}
+
+/// The CPU time, in microseconds, that a server spends on each request of `load`, which returns
+/// how many there were.
+fn cpu_a_request(running: &Running, load: impl FnOnce() -> io::Result<u64>) -> io::Result<f64> {
+    let before = running.process.cpu()?;
+    let requests = load()?;
+    let spent = running.process.cpu()? - before;
+    match requests {
+        0 => Err(io::Error::other("no request was answered")),
+        requests => Ok(spent.as_secs_f64() * 1e6 / requests as f64),
+    }
+}
+
+fn memory_each(before: u64, after: u64, count: usize) -> Figure {
+    let value = after.saturating_sub(before) as f64 / count as f64;
+    Figure { name: "memory".to_owned(), unit: "bytes a connection", value }
+}
+
+fn percentiles(what: &str, durations: Vec<Duration>) -> Vec<Figure> {
+    let durations = Durations::new(durations);
+    let shares = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)];
+    let figure = |(name, share)| Figure {
+        name: format!("{what}, {name}"),
+        unit: "ms",
+        value: durations.percentile_ms(share),
+    };
+    shares.map(figure).into()
+}

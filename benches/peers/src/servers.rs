@@ -1,0 +1,88 @@
+//! The servers: what each is made from, what it can do, how it is built and started.
+
+mod build;
+mod running;
+
+pub use build::{build, version};
+pub use running::{Running, start};
+
+/// What a scenario may ask of a server beyond answering `GET /`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ability {
+    /// `/delay/{seconds}` and `/block/{milliseconds}`.
+    Wait,
+    /// The ten routes with their parameters.
+    Routes,
+    /// Closes the connection when asked to.
+    Close,
+    /// `/upload` and `/download/{bytes}`.
+    Body,
+    /// `/stream/{bytes}`: a body of a length not told in advance.
+    Stream,
+    /// More loops, or worker threads, than one.
+    Loops,
+}
+
+/// Where a server comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A member of this workspace, `peer-{name}`; its version is that of this crate.
+    Member(&'static str),
+    /// The examples of the main workspace: `httpbin_delay` where waiting is asked for, else `hello`.
+    Examples,
+    /// `servers/go`, built by the installed Go.
+    Go,
+    /// The installed nginx.
+    Nginx,
+}
+
+/// One of the servers that are compared.
+#[derive(Debug)]
+pub struct Server {
+    /// Its name, on the command line and in results.
+    pub name: &'static str,
+    /// Where it comes from.
+    pub source: Source,
+    /// What it can do.
+    pub abilities: &'static [Ability],
+}
+
+impl Server {
+    /// Says whether it can do all of that.
+    pub fn can(&self, needs: &[Ability]) -> bool {
+        needs.iter().all(|need| self.abilities.contains(need))
+    }
+}
+
+use Ability::{Body, Close, Loops, Routes, Stream, Wait};
+use Source::{Examples, Go, Member, Nginx};
+
+const ALL: &[Ability] = &[Wait, Routes, Close, Body, Stream, Loops];
+
+/// Every server, in the order of the results.
+pub const SERVERS: &[Server] = &[
+    // It answers every path alike, which is as cheap as routing can be.
+    Server { name: "floor", source: Member("rustix"), abilities: &[Routes, Close] },
+    Server { name: "brigade", source: Examples, abilities: &[Wait, Close, Loops] },
+    Server { name: "hyper", source: Member("hyper"), abilities: ALL },
+    Server { name: "axum", source: Member("axum"), abilities: ALL },
+    Server { name: "actix-web", source: Member("actix-web"), abilities: ALL },
+    Server { name: "ntex", source: Member("ntex"), abilities: ALL },
+    Server {
+        name: "xitca-web",
+        source: Member("xitca-web"),
+        abilities: &[Wait, Routes, Close, Loops],
+    },
+    // It reads no Connection header.
+    Server {
+        name: "may-minihttp",
+        source: Member("may_minihttp"),
+        abilities: &[Wait, Routes, Loops],
+    },
+    Server { name: "monoio", source: Member("monoio"), abilities: ALL },
+    Server { name: "nginx", source: Nginx, abilities: &[Routes, Close, Body] },
+    Server { name: "go", source: Go, abilities: ALL },
+];
+
+/// The servers of a smoke run.
+pub const SMOKE: &[&str] = &["floor", "brigade", "hyper"];

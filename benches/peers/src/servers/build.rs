@@ -1,0 +1,96 @@
+//! Building a server, so that one that fails takes no other down.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Server, Source};
+use crate::machine::first_line;
+
+/// The workspace of the harness.
+const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Builds a server with release settings, as a nice process.
+///
+/// # Errors
+/// With the reason in words, if it cannot be built or is not installed.
+pub fn build(server: &Server) -> Result<(), String> {
+    let built = match server.source {
+        Source::Member(_) => cargo(&["-p", &format!("peer-{}", server.name)], WORKSPACE),
+        Source::Examples => {
+            let main = Path::new(WORKSPACE).join("../..");
+            cargo(&["--example", "hello", "--example", "httpbin_delay"], &main.to_string_lossy())
+        }
+        Source::Go => nice("go")
+            .args(["build", "-o"])
+            .arg(binary("peer-go"))
+            .arg(".")
+            .current_dir(Path::new(WORKSPACE).join("servers/go"))
+            .output(),
+        Source::Nginx => Command::new("nginx").arg("-v").output(),
+    };
+    let output = built.map_err(|error| format!("not installed: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let first = errors.lines().find(|line| line.starts_with("error")).unwrap_or("no reason told");
+    Err(format!("does not build: {first}"))
+}
+
+/// The version of what a server is made from.
+pub fn version(server: &Server) -> String {
+    let version = match server.source {
+        Source::Member(name) => locked_version(name),
+        Source::Examples => {
+            first_line("git", &["-C", WORKSPACE, "describe", "--always", "--dirty"])
+        }
+        Source::Go => first_line("go", &["version"])
+            .and_then(|line| line.split_whitespace().nth(2).map(str::to_owned)),
+        Source::Nginx => {
+            first_line("nginx", &["-v"]).and_then(|line| line.rsplit('/').next().map(str::to_owned))
+        }
+    };
+    version.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The path of a built binary: beside this one, in the release profile.
+pub(super) fn binary(name: &str) -> PathBuf {
+    target_directory().join("release").join(name)
+}
+
+/// The path of a built example.
+pub(super) fn example(name: &str) -> PathBuf {
+    target_directory().join("release/examples").join(name)
+}
+
+fn target_directory() -> PathBuf {
+    let own = std::env::current_exe().expect("the kernel tells the path of this program");
+    own.ancestors().nth(2).expect("cargo puts it two levels down").to_owned()
+}
+
+fn cargo(what: &[&str], workspace: &str) -> io::Result<std::process::Output> {
+    nice(env!("CARGO"))
+        .args(["build", "--release", "--color", "never"])
+        // The main workspace's examples too are built with the settings of this one.
+        .args(["--config", "profile.release.lto=\"thin\""])
+        .args(["--config", "profile.release.codegen-units=1"])
+        .arg("--target-dir")
+        .arg(target_directory())
+        .args(what)
+        .current_dir(workspace)
+        .stdin(Stdio::null())
+        .output()
+}
+
+fn nice(program: &str) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "19", program]);
+    command
+}
+
+fn locked_version(package: &str) -> Option<String> {
+    let lock = std::fs::read_to_string(Path::new(WORKSPACE).join("Cargo.lock")).ok()?;
+    let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+    rest.split('"').next().map(str::to_owned)
+}

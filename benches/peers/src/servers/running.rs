@@ -1,0 +1,153 @@
+//! A started server: pinned, probed, and ended when dropped.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::build::{binary, example};
+use super::{Ability, Server, Source};
+use crate::machine::{LOAD_CORE, pin};
+use crate::process::Process;
+
+/// How long a server may take until it accepts.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause between two attempts to connect.
+const START_RETRY: Duration = Duration::from_millis(20);
+/// How long the answer to the probe may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+const NGINX_CONFIG: &str = include_str!("../../servers/nginx/nginx.conf");
+
+/// A server that accepts connections.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// For its accounts.
+    pub process: Process,
+    /// The line that it printed when it was ready; empty if it printed none.
+    pub greeting: String,
+    child: Child,
+    directory: PathBuf,
+}
+
+/// Starts a server on `cores`, waits until it accepts, and checks that it answers `GET /`.
+///
+/// # Errors
+/// If it does not start, ends, does not accept in time or answers something else; with the end of
+/// what it printed.
+pub fn start(
+    server: &Server,
+    needs: &[Ability],
+    loops: usize,
+    cores: &[usize],
+) -> io::Result<Running> {
+    let address = free_address()?;
+    let directory = std::env::temp_dir().join(format!("brigade-peers-{}", address.port()));
+    fs::create_dir_all(&directory)?;
+    let mut command = command(server, needs, address, loops, &directory)?;
+    let log = File::create(directory.join("log"))?;
+    command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
+    pin(cores)?;
+    let child = command.spawn();
+    pin(&[LOAD_CORE])?;
+    let child = child?;
+    let process = Process { id: child.id() };
+    let mut running = Running { address, process, greeting: String::new(), child, directory };
+    running.wait_until_it_answers()?;
+    running.greeting = running.log().lines().next().unwrap_or_default().to_owned();
+    Ok(running)
+}
+
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+fn command(
+    server: &Server,
+    needs: &[Ability],
+    address: SocketAddr,
+    loops: usize,
+    directory: &Path,
+) -> io::Result<Command> {
+    let mut command = match server.source {
+        Source::Nginx => {
+            let config = NGINX_CONFIG.replace("@LISTEN@", &address.to_string());
+            fs::write(directory.join("nginx.conf"), config)?;
+            let mut command = Command::new("nginx");
+            command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
+            return Ok(command);
+        }
+        Source::Examples if needs.contains(&Ability::Wait) => {
+            let mut command = Command::new(example("httpbin_delay"));
+            command.args(["--chaos", "--no-pin"]);
+            command
+        }
+        Source::Examples => Command::new(example("hello")),
+        Source::Member(_) | Source::Go => Command::new(binary(&format!("peer-{}", server.name))),
+    };
+    command.args(["--listen", &address.to_string(), "--loops", &loops.to_string()]);
+    Ok(command)
+}
+
+impl Running {
+    /// Puts a file of zeros where nginx serves `/download/{bytes}` from.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn offer(&self, bytes: u64) -> io::Result<()> {
+        fs::create_dir_all(self.directory.join("download"))?;
+        File::create(self.directory.join("download").join(bytes.to_string()))?.set_len(bytes)
+    }
+
+    fn wait_until_it_answers(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!("ended with {status}: {}", self.log())));
+            }
+            match TcpStream::connect(self.address) {
+                Ok(stream) => return probe(stream),
+                Err(_) if Instant::now() < deadline => std::thread::sleep(START_RETRY),
+                Err(error) => {
+                    return Err(io::Error::other(format!("no accept, {error}: {}", self.log())));
+                }
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has already ended, and nothing hangs on the directory.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn probe(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1024];
+    while !answer.ends_with(b"Hello, World!") {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            size => answer.extend_from_slice(&buffer[..size]),
+        }
+    }
+    let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    let expected = ["http/1.1 200 ", "content-type: text/plain", "content-length: 13", "date: "];
+    match expected.iter().find(|part| !text.contains(*part)) {
+        Some(part) => Err(io::Error::other(format!("no {part:?} in the answer to GET /: {text}"))),
+        None => Ok(()),
+    }
+}
