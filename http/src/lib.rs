@@ -1,2 +1,55 @@
 //! A strict, minimal HTTP/1.1.
+//!
+//! The modules in reading order, each importing only from those before it. Those of the core do
+//! no I/O and read no clock: bytes in, events out, bytes out.
+//!
+//! | module | |
+//! | --- | --- |
+//! | `limits`, `error`, `date` | what a peer may cost, what can be wrong, the `Date` header |
+//! | `syntax`, `buffer` | characters and lines; the bytes received and not decoded |
+//! | `headers`, `fields` | headers to be sent; headers that were received |
+//! | `framing` | how long a body is, in the order of RFC 9112 section 6.3 |
+//! | `head` | what was received of a request or a response before its body |
+//! | `chunked` | the chunked coding |
+//! | `decode`, `body_decoder` | bytes to heads and bodies |
+//! | `body_encoder`, `encode` | heads and bodies to bytes |
+//! | `connection`, `client_connection` | the two sides of the protocol as state machines |
+//!
+//! # What a header that is set by hand may say of framing
+//!
+//! - `Content-Length` counts where it says something new: on the answer to `HEAD`, on a 304, and
+//!   on a body of unknown length, which is then sent with that length. Elsewhere it has to agree
+//!   with the body, or the message is refused.
+//! - `Transfer-Encoding` is refused.
+//! - `Connection: close` in an answer closes the connection after it. Other options of an
+//!   answer's `Connection`, and its `Keep-Alive`, are left out.
+//! - `Date` replaces ours.
 #![forbid(unsafe_code)]
+
+mod body_decoder;
+mod body_encoder;
+mod buffer;
+mod chunked;
+mod client_connection;
+mod connection;
+mod date;
+mod decode;
+mod encode;
+mod error;
+mod fields;
+mod framing;
+mod head;
+mod headers;
+pub mod limits;
+mod syntax;
+
+pub use body_encoder::BodyLength;
+pub use client_connection::{ClientConnection, ClientEvent};
+pub use connection::{Connection, Event};
+pub use date::{DATE_BYTES, DateCache};
+pub use error::{EncodeError, ProtocolError};
+pub use fields::HeaderLines;
+pub use framing::Framing;
+pub use head::{RequestHead, ResponseHead};
+pub use headers::{Headers, Iter};
+pub use limits::{Limits, Timeouts};

@@ -1,0 +1,466 @@
+//! The server's side of a connection: bytes in, events out, bytes out.
+//!
+//! It knows no socket and no clock. Whoever drives it obeys, and may rely on, these rules:
+//!
+//! 1. What was read goes into [`receive`](Connection::receive), the end of the stream into
+//!    [`receive_eof`](Connection::receive_eof). [`next_event`](Connection::next_event) is asked
+//!    until it says [`NeedData`](Event::NeedData), [`Paused`](Event::Paused) or
+//!    [`Closed`](Event::Closed).
+//! 2. There is one request at a time. After [`Request`](Event::Request) come the parts of its
+//!    body and [`BodyEnd`](Event::BodyEnd), if it has a body; then `Paused` until its answer is
+//!    complete. So answers leave in the order of the requests, however many were pipelined.
+//! 3. An answer is one [`send_head`](Connection::send_head), any number of parts, and one
+//!    [`send_end`](Connection::send_end), each appended to the `out` that the caller writes. It
+//!    may begin and end before the request's body has been read.
+//! 4. A request is over when its answer and its body are. Whoever answered without reading reads
+//!    on (and drops the data), or closes; until then no other request comes.
+//! 5. After [`Error`](Event::Error) nothing more is parsed. If
+//!    [`can_answer`](Connection::can_answer), the error's status is sent with `send_head`, which
+//!    says `Connection: close`; then, or else at once, the caller closes.
+//! 6. An answer that says `Connection: close`, whoever wanted it, is the last one. What is
+//!    received after its request is dropped.
+//!
+//! ```text
+//!             Request              both over, kept alive
+//!   Idle ───────────────► Active ──────────────────────────► Idle
+//!    │                      │ │
+//!    │ Error          Error │ └─ both over, not kept ──────► Closed
+//!    └────────► Failed ◄────┘
+//!                 └── answer over ─────────────────────────► Closed
+//! ```
+
+// crates
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode, Version};
+
+// ours
+use crate::body_decoder::{BodyDecoder, BodyPart};
+use crate::body_encoder::{BodyEncoder, BodyLength};
+use crate::buffer::ReceiveBuffer;
+use crate::date::DATE_BYTES;
+use crate::decode::decode_request;
+use crate::encode::{Asked, encode_response};
+use crate::error::{EncodeError, ProtocolError};
+use crate::head::RequestHead;
+use crate::headers::Headers;
+use crate::limits::Limits;
+
+/// How many empty lines before a request line are ignored (RFC 9112 section 2.2).
+const BLANK_LINES_MAX: u8 = 2;
+
+/// What [`Connection::next_event`] found.
+#[derive(Debug)]
+pub enum Event {
+    /// Nothing to do until more is received.
+    NeedData,
+    /// A request. If its framing [has a body](crate::Framing::has_body), `Body` and `BodyEnd`
+    /// follow.
+    Request(RequestHead),
+    /// A part of the request's body, never empty.
+    Body(Bytes),
+    /// The end of the request's body, with the trailers if there were any.
+    BodyEnd(Option<Box<HeaderMap>>),
+    /// The request has been read; the next one is decoded when this one has been answered.
+    Paused,
+    /// The end: the peer is done between two requests, or the last answer has been sent.
+    Closed,
+    /// The peer broke the protocol. Said once, then `Closed`.
+    Error(ProtocolError),
+}
+
+/// Where the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Between two requests. Left by `next_event` when a head is complete or wrong.
+    Idle,
+    /// A request is being read, answered, or both. Left by `turn_over` or `fail`.
+    Active,
+    /// Nothing is parsed any more, but an answer may still be sent.
+    Failed,
+    /// Nothing is parsed and nothing sent. Never left.
+    Closed,
+}
+
+/// How far the answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Not begun.
+    Due,
+    /// The head has been sent, and parts of the body perhaps.
+    Body(BodyEncoder),
+    /// Complete, or there is nothing to answer.
+    Over,
+}
+
+/// One server connection. Holds no memory of its own while nothing is received.
+#[derive(Debug)]
+pub struct Connection {
+    buffer: ReceiveBuffer,
+    body: BodyDecoder,
+    answer: Answer,
+    /// How many bytes this request's body may still have.
+    body_allowance: u64,
+    /// How much of an incomplete head has been searched for its end.
+    head_scanned: u16,
+    /// Empty lines ignored since the last request.
+    blank_lines: u8,
+    stage: Stage,
+    /// The request being answered; whether the connection is kept is for the next answer to say.
+    asked: Asked,
+    /// Nothing will be received any more.
+    at_eof: bool,
+    /// The client may be waiting for `100 Continue`.
+    continue_due: bool,
+    /// 101 may be answered.
+    upgrade_wanted: bool,
+}
+
+impl Connection {
+    /// A connection on which nothing has been received.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            buffer: ReceiveBuffer::default(),
+            body: BodyDecoder::Done,
+            answer: Answer::Over,
+            body_allowance: 0,
+            head_scanned: 0,
+            blank_lines: 0,
+            stage: Stage::Idle,
+            asked: Asked { head: false, old: false, keep_alive: true },
+            at_eof: false,
+            continue_due: false,
+            upgrade_wanted: false,
+        }
+    }
+
+    /// Takes what was read from the peer. Copied once, into memory of exactly its size if
+    /// nothing is left from before.
+    pub fn receive(&mut self, data: &[u8]) {
+        if matches!(self.stage, Stage::Idle | Stage::Active) {
+            self.buffer.append(data);
+        }
+    }
+
+    /// Takes notice that the peer sends no more. What was received before is still decoded.
+    pub const fn receive_eof(&mut self) {
+        self.at_eof = true;
+    }
+
+    /// What comes next of what was received.
+    pub fn next_event(&mut self, limits: &Limits) -> Event {
+        let event = match self.stage {
+            Stage::Idle => self.next_request(limits),
+            Stage::Active if self.body.is_done() => Ok(Event::Paused),
+            Stage::Active => self.next_body_part(limits),
+            Stage::Failed | Stage::Closed => Ok(Event::Closed),
+        };
+        event.unwrap_or_else(|error| self.fail(error))
+    }
+
+    fn next_request(&mut self, limits: &Limits) -> Result<Event, ProtocolError> {
+        let is_blank = self.skip_blank_lines()?;
+        let head = if is_blank {
+            None
+        } else {
+            decode_request(&mut self.buffer, &mut self.head_scanned, limits)?
+        };
+        match head {
+            Some(head) => {
+                self.begin(&head, limits);
+                Ok(Event::Request(head))
+            }
+            None if !self.at_eof => Ok(Event::NeedData),
+            None if is_blank => {
+                self.close();
+                Ok(Event::Closed)
+            }
+            None => Err(ProtocolError::UnexpectedEnd),
+        }
+    }
+
+    /// Returns `true` if nothing of a request is there.
+    fn skip_blank_lines(&mut self) -> Result<bool, ProtocolError> {
+        loop {
+            match &*self.buffer {
+                [] => return Ok(true),
+                [b'\r'] if self.blank_lines < BLANK_LINES_MAX => return Ok(true),
+                [b'\r', b'\n', ..] if self.blank_lines < BLANK_LINES_MAX => {
+                    self.blank_lines += 1;
+                    self.buffer.skip(2);
+                }
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    fn begin(&mut self, head: &RequestHead, limits: &Limits) {
+        self.stage = Stage::Active;
+        self.blank_lines = 0;
+        self.body = BodyDecoder::new(head.framing());
+        self.answer = Answer::Due;
+        self.body_allowance = limits.body_bytes_max;
+        self.asked = Asked {
+            head: *head.method() == Method::HEAD,
+            old: head.version() == Version::HTTP_10,
+            keep_alive: head.keep_alive() && self.asked.keep_alive,
+        };
+        self.continue_due = head.expects_continue();
+        self.upgrade_wanted = head.wants_upgrade;
+    }
+
+    fn next_body_part(&mut self, limits: &Limits) -> Result<Event, ProtocolError> {
+        self.continue_due &= self.buffer.is_empty();
+        let allowance = &mut self.body_allowance;
+        match self.body.decode(&mut self.buffer, self.at_eof, allowance, limits)? {
+            BodyPart::NeedData => Ok(Event::NeedData),
+            BodyPart::Data(data) => Ok(Event::Body(data)),
+            BodyPart::End(trailers) => {
+                self.turn_over();
+                Ok(Event::BodyEnd(trailers))
+            }
+        }
+    }
+
+    fn fail(&mut self, error: ProtocolError) -> Event {
+        if self.stage == Stage::Idle {
+            self.answer = Answer::Due;
+            self.asked = Asked { head: false, old: false, keep_alive: false };
+        }
+        self.asked.keep_alive = false;
+        self.continue_due = false;
+        self.upgrade_wanted = false;
+        self.stage = if self.answer == Answer::Over { Stage::Closed } else { Stage::Failed };
+        self.buffer.clear();
+        Event::Error(error)
+    }
+
+    /// Ends the request if its body and its answer are over.
+    fn turn_over(&mut self) {
+        let is_over = self.answer == Answer::Over;
+        match self.stage {
+            Stage::Active if !is_over || !self.body.is_done() => {}
+            Stage::Active if self.asked.keep_alive => self.stage = Stage::Idle,
+            Stage::Failed if !is_over => {}
+            Stage::Active | Stage::Failed => self.close(),
+            Stage::Idle | Stage::Closed => {}
+        }
+    }
+
+    fn close(&mut self) {
+        self.stage = Stage::Closed;
+        self.buffer.clear();
+    }
+}
+
+/// # What the driver wants to know
+impl Connection {
+    /// Returns `true` between two requests, with nothing of the next one received: the time for
+    /// the keep-alive timeout, and to be closed when connections have to be shed.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.stage == Stage::Idle && self.buffer.is_empty()
+    }
+
+    /// Returns `true` if a head has begun to arrive and is not complete: the time for the head
+    /// timeout.
+    #[must_use]
+    pub fn is_reading_head(&self) -> bool {
+        self.stage == Stage::Idle && !self.buffer.is_empty()
+    }
+
+    /// Returns `true` if the end of the current request's body has not been read.
+    #[must_use]
+    pub const fn is_reading_body(&self) -> bool {
+        matches!(self.stage, Stage::Active) && !self.body.is_done()
+    }
+
+    /// How many bytes of the current request's body have not been handed out; `None` if it comes
+    /// in chunks.
+    #[must_use]
+    pub const fn body_remaining(&self) -> Option<u64> {
+        self.body.remaining()
+    }
+
+    /// Returns `true` if the current request, or the error, has no answer yet.
+    #[must_use]
+    pub fn can_answer(&self) -> bool {
+        self.answer == Answer::Due && self.stage != Stage::Closed
+    }
+
+    /// Returns `true` if an answer has been begun and is not complete.
+    #[must_use]
+    pub const fn is_answering(&self) -> bool {
+        matches!(self.answer, Answer::Body(_))
+    }
+
+    /// Returns `true` if the connection goes on after the current answer, as far as is known.
+    #[must_use]
+    pub const fn keep_alive(&self) -> bool {
+        self.asked.keep_alive && !matches!(self.stage, Stage::Closed)
+    }
+
+    /// How many bytes were received and not decoded.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Returns `true` if the client may be waiting for `100 Continue`: it asked for it, no part
+    /// of the body has been received and no answer begun. To be asked when a handler wants the
+    /// body and `next_event` said `NeedData`.
+    #[must_use]
+    pub fn needs_continue(&self) -> bool {
+        self.continue_due && self.buffer.is_empty()
+    }
+}
+
+/// # What the driver decides
+impl Connection {
+    /// Sets how long the current request's body may be, in bytes. To be called after the
+    /// `Request` event and before the next; otherwise [`Limits::body_bytes_max`] holds.
+    pub const fn set_body_limit(&mut self, bytes_max: u64) {
+        self.body_allowance = bytes_max;
+    }
+
+    /// Whether the announced body is within its limit. `next_event` makes the same check when it
+    /// is asked for the body; this is for those who would rather not begin at all.
+    ///
+    /// # Errors
+    /// [`ProtocolError::BodyTooLarge`].
+    pub fn check_body_limit(&self) -> Result<(), ProtocolError> {
+        match self.body.remaining() {
+            Some(length) if length > self.body_allowance => Err(ProtocolError::BodyTooLarge),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the connection closed after the current answer, or the next one if there is none.
+    pub const fn close_after_answer(&mut self) {
+        self.asked.keep_alive = false;
+    }
+}
+
+/// # Sending
+impl Connection {
+    /// Appends `100 Continue` if the client is waiting for it; returns `true` if so.
+    pub fn send_continue(&mut self, out: &mut Vec<u8>) -> bool {
+        let is_due = self.needs_continue();
+        if is_due {
+            self.continue_due = false;
+            out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        is_due
+    }
+
+    /// Appends the head of the answer. What it says of the body's length and of the connection
+    /// is decided here; see the crate's documentation for what `headers` may say of them.
+    ///
+    /// An informational status other than 101 is sent besides the answer, which is then still
+    /// due; to a 1.0 client it is not sent at all (RFC 9110 section 15.2).
+    ///
+    /// A final answer while the client waits for `100 Continue` closes the connection, because
+    /// nobody can tell whether the body will come (RFC 9110 section 10.1.1).
+    ///
+    /// # Errors
+    /// [`EncodeError::OutOfTurn`] if there is nothing to answer or the answer has begun,
+    /// [`EncodeError::Status`] for 101 if no upgrade was asked for, and
+    /// [`EncodeError::TransferEncoding`] and [`EncodeError::ContentLength`] for what `headers`
+    /// may not say. Nothing is appended then, and another answer may be sent.
+    pub fn send_head(
+        &mut self,
+        status: StatusCode,
+        headers: &Headers,
+        length: BodyLength,
+        date: &[u8; DATE_BYTES],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        if !self.can_answer() {
+            return Err(EncodeError::OutOfTurn);
+        }
+        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
+        if is_upgrade && !self.upgrade_wanted {
+            return Err(EncodeError::Status(status));
+        }
+        if status.is_informational() && !is_upgrade {
+            if !self.asked.old {
+                encode_response(status, headers, BodyLength::Empty, self.asked, date, out)?;
+            }
+            return Ok(());
+        }
+        let mut asked = self.asked;
+        asked.keep_alive &= !self.needs_continue();
+        let (body, keep_alive) = encode_response(status, headers, length, asked, date, out)?;
+        self.asked.keep_alive = keep_alive;
+        self.continue_due = false;
+        self.answer = Answer::Body(body);
+        Ok(())
+    }
+
+    /// Appends a part of the answer's body, framed as the head says. To `HEAD`, and with a
+    /// status that has no body, nothing is appended. An empty part is no end.
+    ///
+    /// # Errors
+    /// [`EncodeError::BodyTooLong`] if it is more than the head announced, and
+    /// [`EncodeError::OutOfTurn`] before the head and after the end. Nothing is appended then.
+    pub fn send_data(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.answer_body()?.data(data, out)
+    }
+
+    /// Appends what comes before `length` bytes of the body that the caller writes by itself,
+    /// uncopied. Returns `true` if it has to write them and then call
+    /// [`end_data`](Self::end_data), `false` if it must not: the answer has no body.
+    ///
+    /// # Errors
+    /// As for [`send_data`](Self::send_data).
+    pub fn begin_data(&mut self, length: usize, out: &mut Vec<u8>) -> Result<bool, EncodeError> {
+        self.answer_body()?.begin_data(length, out)
+    }
+
+    /// Appends what comes after the bytes that [`begin_data`](Self::begin_data) announced.
+    pub fn end_data(&self, out: &mut Vec<u8>) {
+        if let Answer::Body(body) = &self.answer {
+            body.end_data(out);
+        }
+    }
+
+    /// Appends the end of the answer. Trailers are sent if the body comes in chunks, and left
+    /// out otherwise.
+    ///
+    /// # Errors
+    /// [`EncodeError::BodyTooShort`] if less was sent than announced: then the connection can
+    /// only be closed, so that the client notices. [`EncodeError::Trailer`] for a trailer that
+    /// may not be one, and [`EncodeError::OutOfTurn`] if no answer is in progress.
+    pub fn send_end(
+        &mut self,
+        trailers: Option<&HeaderMap>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        self.answer_body()?.end(trailers, out)?;
+        self.answer = Answer::Over;
+        self.turn_over();
+        Ok(())
+    }
+
+    /// Gives the connection up to another protocol after a 101: returns what the client has sent
+    /// of it already. Nothing is parsed any more.
+    pub fn upgrade(&mut self) -> BytesMut {
+        let rest = self.buffer.take_all();
+        self.answer = Answer::Over;
+        self.close();
+        rest
+    }
+
+    fn answer_body(&mut self) -> Result<&mut BodyEncoder, EncodeError> {
+        match &mut self.answer {
+            Answer::Body(body) => Ok(body),
+            Answer::Due | Answer::Over => Err(EncodeError::OutOfTurn),
+        }
+    }
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self::new()
+    }
+}

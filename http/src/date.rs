@@ -1,0 +1,82 @@
+//! The `Date` header's value, formatted at most once a second.
+
+// std
+use std::fmt;
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+// crates
+use httpdate::HttpDate;
+
+/// The length of an IMF-fixdate (RFC 9110 section 5.6.7).
+pub const DATE_BYTES: usize = 29;
+
+/// Remembers the text of the current second.
+#[derive(Clone)]
+pub struct DateCache {
+    /// The second that `text` says, since the Unix epoch.
+    second: u64,
+    text: [u8; DATE_BYTES],
+}
+
+impl DateCache {
+    /// A cache that holds the Unix epoch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { second: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" }
+    }
+
+    /// The date of `now` as in `Sun, 06 Nov 1994 08:49:37 GMT`; formats only if the second is
+    /// another one than last time. Times before 1970 count as 1970, those after 9999 as 9999.
+    pub fn bytes(&mut self, now: SystemTime) -> &[u8; DATE_BYTES] {
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second {
+            self.format(second);
+        }
+        &self.text
+    }
+
+    fn format(&mut self, second: u64) {
+        const LAST_SECOND_OF_9999: u64 = 253_402_300_799;
+        let moment = UNIX_EPOCH + Duration::from_secs(second.min(LAST_SECOND_OF_9999));
+        // Writing 29 bytes into a slice of 29 bytes cannot fail.
+        let _ = write!(&mut self.text[..], "{}", HttpDate::from(moment));
+        self.second = second;
+    }
+}
+
+impl Default for DateCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for DateCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DateCache").field(&String::from_utf8_lossy(&self.text)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(cache: &mut DateCache, second: u64) -> String {
+        String::from_utf8(cache.bytes(UNIX_EPOCH + Duration::from_secs(second)).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn says_the_example_of_the_rfc() {
+        let mut cache = DateCache::new();
+        assert_eq!(text(&mut cache, 784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(text(&mut cache, 784_111_778), "Sun, 06 Nov 1994 08:49:38 GMT");
+    }
+
+    #[test]
+    fn stays_within_the_years_that_the_format_can_say() {
+        let mut cache = DateCache::new();
+        let before = UNIX_EPOCH - Duration::from_secs(5);
+        assert_eq!(cache.bytes(before), b"Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(text(&mut cache, 300_000_000_000), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+}

@@ -1,0 +1,95 @@
+//! The header lines or trailer lines of a message that was received.
+
+// std
+use std::cell::OnceCell;
+use std::fmt;
+
+// crates
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+// ours
+use crate::syntax::trim_ows;
+
+/// Lines as they were received, and a map of them once somebody has asked for one.
+#[derive(Clone)]
+pub(crate) struct Fields {
+    bytes: Bytes,
+    map: OnceCell<Box<HeaderMap>>,
+    /// Where in `bytes` the first line begins.
+    start: u16,
+}
+
+impl Fields {
+    /// The lines from `start` to the end of `bytes`; they have been checked, and end in CR LF
+    /// each.
+    pub(crate) fn new(bytes: Bytes, start: u16) -> Self {
+        Self { bytes, map: OnceCell::new(), start }
+    }
+
+    /// Everything that was received, start line included.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The part of the head that was found to be ASCII when it was decoded.
+    pub(crate) fn text(&self, start: u16, end: u16) -> &str {
+        let part = self.bytes.get(usize::from(start)..usize::from(end)).unwrap_or_default();
+        std::str::from_utf8(part).unwrap_or_default()
+    }
+
+    pub(crate) fn lines(&self) -> HeaderLines<'_> {
+        HeaderLines { rest: self.bytes.get(usize::from(self.start)..).unwrap_or_default() }
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&[u8]> {
+        self.lines()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+    }
+
+    pub(crate) fn map(&self) -> &HeaderMap {
+        self.map.get_or_init(|| self.to_map())
+    }
+
+    /// A map whose values share the received bytes.
+    pub(crate) fn to_map(&self) -> Box<HeaderMap> {
+        let mut map = Box::new(HeaderMap::with_capacity(self.lines().count()));
+        for (name, value) in self.lines() {
+            let shared = self.bytes.slice_ref(value);
+            let name = HeaderName::from_bytes(name);
+            let value = HeaderValue::from_maybe_shared(shared);
+            debug_assert!(name.is_ok() && value.is_ok(), "decoding accepts what these types take");
+            if let (Ok(name), Ok(value)) = (name, value) {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy;
+        f.debug_map().entries(self.lines().map(|(name, value)| (text(name), text(value)))).finish()
+    }
+}
+
+/// Goes through header lines in the order and the case in which they were sent, as name and
+/// value without the white space around it.
+#[derive(Clone, Debug)]
+pub struct HeaderLines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for HeaderLines<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = memchr::memchr(b'\n', self.rest)?;
+        let (line, rest) = self.rest.split_at(end + 1);
+        self.rest = rest;
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], trim_ows(line[colon + 1..].strip_suffix(b"\r\n")?)))
+    }
+}

@@ -1,0 +1,176 @@
+//! The characters and lines that heads, trailers and chunk framing are made of.
+
+// std
+use std::net::Ipv6Addr;
+
+/// The characters of a token besides letters and digits (RFC 9110 section 5.6.2).
+static TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// The characters of a request target: those of RFC 3986, and those that browsers send unescaped
+/// and [`http::Uri`] takes. No controls, no space, no fragment, nothing outside ASCII.
+static TARGET: [bool; 256] = alphanumeric_and(b"!$%&'()*+,-./:;=?@[]_~\"{}|\\^");
+
+/// The characters of a registered name (RFC 3986 section 3.2.2) except the comma, which would
+/// let two hosts pass for one.
+static NAME: [bool; 256] = alphanumeric_and(b"-._~%!$&'()*+;=");
+
+const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+/// Returns `true` if `byte` may be part of a token.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
+}
+
+/// Returns `true` if `text` is a token: a method, a header name, a coding.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Returns `true` if every byte of `text` may be part of a request target.
+pub(crate) fn is_target(text: &[u8]) -> bool {
+    text.iter().all(|&byte| TARGET[byte as usize])
+}
+
+/// Returns `true` if `text` is a host with an optional port and nothing else: no user
+/// information, no path, no list (RFC 9112 section 3.2, RFC 3986 section 3.2).
+pub(crate) fn is_host_and_port(text: &[u8]) -> bool {
+    let host_end = if text.first() == Some(&b'[') {
+        memchr::memchr(b']', text).map_or(text.len(), |at| at + 1)
+    } else {
+        memchr::memchr(b':', text).unwrap_or(text.len())
+    };
+    let (host, rest) = text.split_at(host_end);
+    let port_is_right = match rest.split_first() {
+        None => true,
+        Some((b':', port)) => is_port(port),
+        Some(_) => false,
+    };
+    is_host(host) && port_is_right
+}
+
+fn is_host(host: &[u8]) -> bool {
+    match host {
+        [] => false,
+        [b'[', address @ .., b']'] => {
+            std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+        }
+        name => name.iter().all(|&byte| NAME[byte as usize]),
+    }
+}
+
+/// An empty port is one that says nothing, RFC 3986 section 3.2.3.
+fn is_port(port: &[u8]) -> bool {
+    let digits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    digits && port.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 65_535
+}
+
+/// Without the spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
+pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+/// The members of a comma-separated list, trimmed; empty ones are handed out too.
+pub(crate) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(trim_ows)
+}
+
+/// Returns `true` if `token` is a member of the list, in whatever case.
+pub(crate) fn list_contains(value: &[u8], token: &[u8]) -> bool {
+    list_members(value).any(|member| member.eq_ignore_ascii_case(token))
+}
+
+/// The number that `text` says, if it is nothing but digits, has no needless zero in front and
+/// fits 64 bits.
+pub(crate) fn parse_decimal(text: &[u8]) -> Option<u64> {
+    match text {
+        [] | [b'0', _, ..] => None,
+        digits => digits.iter().try_fold(0_u64, |number, &digit| {
+            let value = char::from(digit).to_digit(10)?;
+            number.checked_mul(10)?.checked_add(value.into())
+        }),
+    }
+}
+
+/// A line feed that no carriage return precedes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BareLineFeed;
+
+/// Finds the end of a block of lines that a blank line ends: the length of the block with its
+/// blank line, or `None` if that is not there yet.
+///
+/// `scanned` is where the search goes on; what lies before it is not looked at again.
+pub(crate) fn find_blank_line(
+    block: &[u8],
+    scanned: &mut usize,
+) -> Result<Option<usize>, BareLineFeed> {
+    let from = *scanned;
+    for offset in memchr::memchr_iter(b'\n', &block[from..]) {
+        let line = &block[..from + offset];
+        match line {
+            [.., b'\n', b'\r'] | [b'\r'] => return Ok(Some(line.len() + 1)),
+            [.., b'\r'] => {}
+            _ => return Err(BareLineFeed),
+        }
+    }
+    *scanned = block.len();
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_hold_only_what_a_uri_takes() {
+        for byte in 0..=255_u8 {
+            let (path, query) = ([b'/', b'a', byte, b'b'], [b'/', b'?', byte, b'b']);
+            if is_target(&[byte]) {
+                assert!(http::Uri::try_from(&path[..]).is_ok(), "{:?} in a path", byte as char);
+                assert!(http::Uri::try_from(&query[..]).is_ok(), "{:?} in a query", byte as char);
+            } else {
+                let dubious = b"<>`#".contains(&byte) || byte <= b' ' || byte >= 127;
+                assert!(dubious, "{:?} should be accepted", byte as char);
+            }
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let good = ["a", "localhost:80", "a.b-c_d", "[::1]", "[::1]:8080", "1.2.3.4:65535", "a:"];
+        for host in good {
+            assert!(is_host_and_port(host.as_bytes()), "{host}");
+        }
+        let bad = "|:80|a:b|a:65536|a:123456|u@a|a/b|a,b|a b|[::1|[::1]x|[g]|[]|a:1:2|[::1]:x|a\\b";
+        for host in bad.split('|') {
+            assert!(!is_host_and_port(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn decimals() {
+        assert_eq!(parse_decimal(b"0"), Some(0));
+        assert_eq!(parse_decimal(b"18446744073709551615"), Some(u64::MAX));
+        for bad in ["", "00", "07", "+5", "-1", "0x5", "1_0", "1Z", "1 2", "18446744073709551616"] {
+            assert_eq!(parse_decimal(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}
