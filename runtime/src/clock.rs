@@ -1,0 +1,67 @@
+//! The loop's idea of now: read from the system at set points of a turn, or moved by hand.
+//!
+//! Instants are kept as nanoseconds since the loop began ([`Tick`]), half the size of an
+//! `Instant` and a plain number to compare. 64 bits of them last 584 years.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Nanoseconds since the loop's clock began.
+pub(crate) type Tick = u64;
+
+pub(crate) struct Clock {
+    origin: Instant,
+    now: Cell<Tick>,
+    manual: bool,
+}
+
+impl Clock {
+    /// A clock that begins now. A `manual` one stands still until [`Clock::advance_to`].
+    pub(crate) fn new(manual: bool) -> Self {
+        Self { origin: Instant::now(), now: Cell::new(0), manual }
+    }
+
+    pub(crate) fn is_manual(&self) -> bool {
+        self.manual
+    }
+
+    /// The time at the last [`Clock::refresh`].
+    pub(crate) fn now(&self) -> Tick {
+        self.now.get()
+    }
+
+    /// Reads the system's monotonic clock, unless this clock is moved by hand.
+    pub(crate) fn refresh(&self) -> Tick {
+        if !self.manual {
+            self.now.set(self.tick(Instant::now()));
+        }
+        self.now.get()
+    }
+
+    /// Moves a manual clock forward to `tick`; it never goes back.
+    pub(crate) fn advance_to(&self, tick: Tick) {
+        debug_assert!(self.manual);
+        self.now.set(self.now.get().max(tick));
+    }
+
+    /// `instant` on this clock: 0 for what was before it began.
+    pub(crate) fn tick(&self, instant: Instant) -> Tick {
+        ticks(instant.saturating_duration_since(self.origin))
+    }
+
+    /// The instant of `tick`; the far future where the system cannot tell one so late.
+    pub(crate) fn instant(&self, tick: Tick) -> Instant {
+        const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+        self.origin.checked_add(Duration::from_nanos(tick)).unwrap_or_else(|| self.origin + DECADES)
+    }
+
+    /// The tick that lies `delay` after now, or the last one there is.
+    pub(crate) fn after(&self, delay: Duration) -> Tick {
+        self.now().saturating_add(ticks(delay))
+    }
+}
+
+/// `duration` in nanoseconds, or as many as there are.
+pub(crate) fn ticks(duration: Duration) -> Tick {
+    u64::try_from(duration.as_nanos()).unwrap_or(Tick::MAX)
+}

@@ -1,0 +1,74 @@
+//! What went wrong without anybody looking: where it is told, and in which words.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::task::{TaskInfo, TaskLabel};
+
+/// Something that went wrong and that no code awaits.
+///
+/// Goes to the `on_unhandled` hook of the loop's builder, or else to the log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Unhandled {
+    /// A task panicked and nobody looked: its handle is gone.
+    Panic {
+        /// The task.
+        task: TaskLabel,
+        /// What the panic said.
+        message: String,
+    },
+    /// Dropping a cancelled task's future panicked, or a function given to `call_soon` did.
+    CallbackPanic {
+        /// What the panic said.
+        message: String,
+    },
+    /// One poll of a task kept the loop from turning. Told in debug mode.
+    SlowPoll {
+        /// The task.
+        task: TaskLabel,
+        /// How long the poll took.
+        took: Duration,
+    },
+    /// The loop ended while the task was pending; its future was dropped. Told in debug mode.
+    DroppedPending {
+        /// The task as it was when the loop ended.
+        task: TaskInfo,
+    },
+}
+
+impl fmt::Display for Unhandled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panic { task, message } => {
+                write!(f, "task panicked and nobody looked: {task}: {message}")
+            }
+            Self::CallbackPanic { message } => write!(f, "a callback panicked: {message}"),
+            Self::SlowPoll { task, took } => {
+                write!(f, "{task} blocked its event loop for {took:.1?} in one poll")
+            }
+            Self::DroppedPending { task } => write!(
+                f,
+                "{} was dropped while pending: the loop ended; it was {:.1?} old after {} polls",
+                task.label, task.age, task.polls
+            ),
+        }
+    }
+}
+
+/// A function that receives what would otherwise be logged.
+pub(crate) type UnhandledHook = Arc<dyn Fn(&Unhandled) + Send + Sync>;
+
+/// Tells `unhandled` to `hook`, or to the log.
+pub(crate) fn tell(hook: Option<&UnhandledHook>, unhandled: &Unhandled) {
+    match (hook, unhandled) {
+        (Some(hook), _) => hook(unhandled),
+        (None, Unhandled::Panic { .. } | Unhandled::CallbackPanic { .. }) => {
+            tracing::error!(target: "brigade", "{unhandled}");
+        }
+        (None, Unhandled::SlowPoll { .. } | Unhandled::DroppedPending { .. }) => {
+            tracing::warn!(target: "brigade", "{unhandled}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Sockets of a loop.
+//!
+//! Each is registered with the loop of the thread that makes it, and stays on it. To hand a
+//! connection to another loop, take the standard library's socket out with `into_std`, send that,
+//! and make a new one there with `from_std`.
+//!
+//! An operation is tried first, and the selector asked only if the socket is not ready. Several
+//! tasks may wait on one socket; all are woken, and each tries again.
+
+#[macro_use]
+mod stream;
+mod registered;
+mod tcp;
+mod udp;
+mod unix;
+
+pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
+pub use udp::UdpSocket;
+pub use unix::{UnixListener, UnixStream};

@@ -1,0 +1,273 @@
+//! What the loop waits in: the system's selector, and who waits for which source.
+//!
+//! The only file that names `mio::Poll`. A source is registered once, for reading and writing,
+//! edge-triggered. What the system then hints is kept as readiness bits beside the source until
+//! an operation finds the source drained; so nothing is asked of the system between two edges.
+//! Events may be spurious, and a token may outlive its source: its key is stale then.
+
+use std::cell::RefCell;
+use std::io;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use mio::event::{Event, Source};
+use mio::{Events, Interest, Registry, Token};
+
+use crate::inbox::Notify;
+use crate::slots::{Key, Slots};
+
+pub(crate) struct Selector {
+    system: RefCell<System>,
+    registry: Registry,
+    sources: RefCell<Slots<Readiness>>,
+}
+
+struct System {
+    poll: mio::Poll,
+    /// What the last wait brought.
+    events: Events,
+}
+
+/// What a source is ready for as far as is known, and who wants to know.
+struct Readiness {
+    bits: u8,
+    readers: Waiters,
+    writers: Waiters,
+}
+
+/// Reading or writing: the two things one may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+const READABLE: u8 = 1;
+const WRITABLE: u8 = 2;
+/// The peer has sent its last byte; reading is ready for good.
+const READ_CLOSED: u8 = 4;
+/// Nothing more can be written; writing is ready for good, with an error.
+const WRITE_CLOSED: u8 = 8;
+
+/// Events taken from the system in one wait; more wait for the next turn.
+const EVENTS_PER_WAIT: usize = 1024;
+/// The token of the loop's own waker. No key is like it: slots end one index earlier.
+const NOTIFICATION: Token = Token(usize::MAX);
+
+// A token carries a whole key.
+const _: () = assert!(size_of::<usize>() == 8, "brigade needs 64-bit pointers");
+
+impl Notify for mio::Waker {
+    fn notify(&self) {
+        if let Err(error) = self.wake() {
+            // Cannot happen with the descriptor open, and it lives as long as this waker.
+            tracing::error!(%error, "an event loop could not be notified");
+        }
+    }
+}
+
+impl Selector {
+    /// A selector, and what wakes it from other threads.
+    pub(crate) fn new() -> io::Result<(Self, mio::Waker)> {
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = mio::Waker::new(&registry, NOTIFICATION)?;
+        let events = Events::with_capacity(EVENTS_PER_WAIT);
+        let system = RefCell::new(System { poll, events });
+        Ok((Self { system, registry, sources: RefCell::new(Slots::new()) }, waker))
+    }
+
+    /// Waits for I/O, or until `timeout` has passed, or for a notification.
+    /// A signal ends the wait early, with nothing ready.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let System { poll, events } = &mut *self.system.borrow_mut();
+        match poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Notes what the last wait brought, and wakes whoever waited for it.
+    /// Returns how many sources had an event.
+    pub(crate) fn mark_ready(&self) -> usize {
+        let system = self.system.borrow();
+        let events = system.events.iter().filter(|event| event.token() != NOTIFICATION);
+        events.map(|event| self.note(event)).count()
+    }
+
+    fn note(&self, event: &Event) {
+        let bits = bits_of(event);
+        let (readers, writers) = {
+            let mut sources = self.sources.borrow_mut();
+            let Some(source) = sources.value_mut(Key::from_u64(event.token().0 as u64)) else {
+                return;
+            };
+            source.bits |= bits;
+            (
+                if bits & READABLE != 0 { source.readers.take() } else { Waiters::None },
+                if bits & WRITABLE != 0 { source.writers.take() } else { Waiters::None },
+            )
+        };
+        readers.wake();
+        writers.wake();
+    }
+
+    /// Registers `io` for reading and writing. With `hopeful` it counts as ready for both until
+    /// an operation says otherwise; without, the system is heard first.
+    pub(crate) fn register(&self, io: &mut impl Source, hopeful: bool) -> io::Result<Key> {
+        let bits = if hopeful { READABLE | WRITABLE } else { 0 };
+        let source = Readiness { bits, readers: Waiters::None, writers: Waiters::None };
+        let key = self.sources.borrow_mut().insert(source);
+        let token = Token(key.to_u64() as usize);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(io, token, interest).inspect_err(|_| self.forget(key)).map(|()| key)
+    }
+
+    /// Forgets a source that is about to be closed: closing ends the system's interest in it.
+    pub(crate) fn forget(&self, key: Key) {
+        // Bound to a name, so that wakers are dropped after the borrow has ended.
+        let _forgotten = self.sources.borrow_mut().remove(key);
+    }
+
+    /// Forgets a source that stays open.
+    pub(crate) fn deregister(&self, io: &mut impl Source, key: Key) -> io::Result<()> {
+        self.forget(key);
+        self.registry.deregister(io)
+    }
+
+    /// Ready when an operation in `direction` may succeed, or fail with something better than
+    /// `WouldBlock`; otherwise the task is woken when that is so.
+    pub(crate) fn poll_ready(
+        &self,
+        key: Key,
+        direction: Direction,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut sources = self.sources.borrow_mut();
+        let Some(source) = sources.value_mut(key) else { return Poll::Ready(()) };
+        if source.bits & direction.bits() != 0 {
+            return Poll::Ready(());
+        }
+        let crowd = source.waiters(direction).add(cx.waker());
+        drop(sources);
+        crowd.wake();
+        Poll::Pending
+    }
+
+    /// An operation found nothing more to do in `direction`: wait for the next edge.
+    pub(crate) fn clear_ready(&self, key: Key, direction: Direction) {
+        if let Some(source) = self.sources.borrow_mut().value_mut(key) {
+            source.bits &= match direction {
+                Direction::Read => !READABLE,
+                Direction::Write => !WRITABLE,
+            };
+        }
+    }
+
+    /// Whether the peer has sent its last byte or the connection is gone, as far as is known.
+    /// What it sent before may still wait to be read.
+    pub(crate) fn is_read_closed(&self, key: Key) -> bool {
+        self.sources.borrow().value(key).is_some_and(|source| source.bits & READ_CLOSED != 0)
+    }
+
+    /// Ready when [`Selector::is_read_closed`]; otherwise the task is woken at the next event.
+    pub(crate) fn poll_read_closed(&self, key: Key, cx: &mut Context<'_>) -> Poll<()> {
+        let mut sources = self.sources.borrow_mut();
+        let Some(source) = sources.value_mut(key) else { return Poll::Ready(()) };
+        if source.bits & READ_CLOSED != 0 {
+            return Poll::Ready(());
+        }
+        let crowd = source.readers.add(cx.waker());
+        drop(sources);
+        crowd.wake();
+        Poll::Pending
+    }
+
+    /// How many sources are registered.
+    pub(crate) fn len(&self) -> usize {
+        self.sources.borrow().len()
+    }
+}
+
+fn bits_of(event: &Event) -> u8 {
+    let mut bits = 0;
+    if event.is_read_closed() || event.is_error() {
+        bits |= READABLE | READ_CLOSED;
+    }
+    if event.is_write_closed() || event.is_error() {
+        bits |= WRITABLE | WRITE_CLOSED;
+    }
+    if event.is_readable() {
+        bits |= READABLE;
+    }
+    if event.is_writable() {
+        bits |= WRITABLE;
+    }
+    bits
+}
+
+impl Direction {
+    /// The bits of which one is enough.
+    fn bits(self) -> u8 {
+        match self {
+            Self::Read => READABLE | READ_CLOSED,
+            Self::Write => WRITABLE | WRITE_CLOSED,
+        }
+    }
+}
+
+impl Readiness {
+    fn waiters(&mut self, direction: Direction) -> &mut Waiters {
+        match direction {
+            Direction::Read => &mut self.readers,
+            Direction::Write => &mut self.writers,
+        }
+    }
+}
+
+/// The wakers of those who wait for one direction: nearly always none or one.
+enum Waiters {
+    None,
+    One(Waker),
+    Many(Box<Vec<Waker>>),
+}
+
+/// Beyond so many, those who wait are woken to ask again, which sorts out those who no longer do.
+const CROWD: usize = 32;
+
+impl Waiters {
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::None)
+    }
+
+    /// Adds `waker` unless it is there already. Returns whom to wake if that makes a crowd.
+    fn add(&mut self, waker: &Waker) -> Self {
+        match self {
+            Self::None => *self = Self::One(waker.clone()),
+            Self::One(one) if one.will_wake(waker) => {}
+            Self::One(_) => {
+                let Self::One(one) = self.take() else { unreachable!("matched above") };
+                *self = Self::Many(Box::new(vec![one, waker.clone()]));
+            }
+            Self::Many(many) if many.iter().any(|one| one.will_wake(waker)) => {}
+            Self::Many(many) => {
+                many.push(waker.clone());
+                if many.len() > CROWD {
+                    return self.take();
+                }
+            }
+        }
+        Self::None
+    }
+
+    fn wake(self) {
+        match self {
+            Self::None => {}
+            Self::One(waker) => waker.wake(),
+            Self::Many(wakers) => wakers.into_iter().for_each(Waker::wake),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A generational slab: values at stable small indices, named by keys that go stale.
+//!
+//! A [`Key`] names one value for its whole life. Once the value is removed the key finds nothing,
+//! even when the slot holds another value. Tokens of the selector, tasks, timers: whatever may be
+//! spoken of after it is gone is named by such a key.
+
+use std::fmt;
+
+/// Names one value of a [`Slots`], and never another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    pub(crate) fn index(self) -> u32 {
+        self.index
+    }
+
+    /// The key as one number, for the places that carry only numbers.
+    pub(crate) fn to_u64(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The key that [`Key::to_u64`] made `number` of.
+    pub(crate) fn from_u64(number: u64) -> Self {
+        Self { index: number as u32, generation: (number >> 32) as u32 }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// Values in slots; a slot is used again, a key never.
+pub(crate) struct Slots<T> {
+    slots: Vec<Slot<T>>,
+    /// The first slot of the free list, or `NONE`.
+    free: u32,
+    len: usize,
+}
+
+struct Slot<T> {
+    /// Grows each time the slot is vacated. A slot that has used up its generations is retired.
+    generation: u32,
+    state: State<T>,
+}
+
+enum State<T> {
+    Vacant { next_free: u32 },
+    Occupied(T),
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<T> Slots<T> {
+    pub(crate) const fn new() -> Self {
+        Self { slots: Vec::new(), free: NONE, len: 0 }
+    }
+
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Stores the value that `make` gives for the key it will have.
+    ///
+    /// Panics when 2^32 - 1 values are stored already.
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
+        if self.free == NONE {
+            let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
+            self.free = index.expect("fewer than 2^32 - 1 values in a slab");
+            self.slots.push(Slot { generation: 0, state: State::Vacant { next_free: NONE } });
+        }
+        let index = self.free;
+        let slot = &mut self.slots[index as usize];
+        let key = Key { index, generation: slot.generation };
+        if let State::Vacant { next_free } = slot.state {
+            self.free = next_free;
+        }
+        slot.state = State::Occupied(make(key));
+        self.len += 1;
+        key
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.insert_with(|_| value)
+    }
+
+    pub(crate) fn value(&self, key: Key) -> Option<&T> {
+        match self.slots.get(key.index as usize)? {
+            Slot { generation, state: State::Occupied(value) } if *generation == key.generation => {
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn value_mut(&mut self, key: Key) -> Option<&mut T> {
+        match self.slots.get_mut(key.index as usize)? {
+            Slot { generation, state: State::Occupied(value) } if *generation == key.generation => {
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
+    /// The value in slot `index`, whatever its generation: for a caller that knows it is there.
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        match &mut self.slots.get_mut(index as usize)?.state {
+            State::Occupied(value) => Some(value),
+            State::Vacant { .. } => None,
+        }
+    }
+
+    /// The key of what slot `index` holds.
+    pub(crate) fn key_at(&self, index: u32) -> Option<Key> {
+        match self.slots.get(index as usize)? {
+            Slot { generation, state: State::Occupied(_) } => {
+                Some(Key { index, generation: *generation })
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the value out; from then on `key` finds nothing.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        self.value(key)?;
+        let slot = &mut self.slots[key.index as usize];
+        let retired = slot.generation == u32::MAX;
+        slot.generation = slot.generation.wrapping_add(u32::from(!retired));
+        let next_free = if retired { NONE } else { self.free };
+        let State::Occupied(value) =
+            std::mem::replace(&mut slot.state, State::Vacant { next_free })
+        else {
+            unreachable!("`value` found it");
+        };
+        if !retired {
+            self.free = key.index;
+        }
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// The values with their keys, in the order of their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.state {
+            State::Occupied(value) => {
+                Some((Key { index: index as u32, generation: slot.generation }, value))
+            }
+            State::Vacant { .. } => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_finds_nothing_even_when_its_slot_is_used_again() {
+        let mut slots = Slots::new();
+        let first = slots.insert("first");
+        assert_eq!(slots.remove(first), Some("first"));
+        let second = slots.insert("second");
+        assert_eq!(first.index, second.index);
+        assert_eq!(slots.value(first), None);
+        assert_eq!(slots.remove(first), None);
+        assert_eq!(slots.value(second), Some(&"second"));
+    }
+
+    #[test]
+    fn a_slot_that_used_up_its_generations_is_retired() {
+        let mut slots = Slots::new();
+        let key = slots.insert(1);
+        slots.slots[0].generation = u32::MAX;
+        let last = Key { generation: u32::MAX, ..key };
+        assert_eq!(slots.remove(last), Some(1));
+        assert_ne!(slots.insert(2).index, key.index);
+        assert_eq!(slots.value(last), None);
+        assert_eq!(slots.len(), 1);
+    }
+
+    #[test]
+    fn a_key_survives_being_a_number() {
+        let key = Key { index: 7, generation: 3_000_000_000 };
+        assert_eq!(Key::from_u64(key.to_u64()), key);
+    }
+
+    #[test]
+    fn iteration_sees_what_is_stored_and_nothing_else() {
+        let mut slots = Slots::new();
+        let keys: Vec<_> = (0..4).map(|n| slots.insert(n)).collect();
+        slots.remove(keys[1]);
+        assert_eq!(slots.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [0, 2, 3]);
+    }
+}

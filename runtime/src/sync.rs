@@ -1,0 +1,34 @@
+//! What crosses threads is built from these, so that loom can stand in for them.
+//!
+//! Under `--cfg brigade_loom` the atomics are loom's, and the queue is a locked list: the model is
+//! of our protocol around the queue, which crossbeam tests for itself.
+
+#[cfg(not(brigade_loom))]
+pub(crate) use crossbeam_queue::SegQueue as Queue;
+#[cfg(not(brigade_loom))]
+pub(crate) use std::sync::Mutex;
+#[cfg(not(brigade_loom))]
+pub(crate) use std::sync::atomic;
+
+#[cfg(brigade_loom)]
+pub(crate) use loom::sync::Mutex;
+#[cfg(brigade_loom)]
+pub(crate) use loom::sync::atomic;
+
+#[cfg(brigade_loom)]
+pub(crate) struct Queue<T>(loom::sync::Mutex<std::collections::VecDeque<T>>);
+
+#[cfg(brigade_loom)]
+impl<T> Queue<T> {
+    pub(crate) fn new() -> Self {
+        Self(loom::sync::Mutex::new(std::collections::VecDeque::new()))
+    }
+
+    pub(crate) fn push(&self, item: T) {
+        self.0.lock().unwrap().push_back(item);
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.0.lock().unwrap().pop_front()
+    }
+}

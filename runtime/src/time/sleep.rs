@@ -1,0 +1,103 @@
+//! Waiting for an instant.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::clock::Tick;
+use crate::current::Core;
+use crate::slots::Key;
+
+/// Waits for `duration`, counted from now. A sleep of zero lets other tasks run once.
+///
+/// # Panics
+/// If there is no event loop on this thread.
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    let core = Core::current();
+    let deadline = core.clock.after(duration);
+    Sleep { core, deadline, timer: None, yielded: false }
+}
+
+/// Waits until `deadline`. One that has passed lets other tasks run once.
+///
+/// # Panics
+/// If there is no event loop on this thread.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    let core = Core::current();
+    let deadline = core.clock.tick(deadline);
+    Sleep { core, deadline, timer: None, yielded: false }
+}
+
+/// A future that is ready once its deadline has come. Dropping it frees its timer.
+#[must_use = "a sleep does nothing unless it is awaited"]
+pub struct Sleep {
+    core: Rc<Core>,
+    deadline: Tick,
+    /// Set while the sleep waits.
+    timer: Option<Key>,
+    yielded: bool,
+}
+
+impl Sleep {
+    /// The instant at which the sleep ends.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.core.clock.instant(self.deadline)
+    }
+
+    /// Returns `true` if the deadline has come.
+    #[must_use]
+    pub fn is_elapsed(&self) -> bool {
+        self.core.clock.now() >= self.deadline
+    }
+
+    /// Waits for another instant from now on.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.cancel();
+        self.deadline = self.core.clock.tick(deadline);
+    }
+
+    fn cancel(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            // Bound to a name, so that the waker is dropped after the borrow has ended.
+            let _waker = self.core.timers.borrow_mut().cancel(timer);
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.is_elapsed() {
+            if this.timer.take().is_some() || std::mem::replace(&mut this.yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.yielded = true;
+        let mut timers = this.core.timers.borrow_mut();
+        if !this.timer.is_some_and(|timer| timers.update_waker(timer, cx.waker())) {
+            this.timer = Some(timers.set(this.deadline, cx.waker().clone()));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline()).finish_non_exhaustive()
+    }
+}
