@@ -208,6 +208,22 @@ pub fn all() -> Vec<TaskInfo> {
     Core::try_current().map_or_else(Vec::new, |core| core.tasks.infos(&core.clock))
 }
 
+/// Has a task of this thread's loop polled, whatever it waits for. Does nothing for one that has
+/// finished.
+pub fn wake(task: TaskId) {
+    if let Some(core) = Core::try_current() {
+        core.tasks.wake(task.0);
+    }
+}
+
+/// Cancels a task of this thread's loop, as [`JoinHandle::abort`] does. Does nothing to one that
+/// has finished.
+pub fn abort(task: TaskId) {
+    if let Some(core) = Core::try_current() {
+        core.tasks.abort(task.0);
+    }
+}
+
 /// Lets all other tasks that are ready, and the selector, have their turn before this task goes
 /// on. What `await asyncio.sleep(0)` is for.
 pub async fn yield_now() {

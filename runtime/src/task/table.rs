@@ -146,6 +146,13 @@ impl Tasks {
         }
     }
 
+    /// Makes the task ready, whatever it waits for.
+    pub(crate) fn wake(&self, key: Key) {
+        if let Some(task) = self.slots.borrow().value(key).filter(|task| !task.finished) {
+            task.wake.wake_in(&self.ready);
+        }
+    }
+
     /// Takes from the ready queue the task that became ready first, and out of the table what is
     /// to be polled. Nothing if that task has ended meanwhile.
     pub(crate) fn begin(&self, now: Tick) -> Option<(Key, Turn)> {
