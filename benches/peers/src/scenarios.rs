@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::load::{self, Block, ClosedLoop, Framing, Keep};
 use crate::machine::{LOAD_CORE, SERVER_CORE};
 use crate::servers::{Ability, Running, Server, start};
-use crate::stats::Durations;
+use crate::stats::percentile;
 use crate::wrk::{self, Script};
 
 /// Connections of the scenarios that do not vary them.
@@ -95,7 +95,7 @@ impl Scenario {
     /// # Errors
     /// If the server does not start, or does not answer as it should.
     pub fn run(&self, server: &Server, size: &Size) -> io::Result<Vec<Figure>> {
-        (self.run)(&Bench { server, needs: self.needs, size })
+        (self.run)(&Bench { server, scenario: self, size })
     }
 }
 
@@ -181,17 +181,17 @@ pub const SCENARIOS: &[Scenario] = &[
 /// What a scenario works with.
 struct Bench<'a> {
     server: &'a Server,
-    needs: &'a [Ability],
+    scenario: &'a Scenario,
     size: &'a Size,
 }
 
 impl Bench<'_> {
     fn start(&self) -> io::Result<Running> {
-        start(self.server, self.needs, 1, &[SERVER_CORE])
+        start(self.server, self.scenario, 1, &[SERVER_CORE])
     }
 
     fn start_on_both_cores(&self, loops: usize) -> io::Result<Running> {
-        start(self.server, self.needs, loops, &[SERVER_CORE, LOAD_CORE])
+        start(self.server, self.scenario, loops, &[SERVER_CORE, LOAD_CORE])
     }
 
     fn time(&self) -> Duration {
@@ -235,7 +235,7 @@ fn waiting(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
     let sample = || running.process.resident();
     let delays = load::wait_in_delays(running.address, count, seconds, sample)?;
     let mut figures = vec![memory_each(before, delays.sampled, count)];
-    figures.extend(percentiles("late", delays.lateness));
+    figures.extend(percentiles("late", delays.late_ms));
     Ok(figures)
 }
 
@@ -333,13 +333,13 @@ fn memory_each(before: u64, after: u64, count: usize) -> Figure {
     Figure { name: "memory".to_owned(), unit: "bytes a connection", value }
 }
 
-fn percentiles(what: &str, durations: Vec<Duration>) -> Vec<Figure> {
-    let durations = Durations::new(durations);
+fn percentiles(what: &str, mut milliseconds: Vec<f64>) -> Vec<Figure> {
+    milliseconds.sort_by(f64::total_cmp);
     let shares = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)];
     let figure = |(name, share)| Figure {
         name: format!("{what}, {name}"),
         unit: "ms",
-        value: durations.percentile_ms(share),
+        value: percentile(&milliseconds, share),
     };
     shares.map(figure).into()
 }

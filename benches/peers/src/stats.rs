@@ -1,7 +1,5 @@
 //! Medians and percentiles.
 
-use std::time::Duration;
-
 /// The middle of the values, or the mean of the two in the middle.
 ///
 /// # Panics
@@ -22,26 +20,14 @@ pub fn spread(values: &[f64]) -> f64 {
     (highest - lowest) / median(values.to_vec())
 }
 
-/// Durations in order.
-#[derive(Debug)]
-pub struct Durations(Vec<Duration>);
-
-impl Durations {
-    /// Puts them in order.
-    ///
-    /// # Panics
-    /// If there are none.
-    pub fn new(mut durations: Vec<Duration>) -> Self {
-        assert!(!durations.is_empty(), "there are no percentiles of nothing");
-        durations.sort_unstable();
-        Self(durations)
-    }
-
-    /// The duration, in milliseconds, that this share (0 to 1) of them does not exceed.
-    pub fn percentile_ms(&self, share: f64) -> f64 {
-        let rank = (self.0.len() as f64 * share).ceil() as usize;
-        self.0[rank.clamp(1, self.0.len()) - 1].as_secs_f64() * 1e3
-    }
+/// The value that this share (0 to 1) of the values does not exceed.
+///
+/// # Panics
+/// If there are none, or they are not in order.
+pub fn percentile(sorted: &[f64], share: f64) -> f64 {
+    assert!(sorted.is_sorted(), "percentiles are those of values in order");
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
 }
 
 #[cfg(test)]
@@ -61,9 +47,9 @@ mod tests {
 
     #[test]
     fn percentiles_are_values_that_occurred() {
-        let durations = Durations::new((1..=100).map(Duration::from_millis).collect());
-        assert_eq!(durations.percentile_ms(0.5), 50.0);
-        assert_eq!(durations.percentile_ms(0.99), 99.0);
-        assert_eq!(durations.percentile_ms(1.0), 100.0);
+        let values: Vec<_> = (1..=100).map(f64::from).collect();
+        assert_eq!(percentile(&values, 0.5), 50.0);
+        assert_eq!(percentile(&values, 0.99), 99.0);
+        assert_eq!(percentile(&values, 1.0), 100.0);
     }
 }

@@ -70,21 +70,21 @@ fn block(server: SocketAddr, milliseconds: u64, stop: &AtomicBool) -> io::Result
     Ok(())
 }
 
-/// Opens a connection every 5 ms for that long, and returns how long each took from `connect` to
-/// the answer of its `GET /`.
+/// Opens a connection every 5 ms for that long, and returns how many milliseconds each took from
+/// `connect` to the answer of its `GET /`.
 ///
 /// # Errors
 /// If one of them is lost or not answered in time.
-pub fn newcomers(server: SocketAddr, time: Duration) -> io::Result<Vec<Duration>> {
+pub fn newcomers(server: SocketAddr, time: Duration) -> io::Result<Vec<f64>> {
     let mut exchanges = Exchanges::new(server, "/", End::Answer)?;
     let count = (time.as_millis() / EVERY.as_millis()) as usize;
     let start = Instant::now();
     let deadline = start + time + PATIENCE;
-    let (mut opened, mut took) = (0, Vec::with_capacity(count));
-    while took.len() < count {
+    let (mut opened, mut took_ms) = (0, Vec::with_capacity(count));
+    while took_ms.len() < count {
         let now = Instant::now();
         if now > deadline {
-            let answered = took.len();
+            let answered = took_ms.len();
             return Err(io::Error::other(format!("{answered} of {count} newcomers were answered")));
         }
         if opened < count && now >= start + EVERY * opened as u32 {
@@ -94,16 +94,16 @@ pub fn newcomers(server: SocketAddr, time: Duration) -> io::Result<Vec<Duration>
         let mut outcomes = Vec::new();
         exchanges.wait(TICK, &mut outcomes)?;
         for outcome in outcomes {
-            took.push(answered(&outcome)?);
+            took_ms.push(took(&outcome)?);
             exchanges.close(outcome.key);
         }
     }
-    Ok(took)
+    Ok(took_ms)
 }
 
-fn answered(outcome: &Outcome) -> io::Result<Duration> {
+fn took(outcome: &Outcome) -> io::Result<f64> {
     match outcome.answered {
-        true => Ok(outcome.ended_at.duration_since(outcome.opened_at)),
+        true => Ok(outcome.ended_at.duration_since(outcome.opened_at).as_secs_f64() * 1e3),
         false => Err(io::Error::other("a new connection was lost")),
     }
 }

@@ -11,6 +11,7 @@ use super::build::{binary, example};
 use super::{Ability, Server, Source};
 use crate::machine::{LOAD_CORE, pin};
 use crate::process::Process;
+use crate::scenarios::Scenario;
 
 /// How long a server may take until it accepts.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,14 +42,14 @@ pub struct Running {
 /// what it printed.
 pub fn start(
     server: &Server,
-    needs: &[Ability],
+    scenario: &Scenario,
     loops: usize,
     cores: &[usize],
 ) -> io::Result<Running> {
     let address = free_address()?;
     let directory = std::env::temp_dir().join(format!("brigade-peers-{}", address.port()));
     fs::create_dir_all(&directory)?;
-    let mut command = command(server, needs, address, loops, &directory)?;
+    let mut command = command(server, scenario, address, loops, &directory)?;
     let log = File::create(directory.join("log"))?;
     command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
     pin(cores)?;
@@ -68,7 +69,7 @@ fn free_address() -> io::Result<SocketAddr> {
 
 fn command(
     server: &Server,
-    needs: &[Ability],
+    scenario: &Scenario,
     address: SocketAddr,
     loops: usize,
     directory: &Path,
@@ -81,7 +82,7 @@ fn command(
             command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
             return Ok(command);
         }
-        Source::Examples if needs.contains(&Ability::Wait) => {
+        Source::Examples if scenario.needs.contains(&Ability::Wait) => {
             let mut command = Command::new(example("httpbin_delay"));
             command.args(["--chaos", "--no-pin"]);
             command
@@ -90,6 +91,8 @@ fn command(
         Source::Member(_) | Source::Go => Command::new(binary(&format!("peer-{}", server.name))),
     };
     command.args(["--listen", &address.to_string(), "--loops", &loops.to_string()]);
+    // So that a server can be set up as its users would for that load.
+    command.env("PEER_SCENARIO", scenario.name);
     Ok(command)
 }
 
@@ -99,8 +102,11 @@ impl Running {
     /// # Errors
     /// If the file cannot be made.
     pub fn offer(&self, bytes: u64) -> io::Result<()> {
+        let path = self.directory.join("download").join(bytes.to_string());
         fs::create_dir_all(self.directory.join("download"))?;
-        File::create(self.directory.join("download").join(bytes.to_string()))?.set_len(bytes)
+        File::create(&path)?.set_len(bytes)?;
+        // The page cache is filled here, not at the server's cost.
+        io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
     }
 
     fn wait_until_it_answers(&mut self) -> io::Result<()> {

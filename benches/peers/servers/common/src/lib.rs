@@ -54,6 +54,13 @@ impl Options {
     }
 }
 
+/// Says whether the scenario, which the harness tells in the environment, is the one of large
+/// bodies: hyper, told to gather small answers in one write, copies large ones.
+#[must_use]
+pub fn bodies_are_large() -> bool {
+    std::env::var("PEER_SCENARIO").is_ok_and(|scenario| scenario == "body")
+}
+
 /// Opens a non-blocking listener; with `SO_REUSEPORT`, so that each loop may have its own.
 ///
 /// # Errors

@@ -11,12 +11,13 @@ use tokio::runtime::{Builder, Runtime};
 
 fn main() -> io::Result<()> {
     let options = Options::from_args();
+    let gather = !peer_common::bodies_are_large();
     runtime(options.loops)?.block_on(async {
         let listener = TcpListener::from_std(peer_common::listen(options.listen)?)?;
         println!("listening on http://{} (tokio)", options.listen);
         loop {
             let (stream, _) = listener.accept().await?;
-            tokio::spawn(serve(stream));
+            tokio::spawn(serve(stream, gather));
         }
     })
 }
@@ -29,12 +30,12 @@ fn runtime(loops: usize) -> io::Result<Runtime> {
     builder.worker_threads(loops).enable_all().build()
 }
 
-async fn serve(stream: TcpStream) {
+async fn serve(stream: TcpStream, gather: bool) {
     let service = service_fn(|request| peer_hyper_service::answer(request, tokio::time::sleep));
     if stream.set_nodelay(true).is_ok() {
         // A client that goes away in mid-request is no error of the server's.
         let _ = http1::Builder::new()
-            .pipeline_flush(true)
+            .pipeline_flush(gather)
             .serve_connection(TokioIo::new(stream), service)
             .await;
     }

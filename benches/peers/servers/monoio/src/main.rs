@@ -22,22 +22,23 @@ fn main() -> io::Result<()> {
 }
 
 fn run_loop(address: SocketAddr) -> io::Result<()> {
+    let gather = !peer_common::bodies_are_large();
     let mut runtime = RuntimeBuilder::<FusionDriver>::new().enable_timer().build()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(peer_common::listen(address)?)?;
         loop {
             let (stream, _) = listener.accept().await?;
-            monoio::spawn(serve(stream));
+            monoio::spawn(serve(stream, gather));
         }
     })
 }
 
-async fn serve(stream: TcpStream) -> io::Result<()> {
+async fn serve(stream: TcpStream, gather: bool) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let service = service_fn(|request| peer_hyper_service::answer(request, monoio::time::sleep));
     // A client that goes away in mid-request is no error of the server's.
     let _ = http1::Builder::new()
-        .pipeline_flush(true)
+        .pipeline_flush(gather)
         .serve_connection(MonoioIo::new(stream.into_poll_io()?), service)
         .await;
     Ok(())
