@@ -17,13 +17,15 @@
 //! 5. After [`Error`](Event::Error) nothing more is parsed. If
 //!    [`can_answer`](Connection::can_answer), the error's status is sent with `send_head`, which
 //!    says `Connection: close`; then, or else at once, the caller closes.
-//! 6. An answer that says `Connection: close`, whoever wanted it, is the last one. What is
+//! 6. After a 101 nothing is parsed either: [`upgrade`](Connection::upgrade) hands out what the
+//!    client has sent of the other protocol.
+//! 7. An answer that says `Connection: close`, whoever wanted it, is the last one. What is
 //!    received after its request is dropped.
 //!
 //! ```text
 //!             Request              both over, kept alive
 //!   Idle ───────────────► Active ──────────────────────────► Idle
-//!    │                      │ │
+//!    │                      │ ├─ 101 sent ───► Upgraded ───► Closed
 //!    │ Error          Error │ └─ both over, not kept ──────► Closed
 //!    └────────► Failed ◄────┘
 //!                 └── answer over ─────────────────────────► Closed
@@ -60,7 +62,8 @@ pub enum Event {
     Body(Bytes),
     /// The end of the request's body, with the trailers if there were any.
     BodyEnd(Option<Box<HeaderMap>>),
-    /// The request has been read; the next one is decoded when this one has been answered.
+    /// The request has been read; the next one is decoded when this one has been answered. Or a
+    /// 101 has been sent.
     Paused,
     /// The end: the peer is done between two requests, or the last answer has been sent.
     Closed,
@@ -75,6 +78,9 @@ enum Stage {
     Idle,
     /// A request is being read, answered, or both. Left by `turn_over` or `fail`.
     Active,
+    /// A 101 has been sent: what is received belongs to another protocol, and waits for
+    /// `upgrade`.
+    Upgraded,
     /// Nothing is parsed any more, but an answer may still be sent.
     Failed,
     /// Nothing is parsed and nothing sent. Never left.
@@ -137,7 +143,7 @@ impl Connection {
     /// Takes what was read from the peer. Copied once, into memory of exactly its size if
     /// nothing is left from before.
     pub fn receive(&mut self, data: &[u8]) {
-        if matches!(self.stage, Stage::Idle | Stage::Active) {
+        if matches!(self.stage, Stage::Idle | Stage::Active | Stage::Upgraded) {
             self.buffer.append(data);
         }
     }
@@ -152,6 +158,7 @@ impl Connection {
         let event = match self.stage {
             Stage::Idle => self.next_request(limits),
             Stage::Active if self.body.is_done() => Ok(Event::Paused),
+            Stage::Upgraded => Ok(Event::Paused),
             Stage::Active => self.next_body_part(limits),
             Stage::Failed | Stage::Closed => Ok(Event::Closed),
         };
@@ -243,7 +250,7 @@ impl Connection {
             Stage::Active if self.asked.keep_alive => self.stage = Stage::Idle,
             Stage::Failed if !is_over => {}
             Stage::Active | Stage::Failed => self.close(),
-            Stage::Idle | Stage::Closed => {}
+            Stage::Idle | Stage::Upgraded | Stage::Closed => {}
         }
     }
 
@@ -394,6 +401,9 @@ impl Connection {
         self.asked.keep_alive = keep_alive;
         self.continue_due = false;
         self.answer = Answer::Body(body);
+        if is_upgrade {
+            self.stage = Stage::Upgraded;
+        }
         Ok(())
     }
 

@@ -146,7 +146,7 @@ fn parse_request(head: &[u8], limits: &Limits) -> Result<DecodedRequest, Protoco
 /// Returns `true` if the request line ends in a well-formed version (RFC 9112 section 2.3).
 fn says_other_version(head: &[u8]) -> bool {
     let line_end = memchr::memchr(b'\r', head).unwrap_or(head.len());
-    let version = head[..line_end].rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    let version = head[..line_end].splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
     match version.strip_prefix(b"HTTP/") {
         Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
         _ => false,

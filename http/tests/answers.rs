@@ -1,0 +1,195 @@
+//! The bytes of answers: status line, framing, persistence, and what headers set by hand do.
+
+// crates
+use brigade_http::{BodyLength, Connection, EncodeError, Event, Headers, Limits};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+// ours
+mod support;
+use support::{DATE, get_with};
+
+const DATE_LINE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+
+fn asked(request: &str) -> Connection {
+    let mut connection = Connection::new();
+    connection.receive(request.as_bytes());
+    assert!(matches!(connection.next_event(&Limits::default()), Event::Request(_)));
+    connection
+}
+
+fn headers(lines: &[(&str, &str)]) -> Headers {
+    let line = |&(name, value): &(&str, &str)| {
+        (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap())
+    };
+    lines.iter().map(line).collect()
+}
+
+/// The whole answer without the date, if that stands where it should.
+fn answer(
+    request: &str,
+    status: u16,
+    lines: &[(&str, &str)],
+    length: BodyLength,
+    parts: &[&str],
+) -> Result<String, EncodeError> {
+    let mut connection = asked(request);
+    let mut out = Vec::new();
+    let status = StatusCode::from_u16(status).unwrap();
+    let head = connection.send_head(status, &headers(lines), length, DATE, &mut out);
+    assert!(head.is_ok() || out.is_empty(), "nothing is written of what is refused");
+    head?;
+    for part in parts {
+        connection.send_data(part.as_bytes(), &mut out)?;
+    }
+    connection.send_end(None, &mut out)?;
+    let text = String::from_utf8(out).unwrap();
+    Ok(text.replacen(&format!("{DATE_LINE}\r\n"), "\r\n", 1))
+}
+
+const OLD: &str = "GET / HTTP/1.0\r\n\r\n";
+const OLD_KEPT: &str = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OLD_HEAD: &str = "HEAD / HTTP/1.0\r\n\r\n";
+
+#[test]
+fn known_bodies_are_sent_as_they_are() {
+    let get = get_with("");
+    let seen = answer(&get, 200, &[("server", "b")], BodyLength::Known(4), &["he", "", "ho"]);
+    assert_eq!(seen.unwrap(), "HTTP/1.1 200 OK\r\nserver: b\r\ncontent-length: 4\r\n\r\nheho");
+    let seen = answer(&get, 404, &[], BodyLength::Empty, &[]);
+    assert_eq!(seen.unwrap(), "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+    let seen = answer(&get, 299, &[], BodyLength::Empty, &[]);
+    assert_eq!(seen.unwrap(), "HTTP/1.1 299 \r\ncontent-length: 0\r\n\r\n");
+}
+
+#[test]
+fn unknown_bodies_are_chunked_or_end_with_the_connection() {
+    let parts = ["hello ", "", "wide world, it is me"];
+    let seen = answer(&get_with(""), 200, &[], BodyLength::Unknown, &parts).unwrap();
+    let body = "6\r\nhello \r\n14\r\nwide world, it is me\r\n0\r\n\r\n";
+    assert_eq!(seen, format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}"));
+    for old in [OLD, OLD_KEPT] {
+        let seen = answer(old, 200, &[], BodyLength::Unknown, &parts).unwrap();
+        let body = "hello wide world, it is me";
+        assert_eq!(seen, format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}"));
+    }
+}
+
+#[test]
+fn persistence_is_said_where_it_is_not_assumed() {
+    let persistence = |request: &str, lines: &[(&str, &str)]| {
+        let seen = answer(request, 200, lines, BodyLength::Empty, &[]).unwrap();
+        let line = seen.lines().find(|line| line.starts_with("connection")).unwrap_or("-");
+        line.to_owned()
+    };
+    assert_eq!(persistence(&get_with(""), &[]), "-");
+    assert_eq!(persistence(&get_with("Connection: close\r\n"), &[]), "connection: close");
+    assert_eq!(persistence(OLD, &[]), "connection: close");
+    assert_eq!(persistence(OLD_KEPT, &[]), "connection: keep-alive");
+    let close = [("connection", "x, Close")];
+    assert_eq!(persistence(&get_with(""), &close), "connection: close");
+    assert_eq!(persistence(OLD_KEPT, &close), "connection: close");
+    let keep = [("connection", "keep-alive"), ("keep-alive", "timeout=5")];
+    assert_eq!(persistence(&get_with(""), &keep), "-");
+    assert_eq!(persistence(OLD, &keep), "connection: close");
+}
+
+#[test]
+fn head_is_answered_like_get_without_the_body() {
+    let length = |request, lines: &[(&str, &str)], length| {
+        answer(request, 200, lines, length, &["body"]).unwrap()
+    };
+    let known = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
+    assert_eq!(length(HEAD, &[], BodyLength::Known(4)), known);
+    assert_eq!(length(HEAD, &[("content-length", "4")], BodyLength::Empty), known);
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(length(HEAD, &[], BodyLength::Unknown), chunked);
+    let close = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+    assert_eq!(length(OLD_HEAD, &[], BodyLength::Unknown), close);
+}
+
+#[test]
+fn some_statuses_have_no_body() {
+    let get = get_with("");
+    let seen =
+        |status, lines| answer(&get, status, lines, BodyLength::Known(4), &["body"]).unwrap();
+    assert_eq!(seen(204, &[("content-length", "4")]), "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(seen(304, &[]), "HTTP/1.1 304 Not Modified\r\n\r\n");
+    let with_length = "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n";
+    assert_eq!(seen(304, &[("content-length", "9")]), with_length);
+    let reset = "HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(seen(205, &[]), reset);
+}
+
+#[test]
+fn a_length_set_by_hand_has_to_be_right() {
+    let get = get_with("");
+    let four = [("content-length", "4")];
+    let known = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody";
+    assert_eq!(answer(&get, 200, &four, BodyLength::Known(4), &["body"]).unwrap(), known);
+    assert_eq!(answer(&get, 200, &four, BodyLength::Unknown, &["body"]).unwrap(), known);
+    let refused = Err(EncodeError::ContentLength);
+    assert_eq!(answer(&get, 200, &four, BodyLength::Known(5), &[]), refused);
+    assert_eq!(answer(&get, 200, &four, BodyLength::Empty, &[]), refused);
+    for bad in ["", "x", "+4", "4, 4"] {
+        assert_eq!(
+            answer(&get, 200, &[("content-length", bad)], BodyLength::Unknown, &[]),
+            refused
+        );
+    }
+    let twice = [("content-length", "4"), ("content-length", "5")];
+    assert_eq!(answer(&get, 200, &twice, BodyLength::Unknown, &[]), refused);
+    let encoding = [("transfer-encoding", "chunked")];
+    let refused = Err(EncodeError::TransferEncoding);
+    assert_eq!(answer(&get, 200, &encoding, BodyLength::Unknown, &[]), refused);
+}
+
+#[test]
+fn a_date_set_by_hand_replaces_ours() {
+    let seen = answer(&get_with(""), 200, &[("date", "today")], BodyLength::Empty, &[]).unwrap();
+    assert_eq!(seen, "HTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 0\r\n\r\n");
+}
+
+#[test]
+fn a_payload_may_be_written_beside_its_framing() {
+    let sent = |request: &str, length| {
+        let mut connection = asked(request);
+        let mut out = Vec::new();
+        connection.send_head(StatusCode::OK, &Headers::new(), length, DATE, &mut out).unwrap();
+        out.clear();
+        for _ in 0..2 {
+            if connection.begin_data(3, &mut out).unwrap() {
+                out.extend_from_slice(b"<3>");
+                connection.end_data(&mut out);
+            }
+        }
+        assert!(!connection.begin_data(0, &mut out).unwrap());
+        connection.send_end(None, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(sent(&get_with(""), BodyLength::Unknown), "3\r\n<3>\r\n3\r\n<3>\r\n0\r\n\r\n");
+    assert_eq!(sent(&get_with(""), BodyLength::Known(6)), "<3><3>");
+    assert_eq!(sent(OLD, BodyLength::Unknown), "<3><3>");
+    assert_eq!(sent(HEAD, BodyLength::Unknown), "");
+}
+
+#[test]
+fn trailers_end_chunks_and_nothing_else() {
+    let sent = |request: &str, length, name: &str| {
+        let mut connection = asked(request);
+        let mut out = Vec::new();
+        connection.send_head(StatusCode::OK, &Headers::new(), length, DATE, &mut out).unwrap();
+        out.clear();
+        let mut trailers = HeaderMap::new();
+        trailers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("1"));
+        connection.send_end(Some(&trailers), &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    };
+    let get = get_with("");
+    assert_eq!(sent(&get, BodyLength::Unknown, "sum").unwrap(), "0\r\nsum: 1\r\n\r\n");
+    assert_eq!(sent(&get, BodyLength::Empty, "sum").unwrap(), "");
+    assert_eq!(sent(OLD, BodyLength::Unknown, "sum").unwrap(), "");
+    for name in ["content-length", "transfer-encoding", "host", "set-cookie", "authorization"] {
+        assert_eq!(sent(&get, BodyLength::Unknown, name), Err(EncodeError::Trailer), "{name}");
+    }
+}

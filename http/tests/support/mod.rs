@@ -1,0 +1,112 @@
+//! Feeds connections whole, byte by byte and split at every boundary, and writes down what
+//! happens.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+// crates
+use brigade_http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits};
+use http::{HeaderMap, StatusCode};
+
+/// A date that nobody checks.
+pub(crate) const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// What a connection does with pieces of input, as text: the requests, their bodies with
+/// adjacent parts merged, and how it ends. Each request is answered once it has been read.
+#[derive(Default)]
+struct Journal {
+    entries: Vec<String>,
+    body: Option<Vec<u8>>,
+}
+
+impl Journal {
+    fn note(&mut self, entry: impl Into<String>) {
+        if let Some(body) = self.body.take() {
+            self.entries.push(format!("{:?}", String::from_utf8_lossy(&body)));
+        }
+        self.entries.push(entry.into());
+    }
+}
+
+/// Feeds `pieces`, then the end of the stream.
+pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut connection = Connection::new();
+    let mut journal = Journal::default();
+    for piece in pieces {
+        connection.receive(piece);
+        pump(&mut connection, limits, &mut journal);
+    }
+    connection.receive_eof();
+    pump(&mut connection, limits, &mut journal);
+    assert_eq!(connection.buffered(), 0, "nothing is kept of a connection that ended");
+    journal.entries.join(" ")
+}
+
+fn pump(connection: &mut Connection, limits: &Limits, journal: &mut Journal) {
+    loop {
+        match connection.next_event(limits) {
+            Event::NeedData => return,
+            Event::Request(head) => {
+                let authority = head.authority().unwrap_or("-");
+                journal.note(format!("{} {} {authority}", head.method(), head.path()));
+                assert_eq!(head.headers().len(), head.header_lines().count());
+                assert_eq!(head.uri().query(), head.query());
+            }
+            Event::Body(data) => {
+                assert!(!data.is_empty());
+                journal.body.get_or_insert_default().extend_from_slice(&data);
+            }
+            Event::BodyEnd(trailers) => journal.note(format!("end{}", list(trailers.as_deref()))),
+            Event::Paused => answer(connection, StatusCode::OK),
+            Event::Error(error) => {
+                journal.note(format!("{} {error:?}", error.status().as_u16()));
+                if connection.can_answer() {
+                    answer(connection, error.status());
+                }
+                assert!(!connection.keep_alive());
+            }
+            Event::Closed => {
+                if journal.entries.last().is_none_or(|entry| entry != "closed") {
+                    journal.note("closed");
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn answer(connection: &mut Connection, status: StatusCode) {
+    let mut out = Vec::new();
+    connection.send_head(status, &Headers::new(), BodyLength::Empty, DATE, &mut out).unwrap();
+    connection.send_end(None, &mut out).unwrap();
+    assert!(out.starts_with(b"HTTP/1.1 ") && out.ends_with(b"\r\n\r\n"));
+}
+
+fn list(trailers: Option<&HeaderMap>) -> String {
+    let lines = trailers.into_iter().flatten();
+    lines.map(|(name, value)| format!("{{{name}={}}}", value.to_str().unwrap())).collect()
+}
+
+/// Requires `expected` of `input`, however it is cut; of large inputs not every cut is tried.
+pub(crate) fn check_with(limits: &Limits, input: &[u8], expected: &str) {
+    let shown = String::from_utf8_lossy(&input[..input.len().min(300)]).into_owned();
+    assert_eq!(journal(limits, [input]), expected, "whole: {shown:?}");
+    assert_eq!(journal(limits, input.chunks(1)), expected, "byte by byte: {shown:?}");
+    for at in (0..=input.len()).step_by(1 + input.len() / 500) {
+        let (before, after) = input.split_at(at);
+        assert_eq!(journal(limits, [before, after]), expected, "cut at {at}: {shown:?}");
+    }
+}
+
+/// [`check_with`] the limits that are the default.
+pub(crate) fn check(input: impl AsRef<[u8]>, expected: &str) {
+    check_with(&Limits::default(), input.as_ref(), expected);
+}
+
+/// A 1.1 request for `/` with these header lines, each ended by CR LF, besides `Host`.
+pub(crate) fn get_with(lines: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
+/// A 1.1 POST with these header lines, each ended by CR LF, besides `Host`, and this body.
+pub(crate) fn post_with(lines: &str, body: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n{body}")
+}
