@@ -75,26 +75,37 @@ fn measure(options: &Options) -> io::Result<()> {
         if let Some(first) = servers.pop_front() {
             servers.push_back(first);
         }
+        report::write(options, &machine, round, &results)?;
     }
-    report::write(options, &machine, &results)?;
     println!("results are in {}", options.out.display());
-    Ok(())
+    match options.smoke && !results.left_out.is_empty() {
+        true => Err(io::Error::other("a smoke run leaves nothing out")),
+        false => Ok(()),
+    }
 }
 
-/// Builds the servers and returns those that could be built.
+/// Builds the servers and returns those that could be built and that answer.
 fn built(servers: &[&'static Server], results: &mut Results) -> VecDeque<&'static Server> {
     let mut built = VecDeque::new();
     for server in servers {
         println!("building {}", server.name);
-        match servers::build(server) {
-            Ok(()) => {
-                results.servers.push((server.name, servers::version(server)));
+        match servers::build(server).and_then(|()| tried(server)) {
+            Ok(version) => {
+                results.servers.push((server.name, version));
                 built.push_back(*server);
             }
             Err(reason) => leave_out(results, format!("{}: {reason}", server.name)),
         }
     }
     built
+}
+
+/// Starts a server once, and returns its version and what it runs on.
+fn tried(server: &Server) -> Result<String, String> {
+    let running = SCENARIOS[0].start(server).map_err(|error| format!("does not run: {error}"))?;
+    let version = servers::version(server);
+    let runs_on = running.greeting.find('(').map_or("", |at| &running.greeting[at..]);
+    Ok(format!("{version} {runs_on}").trim_end().to_owned())
 }
 
 fn measure_once(

@@ -11,14 +11,19 @@ use crate::machine::Machine;
 use crate::options::Options;
 use crate::results::Results;
 
-/// Writes `results.md`, `results.csv` and `results.svg`.
+/// Writes `results.md`, `results.csv` and `results.svg` of the rounds that are done.
 ///
 /// # Errors
 /// If the directory or a file cannot be written.
-pub fn write(options: &Options, machine: &Machine, results: &Results) -> io::Result<()> {
+pub fn write(
+    options: &Options,
+    machine: &Machine,
+    rounds: usize,
+    results: &Results,
+) -> io::Result<()> {
     let (out, scenarios) = (&options.out, &options.scenarios);
     fs::create_dir_all(out)?;
-    fs::write(out.join("results.md"), markdown::render(options, machine, results))?;
+    fs::write(out.join("results.md"), markdown::render(options, machine, rounds, results))?;
     fs::write(out.join("results.csv"), csv::render(machine, results))?;
     fs::write(out.join("results.svg"), svg::render(machine, scenarios, results))
 }

@@ -19,6 +19,8 @@ const CONNECTIONS_OF_LOOPS: usize = 512;
 const STALL_LOOPS: usize = 2;
 /// How long the blocked loop is blocked at a time.
 const STALL_MILLISECONDS: u64 = 300;
+/// A new connection that is answered later than this has been held up by the blocked loop.
+const STALL_LATE_MS: f64 = 20.0;
 /// What is still on its way when the load has done its part comes to rest in this time.
 const REST: Duration = Duration::from_millis(50);
 
@@ -90,6 +92,14 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Starts a server as this scenario does, with one loop on its core.
+    ///
+    /// # Errors
+    /// If it does not start or does not answer.
+    pub fn start(&self, server: &Server) -> io::Result<Running> {
+        start(server, self, 1, &[SERVER_CORE])
+    }
+
     /// Measures a server once. The first figure is the one that charts show.
     ///
     /// # Errors
@@ -187,7 +197,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn start(&self) -> io::Result<Running> {
-        start(self.server, self.scenario, 1, &[SERVER_CORE])
+        self.scenario.start(self.server)
     }
 
     fn start_on_both_cores(&self, loops: usize) -> io::Result<Running> {
@@ -309,7 +319,15 @@ fn stall(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
     let time = Duration::from_secs(bench.size.stall_seconds);
     let took = load::newcomers(running.address, time);
     block.end()?;
-    Ok(percentiles("new connection", took?))
+    let took = took?;
+    let late = took.iter().filter(|&&took| took > STALL_LATE_MS).count();
+    let mut figures = vec![Figure {
+        name: "later than 20 ms".to_owned(),
+        unit: "% of new connections",
+        value: late as f64 * 100.0 / took.len() as f64,
+    }];
+    figures.extend(percentiles("new connection", took));
+    Ok(figures)
 }
 
 fn cpu(name: &str, value: f64) -> Figure {

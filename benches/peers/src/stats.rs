@@ -10,14 +10,14 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// How far the values lie apart, as a fraction of their median: 0 if there is one.
+/// How far the values lie apart, as a fraction of their median: 0 if they are equal.
 ///
 /// # Panics
 /// If there are none.
 pub fn spread(values: &[f64]) -> f64 {
     let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (highest - lowest) / median(values.to_vec())
+    if highest == lowest { 0.0 } else { (highest - lowest) / median(values.to_vec()) }
 }
 
 /// The value that this share (0 to 1) of the values does not exceed.
@@ -43,6 +43,7 @@ mod tests {
     #[test]
     fn the_spread_is_relative() {
         assert_eq!(spread(&[9.0, 10.0, 12.0]), 0.3);
+        assert_eq!(spread(&[0.0, 0.0]), 0.0);
     }
 
     #[test]

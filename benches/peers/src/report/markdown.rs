@@ -9,8 +9,13 @@ use crate::results::Results;
 use crate::scenarios::Scenario;
 
 /// The Markdown, with the machine, the versions and what was left out.
-pub(super) fn render(options: &Options, machine: &Machine, results: &Results) -> String {
-    let Options { rounds, size, smoke, .. } = options;
+pub(super) fn render(
+    options: &Options,
+    machine: &Machine,
+    rounds: usize,
+    results: &Results,
+) -> String {
+    let Options { size, smoke, .. } = options;
     let seconds = size.seconds;
     let mut text = format!(
         "# brigade beside its peers\n\n{machine}. Medians of {rounds} rounds of {seconds} s; spread \
