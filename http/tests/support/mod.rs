@@ -82,7 +82,8 @@ fn answer(connection: &mut Connection, status: StatusCode) {
 
 fn list(trailers: Option<&HeaderMap>) -> String {
     let lines = trailers.into_iter().flatten();
-    lines.map(|(name, value)| format!("{{{name}={}}}", value.to_str().unwrap())).collect()
+    let text = |value| String::from_utf8_lossy(value).into_owned();
+    lines.map(|(name, value)| format!("{{{name}={}}}", text(value.as_bytes()))).collect()
 }
 
 /// Requires `expected` of `input`, however it is cut; of large inputs not every cut is tried.

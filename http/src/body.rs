@@ -1,0 +1,344 @@
+//! Bodies: what a handler pulls from its request, and what it answers with.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http::HeaderMap;
+
+use crate::body_encoder::BodyLength;
+use crate::error::ProtocolError;
+
+/// Any error that a body or a handler may end with.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a request's body could not be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// What came broke the protocol or a limit, or stopped midway.
+    Protocol(ProtocolError),
+    /// The connection is gone, or the request was answered without its body.
+    Gone,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(error) => write!(f, "the request's body: {error}"),
+            Self::Gone => f.write_str("the request's body is not to be had any more"),
+        }
+    }
+}
+
+impl Error for BodyError {}
+
+impl From<BodyError> for std::io::Error {
+    fn from(error: BodyError) -> Self {
+        Self::new(std::io::ErrorKind::InvalidData, error)
+    }
+}
+
+/// The body of a request, pulled part by part.
+///
+/// A part is read from the connection when it is asked for; a handler that does not ask stops
+/// the peer from sending.
+#[derive(Debug, Default)]
+pub struct RequestBody {
+    /// Absent where there is no body.
+    pipe: Option<Rc<Pipe>>,
+}
+
+impl RequestBody {
+    pub(crate) fn new(pipe: Option<Rc<Pipe>>) -> Self {
+        Self { pipe }
+    }
+
+    /// Returns `true` if there is nothing to read, now or later.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.pipe.as_ref().is_none_or(|pipe| {
+            let pipe = pipe.state.borrow();
+            pipe.parts.is_empty() && matches!(pipe.end, Some(Ok(_)))
+        })
+    }
+
+    /// The next part, never empty; `None` at the end. Cancellation safe.
+    ///
+    /// # Errors
+    /// If the peer broke the protocol or a limit, or went away: then nothing more comes.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Ready with the next part; see [`RequestBody::chunk`].
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match &self.pipe {
+            None => Poll::Ready(None),
+            Some(pipe) => pipe.poll_take(cx),
+        }
+    }
+
+    /// Reads to the end and returns all of it, in one piece.
+    ///
+    /// # Errors
+    /// [`ProtocolError::BodyTooLarge`] if it is more than `limit` bytes, and what
+    /// [`RequestBody::chunk`] says.
+    pub async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyError> {
+        let too_large = BodyError::Protocol(ProtocolError::BodyTooLarge);
+        let Some(first) = self.chunk().await.transpose()? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await.transpose()? else {
+            return if first.len() > limit { Err(too_large) } else { Ok(first) };
+        };
+        let mut all = BytesMut::with_capacity(2 * (first.len() + second.len()));
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&second);
+        while all.len() <= limit {
+            match self.chunk().await.transpose()? {
+                Some(part) => all.extend_from_slice(&part),
+                None => return Ok(all.freeze()),
+            }
+        }
+        Err(too_large)
+    }
+
+    /// The trailers, once the end has been read and if there were any (RFC 9110 section 6.5).
+    #[must_use]
+    pub fn trailers(&self) -> Option<HeaderMap> {
+        match &self.pipe.as_ref()?.state.borrow().end {
+            Some(Ok(Some(trailers))) => Some(HeaderMap::clone(trailers)),
+            _ => None,
+        }
+    }
+}
+
+impl Stream for RequestBody {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chunk(cx)
+    }
+}
+
+/// Between the connection, which decodes a body, and the handler, which pulls it.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    state: RefCell<PipeState>,
+}
+
+#[derive(Debug, Default)]
+struct PipeState {
+    parts: VecDeque<Bytes>,
+    /// Set once nothing more will be pushed.
+    end: Option<Result<Option<Box<HeaderMap>>, BodyError>>,
+    /// The handler waits for a part.
+    is_wanted: bool,
+    reader: Option<Waker>,
+    /// The connection's task, to be woken when somebody else's task wants a part.
+    connection: Option<Waker>,
+}
+
+impl Pipe {
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let mut state = self.state.borrow_mut();
+        if let Some(part) = state.parts.pop_front() {
+            return Poll::Ready(Some(Ok(part)));
+        }
+        if let Some(end) = &state.end {
+            return Poll::Ready(end.as_ref().err().map(|error| Err(*error)));
+        }
+        state.is_wanted = true;
+        let waker = cx.waker();
+        let connection = state.connection.take_if(|connection| !connection.will_wake(waker));
+        let before = state.reader.replace(waker.clone());
+        drop(state);
+        drop(before);
+        if let Some(connection) = connection {
+            connection.wake();
+        }
+        Poll::Pending
+    }
+
+    /// Whether the handler waits for a part.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.state.borrow().is_wanted
+    }
+
+    /// The connection waits for something else: `waker` is to be woken when a part is wanted.
+    pub(crate) fn watch(&self, waker: &Waker) {
+        let mut state = self.state.borrow_mut();
+        if !state.connection.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.connection = Some(waker.clone());
+        }
+    }
+
+    pub(crate) fn push(&self, part: Bytes) {
+        let mut state = self.state.borrow_mut();
+        state.parts.push_back(part);
+        Self::wake_reader(state);
+    }
+
+    /// Nothing more comes: the end with its trailers, or an error.
+    pub(crate) fn end(&self, end: Result<Option<Box<HeaderMap>>, BodyError>) {
+        let mut state = self.state.borrow_mut();
+        if state.end.is_none() {
+            state.end = Some(end);
+        }
+        Self::wake_reader(state);
+    }
+
+    fn wake_reader(mut state: std::cell::RefMut<'_, PipeState>) {
+        state.is_wanted = false;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// The body of a response: empty, full, or a stream.
+#[derive(Default)]
+pub struct Body {
+    pub(crate) kind: BodyKind,
+}
+
+#[derive(Default)]
+pub(crate) enum BodyKind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Stream(PartStream, BodyLength),
+}
+
+pub(crate) type PartStream = Pin<Box<dyn Stream<Item = Result<Part, BoxError>>>>;
+
+/// A part of a streamed body.
+#[derive(Debug)]
+pub enum Part {
+    /// Some bytes.
+    Data(Bytes),
+    /// Headers after the body: the last part. They are sent only in chunks, to those who asked
+    /// for nothing else (RFC 9110 section 6.5).
+    Trailers(HeaderMap),
+}
+
+impl Body {
+    /// No body.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { kind: BodyKind::Empty }
+    }
+
+    /// A body of which the length is not known: it goes out in chunks. An error ends the
+    /// connection before the end of the body, so that the client notices.
+    pub fn stream<S, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self::parts(DataOnly { stream: Box::pin(stream) }, BodyLength::Unknown)
+    }
+
+    /// A body of `length` bytes. A stream that gives less, or more, ends the connection.
+    pub fn stream_with_length<S, E>(length: u64, stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self::parts(DataOnly { stream: Box::pin(stream) }, BodyLength::Known(length))
+    }
+
+    /// A body of parts, of which the last may be trailers.
+    pub fn parts<S>(stream: S, length: BodyLength) -> Self
+    where
+        S: Stream<Item = Result<Part, BoxError>> + 'static,
+    {
+        Self { kind: BodyKind::Stream(Box::pin(stream), length) }
+    }
+
+    /// What is known of the length.
+    #[must_use]
+    pub fn length(&self) -> BodyLength {
+        match &self.kind {
+            BodyKind::Empty => BodyLength::Empty,
+            BodyKind::Full(bytes) => BodyLength::Known(bytes.len() as u64),
+            BodyKind::Stream(_, length) => *length,
+        }
+    }
+
+    /// The bytes of a body that is all there; `None` for a stream.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.kind {
+            BodyKind::Empty => Some(&[]),
+            BodyKind::Full(bytes) => Some(bytes),
+            BodyKind::Stream(..) => None,
+        }
+    }
+}
+
+/// A stream of bytes as one of parts.
+struct DataOnly<S> {
+    stream: Pin<Box<S>>,
+}
+
+impl<S, E> Stream for DataOnly<S>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<BoxError>,
+{
+    type Item = Result<Part, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.stream.as_mut().poll_next(cx);
+        next.map(|next| next.map(|item| item.map(Part::Data).map_err(Into::into)))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self { kind: BodyKind::Full(bytes) }
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            BodyKind::Empty => f.write_str("Empty"),
+            BodyKind::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            BodyKind::Stream(_, length) => write!(f, "Stream({length:?})"),
+        }
+    }
+}

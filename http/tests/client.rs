@@ -1,0 +1,218 @@
+//! The client's side: what requests look like, and which responses are understood.
+
+// std
+use std::mem;
+
+// crates
+use brigade_http::{BodyLength, ClientConnection, ClientEvent, EncodeError, Headers, Limits};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+fn sent(
+    method: &Method,
+    lines: &[(&str, &str)],
+    length: BodyLength,
+    body: &str,
+) -> (ClientConnection, String) {
+    let mut connection = ClientConnection::new();
+    let mut out = Vec::new();
+    let mut headers = Headers::new();
+    for &(name, value) in lines {
+        headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+    }
+    connection.send_head(method, "/p?q", "a:80", &headers, length, &mut out).unwrap();
+    connection.send_data(body.as_bytes(), &mut out).unwrap();
+    connection.send_end(None, &mut out).unwrap();
+    (connection, String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn requests_say_where_they_go_and_how_long_they_are() {
+    let text = |method, lines: &[(&str, &str)], length, body| sent(&method, lines, length, body).1;
+    let none = BodyLength::Empty;
+    assert_eq!(text(Method::GET, &[], none, ""), "GET /p?q HTTP/1.1\r\nhost: a:80\r\n\r\n");
+    assert_eq!(
+        text(Method::POST, &[], none, ""),
+        "POST /p?q HTTP/1.1\r\nhost: a:80\r\ncontent-length: 0\r\n\r\n"
+    );
+    assert_eq!(
+        text(Method::PUT, &[("host", "b"), ("x", "y")], BodyLength::Known(2), "hi"),
+        "PUT /p?q HTTP/1.1\r\nhost: b\r\nx: y\r\ncontent-length: 2\r\n\r\nhi"
+    );
+    assert_eq!(
+        text(Method::POST, &[("connection", "close")], BodyLength::Unknown, "hi"),
+        "POST /p?q HTTP/1.1\r\nhost: a:80\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
+         2\r\nhi\r\n0\r\n\r\n"
+    );
+}
+
+#[test]
+fn requests_that_could_be_taken_for_others_are_refused() {
+    let refused = |method: &str, target: &str, authority: &str| {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut out = Vec::new();
+        let sent = ClientConnection::new().send_head(
+            &method,
+            target,
+            authority,
+            &Headers::new(),
+            BodyLength::Empty,
+            &mut out,
+        );
+        assert_eq!(sent.is_err(), out.is_empty());
+        sent.err()
+    };
+    for target in ["", "x", "/ HTTP/1.1\r\nX: y", "/a b", "/\u{e9}", "/#f", "*"] {
+        assert_eq!(refused("GET", target, "a"), Some(EncodeError::Target), "{target:?}");
+    }
+    for host in ["", "a\r\nX: y", "u@a", "a/b", "a, b"] {
+        assert_eq!(refused("GET", "/", host), Some(EncodeError::Host), "{host:?}");
+    }
+    assert_eq!(refused("CONNECT", "/", "a"), Some(EncodeError::Target));
+    assert_eq!(refused("OPTIONS", "*", "a"), None);
+    assert_eq!(refused("GET", "http://a/", "a"), None);
+}
+
+/// What a client makes of `pieces`, then of the end of the stream; as text.
+fn journal<'a>(method: &Method, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let (mut connection, _) = sent(method, &[], BodyLength::Empty, "");
+    let limits = Limits::default();
+    let mut entries: Vec<String> = Vec::new();
+    let mut body = Vec::new();
+    let pieces = pieces.into_iter().map(Some).chain([None]);
+    for piece in pieces {
+        match piece {
+            Some(piece) => connection.receive(piece),
+            None => connection.receive_eof(),
+        }
+        loop {
+            let entry = match connection.next_event(&limits) {
+                ClientEvent::NeedData => break,
+                ClientEvent::Informational(head) => format!("({})", head.status().as_u16()),
+                ClientEvent::Response(head) => {
+                    format!("{} {:?}", head.status().as_u16(), head.reason())
+                }
+                ClientEvent::Body(data) => {
+                    body.extend_from_slice(&data);
+                    continue;
+                }
+                ClientEvent::BodyEnd(trailers) => {
+                    let body = String::from_utf8(mem::take(&mut body)).unwrap();
+                    let count = trailers.as_deref().map_or(0, HeaderMap::len);
+                    let kept = if connection.is_idle() { " kept" } else { "" };
+                    format!("{body:?}+{count}{kept}")
+                }
+                ClientEvent::Closed => break,
+                ClientEvent::Error(error) => format!("{error:?}"),
+            };
+            entries.push(entry);
+        }
+    }
+    entries.join(" ")
+}
+
+fn check(method: &Method, input: &str, expected: &str) {
+    let input = input.as_bytes();
+    // Whether the connection is kept shows only if nothing follows in the same piece, so it is
+    // looked at where the whole is one piece or its last byte comes alone.
+    assert_eq!(journal(method, [input]), expected, "{input:?}");
+    assert_eq!(journal(method, input.chunks(1)), expected, "{input:?}");
+    for at in 0..=input.len() {
+        let (before, after) = input.split_at(at);
+        assert_eq!(journal(method, [before, after]), expected, "cut at {at}: {input:?}");
+    }
+}
+
+#[test]
+fn responses_are_framed_by_the_rules_in_their_order() {
+    let get = Method::GET;
+    check(&get, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "200 \"OK\" \"hi\"+0 kept");
+    check(&get, "HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n", "404 \"\" \"\"+0 kept");
+    check(&get, "HTTP/1.1 200 OK\r\n\r\nall of it", "200 \"OK\" \"all of it\"+0");
+    check(&get, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", "200 \"OK\" \"hi\"+0");
+    let chunked =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nA: b\r\n\r\n";
+    check(&get, chunked, "200 \"OK\" \"hi\"+1 kept");
+    check(&get, "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", "204 \"No\" \"\"+0 kept");
+    check(&get, "HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n", "304 \"Same\" \"\"+0 kept");
+    check(&Method::HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "200 \"OK\" \"\"+0 kept");
+    let closed = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+    check(&get, closed, "200 \"OK\" \"hi\"+0");
+}
+
+#[test]
+fn informational_responses_come_before_the_final_one() {
+    let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
+                HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    check(&Method::GET, text, "(100) (103) 200 \"OK\" \"\"+0 kept");
+}
+
+#[test]
+fn doubtful_responses_are_errors() {
+    for (text, error) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "LengthAndEncoding",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n",
+            "ContentLengthRepeated",
+        ),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "TransferEncoding"),
+        ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "EncodingInOldVersion"),
+        ("HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", "LineEnd"),
+        ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "HeaderName"),
+        ("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "HeaderName"),
+        ("HTTP/2.0 200 OK\r\n\r\n", "StartLine"),
+        ("\r\nHTTP/1.1 200 OK\r\n\r\n", "StartLine"),
+        ("HTTP/1.1 20 OK\r\n\r\n", "StartLine"),
+        ("HTTP/1.1 099 OK\r\n\r\n", "StartLine"),
+        ("SSH-2.0", "StartLine"),
+        ("HTTP/1.1 200 OK\r\nContent-Le", "UnexpectedEnd"),
+    ] {
+        check(&Method::GET, text, error);
+    }
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi";
+    check(&Method::GET, cut, "200 \"OK\" UnexpectedEnd");
+    let more = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let seen = journal(&Method::GET, [more.as_bytes(), b"HTTP/1.1 200 OK\r\n\r\n"]);
+    assert_eq!(seen, "200 \"OK\" \"\"+0 kept UnexpectedResponse");
+}
+
+#[test]
+fn a_body_may_be_limited() {
+    let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
+    connection.set_body_limit(4);
+    connection.receive(b"HTTP/1.1 200 OK\r\n\r\nhello");
+    let limits = Limits::default();
+    assert!(matches!(connection.next_event(&limits), ClientEvent::Response(_)));
+    assert!(matches!(connection.next_event(&limits), ClientEvent::Error(_)));
+    assert!(matches!(connection.next_event(&limits), ClientEvent::Closed));
+    assert!(!connection.keep_alive() && !connection.is_idle());
+}
+
+#[test]
+fn after_101_the_bytes_are_handed_over() {
+    let lines = [("connection", "upgrade"), ("upgrade", "echo")];
+    let (mut connection, text) = sent(&Method::GET, &lines, BodyLength::Empty, "");
+    assert!(text.contains("\r\nconnection: upgrade\r\nupgrade: echo\r\n"));
+    connection.receive(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\nhel");
+    assert!(matches!(connection.next_event(&Limits::default()), ClientEvent::Response(_)));
+    connection.receive(b"lo");
+    assert_eq!(connection.upgrade(), "hello");
+}
+
+#[test]
+fn one_request_at_a_time() {
+    let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
+    let mut out = Vec::new();
+    let mut again = |connection: &mut ClientConnection| {
+        connection.send_head(&Method::GET, "/", "a", &Headers::new(), BodyLength::Empty, &mut out)
+    };
+    assert_eq!(again(&mut connection), Err(EncodeError::OutOfTurn));
+    connection.receive(b"HTTP/1.1 204 No Content\r\n\r\n");
+    let limits = Limits::default();
+    assert!(matches!(connection.next_event(&limits), ClientEvent::Response(_)));
+    assert_eq!(again(&mut connection), Err(EncodeError::OutOfTurn));
+    assert!(matches!(connection.next_event(&limits), ClientEvent::BodyEnd(None)));
+    assert_eq!(again(&mut connection), Ok(()));
+}
