@@ -3,10 +3,11 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::current::Core;
+use crate::handle::LoopHandle;
+use crate::oneshot::{SyncReceiver, sync_channel};
 use crate::task::JoinError;
 
 /// Runs `work` on a pool of threads and gives its result to this thread's loop: for code that
@@ -33,53 +34,60 @@ where
     T: Send + 'static,
 {
     let core = Core::current();
-    core.elsewhere.update(|n| n + 1);
-    let task = blocking::unblock(move || catch_unwind(AssertUnwindSafe(work)));
-    BlockingHandle { task: Some(task), core }
+    let handle = LoopHandle::of(&core);
+    let manual_clock = core.clock.is_manual();
+    core.elsewhere.update(|n| n + usize::from(manual_clock));
+    let (sender, result) = sync_channel();
+    let place = handle.clone();
+    let work = move || {
+        let result = catch_unwind(AssertUnwindSafe(work)).map_err(JoinError::panicked_outside);
+        if let Err(result) = sender.send(result) {
+            place.bury(result);
+        }
+        // Sent behind the wake of whoever awaits the result, so the clock does not jump between.
+        if manual_clock {
+            let _ = place.call_soon(|| Core::current().elsewhere.update(|n| n - 1));
+        }
+    };
+    blocking::unblock(work).detach();
+    BlockingHandle { result, handle }
 }
 
 /// Work on the blocking pool: await it for its result.
 ///
-/// Awaiting gives `Ok` with what the work returned, or a [`JoinError`] if it panicked.
+/// Awaiting gives `Ok` with what the work returned, or a [`JoinError`] if it panicked. A panic that
+/// nobody awaits is reported by the loop that asked for the work.
 #[must_use = "dropping the handle lets the work run on by itself; say so with `.detach()`"]
 pub struct BlockingHandle<T> {
-    /// Absent once the result was taken.
-    task: Option<blocking::Task<std::thread::Result<T>>>,
-    core: Rc<Core>,
+    result: SyncReceiver<Result<T, JoinError>>,
+    handle: LoopHandle,
 }
 
 impl<T> BlockingHandle<T> {
     /// Lets the work run on by itself; what dropping the handle does, said aloud.
     pub fn detach(self) {}
-
-    fn take(&mut self) -> Option<blocking::Task<std::thread::Result<T>>> {
-        let task = self.task.take()?;
-        self.core.elsewhere.update(|n| n - 1);
-        Some(task)
-    }
 }
 
 impl<T> Future for BlockingHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let task = self.task.as_mut().expect("a handle is not polled after it was ready");
-        let result = ready!(Pin::new(task).poll(cx));
-        self.take();
-        Poll::Ready(result.map_err(JoinError::panicked_outside))
+        let result = ready!(Pin::new(&mut self.result).poll(cx));
+        // The work always sends what came of it; only the end of the process keeps it from that.
+        Poll::Ready(result.unwrap_or_else(|_| Err(JoinError::loop_ended(None))))
     }
 }
 
 impl<T> Drop for BlockingHandle<T> {
     fn drop(&mut self) {
-        if let Some(task) = self.take() {
-            task.detach();
+        if let Ok(Some(result)) = self.result.try_receive() {
+            self.handle.bury(result);
         }
     }
 }
 
 impl<T> fmt::Debug for BlockingHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockingHandle").field("task", &self.task.is_some()).finish()
+        f.debug_struct("BlockingHandle").finish_non_exhaustive()
     }
 }

@@ -54,14 +54,13 @@ pub(crate) struct Core {
 pub(crate) struct Settings {
     pub(crate) debug: bool,
     pub(crate) slow_poll_threshold: Duration,
-    pub(crate) on_unhandled: Option<UnhandledHook>,
 }
 
 /// What other threads may know of a loop.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) thread: std::thread::ThreadId,
+    pub(crate) on_unhandled: Option<UnhandledHook>,
 }
 
 impl Core {
@@ -90,7 +89,7 @@ impl Core {
         inbox: Arc<LoopInbox>,
         clock: Clock,
         settings: Settings,
-        name: String,
+        shared: Shared,
     ) -> Rc<Self> {
         let ready = ReadyQueue::new(inbox.clone());
         Rc::new(Self {
@@ -101,7 +100,7 @@ impl Core {
             inbox,
             clock,
             settings,
-            shared: Arc::new(Shared { name, thread: std::thread::current().id() }),
+            shared: Arc::new(shared),
             main: Cell::new(None),
             stopping: Cell::new(false),
             ended: Cell::new(false),
@@ -230,7 +229,7 @@ impl Core {
             return 0;
         }
         let unhandled = self.unhandled.take();
-        let tell = |one| debug::tell(self.settings.on_unhandled.as_ref(), one);
+        let tell = |one| debug::tell(self.shared.on_unhandled.as_ref(), one);
         unhandled.iter().for_each(tell);
         unhandled.len()
     }
@@ -268,7 +267,7 @@ impl Core {
 
 impl Unhandled {
     /// `error` is that a task panicked.
-    fn panic(error: &JoinError) -> Self {
+    pub(crate) fn panic(error: &JoinError) -> Self {
         match error.task() {
             Some(task) => Self::Panic { task: task.clone(), message: error.panic_text() },
             None => Self::CallbackPanic { message: error.panic_text() },

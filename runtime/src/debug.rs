@@ -1,9 +1,11 @@
 //! What went wrong without anybody looking: where it is told, and in which words.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::task::error::panic_message;
 use crate::task::{TaskInfo, TaskLabel};
 
 /// Something that went wrong and that no code awaits.
@@ -19,7 +21,8 @@ pub enum Unhandled {
         /// What the panic said.
         message: String,
     },
-    /// Dropping a cancelled task's future panicked, or a function given to `call_soon` did.
+    /// Code that is no task panicked: the destructor of a cancelled task's future, a function
+    /// given to `LoopHandle::call_soon`, or work on the blocking pool at which nobody looked.
     CallbackPanic {
         /// What the panic said.
         message: String,
@@ -44,7 +47,9 @@ impl fmt::Display for Unhandled {
             Self::Panic { task, message } => {
                 write!(f, "task panicked and nobody looked: {task}: {message}")
             }
-            Self::CallbackPanic { message } => write!(f, "a callback panicked: {message}"),
+            Self::CallbackPanic { message } => {
+                write!(f, "code outside of tasks panicked: {message}")
+            }
             Self::SlowPoll { task, took } => {
                 write!(f, "{task} blocked its event loop for {took:.1?} in one poll")
             }
@@ -63,7 +68,12 @@ pub(crate) type UnhandledHook = Arc<dyn Fn(&Unhandled) + Send + Sync>;
 /// Tells `unhandled` to `hook`, or to the log.
 pub(crate) fn tell(hook: Option<&UnhandledHook>, unhandled: &Unhandled) {
     match (hook, unhandled) {
-        (Some(hook), _) => hook(unhandled),
+        (Some(hook), _) => {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(unhandled))) {
+                let message = panic_message(&*payload);
+                tracing::error!(target: "brigade", "on_unhandled panicked: {message}: {unhandled}");
+            }
+        }
         (None, Unhandled::Panic { .. } | Unhandled::CallbackPanic { .. }) => {
             tracing::error!(target: "brigade", "{unhandled}");
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tracing::trace;
 
 use crate::clock::{Clock, Tick};
-use crate::current::{Core, Settings};
-use crate::debug::Unhandled;
+use crate::current::{Core, Settings, Shared};
+use crate::debug::{Unhandled, UnhandledHook};
 use crate::handle::LoopHandle;
 use crate::inbox::Inbox;
 use crate::selector::Selector;
@@ -145,10 +145,11 @@ impl EventLoop {
         let origin = Origin { name: Some("main".into()), site };
         let mut main = task::spawn_on(self.core.clone(), main, origin);
         self.core.main.set(main.key());
-        self.core.stopping.set(false);
+        self.begin_run();
         while !self.core.stopping.get() {
             self.turn();
         }
+        self.core.main.set(None);
         match main.poll_outcome(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
@@ -158,12 +159,22 @@ impl EventLoop {
         }
     }
 
-    /// Turns until no task is left, or until [`LoopHandle::stop`].
+    /// Turns until no task is left, or until [`LoopHandle::stop`]. It turns once at least, so what
+    /// was sent to the loop before is taken.
     pub fn run(&mut self) {
-        self.core.stopping.set(false);
-        while self.core.tasks.unfinished() > 0 && !self.core.stopping.get() {
+        self.begin_run();
+        loop {
             self.turn();
+            if self.core.tasks.unfinished() == 0 || self.core.stopping.get() {
+                return;
+            }
         }
+    }
+
+    fn begin_run(&self) {
+        self.core.stopping.set(false);
+        // The loop may have stood still since its last turn.
+        self.core.clock.refresh();
     }
 
     /// A handle for other threads.
@@ -182,7 +193,8 @@ impl EventLoop {
     /// 5. move the tasks whose I/O is ready to the ready queue;
     /// 6. report what went wrong.
     ///
-    /// The clock is read in step 3, and once more after a wait in step 4.
+    /// The clock is read in step 3, and once more after a wait in step 4. Where this is called by
+    /// hand, and not by `run`, the tasks of step 2 see the time of the turn before.
     pub fn turn(&mut self) {
         let core = &*self.core;
         let messages = take_messages(core);
@@ -247,9 +259,8 @@ fn run_batch(core: &Core) -> usize {
 
 /// Step 3. Returns how many timers were due.
 fn expire_timers(core: &Core) -> usize {
-    if core.timers.borrow().next_deadline().is_none() {
-        return 0;
-    }
+    // Read even if no timer is set: the next one will be counted from this time, and a loop that
+    // always has something to do never waits, and so reads the clock nowhere else.
     let now = core.clock.refresh();
     let next = || core.timers.borrow_mut().expire(now);
     std::iter::from_fn(next).map(Waker::wake).count()
@@ -312,14 +323,14 @@ pub struct Builder {
     name: Option<String>,
     manual_clock: bool,
     settings: Settings,
+    on_unhandled: Option<UnhandledHook>,
 }
 
 impl Builder {
     fn new() -> Self {
         let debug = std::env::var_os("BRIGADE_DEBUG").is_some_and(|value| value == "1");
-        let settings =
-            Settings { debug, slow_poll_threshold: SLOW_POLL_THRESHOLD, on_unhandled: None };
-        Self { name: None, manual_clock: false, settings }
+        let settings = Settings { debug, slow_poll_threshold: SLOW_POLL_THRESHOLD };
+        Self { name: None, manual_clock: false, settings, on_unhandled: None }
     }
 
     /// The loop's name in logs. Without one it is called like its thread.
@@ -343,9 +354,10 @@ impl Builder {
     }
 
     /// Called on the loop's thread with what would otherwise be logged: a panic that nobody saw,
-    /// and what debug mode finds.
+    /// and what debug mode finds. What comes up on another thread once the loop has ended is told
+    /// there. A panic in `hook` is logged.
     pub fn on_unhandled(mut self, hook: impl Fn(&Unhandled) + Send + Sync + 'static) -> Self {
-        self.settings.on_unhandled = Some(Arc::new(hook));
+        self.on_unhandled = Some(Arc::new(hook));
         self
     }
 
@@ -370,13 +382,14 @@ impl Builder {
         let (selector, waker) = Selector::new().map_err(NewLoopError::Selector)?;
         let thread = std::thread::current();
         let name = self.name.or_else(|| thread.name().map(str::to_owned));
-        let core = Core::new(
-            selector,
-            Arc::new(Inbox::new(waker)),
-            Clock::new(self.manual_clock),
-            self.settings,
-            name.unwrap_or_else(|| "unnamed".to_owned()),
-        );
+        let shared = Shared {
+            name: name.unwrap_or_else(|| "unnamed".to_owned()),
+            thread: thread.id(),
+            on_unhandled: self.on_unhandled,
+        };
+        let inbox = Arc::new(Inbox::new(waker));
+        let clock = Clock::new(self.manual_clock);
+        let core = Core::new(selector, inbox, clock, self.settings, shared);
         core.install();
         Ok(EventLoop { core, not_send: PhantomData })
     }

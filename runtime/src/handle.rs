@@ -10,6 +10,7 @@ use std::thread::Thread;
 use pin_project_lite::pin_project;
 
 use crate::current::{Core, Shared};
+use crate::debug::{self, Unhandled};
 use crate::oneshot::{SyncReceiver, SyncSender, sync_channel};
 use crate::slots::Key;
 use crate::task::error::JoinError;
@@ -100,7 +101,9 @@ impl LoopHandle {
         // An error here drops `sender`, and the handle tells of it.
         let _ = self.call_soon(move || {
             let core = Core::current();
-            let future = Forward { future: Some(make()), sender: Some(sender) };
+            // Made within the task, so that a panic in `make` is the task's.
+            let future = async move { make().await };
+            let future = Forward { future: Some(future), sender: Some(sender) };
             let task = spawn_on(core, future, Origin { name: None, site });
             let _ = place.set(task.id().0);
             task.detach();
@@ -113,6 +116,33 @@ impl LoopHandle {
     pub fn stop(&self) {
         // A loop that has ended needs no stopping.
         let _ = self.call_soon(|| Core::current().stopping.set(true));
+    }
+
+    /// Reports what nobody will see now: on the loop, or here if it has ended.
+    pub(crate) fn report(&self, unhandled: Unhandled) {
+        let telling = Telling { unhandled, shared: self.shared.clone() };
+        let _ = self.call_soon(move || drop(telling));
+    }
+
+    /// Reports the panic, if it is one, in an outcome that nobody took.
+    pub(crate) fn bury<T>(&self, outcome: Result<T, JoinError>) {
+        if let Err(error) = outcome
+            && error.is_panic()
+        {
+            self.report(Unhandled::panic(&error));
+        }
+    }
+}
+
+/// Is told when it is dropped, and so wherever the message that carries it ends.
+struct Telling {
+    unhandled: Unhandled,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        debug::tell(self.shared.on_unhandled.as_ref(), &self.unhandled);
     }
 }
 
@@ -223,9 +253,22 @@ impl<T> RemoteJoinHandle<T> {
     /// If the task panicked, was cancelled, or its loop ended first.
     ///
     /// # Panics
-    /// When called from a task: that would block its loop. Await the handle there.
+    /// When called from a task, or on the thread of the task's loop: that would block the loop.
+    /// Await the handle there.
     pub fn join(self) -> Result<T, JoinError> {
+        assert!(
+            !self.handle.is_current() || self.handle.is_ended(),
+            "joining a task on the thread of its event loop would wait for ever: await the handle"
+        );
         block_on(self)
+    }
+}
+
+impl<T> Drop for RemoteJoinHandle<T> {
+    fn drop(&mut self) {
+        if let Ok(Some(outcome)) = self.outcome.try_receive() {
+            self.handle.bury(outcome);
+        }
     }
 }
 

@@ -157,6 +157,15 @@ impl Selector {
         Poll::Pending
     }
 
+    /// The system answered `WouldBlock`: whatever was noted for `direction`, wait for the next edge.
+    /// The end of a stream never answers so, but what counts as one may be an error that passes,
+    /// such as the refusal of a datagram.
+    pub(crate) fn would_block(&self, key: Key, direction: Direction) {
+        if let Some(source) = self.sources.borrow_mut().value_mut(key) {
+            source.bits &= !direction.bits();
+        }
+    }
+
     /// An operation found nothing more to do in `direction`: wait for the next edge.
     pub(crate) fn clear_ready(&self, key: Key, direction: Direction) {
         if let Some(source) = self.sources.borrow_mut().value_mut(key) {
@@ -232,6 +241,7 @@ impl Readiness {
 enum Waiters {
     None,
     One(Waker),
+    #[expect(clippy::box_collection, reason = "rare, and every source would grow by its size")]
     Many(Box<Vec<Waker>>),
 }
 

@@ -101,8 +101,11 @@ impl Builder {
             let _ = started.send(Ok(event_loop.handle()));
             let outcome = event_loop.try_run_until_complete(site, async move { make().await });
             // The loop ends first, so that whoever sees the outcome sees nothing of it left.
+            let handle = event_loop.handle();
             drop(event_loop);
-            let _ = sender.send(outcome);
+            if let Err(outcome) = sender.send(outcome) {
+                handle.bury(outcome);
+            }
         })?;
         let handle = is_started.recv().map_err(io::Error::other)??;
         Ok(ThreadHandle { handle, thread: Some(thread), outcome })
@@ -152,6 +155,14 @@ impl<T> ThreadHandle<T> {
             return Err(JoinError::panicked_outside(payload));
         }
         outcome
+    }
+}
+
+impl<T> Drop for ThreadHandle<T> {
+    fn drop(&mut self) {
+        if let Ok(Some(outcome)) = self.outcome.try_receive() {
+            self.handle.bury(outcome);
+        }
     }
 }
 

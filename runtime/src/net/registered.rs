@@ -53,7 +53,7 @@ impl<S: Source> Registered<S> {
 
     /// The socket is not ready after all.
     pub(crate) fn clear(&self, direction: Direction) {
-        self.core.selector.clear_ready(self.key, direction);
+        self.core.selector.would_block(self.key, direction);
     }
 
     pub(crate) fn is_read_closed(&self) -> bool {
@@ -74,7 +74,7 @@ impl<S: Source> Registered<S> {
             match operation(self.socket()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.core.selector.clear_ready(self.key, direction);
+                    self.core.selector.would_block(self.key, direction);
                     return Err(error);
                 }
                 result => return result,

@@ -38,6 +38,9 @@ pub enum MissedTicks {
     Restart,
 }
 
+/// Where the next tick is set when the system cannot tell an instant so late.
+const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+
 /// Ticks at a fixed rate; see [`interval`].
 #[derive(Debug)]
 pub struct Interval {
@@ -75,13 +78,14 @@ impl Interval {
 
     fn after(&self, tick: Instant) -> Instant {
         let now = super::now();
+        let later = |from: Instant, by| from.checked_add(by).unwrap_or_else(|| from + DECADES);
         match self.missed {
-            MissedTicks::CatchUp => tick + self.period,
-            MissedTicks::Restart => now + self.period,
+            MissedTicks::CatchUp => later(tick, self.period),
+            MissedTicks::Restart => later(now, self.period),
             MissedTicks::Skip => {
                 let late = now.saturating_duration_since(tick).as_nanos();
                 let past = (late % self.period.as_nanos()) as u64;
-                now + (self.period - Duration::from_nanos(past))
+                later(now, self.period - Duration::from_nanos(past))
             }
         }
     }

@@ -3,6 +3,10 @@
 //! Deadlines are exact to the nanosecond as numbers; the system wakes a loop at the next whole
 //! millisecond after one (epoll_wait(2)), so a sleep never ends early and ends a millisecond late
 //! at most while the loop is not held up.
+//!
+//! The loop reads the clock once a turn. A sleep or timeout that is made after a poll has computed
+//! for a while is counted from the beginning of that turn, and is short by what the poll took; so
+//! let long computations run with [`spawn_blocking`](crate::spawn_blocking).
 
 mod interval;
 mod sleep;
