@@ -1,11 +1,14 @@
 //! Tasks: futures that a loop runs by themselves, side by side.
 //!
 //! Reading order: `waker` (how a task is woken), `coroutine` (a future without its type),
-//! `table` (the tasks of a loop and their states), `error`, `join` (awaiting a task).
+//! `table` (the tasks of a loop and their states), `error`, `join` (awaiting a task), `shield`,
+//! `group` (tasks that end together).
 
 pub(crate) mod coroutine;
 pub(crate) mod error;
+mod group;
 mod join;
+mod shield;
 pub(crate) mod table;
 pub(crate) mod waker;
 
@@ -16,7 +19,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 pub use error::JoinError;
+pub use group::{Child, Failure, GroupError, TaskGroup};
 pub use join::JoinHandle;
+pub use shield::{Shield, shield};
 
 use crate::current::Core;
 use crate::slots::Key;
