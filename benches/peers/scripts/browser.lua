@@ -12,7 +12,7 @@ local headers = {
   ["Accept-Encoding"] = "gzip, deflate, br, zstd",
   ["Referer"] = "http://127.0.0.1/orgs/rust-lang/repos/cargo/issues?state=open&sort=updated",
   ["Connection"] = "keep-alive",
-  ["Cookie"] = "session=" .. string.rep("0123456789abcdef", 14) .. "; theme=dark; tz=Europe%2FBerlin",
+  ["Cookie"] = "session=" .. string.rep("0123456789abcdef", 18) .. "; theme=dark; tz=UTC",
   ["Upgrade-Insecure-Requests"] = "1",
   ["Sec-Fetch-Dest"] = "document",
   ["Sec-Fetch-Mode"] = "navigate",

@@ -28,7 +28,7 @@ pub enum Ability {
 pub enum Source {
     /// A member of this workspace, `peer-{name}`; its version is that of this crate.
     Member(&'static str),
-    /// The examples of the main workspace: `httpbin_delay` where waiting is asked for, else `hello`.
+    /// The examples of the main workspace: `httpbin_delay` where it is to wait, else `hello`.
     Examples,
     /// `servers/go`, built by the installed Go.
     Go,

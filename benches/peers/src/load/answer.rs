@@ -1,6 +1,6 @@
 //! Where an answer ends.
 
-/// The size in bytes, head and body, of the answer that `bytes` begins with, once its head is there.
+/// The size in bytes, head and body, of the answer that `bytes` begins with, once it has its head.
 ///
 /// An answer without Content-Length is taken to have no body.
 pub fn size(bytes: &[u8]) -> Option<usize> {

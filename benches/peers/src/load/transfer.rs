@@ -93,20 +93,11 @@ pub fn download(
         format!("GET /{path}/{bytes} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     let mut buffer = vec![0; PIECE];
-    let mut begin = stream.read(&mut buffer)?;
-    check(&buffer[..begin])?;
-    while answer::head_size(&buffer[..begin]).is_none() {
-        match stream.read(&mut buffer[begin..])? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            size => begin += size,
-        }
+    let (begun, found) = take_head(&mut stream, &mut buffer)?;
+    if found != framing {
+        return Err(io::Error::other(format!("/{path} is framed as {found:?}")));
     }
-    let head = answer::head_size(&buffer[..begin]).unwrap_or(0);
-    let chunked = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase().contains("chunked");
-    if chunked != (framing == Framing::Chunked) {
-        return Err(io::Error::other(format!("/{path} is framed in the other way")));
-    }
-    let mut received = (begin - head) as u64;
+    let mut received = begun;
     let mut told = 0;
     while let size @ 1.. = stream.read(&mut buffer)? {
         received += size as u64;
@@ -119,6 +110,25 @@ pub fn download(
         true => Ok(()),
         false => Err(io::Error::other(format!("{received} of {bytes} bytes came"))),
     }
+}
+
+/// Takes the head of an answer, and returns how many bytes of body came with it and their framing.
+fn take_head(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<(u64, Framing)> {
+    let mut received = 0;
+    let head = loop {
+        if let Some(size) = answer::head_size(&buffer[..received]) {
+            break size;
+        }
+        match stream.read(&mut buffer[received..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            size => received += size,
+        }
+    };
+    check(&buffer[..head])?;
+    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+    let chunked = text.contains("transfer-encoding: chunked");
+    let framing = if chunked { Framing::Chunked } else { Framing::Length };
+    Ok(((received - head) as u64, framing))
 }
 
 fn connect(server: SocketAddr) -> io::Result<TcpStream> {

@@ -18,8 +18,8 @@ pub(super) fn render(
     let Options { size, smoke, .. } = options;
     let seconds = size.seconds;
     let mut text = format!(
-        "# brigade beside its peers\n\n{machine}. Medians of {rounds} rounds of {seconds} s; spread \
-         is the distance between the lowest and the highest of the first figure.\n"
+        "# brigade beside its peers\n\n{machine}. Medians of {rounds} rounds of {seconds} s; \
+         spread is the distance between the lowest and the highest of the first figure.\n"
     );
     if *smoke {
         text.push_str("\nA smoke run: everything is smaller than said below, and says nothing.\n");

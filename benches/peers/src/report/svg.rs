@@ -25,7 +25,7 @@ pub(super) fn render(machine: &Machine, scenarios: &[&Scenario], results: &Resul
         y += panel(&mut panels, y, scenario, results);
     }
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
          <text x=\"{MARGIN}\" y=\"28\" font-size=\"17\">brigade beside its peers</text>\n\
@@ -62,7 +62,8 @@ fn panel(text: &mut String, top: usize, scenario: &Scenario, results: &Results) 
         let _ = writeln!(
             text,
             "<text x=\"{labels}\" y=\"{baseline}\" text-anchor=\"end\">{server}</text>\
-             <rect x=\"{start}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR}\" fill=\"{color}\"/>\
+             <rect x=\"{start}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR}\" \
+             fill=\"{color}\"/>\
              <text x=\"{:.1}\" y=\"{baseline}\">{}</text>",
             start as f64 + length + 6.0,
             digits(*value)

@@ -47,9 +47,8 @@ pub fn version(server: &Server) -> String {
         }
         Source::Go => first_line("go", &["version"])
             .and_then(|line| line.split_whitespace().nth(2).map(str::to_owned)),
-        Source::Nginx => {
-            first_line("nginx", &["-v"]).and_then(|line| line.rsplit('/').next().map(str::to_owned))
-        }
+        Source::Nginx => first_line("nginx", &["-v"])
+            .and_then(|line| line.rsplit('/').next().map(|number| format!("nginx {number}"))),
     };
     version.unwrap_or_else(|| "unknown".to_owned())
 }
@@ -92,5 +91,5 @@ fn nice(program: &str) -> Command {
 fn locked_version(package: &str) -> Option<String> {
     let lock = std::fs::read_to_string(Path::new(WORKSPACE).join("Cargo.lock")).ok()?;
     let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
-    rest.split('"').next().map(str::to_owned)
+    Some(format!("{package} {}", rest.split('"').next()?))
 }

@@ -148,8 +148,8 @@ impl Answers {
         let date = httpdate::fmt_http_date(now);
         let size = HELLO.len();
         let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: {TEXT}\r\nContent-Length: {size}\r\nDate: {date}\r\n\r\n\
-             {HELLO}"
+            "HTTP/1.1 200 OK\r\nContent-Type: {TEXT}\r\nContent-Length: {size}\r\n\
+             Date: {date}\r\n\r\n{HELLO}"
         );
         let bytes = answer.repeat(ANSWERS_A_WRITE).into_bytes();
         Self { bytes, answer_size: answer.len(), second: unix_second(now) }
