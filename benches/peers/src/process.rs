@@ -31,6 +31,15 @@ impl Process {
         }
     }
 
+    /// CPU time since it was `before`.
+    ///
+    /// # Errors
+    /// If the process is gone, or threads ended meanwhile and took their time with them.
+    pub fn cpu_since(self, before: Duration) -> io::Result<Duration> {
+        let lost = || io::Error::other("threads ended, and their CPU time is lost");
+        self.cpu()?.checked_sub(before).ok_or_else(lost)
+    }
+
     /// Resident memory, in bytes. What the kernel holds for its sockets is not in it.
     ///
     /// # Errors

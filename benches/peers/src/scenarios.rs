@@ -274,7 +274,7 @@ fn body(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
         Ok::<_, io::Error>(Figure {
             name: String::from(name),
             unit: "GB per CPU-second",
-            value: gigabytes / (process.cpu()? - start).as_secs_f64(),
+            value: gigabytes / process.cpu_since(start)?.as_secs_f64(),
         })
     };
     let mut figures = Vec::new();
@@ -339,7 +339,7 @@ fn cpu(name: &str, value: f64) -> Figure {
 fn cpu_a_request(running: &Running, load: impl FnOnce() -> io::Result<u64>) -> io::Result<f64> {
     let before = running.process.cpu()?;
     let requests = load()?;
-    let spent = running.process.cpu()? - before;
+    let spent = running.process.cpu_since(before)?;
     match requests {
         0 => Err(io::Error::other("no request was answered")),
         requests => Ok(spent.as_secs_f64() * 1e6 / requests as f64),
