@@ -1,6 +1,6 @@
 //! Bodies: what a handler pulls from its request, and what it answers with.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -15,6 +16,7 @@ use http::HeaderMap;
 
 use crate::body_encoder::BodyLength;
 use crate::error::ProtocolError;
+use crate::upgrade::Upgraded;
 
 /// Any error that a body or a handler may end with.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -128,9 +130,13 @@ impl Stream for RequestBody {
 }
 
 /// Between the connection, which decodes a body, and the handler, which pulls it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pipe {
     state: RefCell<PipeState>,
+    /// When the request began.
+    pub(crate) began: Instant,
+    /// How many bytes of the body have come.
+    pub(crate) received: Cell<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -146,6 +152,10 @@ struct PipeState {
 }
 
 impl Pipe {
+    pub(crate) fn new(began: Instant) -> Self {
+        Self { state: RefCell::default(), began, received: Cell::new(0) }
+    }
+
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut state = self.state.borrow_mut();
         if let Some(part) = state.parts.pop_front() {
@@ -179,26 +189,28 @@ impl Pipe {
         }
     }
 
-    pub(crate) fn push(&self, part: Bytes) {
+    /// Adds a part. The task of `waker` is running, and will poll the handler again by itself.
+    pub(crate) fn push(&self, part: Bytes, waker: &Waker) {
+        self.received.update(|received| received + part.len() as u64);
         let mut state = self.state.borrow_mut();
         state.parts.push_back(part);
-        Self::wake_reader(state);
+        Self::wake_reader(state, waker);
     }
 
     /// Nothing more comes: the end with its trailers, or an error.
-    pub(crate) fn end(&self, end: Result<Option<Box<HeaderMap>>, BodyError>) {
+    pub(crate) fn end(&self, end: Result<Option<Box<HeaderMap>>, BodyError>, waker: &Waker) {
         let mut state = self.state.borrow_mut();
         if state.end.is_none() {
             state.end = Some(end);
         }
-        Self::wake_reader(state);
+        Self::wake_reader(state, waker);
     }
 
-    fn wake_reader(mut state: std::cell::RefMut<'_, PipeState>) {
+    fn wake_reader(mut state: RefMut<'_, PipeState>, running: &Waker) {
         state.is_wanted = false;
         let reader = state.reader.take();
         drop(state);
-        if let Some(reader) = reader {
+        if let Some(reader) = reader.filter(|reader| !reader.will_wake(running)) {
             reader.wake();
         }
     }
@@ -216,7 +228,11 @@ pub(crate) enum BodyKind {
     Empty,
     Full(Bytes),
     Stream(PartStream, BodyLength),
+    /// The connection goes on with another protocol, which this begins.
+    Upgrade(Upgrade),
 }
+
+pub(crate) type Upgrade = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 pub(crate) type PartStream = Pin<Box<dyn Stream<Item = Result<Part, BoxError>>>>;
 
@@ -268,7 +284,7 @@ impl Body {
     #[must_use]
     pub fn length(&self) -> BodyLength {
         match &self.kind {
-            BodyKind::Empty => BodyLength::Empty,
+            BodyKind::Empty | BodyKind::Upgrade(_) => BodyLength::Empty,
             BodyKind::Full(bytes) => BodyLength::Known(bytes.len() as u64),
             BodyKind::Stream(_, length) => *length,
         }
@@ -280,7 +296,7 @@ impl Body {
         match &self.kind {
             BodyKind::Empty => Some(&[]),
             BodyKind::Full(bytes) => Some(bytes),
-            BodyKind::Stream(..) => None,
+            BodyKind::Stream(..) | BodyKind::Upgrade(_) => None,
         }
     }
 }
@@ -339,6 +355,7 @@ impl fmt::Debug for Body {
             BodyKind::Empty => f.write_str("Empty"),
             BodyKind::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
             BodyKind::Stream(_, length) => write!(f, "Stream({length:?})"),
+            BodyKind::Upgrade(_) => f.write_str("Upgrade"),
         }
     }
 }

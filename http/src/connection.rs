@@ -301,6 +301,20 @@ impl Connection {
         matches!(self.answer, Answer::Body(_))
     }
 
+    /// Returns `true` if the answer that was begun has a body: not one to `HEAD`, and not one of
+    /// a status that has none.
+    #[must_use]
+    pub const fn sends_body(&self) -> bool {
+        !matches!(self.answer, Answer::Body(BodyEncoder::Dropped))
+    }
+
+    /// Returns `true` if only the end of the connection will tell the client that the answer that
+    /// was begun is complete.
+    #[must_use]
+    pub const fn ends_body_by_closing(&self) -> bool {
+        matches!(self.answer, Answer::Body(BodyEncoder::UntilClose))
+    }
+
     /// Returns `true` if the connection goes on after the current answer, as far as is known.
     #[must_use]
     pub const fn keep_alive(&self) -> bool {
@@ -339,6 +353,14 @@ impl Connection {
         match self.body.remaining() {
             Some(length) if length > self.body_allowance => Err(ProtocolError::BodyTooLarge),
             _ => Ok(()),
+        }
+    }
+
+    /// Ends the conversation because of `error`, which the caller found: a timeout. As after
+    /// [`Event::Error`], nothing more is parsed, and what is still due is an answer.
+    pub fn give_up(&mut self, error: ProtocolError) {
+        if matches!(self.stage, Stage::Idle | Stage::Active) {
+            self.fail(error);
         }
     }
 

@@ -36,6 +36,12 @@ impl DateCache {
         &self.text
     }
 
+    /// The date that [`bytes`](Self::bytes) gave last.
+    #[must_use]
+    pub const fn text(&self) -> &[u8; DATE_BYTES] {
+        &self.text
+    }
+
     fn format(&mut self, second: u64) {
         const LAST_SECOND_OF_9999: u64 = 253_402_300_799;
         let moment = UNIX_EPOCH + Duration::from_secs(second.min(LAST_SECOND_OF_9999));

@@ -97,8 +97,8 @@ where
     fn call(&self, request: Request) -> Running {
         let future = (self.function)(request);
         let spare = self.spare.borrow_mut().pop();
-        let mut slot = spare
-            .unwrap_or_else(|| Box::pin(Slot { future: None, home: self.spare.clone() }));
+        let mut slot =
+            spare.unwrap_or_else(|| Box::pin(Slot { future: None, home: self.spare.clone() }));
         slot.as_mut().project().future.set(Some(future));
         Running { call: Some(slot) }
     }

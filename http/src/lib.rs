@@ -26,23 +26,34 @@
 //! - `Date` replaces ours.
 #![forbid(unsafe_code)]
 
+mod body;
 mod body_decoder;
 mod body_encoder;
 mod buffer;
 mod chunked;
 mod client_connection;
 mod connection;
+mod connection_task;
 mod date;
 mod decode;
 mod encode;
 mod error;
 mod fields;
 mod framing;
+mod handler;
 mod head;
 mod headers;
 pub mod limits;
+mod loop_server;
+mod outgoing;
+mod request;
+mod response;
+mod router;
+mod server;
 mod syntax;
+mod upgrade;
 
+pub use body::{Body, BodyError, BoxError, Part, RequestBody};
 pub use body_encoder::BodyLength;
 pub use client_connection::{ClientConnection, ClientEvent};
 pub use connection::{Connection, Event};
@@ -50,6 +61,12 @@ pub use date::{DATE_BYTES, DateCache};
 pub use error::{EncodeError, ProtocolError};
 pub use fields::HeaderLines;
 pub use framing::Framing;
+pub use handler::Next;
 pub use head::{RequestHead, ResponseHead};
 pub use headers::{Headers, Iter};
 pub use limits::{Limits, Timeouts};
+pub use request::Request;
+pub use response::{IntoResponse, Response};
+pub use router::{Methods, Router, any, delete, get, head, options, patch, post, put};
+pub use server::{LoopReport, Server};
+pub use upgrade::Upgraded;

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_TYPE, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::body::{Body, BodyError};
+use crate::body::{Body, BodyError, BodyKind};
 use crate::error::ProtocolError;
 use crate::headers::Headers;
+use crate::upgrade::Upgraded;
 
 /// An answer: status, headers and body.
 ///
@@ -64,6 +65,21 @@ impl Response {
     pub fn see_other(location: &str) -> Result<Self, http::Error> {
         let location = HeaderValue::try_from(location)?;
         Ok(Self::empty(StatusCode::SEE_OTHER).with_header(LOCATION, location))
+    }
+
+    /// 101: the connection goes on with `protocol`, which `run` speaks over the connection that it
+    /// is given. To be answered to a request of which
+    /// [`RequestHead::upgrade`](crate::RequestHead::upgrade) names that protocol; to any other
+    /// one a 500 is sent instead (RFC 9110 section 7.8).
+    #[must_use]
+    pub fn upgrade<F, Fut>(protocol: HeaderValue, run: F) -> Self
+    where
+        F: FnOnce(Upgraded) -> Fut + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let body = Body { kind: BodyKind::Upgrade(Box::new(|io| Box::pin(run(io)))) };
+        Self { status: StatusCode::SWITCHING_PROTOCOLS, headers: Headers::new(), body }
+            .with_header(UPGRADE, protocol)
     }
 
     /// A short text that says what `status` means, and `reason` if there is one.

@@ -289,11 +289,8 @@ impl Methods {
                 rest: layered(fixed(StatusCode::METHOD_NOT_ALLOWED, allow), layers),
             },
         };
-        let route = Rc::new(Route {
-            pattern: pattern.into(),
-            params: names.into(),
-            options: self.options,
-        });
+        let route =
+            Rc::new(Route { pattern: pattern.into(), params: names.into(), options: self.options });
         PathEntry { route, handlers: self.handlers, other }
     }
 

@@ -14,6 +14,6 @@ mod tcp;
 mod udp;
 mod unix;
 
-pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
+pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf, listen};
 pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};

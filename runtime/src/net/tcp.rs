@@ -34,7 +34,7 @@ impl TcpListener {
     /// # Panics
     /// If there is no event loop on this thread.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        Self::from_std(listen(address, false)?)
+        Self::from_std(listen(address)?)
     }
 
     /// Takes over a listening socket.
@@ -91,14 +91,16 @@ impl TcpListener {
     }
 }
 
-/// A listening socket for `address`; with `reuse_port`, one of several that share the address.
-pub(crate) fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {
+/// A listening socket at `address`, for [`TcpListener::from_std`]; it needs no loop. With
+/// reuse-address and a backlog of 4096.
+///
+/// # Errors
+/// Those of socket(2), bind(2) and listen(2); most likely `AddrInUse`.
+pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows this option would let another process take the address.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(reuse_port)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -1,0 +1,222 @@
+//! Loops and the threads around them.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::rc::Rc;
+use std::sync::mpsc;
+
+use brigade_runtime::{
+    EventLoop, LoopEnded, LoopHandle, gather, oneshot, run, run_in_thread, spawn_blocking, task,
+    thread,
+};
+
+#[test]
+fn three_threads_run_a_loop_each_and_give_their_results() {
+    let threads = ["one", "two", "three"].map(|name| {
+        run_in_thread(name, move || async move {
+            // Not `Send`, and need not be.
+            let local = Rc::new(Cell::new(name.len()));
+            task::yield_now().await;
+            let thread = std::thread::current();
+            (thread.name().map(str::to_owned), LoopHandle::current().name().to_owned(), local.get())
+        })
+        .unwrap()
+    });
+    let results = threads.map(|thread| thread.join().unwrap());
+    for (name, (thread, event_loop, len)) in ["one", "two", "three"].into_iter().zip(results) {
+        assert_eq!((thread.as_deref(), event_loop.as_str(), len), (Some(name), name, name.len()));
+    }
+}
+
+#[test]
+fn a_thread_may_be_awaited_on_another_loop() {
+    run(async {
+        let one = run_in_thread("one", || async { 1 }).unwrap();
+        let two = run_in_thread("two", || async { 2 }).unwrap();
+        let (one, two) = gather((one, two)).await;
+        assert_eq!((one.unwrap(), two.unwrap()), (1, 2));
+    });
+}
+
+#[test]
+fn a_panic_in_a_thread_reaches_whoever_joins_it() {
+    let thread = run_in_thread("falling", || async {
+        if std::thread::current().name() == Some("falling") {
+            panic!("down");
+        }
+    });
+    let error = thread.unwrap().join().unwrap_err();
+    assert!(error.is_panic() && error.to_string().contains("panicked: down"), "{error}");
+
+    let made = run_in_thread("making", || -> std::future::Ready<()> { panic!("in make") });
+    let error = made.unwrap().join().unwrap_err();
+    assert!(error.to_string().contains("in make"), "{error}");
+}
+
+#[test]
+fn a_stopped_thread_gives_an_error_that_says_so() {
+    let thread = run_in_thread("stopped", pending::<()>).unwrap();
+    thread.loop_handle().stop();
+    let error = thread.join().unwrap_err();
+    assert!(error.is_loop_ended(), "{error}");
+    assert!(error.to_string().contains("its event loop ended first"), "{error}");
+}
+
+#[test]
+fn a_thread_is_pinned_or_says_that_it_is_not() {
+    let builder = thread::Builder::new().name("pinned").pin_to_core(0);
+    let event_loop = EventLoop::builder().manual_clock(true);
+    let thread = builder.event_loop(event_loop).run(|| async { 1 }).unwrap();
+    assert_eq!(thread.join().unwrap(), 1);
+}
+
+#[test]
+fn call_soon_runs_on_the_loops_thread_in_the_order_of_the_calls() {
+    let thread = run_in_thread("loop", pending::<()>).unwrap();
+    let handle = thread.loop_handle().clone();
+    assert!(!handle.is_current() && !handle.is_ended());
+    let (sender, calls) = mpsc::channel();
+    for n in 0..3 {
+        let (sender, handle) = (sender.clone(), handle.clone());
+        let call = move || sender.send((n, handle.is_current())).unwrap();
+        thread.loop_handle().call_soon(call).unwrap();
+    }
+    let calls: Vec<_> = (0..3).map(|_| calls.recv().unwrap()).collect();
+    assert_eq!(calls, [(0, true), (1, true), (2, true)]);
+    handle.stop();
+    thread.join().unwrap_err();
+    assert!(handle.is_ended());
+    assert_eq!(handle.call_soon(|| ()), Err(LoopEnded));
+}
+
+#[test]
+fn a_loop_that_waits_without_a_deadline_hears_a_call() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    let (ready, is_ready) = mpsc::channel::<oneshot::SyncSender<u8>>();
+    let caller = std::thread::spawn(move || {
+        let sender = is_ready.recv().unwrap();
+        handle.call_soon(move || sender.send(9).unwrap()).unwrap();
+    });
+    let value = event_loop.run_until_complete(async move {
+        let (sender, receiver) = oneshot::sync_channel();
+        ready.send(sender).unwrap();
+        receiver.await
+    });
+    assert_eq!(value, Ok(9));
+    caller.join().unwrap();
+}
+
+#[test]
+fn a_task_spawned_from_another_thread_gives_its_output_there() {
+    let thread = run_in_thread("loop", pending::<()>).unwrap();
+    let handle = thread.loop_handle().clone();
+    let remote = handle.spawn(|| async {
+        let local = Rc::new(6);
+        spawn_blocking(|| 7).await.unwrap() * *local
+    });
+    assert_eq!(remote.join().unwrap(), 42);
+    // Awaited on a third loop.
+    let elsewhere = handle.clone();
+    assert_eq!(run(async move { elsewhere.spawn(|| async { "there" }).await.unwrap() }), "there");
+    handle.stop();
+    thread.join().unwrap_err();
+    let late = handle.spawn(|| async {});
+    assert!(late.join().unwrap_err().is_loop_ended(), "a spawn after the end of the loop");
+}
+
+#[test]
+fn panics_of_a_remote_task_and_of_its_maker_reach_the_handle() {
+    let thread = run_in_thread("loop", pending::<()>).unwrap();
+    let handle = thread.loop_handle().clone();
+    let in_task = handle.spawn(|| async {
+        task::yield_now().await;
+        panic!("in the task")
+    });
+    let error: task::JoinError = in_task.join().map(|(): ()| ()).unwrap_err();
+    assert!(error.is_panic() && error.to_string().contains("in the task"), "{error}");
+    assert!(error.task().unwrap().site().file().ends_with("handles_and_threads.rs"));
+    let in_make = handle.spawn(|| -> std::future::Ready<()> { panic!("in make") });
+    let error = in_make.join().unwrap_err();
+    assert!(error.is_panic() && error.to_string().contains("in make"), "{error}");
+    assert_eq!(handle.spawn(|| async { 1 }).join().unwrap(), 1, "the loop goes on");
+    handle.stop();
+    thread.join().unwrap_err();
+}
+
+#[test]
+fn a_remote_task_may_be_aborted() {
+    let thread = run_in_thread("loop", pending::<()>).unwrap();
+    let remote = thread.loop_handle().spawn(pending::<()>);
+    remote.abort();
+    let error = remote.join().unwrap_err();
+    assert!(error.is_cancelled() && !error.is_loop_ended(), "{error}");
+    thread.loop_handle().stop();
+    thread.join().unwrap_err();
+}
+
+#[test]
+fn a_remote_handle_never_hangs_when_the_loop_ends() {
+    for spawned_late in [false, true] {
+        let thread = run_in_thread("ending", pending::<()>).unwrap();
+        let handle = thread.loop_handle().clone();
+        let early = handle.spawn(pending::<()>);
+        handle.stop();
+        let late = spawned_late.then(|| handle.spawn(pending::<()>));
+        thread.join().unwrap_err();
+        for remote in std::iter::once(early).chain(late) {
+            assert!(remote.join().unwrap_err().is_loop_ended());
+        }
+    }
+}
+
+#[test]
+fn a_waker_outlives_its_task_its_loop_and_its_thread() {
+    let (sender, wakers) = mpsc::channel();
+    let thread = run_in_thread("gone", move || async move {
+        let clone = |cx: &mut std::task::Context<'_>| std::task::Poll::Ready(cx.waker().clone());
+        sender.send(std::future::poll_fn(clone).await).unwrap();
+    });
+    thread.unwrap().join().unwrap();
+    let waker = wakers.recv().unwrap();
+    waker.wake_by_ref();
+    run(async { task::yield_now().await });
+    run(async move { waker.wake() });
+}
+
+#[test]
+fn blocking_work_gives_its_result_or_its_panic() {
+    run(async {
+        let thread = spawn_blocking(|| std::thread::current().id()).await.unwrap();
+        assert_ne!(thread, std::thread::current().id());
+        let error = spawn_blocking(|| -> () { panic!("too hot") }).await.unwrap_err();
+        assert!(error.is_panic() && error.to_string().contains("too hot"), "{error}");
+    });
+}
+
+#[test]
+fn the_loop_turns_while_work_blocks() {
+    run(async {
+        let (release, gate) = mpsc::channel();
+        let work = spawn_blocking(move || gate.recv().unwrap());
+        task::yield_now().await;
+        release.send("released by the loop").unwrap();
+        assert_eq!(work.await.unwrap(), "released by the loop");
+    });
+}
+
+#[test]
+#[should_panic(expected = "await the handle instead")]
+fn joining_from_a_task_is_refused_because_it_would_block_the_loop() {
+    run(async {
+        let thread = run_in_thread("other", || async {}).unwrap();
+        let _ = thread.join();
+    });
+}
+
+#[test]
+#[should_panic(expected = "would wait for ever")]
+fn joining_a_task_on_its_own_thread_is_refused_because_it_would_never_end() {
+    let event_loop = EventLoop::new().unwrap();
+    let _ = event_loop.handle().spawn(|| async {}).join();
+}

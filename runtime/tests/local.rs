@@ -1,0 +1,249 @@
+//! Channels, notifications and semaphores between tasks of one loop.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use brigade_runtime::local::{
+    Notify, Semaphore, SendError, TryReceiveError, TrySendError, channel, unbounded,
+};
+use brigade_runtime::task::yield_now;
+use brigade_runtime::time::{sleep, timeout};
+use brigade_runtime::{gather, gather_all, spawn};
+use futures_util::StreamExt;
+
+use support::run_on_manual_clock;
+
+mod support;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn values_of_many_senders_arrive_in_the_order_in_which_they_were_sent() {
+    run_on_manual_clock(async {
+        let (sender, receiver) = unbounded();
+        for n in 0..3 {
+            let sender = sender.clone();
+            spawn(async move {
+                sender.send(n).await.unwrap();
+                sleep(SECOND).await;
+                sender.send(n + 10).await.unwrap();
+            })
+            .detach();
+        }
+        drop(sender);
+        assert_eq!(receiver.collect::<Vec<_>>().await, [0, 1, 2, 10, 11, 12]);
+    });
+}
+
+#[test]
+fn a_full_channel_holds_the_sender_until_there_is_room() {
+    run_on_manual_clock(async {
+        let (sender, mut receiver) = channel(2);
+        let sent = Rc::new(Cell::new(0));
+        let count = sent.clone();
+        let sending = spawn(async move {
+            for n in 0..5 {
+                sender.send(n).await.unwrap();
+                count.set(n + 1);
+            }
+        });
+        sleep(SECOND).await;
+        assert_eq!((sent.get(), receiver.len()), (2, 2));
+        assert_eq!(receiver.recv().await, Some(0));
+        sleep(SECOND).await;
+        assert_eq!((sent.get(), receiver.len()), (3, 2));
+        for n in 1..5 {
+            assert_eq!(receiver.recv().await, Some(n));
+        }
+        sending.await.unwrap();
+        assert_eq!(receiver.recv().await, None);
+    });
+}
+
+#[test]
+fn senders_that_wait_are_served_in_order_and_nobody_overtakes() {
+    run_on_manual_clock(async {
+        let (sender, mut receiver) = channel(1);
+        sender.try_send(0).unwrap();
+        let waiting: Vec<_> = (1..4)
+            .map(|n| {
+                let sender = sender.clone();
+                spawn(async move { sender.send(n).await })
+            })
+            .collect();
+        yield_now().await;
+        assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
+        assert_eq!(receiver.try_recv(), Ok(0));
+        assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)), "the room was promised");
+        for n in 1..4 {
+            assert_eq!(receiver.recv().await, Some(n));
+        }
+        gather_all(waiting).await.into_iter().for_each(|sent| sent.unwrap().unwrap());
+    });
+}
+
+#[test]
+fn a_send_that_is_dropped_has_not_sent_and_leaves_its_room_to_the_next() {
+    run_on_manual_clock(async {
+        let (sender, mut receiver) = channel(1);
+        sender.try_send(1).unwrap();
+        assert!(timeout(SECOND, sender.send(2)).await.is_err());
+        let (dropped, mut next) = (Box::pin(sender.send(3)), Box::pin(sender.send(4)));
+        let mut dropped = dropped;
+        for send in [&mut dropped, &mut next] {
+            assert!(timeout(Duration::ZERO, send.as_mut()).await.is_err());
+        }
+        // The room is promised to the first, which never takes it.
+        assert_eq!(receiver.recv().await, Some(1));
+        drop(dropped);
+        next.await.unwrap();
+        assert_eq!(receiver.recv().await, Some(4));
+        assert_eq!(receiver.try_recv(), Err(TryReceiveError::Empty));
+    });
+}
+
+#[test]
+fn without_a_receiver_sends_fail_with_their_value() {
+    run_on_manual_clock(async {
+        let (sender, receiver) = channel(1);
+        sender.send(1).await.unwrap();
+        let waiting = spawn({
+            let sender = sender.clone();
+            async move { sender.send(2).await }
+        });
+        yield_now().await;
+        drop(receiver);
+        assert!(sender.is_closed());
+        assert_eq!(waiting.await.unwrap(), Err(SendError(2)));
+        assert_eq!(sender.send(3).await, Err(SendError(3)));
+        assert_eq!(sender.try_send(4), Err(TrySendError::Closed(4)));
+    });
+}
+
+#[test]
+fn a_closed_channel_still_gives_what_it_holds() {
+    run_on_manual_clock(async {
+        let (sender, mut receiver) = channel(4);
+        sender.send(1).await.unwrap();
+        receiver.close();
+        assert_eq!(sender.send(2).await, Err(SendError(2)));
+        assert_eq!(receiver.recv().await, Some(1));
+        assert_eq!(receiver.recv().await, None);
+    });
+}
+
+#[test]
+fn receiving_is_cancellation_safe_and_ends_when_the_last_sender_goes() {
+    run_on_manual_clock(async {
+        let (sender, mut receiver) = unbounded::<u8>();
+        assert_eq!(receiver.try_recv(), Err(TryReceiveError::Empty));
+        assert!(timeout(SECOND, receiver.recv()).await.is_err());
+        sender.try_send(1).unwrap();
+        assert_eq!(receiver.recv().await, Some(1));
+        let waiting = spawn(async move { receiver.recv().await });
+        yield_now().await;
+        drop(sender);
+        assert_eq!(waiting.await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_semaphore_lets_only_so_many_at_once() {
+    run_on_manual_clock(async {
+        let semaphore = Semaphore::new(3);
+        let (now, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        gather_all((0..10).map(|_| {
+            let (semaphore, now, most) = (semaphore.clone(), now.clone(), most.clone());
+            async move {
+                let _permit = semaphore.acquire().await;
+                now.update(|n| n + 1);
+                most.set(most.get().max(now.get()));
+                sleep(SECOND).await;
+                now.update(|n| n - 1);
+            }
+        }))
+        .await;
+        assert_eq!((most.get(), semaphore.available()), (3, 3));
+    });
+}
+
+#[test]
+fn a_semaphore_is_fair_and_survives_cancelled_waits() {
+    run_on_manual_clock(async {
+        let semaphore = Semaphore::new(1);
+        let held = semaphore.acquire().await;
+        assert!(timeout(SECOND, semaphore.acquire()).await.is_err());
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let waiting: Vec<_> = (0..4)
+            .map(|n| {
+                let (semaphore, order) = (semaphore.clone(), order.clone());
+                spawn(async move {
+                    let _permit = semaphore.acquire().await;
+                    order.borrow_mut().push(n);
+                })
+            })
+            .collect();
+        yield_now().await;
+        waiting[1].abort();
+        yield_now().await;
+        drop(held);
+        assert!(semaphore.try_acquire().is_none(), "the permit was promised");
+        // Granted already, and cancelled before it sees that.
+        waiting[0].abort();
+        gather_all(waiting).await;
+        assert_eq!(*order.borrow(), [2, 3]);
+        assert_eq!(semaphore.available(), 1);
+    });
+}
+
+#[test]
+fn notify_one_lets_one_go_on_and_is_kept_for_one_who_comes_later() {
+    run_on_manual_clock(async {
+        let notify = Notify::new();
+        notify.notify_one();
+        notify.notify_one();
+        notify.notified().await;
+        assert!(timeout(SECOND, notify.notified()).await.is_err(), "said twice, kept once");
+        let waiters = [notify.clone(), notify.clone()]
+            .map(|notify| spawn(async move { notify.notified().await }));
+        yield_now().await;
+        notify.notify_one();
+        yield_now().await;
+        let [first, second] = waiters;
+        assert!(first.is_finished() && !second.is_finished());
+        notify.notify_one();
+        gather((first, second)).await.1.unwrap();
+    });
+}
+
+#[test]
+fn notify_all_lets_those_go_on_who_wait_and_nobody_else() {
+    run_on_manual_clock(async {
+        let notify = Notify::new();
+        let waiters: Vec<_> = (0..3)
+            .map(|_| {
+                let notify = notify.clone();
+                spawn(async move { notify.notified().await })
+            })
+            .collect();
+        yield_now().await;
+        notify.notify_all();
+        gather_all(waiters).await;
+        assert!(timeout(SECOND, notify.notified()).await.is_err());
+    });
+}
+
+#[test]
+fn a_notification_for_one_that_was_not_seen_goes_to_the_next() {
+    run_on_manual_clock(async {
+        let notify = Notify::new();
+        let [first, second] = [notify.clone(), notify.clone()]
+            .map(|notify| spawn(async move { notify.notified().await }));
+        yield_now().await;
+        notify.notify_one();
+        first.abort();
+        second.await.unwrap();
+        assert!(first.await.unwrap_err().is_cancelled());
+    });
+}

@@ -1,0 +1,287 @@
+//! Task groups: nothing outlives them, and one failure ends all.
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use brigade_runtime::task::{self, Failure, yield_now};
+use brigade_runtime::time::{now, sleep, timeout};
+use brigade_runtime::{TaskGroup, spawn};
+
+use support::run_on_manual_clock;
+
+mod support;
+
+type Group = TaskGroup<&'static str>;
+
+/// Notes its name when dropped.
+struct Guard(&'static str, Rc<RefCell<Vec<&'static str>>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.1.borrow_mut().push(self.0);
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<&'static str>>>);
+
+impl Log {
+    fn guard(&self, name: &'static str) -> Guard {
+        Guard(name, self.0.clone())
+    }
+
+    /// A child that waits for ever, and notes its end.
+    fn hang(&self, name: &'static str) -> impl Future<Output = Result<(), &'static str>> + use<> {
+        let guard = self.guard(name);
+        async move {
+            let _guard = guard;
+            pending().await
+        }
+    }
+
+    fn sorted(&self) -> Vec<&'static str> {
+        let mut names = self.0.borrow().clone();
+        names.sort_unstable();
+        names
+    }
+}
+
+async fn after<T>(secs: u64, outcome: T) -> T {
+    sleep(Duration::from_secs(secs)).await;
+    outcome
+}
+
+#[test]
+fn children_run_at_once_and_give_their_values() {
+    run_on_manual_clock(async {
+        let began = now();
+        let sum = Group::run(async |group| {
+            let two = group.spawn(after(2, Ok(2)));
+            let one = group.spawn_named("one", after(1, Ok(1)));
+            Ok(one.await + two.await)
+        });
+        assert_eq!(sum.await.unwrap(), 3);
+        assert_eq!(now() - began, Duration::from_secs(2));
+    });
+}
+
+#[test]
+fn the_group_waits_for_children_that_nobody_awaits() {
+    run_on_manual_clock(async {
+        let done = Rc::new(Cell::new(false));
+        let flag = done.clone();
+        let began = now();
+        Group::run(async |group| {
+            group.spawn(async move {
+                sleep(Duration::from_secs(3)).await;
+                flag.set(true);
+                Ok(())
+            });
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert!(done.get());
+        assert_eq!(now() - began, Duration::from_secs(3));
+        assert_eq!(task::all().len(), 1);
+    });
+}
+
+#[test]
+fn the_body_may_borrow_and_spawn_while_it_waits() {
+    run_on_manual_clock(async {
+        let values = RefCell::new(Vec::new());
+        Group::run(async |group| {
+            for n in 0..3 {
+                let value = group.spawn(after(1, Ok(n))).await;
+                values.borrow_mut().push(value);
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(values.into_inner(), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn the_first_error_cancels_the_siblings_and_the_body() {
+    run_on_manual_clock(async {
+        let log = Log::default();
+        let body_log = log.clone();
+        let error = Group::run(async move |group| {
+            group.spawn(body_log.hang("sibling"));
+            group.spawn(after(1, Err::<(), _>("failed")));
+            group.spawn(after(2, Err::<(), _>("too late")));
+            let _guard = body_log.guard("body");
+            pending::<()>().await;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(error.first.error(), Some(&"failed"));
+        assert!(error.others.is_empty());
+        assert_eq!(log.sorted(), ["body", "sibling"]);
+        assert_eq!(task::all().len(), 1, "no child is left");
+    });
+}
+
+#[test]
+fn whoever_awaits_a_failing_child_is_cancelled_not_left_hanging() {
+    run_on_manual_clock(async {
+        let error = Group::run(async |group| {
+            let child = group.spawn(after(1, Err::<u8, _>("failed")));
+            Ok(child.await)
+        });
+        assert_eq!(error.await.unwrap_err().to_string(), "a task group ended because of: failed");
+    });
+}
+
+#[test]
+fn failures_of_one_turn_are_all_returned_in_order() {
+    run_on_manual_clock(async {
+        let error = Group::run(async |group| {
+            group.spawn(after(1, Err::<(), _>("first")));
+            group.spawn(after(1, Err::<(), _>("second")));
+            let third = async { after(1, Ok(())).await.map(|()| panic!("third")) };
+            group.spawn::<_, ()>(third).await;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+        let all: Vec<_> = error.iter().map(ToString::to_string).collect();
+        assert_eq!(&all[..2], ["first", "second"]);
+        assert!(all[2].contains("panicked: third"), "{all:?}");
+    });
+}
+
+#[test]
+fn a_panic_of_a_child_ends_the_group() {
+    run_on_manual_clock(async {
+        let log = Log::default();
+        let body_log = log.clone();
+        let error = Group::run(async move |group| {
+            group.spawn(body_log.hang("sibling"));
+            group.spawn_named::<_, ()>("cook", async { panic!("burnt") });
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+        let Failure::Task(join) = &error.first else { panic!("{error}") };
+        assert!(join.is_panic() && join.task().unwrap().name() == Some("cook"), "{error}");
+        assert_eq!(log.sorted(), ["sibling"]);
+    });
+}
+
+#[test]
+fn an_error_of_the_body_cancels_the_children() {
+    run_on_manual_clock(async {
+        let log = Log::default();
+        let body_log = log.clone();
+        let error = Group::run::<()>(async move |group| {
+            group.spawn(body_log.hang("child"));
+            yield_now().await;
+            Err("body")
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(error.first.error(), Some(&"body"));
+        assert_eq!(log.sorted(), ["child"]);
+    });
+}
+
+#[test]
+fn a_panic_of_the_body_goes_on_with_the_children_cancelled() {
+    run_on_manual_clock(async {
+        let log = Log::default();
+        let body_log = log.clone();
+        let task = spawn(Group::run::<()>(async move |group| {
+            group.spawn(body_log.hang("child"));
+            yield_now().await;
+            panic!("body")
+        }));
+        assert!(task.await.unwrap_err().is_panic());
+        assert_eq!(log.sorted(), ["child"]);
+    });
+}
+
+#[test]
+fn groups_nest_and_an_inner_failure_may_be_handled_outside() {
+    run_on_manual_clock(async {
+        let log = Log::default();
+        let outer_log = log.clone();
+        let outcome = Group::run(async move |outer| {
+            let inner_log = outer_log.clone();
+            let inner = outer.spawn(async move {
+                let inner = Group::run(async move |group| {
+                    group.spawn(inner_log.hang("inner sibling"));
+                    group.spawn(after(1, Err::<(), _>("inner"))).await;
+                    Ok(())
+                });
+                Ok(inner.await.unwrap_err().to_string())
+            });
+            let other = outer.spawn(after(5, Ok("outer goes on")));
+            Ok((inner.await, other.await))
+        });
+        let (inner, outer) = outcome.await.unwrap();
+        assert!(inner.ends_with("inner"), "{inner}");
+        assert_eq!((outer, log.sorted()), ("outer goes on", vec!["inner sibling"]));
+    });
+}
+
+#[test]
+fn a_timeout_around_a_group_ends_the_children_of_its_children_before_it_returns() {
+    run_on_manual_clock(async {
+        let log = Log::default();
+        let outer_log = log.clone();
+        let group = Group::run(async move |outer| {
+            let inner_log = outer_log.clone();
+            outer.spawn(outer_log.hang("child"));
+            outer.spawn(async move {
+                let inner = Group::run(async move |group| {
+                    group.spawn(inner_log.hang("grandchild")).await;
+                    Ok(())
+                });
+                inner.await.map_err(|error| error.first.error().copied().unwrap_or("panic"))
+            });
+            let _guard = outer_log.guard("body");
+            pending::<()>().await;
+            Ok(())
+        });
+        let mut group = Box::pin(timeout(Duration::from_secs(1), group));
+        assert!(group.as_mut().await.is_err());
+        drop(group);
+        assert_eq!(log.sorted(), ["body", "child", "grandchild"]);
+        assert_eq!(task::all().len(), 1);
+    });
+}
+
+#[test]
+fn a_timeout_within_a_group_is_an_error_like_any_other() {
+    run_on_manual_clock(async {
+        let error = Group::run(async |group| {
+            let slow = timeout(Duration::from_secs(1), pending::<()>());
+            group.spawn(async { slow.await.map_err(|_| "too slow") }).await;
+            Ok(())
+        });
+        assert_eq!(error.await.unwrap_err().first.error(), Some(&"too slow"));
+    });
+}
+
+#[test]
+fn an_aborted_task_takes_its_group_with_it() {
+    run_on_manual_clock(async {
+        let log = Log::default();
+        let body_log = log.clone();
+        let task = spawn(Group::run(async move |group| {
+            group.spawn(body_log.hang("child")).await;
+            Ok(())
+        }));
+        (yield_now().await, yield_now().await);
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(log.sorted(), ["child"]);
+    });
+}

@@ -1,0 +1,240 @@
+//! Sleeping, timeouts and intervals, on a clock that jumps.
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, ready};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use brigade_runtime::task::yield_now;
+use brigade_runtime::time::{
+    MissedTicks, interval, interval_at, now, sleep, sleep_until, timeout, timeout_at,
+};
+use brigade_runtime::{EventLoop, gather, run, spawn, spawn_blocking};
+
+use support::run_on_manual_clock;
+
+mod support;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_manual_clock_jumps_over_an_hour_in_no_time() {
+    let began = Instant::now();
+    run_on_manual_clock(async {
+        let before = now();
+        sleep(Duration::from_secs(3600)).await;
+        assert_eq!(now() - before, Duration::from_secs(3600));
+    });
+    assert!(began.elapsed() < Duration::from_secs(600));
+}
+
+#[test]
+fn a_manual_clock_stands_still_while_a_task_is_ready() {
+    run_on_manual_clock(async {
+        let before = now();
+        let sleeper = spawn(sleep(SECOND));
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(now(), before);
+        assert!(!sleeper.is_finished());
+        sleeper.await.unwrap();
+        assert_eq!(now() - before, SECOND);
+    });
+}
+
+#[test]
+fn a_manual_clock_waits_for_blocking_work_also_when_nobody_has_asked_for_its_result() {
+    run_on_manual_clock(async {
+        let before = now();
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let work = spawn_blocking(move || gate.recv().is_ok());
+        let sleeper = spawn(sleep(SECOND));
+        release.send(()).unwrap();
+        sleeper.await.unwrap();
+        assert!(work.await.unwrap());
+        assert_eq!(now() - before, SECOND);
+        assert_eq!(spawn_blocking(|| 7).await.unwrap(), 7);
+        assert_eq!(now() - before, SECOND, "the clock jumped while work was under way");
+    });
+}
+
+#[test]
+fn sleeps_end_in_the_order_of_their_deadlines() {
+    run_on_manual_clock(async {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let tasks = [3, 1, 2].map(|secs| {
+            let order = order.clone();
+            spawn(async move {
+                sleep(secs * SECOND).await;
+                order.borrow_mut().push(secs);
+            })
+        });
+        gather(tasks).await;
+        assert_eq!(*order.borrow(), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_sleep_of_zero_or_until_the_past_lets_others_run_once() {
+    run_on_manual_clock(async {
+        let ran = Rc::new(Cell::new(0));
+        for expected in 1..=2 {
+            let count = ran.clone();
+            spawn(async move { count.update(|n| n + 1) }).detach();
+            if expected == 1 {
+                sleep(Duration::ZERO).await
+            } else {
+                sleep_until(now()).await
+            }
+            assert_eq!(ran.get(), expected);
+        }
+    });
+}
+
+#[test]
+fn a_sleep_that_is_reset_waits_for_its_new_deadline() {
+    run_on_manual_clock(async {
+        let began = now();
+        let mut nap = Box::pin(sleep(10 * SECOND));
+        assert!(timeout(SECOND, nap.as_mut()).await.is_err());
+        nap.reset(began + 3 * SECOND);
+        assert_eq!((nap.deadline(), nap.is_elapsed()), (began + 3 * SECOND, false));
+        nap.as_mut().await;
+        assert_eq!(now() - began, 3 * SECOND);
+        assert!(nap.is_elapsed());
+    });
+}
+
+#[test]
+fn a_dropped_sleep_keeps_nothing_and_wakes_nobody() {
+    let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
+    event_loop.run_until_complete(async {
+        for _ in 0..100 {
+            assert!(timeout(SECOND, sleep(3600 * SECOND)).await.is_err());
+        }
+        assert_eq!(timeout(3600 * SECOND, ready(1)).await, Ok(1));
+    });
+    assert!(format!("{event_loop:?}").contains("timers: 0"), "{event_loop:?}");
+}
+
+#[test]
+fn a_sleep_set_after_a_pause_between_runs_does_not_end_early() {
+    let mut event_loop = EventLoop::new().unwrap();
+    std::thread::sleep(Duration::from_millis(30));
+    event_loop.run_until_complete(async {
+        let began = Instant::now();
+        sleep(Duration::from_millis(20)).await;
+        assert!(began.elapsed() >= Duration::from_millis(20), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn the_clock_goes_on_in_a_loop_that_is_always_busy_and_has_no_timer() {
+    run(async {
+        let (began, before) = (Instant::now(), now());
+        while began.elapsed() < Duration::from_millis(20) {
+            yield_now().await;
+        }
+        assert!(now() - before >= Duration::from_millis(15), "{:?}", now() - before);
+    });
+}
+
+#[test]
+fn a_timeout_gives_the_output_or_ends_the_wait() {
+    run_on_manual_clock(async {
+        assert_eq!(timeout(SECOND, async { 5 }).await, Ok(5));
+        let began = now();
+        let error = timeout(SECOND, pending::<()>()).await.unwrap_err();
+        assert_eq!(now() - began, SECOND);
+        assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::TimedOut);
+        assert!(timeout_at(began + 5 * SECOND, pending::<()>()).await.is_err());
+        assert_eq!(now() - began, 5 * SECOND);
+    });
+}
+
+#[test]
+fn what_is_ready_as_the_time_is_over_wins() {
+    run_on_manual_clock(async {
+        assert_eq!(timeout(SECOND, sleep(SECOND)).await, Ok(()));
+    });
+}
+
+#[test]
+fn timeouts_nest_and_the_shorter_one_counts() {
+    run_on_manual_clock(async {
+        let inner = timeout(SECOND, pending::<()>());
+        assert!(timeout(2 * SECOND, inner).await.unwrap().is_err());
+        let inner = timeout(2 * SECOND, pending::<()>());
+        assert!(timeout(SECOND, inner).await.is_err());
+    });
+}
+
+#[test]
+fn durations_without_end_neither_panic_nor_end() {
+    run_on_manual_clock(async {
+        assert!(timeout(SECOND, sleep(Duration::MAX)).await.is_err());
+        let mut ticks = interval(Duration::MAX);
+        ticks.tick().await;
+        assert!(timeout(SECOND, ticks.tick()).await.is_err());
+    });
+}
+
+#[test]
+fn an_interval_ticks_at_once_and_then_each_period() {
+    run_on_manual_clock(async {
+        let began = now();
+        let mut ticks = interval(2 * SECOND);
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let tick = ticks.tick().await;
+            assert_eq!(tick, now());
+            seen.push((tick - began).as_secs());
+        }
+        assert_eq!(seen, [0, 2, 4, 6]);
+        assert_eq!(interval_at(began + 9 * SECOND, SECOND).tick().await - began, 9 * SECOND);
+    });
+}
+
+/// When ticks come that are asked for 3.5 periods late: the tick, and the time at which it came.
+async fn ticks_after_a_delay(missed: MissedTicks) -> Vec<(u64, u64)> {
+    let began = now();
+    let mut ticks = interval(Duration::from_millis(1000)).missed_ticks(missed);
+    ticks.tick().await;
+    sleep(Duration::from_millis(3500)).await;
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let tick = ticks.tick().await;
+        seen.push(((tick - began).as_millis() as u64, (now() - began).as_millis() as u64));
+    }
+    seen
+}
+
+#[test]
+fn missed_ticks_are_skipped_caught_up_or_counted_anew() {
+    run_on_manual_clock(async {
+        let skip = [(1000, 3500), (4000, 4000), (5000, 5000), (6000, 6000)];
+        assert_eq!(ticks_after_a_delay(MissedTicks::Skip).await, skip);
+        let catch_up = [(1000, 3500), (2000, 3500), (3000, 3500), (4000, 4000)];
+        assert_eq!(ticks_after_a_delay(MissedTicks::CatchUp).await, catch_up);
+        let restart = [(1000, 3500), (4500, 4500), (5500, 5500), (6500, 6500)];
+        assert_eq!(ticks_after_a_delay(MissedTicks::Restart).await, restart);
+    });
+}
+
+#[test]
+fn a_tick_that_nobody_waited_out_is_given_to_the_next_caller() {
+    run_on_manual_clock(async {
+        let began = now();
+        let mut ticks = interval(2 * SECOND);
+        ticks.tick().await;
+        assert!(timeout(SECOND, ticks.tick()).await.is_err());
+        assert_eq!(ticks.tick().await - began, 2 * SECOND);
+    });
+}
+
+#[test]
+#[should_panic(expected = "longer than zero")]
+fn an_interval_without_a_period_is_refused() {
+    run(async { interval(Duration::ZERO) });
+}
