@@ -1,0 +1,88 @@
+//! What a connection does with some input, written down, so that two ways to cut the same input
+//! can be compared.
+#![forbid(unsafe_code)]
+
+// crates
+use brigade_http::{BodyLength, Connection, Event, Headers, Limits};
+use http::StatusCode;
+
+/// Feeds `pieces`, then the end of the stream, and answers each request once it has been read.
+///
+/// Returns the events as text, adjacent parts of a body merged.
+///
+/// # Panics
+/// If the connection does not do as its documentation says.
+pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    // Small enough to be exceeded by what a fuzzer comes up with.
+    let limits = Limits {
+        target_bytes_max: 64,
+        head_bytes_max: 512,
+        headers_count_max: 8,
+        body_bytes_max: 256,
+        chunk_extension_bytes_max: 32,
+        chunk_overhead_bytes_max: 64,
+        trailer_bytes_max: 64,
+        ..Limits::default()
+    };
+    let mut connection = Connection::new();
+    let mut entries = Vec::new();
+    for piece in pieces {
+        connection.receive(piece);
+        pump(&mut connection, &limits, &mut entries);
+    }
+    connection.receive_eof();
+    pump(&mut connection, &limits, &mut entries);
+    assert!(matches!(connection.next_event(&limits), Event::Closed));
+    assert_eq!(connection.buffered(), 0);
+    entries.concat()
+}
+
+/// Requires that cutting `input` at `cut`, and at every place, changes nothing.
+///
+/// # Panics
+/// If it does.
+pub fn check(input: &[u8], cut: usize) {
+    let whole = journal([input]);
+    let (before, after) = input.split_at(cut.min(input.len()));
+    assert_eq!(journal([before, after]), whole, "cut at {cut}");
+    assert_eq!(journal(input.chunks(1)), whole, "byte by byte");
+}
+
+/// Takes the first two bytes of `data` as the place of a cut; `None` if they are not there.
+pub fn take_cut(data: &[u8]) -> Option<(usize, &[u8])> {
+    let (&[high, low], input) = data.split_first_chunk()?;
+    let cut = usize::from(u16::from_be_bytes([high, low]));
+    Some((cut % (input.len() + 1), input))
+}
+
+fn pump(connection: &mut Connection, limits: &Limits, entries: &mut Vec<String>) {
+    loop {
+        match connection.next_event(limits) {
+            Event::NeedData | Event::Closed => return,
+            Event::Request(head) => {
+                assert!(head.path().starts_with('/') || head.path() == "*");
+                assert_eq!(head.headers().len(), head.header_lines().count());
+                assert_eq!(head.uri().query(), head.query());
+                entries.push(format!("\n{head:?} {:?} {:?}\n", head.authority(), head.upgrade()));
+            }
+            Event::Body(data) => {
+                assert!(!data.is_empty());
+                entries.push(data.escape_ascii().to_string());
+            }
+            Event::BodyEnd(trailers) => entries.push(format!("\nend {trailers:?}\n")),
+            Event::Paused => answer(connection, StatusCode::OK),
+            Event::Error(error) => {
+                entries.push(format!("\n{error:?}\n"));
+                assert!(connection.can_answer());
+                answer(connection, error.status());
+            }
+        }
+    }
+}
+
+fn answer(connection: &mut Connection, status: StatusCode) {
+    let mut out = Vec::new();
+    let headers = Headers::new();
+    let head = connection.send_head(status, &headers, BodyLength::Empty, &[b'-'; 29], &mut out);
+    head.and_then(|()| connection.send_end(None, &mut out)).expect("a plain answer can be sent");
+}
