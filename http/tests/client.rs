@@ -40,7 +40,8 @@ fn requests_say_where_they_go_and_how_long_they_are() {
     );
     assert_eq!(
         text(Method::POST, &[("connection", "close")], BodyLength::Unknown, "hi"),
-        "POST /p?q HTTP/1.1\r\nhost: a:80\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
+        "POST /p?q HTTP/1.1\r\nhost: a:80\r\nconnection: close\r\n\
+         transfer-encoding: chunked\r\n\r\n\
          2\r\nhi\r\n0\r\n\r\n"
     );
 }
