@@ -70,7 +70,7 @@ fn sleeps_end_in_the_order_of_their_deadlines() {
                 order.borrow_mut().push(secs);
             })
         });
-        gather(tasks).await;
+        let _ = gather(tasks).await;
         assert_eq!(*order.borrow(), [1, 2, 3]);
     });
 }
