@@ -28,8 +28,8 @@ pub enum Ability {
 pub enum Source {
     /// A member of this workspace, `peer-{name}`; its version is that of this crate.
     Member(&'static str),
-    /// The examples of the main workspace: `httpbin_delay` where it is to wait, else `hello`.
-    Examples,
+    /// The same, made from the working tree that this workspace is in; its version is the commit.
+    Brigade,
     /// `servers/go`, built by the installed Go.
     Go,
     /// The installed nginx.
@@ -55,7 +55,7 @@ impl Server {
 }
 
 use Ability::{Body, Close, Loops, Routes, Stream, Wait};
-use Source::{Examples, Go, Member, Nginx};
+use Source::{Brigade, Go, Member, Nginx};
 
 const ALL: &[Ability] = &[Wait, Routes, Close, Body, Stream, Loops];
 
@@ -63,7 +63,7 @@ const ALL: &[Ability] = &[Wait, Routes, Close, Body, Stream, Loops];
 pub const SERVERS: &[Server] = &[
     // It answers every path alike, which is as cheap as routing can be.
     Server { name: "floor", source: Member("rustix"), abilities: &[Routes, Close] },
-    Server { name: "brigade", source: Examples, abilities: &[Wait, Close, Loops] },
+    Server { name: "brigade", source: Brigade, abilities: ALL },
     Server { name: "hyper", source: Member("hyper"), abilities: ALL },
     Server { name: "axum", source: Member("axum"), abilities: ALL },
     Server { name: "actix-web", source: Member("actix-web"), abilities: ALL },

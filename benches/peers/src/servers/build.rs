@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use super::{Server, Source};
 use crate::machine::first_line;
@@ -16,11 +16,7 @@ const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 /// With the reason in words, if it cannot be built or is not installed.
 pub fn build(server: &Server) -> Result<(), String> {
     let built = match server.source {
-        Source::Member(_) => cargo(&["-p", &format!("peer-{}", server.name)], WORKSPACE),
-        Source::Examples => {
-            let main = Path::new(WORKSPACE).join("../..");
-            cargo(&["--example", "hello", "--example", "httpbin_delay"], &main.to_string_lossy())
-        }
+        Source::Member(_) | Source::Brigade => cargo_build(&format!("peer-{}", server.name)),
         Source::Go => nice("go")
             .args(["build", "-o"])
             .arg(binary("peer-go"))
@@ -42,9 +38,7 @@ pub fn build(server: &Server) -> Result<(), String> {
 pub fn version(server: &Server) -> String {
     let version = match server.source {
         Source::Member(name) => locked_version(name),
-        Source::Examples => {
-            first_line("git", &["-C", WORKSPACE, "describe", "--always", "--dirty"])
-        }
+        Source::Brigade => first_line("git", &["-C", WORKSPACE, "describe", "--always", "--dirty"]),
         Source::Go => first_line("go", &["version"])
             .and_then(|line| line.split_whitespace().nth(2).map(str::to_owned)),
         Source::Nginx => first_line("nginx", &["-v"])
@@ -58,26 +52,16 @@ pub(super) fn binary(name: &str) -> PathBuf {
     target_directory().join("release").join(name)
 }
 
-/// The path of a built example.
-pub(super) fn example(name: &str) -> PathBuf {
-    target_directory().join("release/examples").join(name)
-}
-
 fn target_directory() -> PathBuf {
     let own = std::env::current_exe().expect("the kernel tells the path of this program");
     own.ancestors().nth(2).expect("cargo puts it two levels down").to_owned()
 }
 
-fn cargo(what: &[&str], workspace: &str) -> io::Result<std::process::Output> {
+fn cargo_build(package: &str) -> io::Result<Output> {
     nice(env!("CARGO"))
-        .args(["build", "--release", "--color", "never"])
-        // The main workspace's examples too are built with the settings of this one.
-        .args(["--config", "profile.release.lto=\"thin\""])
-        .args(["--config", "profile.release.codegen-units=1"])
-        .arg("--target-dir")
+        .args(["build", "--release", "--color", "never", "-p", package, "--target-dir"])
         .arg(target_directory())
-        .args(what)
-        .current_dir(workspace)
+        .current_dir(WORKSPACE)
         .stdin(Stdio::null())
         .output()
 }

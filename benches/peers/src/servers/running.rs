@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::build::{binary, example};
-use super::{Ability, Server, Source};
+use super::build::binary;
+use super::{Server, Source};
 use crate::machine::{LOAD_CORE, pin};
 use crate::process::Process;
 use crate::scenarios::Scenario;
@@ -82,13 +82,9 @@ fn command(
             command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
             return Ok(command);
         }
-        Source::Examples if scenario.needs.contains(&Ability::Wait) => {
-            let mut command = Command::new(example("httpbin_delay"));
-            command.args(["--chaos", "--no-pin"]);
-            command
+        Source::Member(_) | Source::Brigade | Source::Go => {
+            Command::new(binary(&format!("peer-{}", server.name)))
         }
-        Source::Examples => Command::new(example("hello")),
-        Source::Member(_) | Source::Go => Command::new(binary(&format!("peer-{}", server.name))),
     };
     command.args(["--listen", &address.to_string(), "--loops", &loops.to_string()]);
     // So that a server can be set up as its users would for that load.
