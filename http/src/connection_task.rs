@@ -76,8 +76,8 @@ pub(crate) struct ConnectionTask {
     /// What is wrong with that body.
     body_error: Option<ProtocolError>,
     waiting: Waiting,
-    /// When `waiting` has been too long.
-    deadline: Instant,
+    /// When that began.
+    since: Instant,
     /// Fires at the deadline or before it.
     alarm: Option<Sleep>,
     _place: Place,
@@ -175,7 +175,7 @@ impl ConnectionTask {
             body: None,
             body_error: None,
             waiting: Waiting::Nothing,
-            deadline: time::now(),
+            since: time::now(),
             alarm: None,
             _place: arrival.place,
         })
@@ -382,7 +382,7 @@ impl ConnectionTask {
         if let Some(error) = self.body_error.filter(|_| response.status.is_success()) {
             response = error.into_response();
         }
-        if self.server.is_draining() {
+        if self.server.is_draining() || self.leaves_too_much_unread() {
             self.protocol.close_after_answer();
         }
         if let Err(error) = self.send_head(&response, out) {
@@ -405,13 +405,27 @@ impl ConnectionTask {
             }
             BodyKind::Stream(..) if !self.protocol.sends_body() => self.finish(None, out),
             BodyKind::Stream(stream, _) => self.go_on(Work::Sending { stream, route }),
+            BodyKind::Upgrade(_) if response.status != StatusCode::SWITCHING_PROTOCOLS => {
+                self.finish(None, out)
+            }
             BodyKind::Upgrade(upgrade) => {
                 self.write(out)?;
+                if !self.outgoing.is_empty() {
+                    // A peer that does not even take this much is none to go on with.
+                    return self.cut_off();
+                }
                 let early = self.protocol.upgrade().freeze();
                 let stream = self.stream.take().expect("a connection is upgraded once");
                 self.go_on(Work::Upgraded { protocol: upgrade(Upgraded::new(early, stream)) })
             }
         }
+    }
+
+    /// Whether more of the request's body is left, wanted by nobody, than is worth to read.
+    fn leaves_too_much_unread(&self) -> bool {
+        let is_wanted = self.body.as_ref().is_some_and(|body| Rc::strong_count(body) > 1);
+        let left = self.protocol.body_remaining().unwrap_or(0);
+        !is_wanted && left > self.server.limits.drain_bytes_max
     }
 
     fn send_head(&mut self, response: &Response, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -680,23 +694,23 @@ impl ConnectionTask {
     /// to be done about it.
     fn watch_clock(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Over> {
         let now = time::now();
-        let (waiting, timeout) = self.what_is_awaited();
+        let (waiting, mut timeout) = self.what_is_awaited();
         if waiting != self.waiting {
             self.waiting = waiting;
-            self.deadline = now + timeout;
+            self.since = now;
         }
-        let deadline = match self.waiting {
+        if waiting == Waiting::Idle && self.server.is_draining() {
+            timeout = timeout.min(DRAIN_QUIET);
+        }
+        let latest = match waiting {
             Waiting::Nothing => return Ok(Poll::Pending),
-            Waiting::Idle if self.server.is_draining() => {
-                self.deadline - timeout + timeout.min(DRAIN_QUIET)
-            }
-            Waiting::Body => self.deadline.min(self.body_rate_deadline()),
-            Waiting::Linger => match self.work {
-                Work::Lingering { until } => self.deadline.min(until),
-                _ => self.deadline,
-            },
-            _ => self.deadline,
+            Waiting::Body => self.body_rate_deadline(),
+            Waiting::Linger => self.linger_deadline(),
+            _ => None,
         };
+        let deadline = [self.since.checked_add(timeout), latest].into_iter().flatten().min();
+        // A timeout beyond what the system can tell never comes.
+        let Some(deadline) = deadline else { return Ok(Poll::Pending) };
         if now >= deadline {
             return self.expire(cx);
         }
@@ -725,12 +739,17 @@ impl ConnectionTask {
     }
 
     /// When the body is too slow on average, unless more of it comes before.
-    fn body_rate_deadline(&self) -> Instant {
-        let Some(body) = &self.body else { return self.deadline };
+    fn body_rate_deadline(&self) -> Option<Instant> {
+        let body = self.body.as_ref()?;
         let rate = u64::from(self.server.timeouts.body_bytes_per_second_min);
-        match body.received.get().checked_div(rate) {
-            Some(earned) => body.began + BODY_RATE_GRACE + Duration::from_secs(earned),
-            None => self.deadline,
+        let earned = Duration::from_secs(body.received.get().checked_div(rate)?);
+        body.began.checked_add(BODY_RATE_GRACE)?.checked_add(earned)
+    }
+
+    fn linger_deadline(&self) -> Option<Instant> {
+        match self.work {
+            Work::Lingering { until } => Some(until),
+            _ => None,
         }
     }
 

@@ -183,6 +183,7 @@ impl Server {
         let (mut acceptor, arrivals) = Acceptor::new(options.loops);
         let group = start_loops(options, arrivals, app)?;
         either(acceptor.accept_from(&listener), shutdown()).await;
+        acceptor.accept_waiting(&listener).await;
         drop(listener);
         drop(acceptor);
         finish(group, shutdown).await

@@ -55,6 +55,20 @@ impl Acceptor {
         }
     }
 
+    /// Hands on the connections that wait to be accepted now, and returns when there are none.
+    /// For a shutdown: their peers think that they are connected.
+    pub async fn accept_waiting(&mut self, listener: &TcpListener) {
+        loop {
+            self.wait_for_room().await;
+            match listener.try_accept_std() {
+                Ok((stream, peer)) => self.place(stream, peer),
+                Err(error) if is_exhaustion(&error) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {}
+            }
+        }
+    }
+
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
         let candidates = self
             .intakes

@@ -203,16 +203,17 @@ impl Selector {
 
 fn bits_of(event: &Event) -> u8 {
     let mut bits = 0;
-    if event.is_read_closed() || event.is_error() {
+    if event.is_read_closed() {
         bits |= READABLE | READ_CLOSED;
     }
-    if event.is_write_closed() || event.is_error() {
+    if event.is_write_closed() {
         bits |= WRITABLE | WRITE_CLOSED;
     }
-    if event.is_readable() {
+    // An error is told by the next operation, whichever it is.
+    if event.is_readable() || event.is_error() {
         bits |= READABLE;
     }
-    if event.is_writable() {
+    if event.is_writable() || event.is_error() {
         bits |= WRITABLE;
     }
     bits

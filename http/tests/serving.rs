@@ -1,0 +1,570 @@
+//! A server and its clients, over real sockets.
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use brigade_http::limits::{Limits, Timeouts};
+use brigade_http::{
+    Body, BodyError, Next, Part, Request, Response, Router, any, get as on_get, post,
+};
+use brigade_runtime::{oneshot, time};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use support::{TestServer, get};
+
+fn app() -> Router {
+    Router::new()
+        .route("/", on_get(async |_| "root"))
+        .route("/echo", post(echo))
+        .route("/ignore", post(async |_| "ignored"))
+        .route(
+            "/users/{id}/posts/{post}",
+            any(async |request: Request| {
+                format!("{} {}", request.param("id").unwrap(), request.param("post").unwrap())
+            }),
+        )
+        .route("/count/{n}", on_get(count))
+        .route("/panic", on_get(panics))
+        .route("/wait", on_get(async |_| std::future::pending::<()>().await))
+}
+
+async fn echo(mut request: Request) -> Result<Bytes, BodyError> {
+    request.body_mut().collect(10_000_000).await
+}
+
+async fn count(request: Request) -> Response {
+    let n = request.param("n").unwrap().parse().unwrap();
+    let lines = (0..n).map(|line: u32| Ok::<_, std::io::Error>(Bytes::from(format!("{line}\n"))));
+    Response::new(Body::stream(stream::iter(lines)))
+}
+
+async fn panics(_: Request) -> Response {
+    panic!("as asked")
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_on_one_connection() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    client.send([get("/"), get("/users/7/posts/x"), get("/none"), get("/")].concat());
+    let answers: Vec<_> = (0..4).map(|_| client.answer()).collect();
+    let seen: Vec<_> = answers.iter().map(|answer| (answer.status, answer.text())).collect();
+    assert_eq!(seen, [(200, "root"), (200, "7 x"), (404, "404 Not Found\n"), (200, "root")]);
+}
+
+#[test]
+fn a_request_that_trickles_in_is_answered() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    for byte in get("/").bytes() {
+        client.send([byte]);
+    }
+    assert_eq!(client.answer().text(), "root");
+}
+
+#[test]
+fn a_good_request_before_a_bad_one_is_answered_and_nothing_after_it() {
+    let server = TestServer::start(app);
+    let all = server.exchange([get("/"), "BAD\r\n\r\n".to_owned(), get("/")].concat());
+    assert_eq!(all.matches("HTTP/1.1 ").count(), 2, "{all}");
+    assert!(all.contains("root") && all.contains("400 Bad Request"), "{all}");
+    assert!(all.contains("connection: close"), "{all}");
+}
+
+#[test]
+fn a_client_that_ends_its_side_is_answered_and_then_closed() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    client.send([get("/"), get("/")].concat());
+    client.finish_sending();
+    assert_eq!(client.rest().matches("root").count(), 2);
+}
+
+#[test]
+fn methods_without_a_handler_get_405_with_allow_and_options_204() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    client.send("DELETE /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("post, options")));
+    client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.header("allow")), (204, Some("get, head, options")));
+    assert_eq!(client.answer().status, 204);
+}
+
+#[test]
+fn head_is_answered_like_get_without_the_body() {
+    let server = TestServer::start(app);
+    let all = server.exchange("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(all.contains("content-length: 4\r\n") && all.ends_with("\r\n\r\n"), "{all}");
+}
+
+#[test]
+fn an_old_client_gets_a_streamed_body_until_the_close() {
+    let server = TestServer::start(app);
+    let all = server.exchange("GET /count/3 HTTP/1.0\r\n\r\n");
+    assert!(all.ends_with("\r\n\r\n0\n1\n2\n") && !all.contains("chunked"), "{all}");
+}
+
+#[test]
+fn a_streamed_body_goes_out_in_chunks_however_large() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    client.send(get("/count/100000"));
+    let answer = client.answer();
+    assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(answer.text().lines().count(), 100_000);
+    client.send(get("/"));
+    assert_eq!(client.answer().text(), "root");
+}
+
+#[test]
+fn a_large_body_goes_both_ways() {
+    let options = |server: brigade_http::Server| {
+        let limits = Limits { body_bytes_max: 8 << 20, ..Limits::default() };
+        server.loops(1).pin(false).limits(limits)
+    };
+    let server = TestServer::start_with(options, app);
+    let body: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let mut client = server.connect();
+    client
+        .send(format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(&body);
+    assert!(client.answer().body == body);
+    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for chunk in body.chunks(70_000) {
+        client.send(format!("{:x}\r\n", chunk.len()));
+        client.send(chunk);
+        client.send("\r\n");
+    }
+    client.send("0\r\n\r\n");
+    assert!(client.answer().body == body);
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_sent() {
+    let server = TestServer::start(app);
+    let all = server.exchange("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n");
+    assert!(all.starts_with("HTTP/1.1 413 ") && all.contains("connection: close"), "{all}");
+}
+
+#[test]
+fn a_route_may_allow_a_longer_body_than_its_server() {
+    let server = TestServer::start(|| Router::new().route("/", post(echo).body_limit(3 << 20)));
+    let body = vec![b'x'; 2 << 20];
+    let mut client = server.connect();
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(&body);
+    assert_eq!(client.answer().body.len(), body.len());
+}
+
+#[test]
+fn a_short_body_that_nobody_reads_is_drained_and_the_connection_kept() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    client.send("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+    client.send(vec![b'x'; 60_000]);
+    client.send(get("/"));
+    assert_eq!(client.answer().text(), "ignored");
+    assert_eq!(client.answer().text(), "root");
+}
+
+#[test]
+fn the_answer_to_a_long_body_that_nobody_reads_is_not_lost_to_a_reset() {
+    let server = TestServer::start(app);
+    for _ in 0..20 {
+        let mut client = server.connect();
+        client.send("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+        client.send(vec![b'x'; 1_000_000]);
+        let all = client.rest();
+        assert!(all.contains("connection: close") && all.ends_with("ignored"), "{all}");
+    }
+}
+
+#[test]
+fn a_body_cut_short_gives_the_handler_an_error_and_the_client_no_success() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    client.finish_sending();
+    assert!(client.rest().starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn a_client_that_expects_100_gets_it_when_the_body_is_wanted() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    let head = "Host: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    client.send(format!("POST /echo HTTP/1.1\r\n{head}"));
+    assert_eq!(client.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("ok");
+    assert_eq!(client.answer().text(), "ok");
+    client.send(format!("POST /ignore HTTP/1.1\r\n{head}"));
+    let all = client.rest();
+    assert!(all.starts_with("HTTP/1.1 200 ") && all.contains("connection: close"), "{all}");
+}
+
+#[test]
+fn a_panic_gives_its_client_a_500_and_leaves_the_others_alone() {
+    let server = TestServer::start(app);
+    let mut other = server.connect();
+    other.send(get("/"));
+    assert_eq!(other.answer().status, 200);
+    let all = server.exchange(get("/panic"));
+    assert!(all.starts_with("HTTP/1.1 500 ") && all.contains("connection: close"), "{all}");
+    other.send(get("/"));
+    assert_eq!(other.answer().status, 200);
+}
+
+#[test]
+fn a_handler_whose_client_went_away_is_dropped() {
+    struct Dropped(Option<std::sync::mpsc::Sender<&'static str>>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.take().unwrap().send("dropped").unwrap();
+        }
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let server = TestServer::start(move || {
+        let sender = sender.clone();
+        Router::new().route(
+            "/",
+            on_get(move |_| {
+                let sender = sender.clone();
+                async move {
+                    sender.send("began").unwrap();
+                    let _dropped = Dropped(Some(sender));
+                    std::future::pending::<()>().await;
+                }
+            }),
+        )
+    });
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(receiver.recv_timeout(support::PATIENCE), Ok("began"));
+    drop(client);
+    assert_eq!(receiver.recv_timeout(support::PATIENCE), Ok("dropped"));
+}
+
+#[test]
+fn a_route_may_run_to_its_end_without_its_client() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (release, released) = oneshot::sync_channel::<()>();
+    let released = Arc::new(std::sync::Mutex::new(Some(released)));
+    let server = TestServer::start(move || {
+        let (sender, released) = (sender.clone(), released.clone());
+        let handler = move |_| {
+            let (sender, released) = (sender.clone(), released.lock().unwrap().take());
+            async move {
+                sender.send("began").unwrap();
+                let _ = released.unwrap().await;
+                sender.send("ended").unwrap();
+            }
+        };
+        Router::new().route("/", on_get(handler).run_to_end())
+    });
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(receiver.recv_timeout(support::PATIENCE), Ok("began"));
+    drop(client);
+    release.send(()).unwrap();
+    assert_eq!(receiver.recv_timeout(support::PATIENCE), Ok("ended"));
+}
+
+#[test]
+fn trailers_and_parts_are_sent() {
+    let server = TestServer::start(|| {
+        Router::new().route(
+            "/",
+            on_get(async |_| {
+                let mut trailers = HeaderMap::new();
+                trailers.insert("x-sum", HeaderValue::from_static("3"));
+                let parts = [Part::Data(Bytes::from_static(b"abc")), Part::Trailers(trailers)];
+                let parts = stream::iter(parts.map(Ok));
+                Response::new(Body::parts(parts, brigade_http::BodyLength::Unknown))
+            }),
+        )
+    });
+    let all = server.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(all.ends_with("3\r\nabc\r\n0\r\nx-sum: 3\r\n\r\n"), "{all}");
+}
+
+#[test]
+fn a_body_that_fails_midway_ends_the_connection_before_its_end() {
+    let server = TestServer::start(|| {
+        Router::new().route(
+            "/",
+            on_get(async |_| {
+                let parts = [Ok(Bytes::from_static(b"abc")), Err(std::io::Error::other("broken"))];
+                Response::new(Body::stream(stream::iter(parts)))
+            }),
+        )
+    });
+    let all = server.exchange(get("/"));
+    assert!(all.ends_with("3\r\nabc\r\n"), "{all}");
+}
+
+#[test]
+fn request_trailers_can_be_read_at_the_end() {
+    let server = TestServer::start(|| {
+        Router::new().route(
+            "/",
+            post(async |mut request: Request| {
+                while let Some(part) = request.body_mut().next().await {
+                    part.unwrap();
+                }
+                let trailers = request.body_mut().trailers().unwrap();
+                trailers["x-sum"].to_str().unwrap().to_owned()
+            }),
+        )
+    });
+    let mut client = server.connect();
+    let chunks = "3\r\nabc\r\n0\r\nX-Sum: 42\r\n\r\n";
+    client
+        .send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+    assert_eq!(client.answer().text(), "42");
+}
+
+#[test]
+fn middleware_sees_the_request_before_and_the_answer_after_the_handler() {
+    async fn tag(request: Request, next: Next) -> Response {
+        let path = HeaderValue::try_from(request.path()).unwrap();
+        next.run(request).await.with_header("x-path".parse().unwrap(), path)
+    }
+    let server = TestServer::start(|| app().layer(tag));
+    let mut client = server.connect();
+    client.send([get("/"), get("/none")].concat());
+    assert_eq!(client.answer().header("x-path"), Some("/"));
+    assert_eq!(client.answer().header("x-path"), Some("/none"));
+}
+
+#[test]
+fn nested_routes_are_found_below_their_prefix_with_their_layers() {
+    async fn deny(_: Request, _: Next) -> StatusCode {
+        StatusCode::FORBIDDEN
+    }
+    let server = TestServer::start(|| {
+        let inner =
+            Router::new().route("/", on_get(async |_| "in")).route("/a", on_get(async |_| "a"));
+        let closed = Router::new().route("/x", on_get(async |_| "x")).layer(deny);
+        app().nest("/in", inner).nest("/closed", closed)
+    });
+    let mut client = server.connect();
+    client.send([get("/in"), get("/in/a"), get("/closed/x"), get("/")].concat());
+    let seen: Vec<_> = (0..4).map(|_| client.answer()).map(|a| (a.status, a.body)).collect();
+    let expected = [(200, "in"), (200, "a"), (403, ""), (200, "root")];
+    assert_eq!(seen, expected.map(|(status, body)| (status, body.as_bytes().to_vec())));
+}
+
+#[test]
+fn each_loop_builds_its_own_application() {
+    static BUILT: AtomicUsize = AtomicUsize::new(0);
+    let server = TestServer::start_with(
+        |server| server.loops(3).pin(false),
+        || {
+            BUILT.fetch_add(1, Ordering::Relaxed);
+            let calls = Rc::new(Cell::new(0));
+            Router::new().route(
+                "/",
+                on_get(move |_| {
+                    calls.set(calls.get() + 1);
+                    std::future::ready(calls.get().to_string())
+                }),
+            )
+        },
+    );
+    let mut clients: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/"));
+        client.answer();
+    }
+    let mut counts: Vec<String> = Vec::new();
+    for client in &mut clients {
+        client.send(get("/"));
+        counts.push(client.answer().text().to_owned());
+    }
+    counts.sort();
+    assert_eq!(counts, ["3", "3", "3", "4", "4", "4"], "two connections on each of three loops");
+    drop(clients);
+    let reports = server.join();
+    assert_eq!(reports.iter().map(|report| report.connections).collect::<Vec<_>>(), [2, 2, 2]);
+    assert_eq!(reports.iter().map(|report| report.requests).sum::<u64>(), 12);
+    assert_eq!(BUILT.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn an_upgraded_connection_speaks_another_protocol_from_its_first_byte() {
+    let server = TestServer::start(|| {
+        Router::new().route(
+            "/",
+            on_get(async |request: Request| {
+                assert_eq!(request.upgrade(), Some("shout"));
+                Response::upgrade(HeaderValue::from_static("shout"), async |mut io| {
+                    use futures_util::{AsyncReadExt, AsyncWriteExt};
+                    let mut buffer = [0; 100];
+                    while let Ok(read @ 1..) = io.read(&mut buffer).await {
+                        let loud = buffer[..read].to_ascii_uppercase();
+                        io.write_all(&loud).await.unwrap();
+                    }
+                })
+            }),
+        )
+    });
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\nearly ");
+    let head = String::from_utf8(client.until(b"\r\n\r\n")).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("upgrade: shout"), "{head}");
+    assert_eq!(client.take(6), b"EARLY ");
+    client.send("late");
+    client.finish_sending();
+    assert_eq!(client.rest(), "LATE");
+}
+
+#[test]
+fn what_is_in_flight_is_answered_at_shutdown_and_idle_connections_are_closed() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (release, released) = oneshot::sync_channel::<()>();
+    let released = Arc::new(std::sync::Mutex::new(Some(released)));
+    let mut server = TestServer::start(move || {
+        let (sender, released) = (sender.clone(), released.clone());
+        app().route(
+            "/slow",
+            on_get(move |_| {
+                let (sender, released) = (sender.clone(), released.lock().unwrap().take());
+                async move {
+                    sender.send(()).unwrap();
+                    let _ = released.unwrap().await;
+                    "slow"
+                }
+            }),
+        )
+    });
+    let mut idle = server.connect();
+    idle.send(get("/"));
+    idle.answer();
+    let mut busy = server.connect();
+    busy.send(get("/slow"));
+    receiver.recv_timeout(support::PATIENCE).unwrap();
+    server.begin_shutdown();
+    assert_eq!(idle.rest(), "");
+    release.send(()).unwrap();
+    let all = busy.rest();
+    assert!(all.contains("connection: close") && all.ends_with("slow"), "{all}");
+    let reports = server.join();
+    assert_eq!((reports[0].connections, reports[0].cut), (2, 0));
+}
+
+#[test]
+fn what_is_left_at_the_deadline_of_the_shutdown_is_cut_and_counted() {
+    let timeouts = Timeouts { drain: Duration::from_millis(20), ..Timeouts::default() };
+    let server =
+        TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
+    let mut client = server.connect();
+    client.send([get("/"), get("/wait")].concat());
+    client.answer();
+    assert_eq!(server.join()[0].cut, 1);
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_head_that_does_not_come_in_time_is_answered_with_408() {
+    let timeouts = Timeouts { head: Duration::from_millis(20), ..Timeouts::default() };
+    let server =
+        TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
+    let all = server.exchange([&get("/"), "GET / HTTP/1.1\r\nHo"].concat());
+    assert!(all.contains("root") && all.contains("HTTP/1.1 408 "), "{all}");
+}
+
+#[test]
+fn a_body_that_stops_coming_is_answered_with_408() {
+    let timeouts = Timeouts { body_gap: Duration::from_millis(20), ..Timeouts::default() };
+    let server =
+        TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
+    let all = server.exchange("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+    assert!(all.starts_with("HTTP/1.1 408 ") && all.contains("connection: close"), "{all}");
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let timeouts = Timeouts { keep_alive: Duration::from_millis(20), ..Timeouts::default() };
+    let server =
+        TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(client.answer().text(), "root");
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_reset_and_its_handler_dropped() {
+    let timeouts = Timeouts { write: Duration::from_millis(50), ..Timeouts::default() };
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let server = TestServer::start_with(
+        |server| server.loops(1).pin(false).timeouts(timeouts),
+        move || {
+            let sender = sender.clone();
+            Router::new().route(
+                "/",
+                on_get(move |_| {
+                    let sender = sender.clone();
+                    let endless = stream::repeat_with(move || {
+                        let _held = &sender;
+                        Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 30_000]))
+                    });
+                    std::future::ready(Response::new(Body::stream(endless)))
+                }),
+            )
+        },
+    );
+    let mut client = server.connect();
+    client.send(get("/"));
+    let report = server.join();
+    assert_eq!(report[0].cut, 0, "the timeout ended it before the deadline of the shutdown");
+    assert!(receiver.recv_timeout(support::PATIENCE).is_err(), "the body's stream is gone");
+    drop(client);
+}
+
+#[test]
+fn one_client_that_pipelines_without_end_does_not_keep_the_others_waiting() {
+    let server = TestServer::start(app);
+    let mut greedy = server.connect();
+    let mut writer = greedy.stream.try_clone().unwrap();
+    let pipelined = std::thread::spawn(move || {
+        use std::io::Write;
+        let batch = get("/").repeat(1000);
+        (0..100).for_each(|_| writer.write_all(batch.as_bytes()).unwrap());
+    });
+    let reader = std::thread::spawn(move || {
+        (0..100_000).for_each(|_| assert_eq!(greedy.answer().status, 200));
+    });
+    let mut others = 0;
+    while !reader.is_finished() {
+        let mut client = server.connect();
+        client.send(get("/"));
+        assert_eq!(client.answer().text(), "root");
+        others += 1;
+    }
+    pipelined.join().unwrap();
+    reader.join().unwrap();
+    assert!(others > 10, "only {others} others were served meanwhile");
+}
+
+#[test]
+fn a_waiting_handler_does_not_hold_up_the_loop() {
+    let server = TestServer::start(|| {
+        app().route("/hour", on_get(async |_| time::sleep(Duration::from_secs(3600)).await))
+    });
+    let mut waiting: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    waiting.iter_mut().for_each(|client| client.send(get("/hour")));
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(client.answer().text(), "root");
+}
