@@ -1,0 +1,148 @@
+//! The documents in which a request is told back to its sender.
+
+use brigade::http::{Request, Response};
+use bytes::Bytes;
+use http::header::HeaderName;
+use serde::Serialize;
+
+use crate::failure::Answer;
+use crate::origin;
+use crate::posted::{self, Posted};
+use crate::query::{self, Values};
+
+/// A request without its body.
+#[derive(Serialize)]
+pub(crate) struct Echo {
+    args: Values,
+    headers: Values,
+    method: String,
+    origin: String,
+    url: String,
+}
+
+/// A request with its body.
+#[derive(Serialize)]
+struct EchoWithBody {
+    #[serde(flatten)]
+    echo: Echo,
+    #[serde(flatten)]
+    posted: Posted,
+}
+
+/// A request in one line of many.
+#[derive(Serialize)]
+pub(crate) struct EchoLine {
+    pub(crate) id: u32,
+    args: Values,
+    headers: Values,
+    origin: String,
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Headers {
+    headers: Values,
+}
+
+#[derive(Serialize)]
+struct Ip {
+    origin: String,
+}
+
+#[derive(Serialize)]
+struct UserAgent {
+    #[serde(rename = "user-agent")]
+    user_agent: String,
+}
+
+impl EchoLine {
+    pub(crate) fn of(request: &Request) -> Self {
+        let Echo { args, headers, origin, url, .. } = Echo::of(request);
+        Self { id: 0, args, headers, origin, url }
+    }
+}
+
+impl Echo {
+    fn of(request: &Request) -> Self {
+        Self {
+            args: query::parse_query(request.query().unwrap_or_default()),
+            headers: headers_of(request),
+            method: request.method().to_string(),
+            origin: origin::client(request),
+            url: origin::url(request),
+        }
+    }
+}
+
+/// `/get`
+pub(crate) fn get(request: &Request) -> Answer {
+    Ok(json(&Echo::of(request)))
+}
+
+/// `/headers`
+pub(crate) fn headers(request: &Request) -> Answer {
+    Ok(json(&Headers { headers: headers_of(request) }))
+}
+
+/// `/ip`
+pub(crate) fn ip(request: &Request) -> Answer {
+    Ok(json(&Ip { origin: origin::client(request) }))
+}
+
+/// `/user-agent`
+pub(crate) fn user_agent(request: &Request) -> Answer {
+    let user_agent = request.header("user-agent").unwrap_or_default();
+    Ok(json(&UserAgent { user_agent: String::from_utf8_lossy(user_agent).into_owned() }))
+}
+
+/// `/anything`, `/post` and their like.
+pub(crate) async fn anything(request: &mut Request) -> Answer {
+    let body = posted::read(request).await?;
+    with_body(request, body).await
+}
+
+/// Tells `request` back, of which `body` has been read.
+pub(crate) async fn with_body(request: &Request, body: Bytes) -> Answer {
+    let posted = match body.is_empty() {
+        true => Posted::default(),
+        // In a box, so that a request without a body does not pay for its size while it waits.
+        false => Box::pin(posted::parse(request, body)).await?,
+    };
+    Ok(json(&EchoWithBody { echo: Echo::of(request), posted }))
+}
+
+/// 200 with `document`, indented by two.
+pub(crate) fn json(document: &impl Serialize) -> Response {
+    // Maps with names that are no text do not occur.
+    let mut text = serde_json::to_vec_pretty(document).unwrap_or_default();
+    text.push(b'\n');
+    Response::typed("application/json; charset=utf-8", text)
+}
+
+/// The headers under the names that Go gives them.
+fn headers_of(request: &Request) -> Values {
+    let mut headers = Values::new();
+    for (name, value) in request.header_lines() {
+        let name = canonical(name);
+        let value = String::from_utf8_lossy(value).into_owned();
+        headers.entry(name).or_default().push(value);
+    }
+    // The target may name another host, which counts (RFC 9112 section 3.2.2).
+    let host = request.authority().unwrap_or_default().to_owned();
+    headers.insert("Host".to_owned(), vec![host]);
+    headers
+}
+
+/// A letter is a capital at the beginning and after a hyphen, and small elsewhere.
+fn canonical(name: &[u8]) -> String {
+    let mut starts = true;
+    let letter = |byte: &u8| {
+        let letter = if starts { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
+        starts = *byte == b'-';
+        char::from(letter)
+    };
+    name.iter().map(letter).collect()
+}
+
+/// A header of which the `http` crate has no constant.
+pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

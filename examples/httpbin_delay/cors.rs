@@ -1,0 +1,37 @@
+//! Cross-origin requests: a page of any site may read the answers.
+
+use brigade::http::{Request, Response};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, HeaderValue,
+};
+use http::{Method, StatusCode};
+
+const METHODS: &str = "GET, POST, HEAD, PUT, DELETE, PATCH, OPTIONS";
+
+/// The answer to `OPTIONS`, whatever the path; `None` for other methods.
+pub(crate) fn preflight(request: &Request) -> Option<Response> {
+    if *request.method() != Method::OPTIONS {
+        return None;
+    }
+    let mut response = Response::empty(StatusCode::OK)
+        .with_header(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS))
+        .with_header(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
+    if let Some(headers) = echoed(request, "access-control-request-headers") {
+        response.headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers);
+    }
+    Some(response)
+}
+
+/// Allows the page that sent `request` to read `response`.
+pub(crate) fn allow(request: &Request, mut response: Response) -> Response {
+    let origin = echoed(request, "origin").unwrap_or(HeaderValue::from_static("*"));
+    response.headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    response.headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    response
+}
+
+fn echoed(request: &Request, name: &str) -> Option<HeaderValue> {
+    let value = request.header(name).filter(|value| !value.is_empty())?;
+    HeaderValue::from_bytes(value).ok()
+}

@@ -1,0 +1,47 @@
+//! `/delay/{duration}`: waits, then tells the request back.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use brigade::http::Request;
+use brigade::time::sleep;
+use http::header::HeaderValue;
+
+use crate::answer::{self, SERVER_TIMING};
+use crate::failure::{Answer, Failure};
+use crate::go_duration::GoDuration;
+use crate::{posted, query};
+
+/// Answers after the duration in the path, which is `max` at the most.
+///
+/// The body is read first: so a client that waits for `100 Continue` gets it, and one that goes
+/// away is noticed.
+pub(crate) async fn delay(request: &mut Request, max: GoDuration) -> Answer {
+    let delay = parse(request, max)?;
+    let body = posted::read(request).await?;
+    sleep(delay).await;
+    let timing = server_timing(&[("initial_delay", delay, "initial delay")]);
+    Ok(answer::with_body(request, body).await?.with_header(SERVER_TIMING, timing))
+}
+
+fn parse(request: &Request, max: GoDuration) -> Result<Duration, Failure> {
+    let text = request.param("duration").unwrap_or_default();
+    let parsed =
+        query::decode(text).and_then(|text| GoDuration::parse_within(&text, GoDuration::ZERO, max));
+    match parsed {
+        Ok(delay) => Ok(delay.to_std()),
+        Err(error) => Err(Failure::bad_request(format!("invalid duration: {error}"))),
+    }
+}
+
+/// A `Server-Timing` of names, durations and what they mean.
+pub(crate) fn server_timing(timings: &[(&str, Duration, &str)]) -> HeaderValue {
+    let mut text = String::new();
+    for (name, duration, meaning) in timings {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let millis = duration.as_secs_f64() * 1000.0;
+        // Writing to a string does not fail.
+        let _ = write!(text, "{separator}{name};dur={millis:.2};desc=\"{meaning}\"");
+    }
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}

@@ -1,0 +1,76 @@
+//! `/`: what there is, for a browser.
+
+use brigade::http::Response;
+use bytes::Bytes;
+
+use crate::go_duration::GoDuration;
+
+/// An example and what it does.
+type Entry = (&'static str, &'static str);
+
+const DELAYS: &[Entry] = &[
+    ("/delay/1", "waits a second, then tells the request back; any method"),
+    ("/delay/100ms", "the same with a Go duration: 100ms, 1.5s, 1m"),
+];
+
+const ECHOES: &[Entry] = &[
+    ("/get?name=value", "tells the request back"),
+    ("/anything/at/all", "tells the request back with its body; any method, any path below"),
+    ("/post", "the same for POST only, as are /put, /patch and /delete for theirs"),
+    ("/headers", "the request's headers"),
+    ("/ip", "the client's address"),
+    ("/user-agent", "the client's User-Agent"),
+];
+
+const STATUSES: &[Entry] = &[
+    ("/status/418", "an answer with that status"),
+    ("/status/200:0.9,500:0.1", "one of several, by weight"),
+];
+
+const CHAOS: &[Entry] = &[
+    ("/block/1000", "blocks an event loop for so many milliseconds"),
+    ("/panic", "panics in the handler"),
+];
+
+/// The page, made once for each loop.
+pub(crate) fn page(max_delay: GoDuration, with_chaos: bool) -> Bytes {
+    let mut html = String::from(HEAD);
+    html.push_str(&format!("<p>The longest delay here is {max_delay}.</p>\n"));
+    section(&mut html, "Delays", DELAYS);
+    section(&mut html, "Requests told back", ECHOES);
+    section(&mut html, "Statuses", STATUSES);
+    if with_chaos {
+        section(&mut html, "Chaos", CHAOS);
+    }
+    html.push_str("</body>\n</html>\n");
+    html.into()
+}
+
+pub(crate) fn answer(page: &Bytes) -> Response {
+    Response::html(page.clone())
+}
+
+fn section(html: &mut String, title: &str, entries: &[Entry]) {
+    html.push_str(&format!("<h2>{title}</h2>\n<ul>\n"));
+    for (example, meaning) in entries {
+        let link = example.replace('&', "&amp;");
+        html.push_str(&format!("<li><a href=\"{link}\">{link}</a> &ndash; {meaning}</li>\n"));
+    }
+    html.push_str("</ul>\n");
+}
+
+const HEAD: &str = "\
+<!doctype html>
+<html lang=\"en\">
+<head>
+<meta charset=\"utf-8\">
+<meta name=\"viewport\" content=\"width=device-width\">
+<title>httpbin_delay</title>
+<style>body { font: 1rem/1.5 sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem }
+a { font-family: monospace }</style>
+</head>
+<body>
+<h1>httpbin_delay</h1>
+<p>A server to test clients with, by <a href=\"https://crates.io/crates/brigade\">brigade</a>. Its
+answers are those of go-httpbin.</p>
+";

@@ -1,0 +1,103 @@
+//! The command line.
+
+use std::error::Error;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::go_duration::GoDuration;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+A test server whose answers take their time, with the endpoints of go-httpbin.
+
+Usage: httpbin_delay [OPTIONS]
+
+Options:
+  --listen ADDR        where to listen [default: 127.0.0.1:8080]; port 0 for any that is free
+  --loops N            event loops, each a thread [default: one per core]
+  --no-pin             let the threads move from core to core
+  --max-delay SECONDS  longest delay that may be asked for [default: 10]
+  --chaos              add /block/{milliseconds} and /panic
+  --debug              tell of tasks that block their loop, and log more
+  --help               print this
+  --version            print the version
+
+GET / lists the endpoints. SIGTERM and SIGINT end the server once it has answered what is in
+flight; a second one ends it at once.
+";
+
+/// What to do.
+pub(crate) enum Command {
+    Serve(Options),
+    Print(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) listen: String,
+    /// Absent for one per core.
+    pub(crate) loops: Option<usize>,
+    pub(crate) pin: bool,
+    pub(crate) max_delay: GoDuration,
+    pub(crate) chaos: bool,
+    pub(crate) debug: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            loops: None,
+            pin: true,
+            max_delay: GoDuration::from_secs(10),
+            chaos: false,
+            debug: false,
+        }
+    }
+}
+
+pub(crate) fn parse(mut arguments: Parser) -> Result<Command, Box<dyn Error>> {
+    let mut options = Options::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("listen") => options.listen = parse_listen(arguments.value()?.string()?)?,
+            Arg::Long("loops") => options.loops = Some(parse_loops(&mut arguments)?),
+            Arg::Long("no-pin") => options.pin = false,
+            Arg::Long("max-delay") => {
+                let text = arguments.value()?.string()?;
+                let max = GoDuration::parse(&text).map_err(|error| format!("--max-delay: {error}"));
+                options.max_delay = max?;
+                if options.max_delay < GoDuration::ZERO {
+                    return Err(format!("--max-delay: {text} is negative").into());
+                }
+            }
+            Arg::Long("chaos") => options.chaos = true,
+            Arg::Long("debug") => options.debug = true,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Print(HELP.to_owned())),
+            Arg::Long("version") | Arg::Short('V') => {
+                let version = concat!("httpbin_delay ", env!("CARGO_PKG_VERSION"), "\n");
+                return Ok(Command::Print(version.to_owned()));
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Serve(options))
+}
+
+fn parse_listen(text: String) -> Result<String, String> {
+    let is_address = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    match is_address {
+        true => Ok(text),
+        false => Err(format!("--listen: {text:?} is no host and port, like 127.0.0.1:8080")),
+    }
+}
+
+fn parse_loops(arguments: &mut Parser) -> Result<usize, Box<dyn Error>> {
+    let text = arguments.value()?.string()?;
+    match text.parse() {
+        Ok(loops @ 1..=1024) => Ok(loops),
+        _ => Err(format!("--loops: {text:?} is no number in range [1, 1024]").into()),
+    }
+}
