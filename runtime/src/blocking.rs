@@ -80,7 +80,7 @@ impl<T> Future for BlockingHandle<T> {
 
 impl<T> Drop for BlockingHandle<T> {
     fn drop(&mut self) {
-        if let Ok(Some(result)) = self.result.try_receive() {
+        if let Some(result) = self.result.close() {
             self.handle.bury(result);
         }
     }

@@ -223,9 +223,14 @@ impl Core {
         }
     }
 
+    /// Whether something went wrong that was not told yet.
+    pub(crate) fn has_unhandled(&self) -> bool {
+        !self.unhandled.borrow().is_empty()
+    }
+
     /// Tells what went wrong since the last time. Returns how much it was.
     pub(crate) fn tell_unhandled(&self) -> usize {
-        if self.unhandled.borrow().is_empty() {
+        if !self.has_unhandled() {
             return 0;
         }
         let unhandled = self.unhandled.take();

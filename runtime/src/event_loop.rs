@@ -287,7 +287,8 @@ fn wait_for_io(core: &Core) -> Option<Duration> {
 /// How long the loop may wait: to the next deadline, and not at all if there is something to do.
 fn patience(core: &Core) -> Option<Duration> {
     let busy = core.ready.len() > 0 || core.stopping.get() || core.tasks.unfinished() == 0;
-    if busy {
+    // What went wrong in this turn is told in its last step, which must not wait for I/O.
+    if busy || core.has_unhandled() {
         core.idle_looks.set(0);
         return Some(Duration::ZERO);
     }

@@ -266,7 +266,7 @@ impl<T> RemoteJoinHandle<T> {
 
 impl<T> Drop for RemoteJoinHandle<T> {
     fn drop(&mut self) {
-        if let Ok(Some(outcome)) = self.outcome.try_receive() {
+        if let Some(outcome) = self.outcome.close() {
             self.handle.bury(outcome);
         }
     }

@@ -208,6 +208,16 @@ pub struct SyncReceiver<T> {
     slot: Arc<Mutex<Slot<T>>>,
 }
 
+impl<T> SyncReceiver<T> {
+    /// Receives no more: what is sent from now on goes back to the sender. Returns the value if it
+    /// came before. In one step, so that a value is seen on one side or the other.
+    pub(crate) fn close(&mut self) -> Option<T> {
+        let (waker, value) = lock(&self.slot).drop_receiver();
+        waker.into_iter().for_each(Waker::wake);
+        value
+    }
+}
+
 oneshot_ends!(Sender, Receiver, borrow);
 oneshot_ends!(SyncSender, SyncReceiver, lock);
 
@@ -223,4 +233,55 @@ fn lock<T>(slot: &Arc<Mutex<Slot<T>>>) -> std::sync::MutexGuard<'_, Slot<T>> {
 #[cfg(brigade_loom)]
 fn lock<T>(slot: &Arc<Mutex<Slot<T>>>) -> loom::sync::MutexGuard<'_, Slot<T>> {
     slot.lock().unwrap()
+}
+
+#[cfg(all(test, brigade_loom))]
+mod models {
+    use loom::future::block_on;
+    use loom::thread;
+
+    use super::*;
+
+    /// A lost wake would leave the receiver waiting, which loom reports as a deadlock.
+    #[test]
+    fn joining_across_threads_ends_with_the_value() {
+        loom::model(|| {
+            let (sender, receiver) = sync_channel();
+            let thread = thread::spawn(move || sender.send(7).unwrap());
+            assert_eq!(block_on(receiver), Ok(7));
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn joining_across_threads_ends_when_the_other_one_gives_no_value() {
+        loom::model(|| {
+            let (sender, receiver) = sync_channel::<u8>();
+            let thread = thread::spawn(move || drop(sender));
+            assert_eq!(block_on(receiver), Err(Canceled));
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_value_that_races_with_the_end_of_its_receiver_is_seen_by_one_side() {
+        loom::model(|| {
+            let (sender, mut receiver) = sync_channel();
+            let thread = thread::spawn(move || sender.send(7).err());
+            let closed = receiver.close();
+            drop(receiver);
+            let given_back = thread.join().unwrap();
+            assert!(closed.is_some() != given_back.is_some(), "{closed:?}, {given_back:?}");
+        });
+    }
+
+    #[test]
+    fn a_sender_that_watches_learns_of_the_receivers_end() {
+        loom::model(|| {
+            let (sender, receiver) = sync_channel::<u8>();
+            let thread = thread::spawn(move || drop(receiver));
+            block_on(sender.closed());
+            thread.join().unwrap();
+        });
+    }
 }

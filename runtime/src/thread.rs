@@ -160,7 +160,7 @@ impl<T> ThreadHandle<T> {
 
 impl<T> Drop for ThreadHandle<T> {
     fn drop(&mut self) {
-        if let Ok(Some(outcome)) = self.outcome.try_receive() {
+        if let Some(outcome) = self.outcome.close() {
             self.handle.bury(outcome);
         }
     }

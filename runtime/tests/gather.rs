@@ -89,7 +89,7 @@ fn try_gather_ends_at_the_error_that_comes_first_and_drops_the_rest() {
         assert_eq!((live.get(), now() - began), (0, Duration::from_secs(1)));
 
         let some = (0..50).map(|n| {
-            let hanging = guarded::<()>(&live);
+            let hanging = guarded::<u8>(&live);
             async move { if n == 40 { Err(n) } else { Ok(hanging.await) } }
         });
         assert_eq!(try_gather_all(some).await, Err(40));
@@ -147,11 +147,13 @@ fn of_a_thousand_futures_only_the_woken_one_is_polled() {
             })
             .collect();
         let all = spawn(gather_all(futures));
-        (yield_now().await, yield_now().await);
+        yield_now().await;
+        yield_now().await;
         polls.set(0);
         let one = senders.borrow_mut().pop().unwrap();
         one.send(()).unwrap();
-        (yield_now().await, yield_now().await);
+        yield_now().await;
+        yield_now().await;
         assert_eq!(polls.get(), 1);
         senders.take().into_iter().for_each(|sender| sender.send(()).unwrap());
         assert_eq!(all.await.unwrap().len(), 1000);

@@ -279,7 +279,8 @@ fn an_aborted_task_takes_its_group_with_it() {
             group.spawn(body_log.hang("child")).await;
             Ok(())
         }));
-        (yield_now().await, yield_now().await);
+        yield_now().await;
+        yield_now().await;
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
         assert_eq!(log.sorted(), ["child"]);

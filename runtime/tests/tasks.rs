@@ -55,7 +55,8 @@ fn tasks_run_in_the_order_in_which_they_became_ready() {
             })
             .detach();
         }
-        (yield_now().await, yield_now().await);
+        yield_now().await;
+        yield_now().await;
     });
     assert_eq!(*log.borrow(), ["A1", "B1", "C1", "A2", "B2", "C2"]);
 }
@@ -159,7 +160,9 @@ fn a_task_that_aborts_itself_ends_at_its_next_await() {
             count.set(2);
         });
         sender.send(task).unwrap();
-        (yield_now().await, yield_now().await, yield_now().await);
+        yield_now().await;
+        yield_now().await;
+        yield_now().await;
         assert_eq!(steps.get(), 1);
         assert_eq!(task::all().len(), 1, "only main is left");
     });

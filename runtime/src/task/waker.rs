@@ -217,4 +217,33 @@ mod models {
         });
         assert_eq!(LEFT.load(Relaxed), 0, "a message stayed in the inbox of a loop that ended");
     }
+
+    #[test]
+    fn a_wake_that_comes_while_the_task_is_polled_is_not_swallowed() {
+        loom::model(|| {
+            let inbox = Arc::new(Inbox::new(Silent));
+            let wake = Arc::new(RemoteWake::new(key(), inbox.clone()));
+            let work = Arc::new(AtomicUsize::new(0));
+            wake.wake();
+            let late = {
+                let (wake, work) = (wake.clone(), work.clone());
+                thread::spawn(move || {
+                    work.store(1, Relaxed);
+                    wake.wake();
+                })
+            };
+            let mut seen = 0;
+            let mut turn = || {
+                inbox.open();
+                while inbox.take().is_some() {
+                    wake.taken();
+                    seen = work.load(Relaxed);
+                }
+            };
+            turn();
+            late.join().unwrap();
+            turn();
+            assert_eq!(seen, 1, "the late wake was swallowed");
+        });
+    }
 }

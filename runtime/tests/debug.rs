@@ -1,0 +1,284 @@
+//! Nothing fails in silence: what is reported, in which words, and to whom.
+
+use std::future::pending;
+use std::process::Command;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use brigade_runtime::event_loop::Builder;
+use brigade_runtime::task::{self, yield_now};
+use brigade_runtime::{
+    EventLoop, Unhandled, oneshot, run_in_thread, spawn, spawn_blocking, thread, time,
+};
+
+/// What was reported, in words.
+#[derive(Clone, Default)]
+struct Reports(Arc<Mutex<Vec<String>>>);
+
+impl Reports {
+    fn hook(&self) -> impl Fn(&Unhandled) + Send + Sync + 'static + use<> {
+        let reports = self.clone();
+        move |unhandled| reports.0.lock().unwrap().push(unhandled.to_string())
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn builder(&self) -> Builder {
+        EventLoop::builder().on_unhandled(self.hook())
+    }
+}
+
+#[test]
+fn a_panic_that_nobody_awaited_is_reported_when_the_handle_goes() {
+    let reports = Reports::default();
+    let mut event_loop = reports.builder().build().unwrap();
+    let seen = reports.clone();
+    event_loop.run_until_complete(async move {
+        let line = line!() + 1;
+        let task = task::Builder::new().name("cook").spawn(async { panic!("burnt") });
+        yield_now().await;
+        yield_now().await;
+        assert!(task.is_finished());
+        assert_eq!(seen.take(), [""; 0], "somebody may still look");
+        drop(task);
+        yield_now().await;
+        let told = seen.take();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("task panicked and nobody looked: task #"), "{told:?}");
+        assert!(told[0].contains(&format!("'cook' (spawned at {}:{line}", file!())), "{told:?}");
+        assert!(told[0].ends_with(": burnt"), "{told:?}");
+    });
+}
+
+#[test]
+fn the_panic_of_a_detached_task_is_reported_at_the_end_of_its_turn() {
+    let reports = Reports::default();
+    let mut event_loop = reports.builder().build().unwrap();
+    event_loop.run_until_complete(async {
+        spawn(async { panic!("one") }).detach();
+        spawn(async { panic!("two") }).detach();
+        yield_now().await;
+    });
+    assert_eq!(reports.take().len(), 2);
+    let left = event_loop.run_until_complete(async {
+        let left = spawn(async { panic!("three") });
+        yield_now().await;
+        left
+    });
+    drop(event_loop);
+    assert_eq!(reports.take().len(), 0);
+    drop(left);
+    assert_eq!(reports.take().len(), 1, "a handle that outlived the loop");
+}
+
+#[test]
+fn a_panic_that_was_awaited_is_not_reported() {
+    let reports = Reports::default();
+    reports.builder().build().unwrap().run_until_complete(async {
+        assert!(spawn(async { panic!("seen") }).await.unwrap_err().is_panic());
+    });
+    assert_eq!(reports.take(), [""; 0]);
+}
+
+#[test]
+fn panics_of_callbacks_and_destructors_are_reported_and_the_loop_goes_on() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    let reports = Reports::default();
+    let mut event_loop = reports.builder().build().unwrap();
+    event_loop.handle().call_soon(|| panic!("in call_soon")).unwrap();
+    event_loop.run_until_complete(async {
+        let task = spawn(async {
+            let _bomb = Bomb;
+            pending::<()>().await;
+        });
+        yield_now().await;
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        brigade_runtime::call_soon(|| panic!("in a callback"));
+        yield_now().await;
+        yield_now().await;
+    });
+    let told = reports.take();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!(told[0], "code outside of tasks panicked: in call_soon");
+    assert_eq!(told[1], "code outside of tasks panicked: in drop");
+    assert!(told[2].contains("'callback'") && told[2].ends_with("in a callback"), "{told:?}");
+}
+
+#[test]
+fn panics_elsewhere_that_nobody_awaits_are_reported_too() {
+    let (sender, told) = mpsc::channel();
+    let hook = move |unhandled: &Unhandled| sender.send(unhandled.to_string()).unwrap();
+    let event_loop = EventLoop::builder().on_unhandled(hook);
+    let thread = thread::Builder::new().name("falling").event_loop(event_loop);
+    let (end, ending) = oneshot::sync_channel::<()>();
+    let thread = thread.run(|| async {
+        ending.await.unwrap();
+        panic!("in main")
+    });
+    let thread: brigade_runtime::ThreadHandle<()> = thread.unwrap();
+    let handle = thread.loop_handle();
+    handle.spawn(|| async { spawn_blocking(|| panic!("on the pool")).detach() }).join().unwrap();
+    assert!(told.recv().unwrap().ends_with(": on the pool"));
+    handle.spawn(|| async { panic!("in a remote task") }).detach();
+    assert!(told.recv().unwrap().ends_with(": in a remote task"));
+    drop(thread);
+    end.send(()).unwrap();
+    let main = told.recv().unwrap();
+    assert!(main.contains("'main'") && main.ends_with(": in main"), "{main}");
+}
+
+#[test]
+fn a_hook_that_panics_does_not_end_the_loop() {
+    let builder = EventLoop::builder().on_unhandled(|_| panic!("in the hook"));
+    let one = builder.build().unwrap().run_until_complete(async {
+        spawn(async { panic!("first") }).detach();
+        yield_now().await;
+        yield_now().await;
+        1
+    });
+    assert_eq!(one, 1);
+}
+
+#[test]
+fn debug_mode_reports_a_poll_that_took_too_long_and_names_the_task() {
+    let reports = Reports::default();
+    let threshold = Duration::from_millis(5);
+    let builder = reports.builder().debug(true).slow_poll_threshold(threshold);
+    builder.build().unwrap().run_until_complete(async move {
+        let slow = task::Builder::new().name("slow").spawn(async move {
+            std::thread::sleep(threshold);
+        });
+        slow.await.unwrap();
+    });
+    let told = reports.take();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("'slow' (spawned at ") && told[0].contains("debug.rs"), "{told:?}");
+    assert!(told[0].contains(") blocked its event loop for "), "{told:?}");
+}
+
+#[test]
+fn debug_mode_names_the_tasks_that_are_left_when_the_loop_ends() {
+    let reports = Reports::default();
+    let builder = reports.builder().debug(true).manual_clock(true);
+    builder.build().unwrap().run_until_complete(async {
+        task::Builder::new().name("forgotten").spawn(pending::<()>()).detach();
+        task::Builder::new().name("never begun").spawn(async {}).abort();
+        let done = spawn(async {});
+        time::sleep(Duration::from_secs(3)).await;
+        done.await.unwrap();
+    });
+    let told = reports.take();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("'forgotten' (spawned at "), "{told:?}");
+    let words = "was dropped while pending: the loop ended; it was 3.0s old after 1 polls";
+    assert!(told[0].ends_with(words), "{told:?}");
+}
+
+#[test]
+fn without_debug_mode_slow_polls_and_leftovers_are_not_reported() {
+    let reports = Reports::default();
+    let builder = reports.builder().debug(false).slow_poll_threshold(Duration::ZERO);
+    builder.build().unwrap().run_until_complete(async {
+        spawn(pending::<()>()).detach();
+        yield_now().await;
+    });
+    assert_eq!(reports.take(), [""; 0]);
+}
+
+/// Runs itself in a process of its own, with the variable set.
+#[test]
+fn the_environment_switches_debug_mode_on() {
+    const NAME: &str = "the_environment_switches_debug_mode_on";
+    let in_child = std::env::var_os("BRIGADE_DEBUG").is_some_and(|value| value == "1");
+    if in_child {
+        let reports = Reports::default();
+        reports.builder().build().unwrap().run_until_complete(async {
+            spawn(pending::<()>()).detach();
+        });
+        assert_eq!(reports.take().len(), 1);
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let output = child.args([NAME, "--exact"]).env("BRIGADE_DEBUG", "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Collects events: `LEVEL target: fields`.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Collector {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("brigade")
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = format!("{} {}:", event.metadata().level(), event.metadata().target());
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            line += &format!(" {}={value:?}", field.name());
+        });
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn without_a_hook_panics_are_logged_as_errors_and_debug_findings_as_warnings() {
+    let collector = Collector::default();
+    tracing::subscriber::with_default(collector.clone(), || {
+        let mut event_loop = EventLoop::builder().debug(true).build().unwrap();
+        event_loop.run_until_complete(async {
+            spawn(async { panic!("unseen") }).detach();
+            spawn(pending::<()>()).detach();
+            yield_now().await;
+        });
+    });
+    let lines = collector.0.lock().unwrap().clone();
+    let told: Vec<_> = lines.iter().filter(|line| !line.starts_with("TRACE")).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("ERROR brigade: message=task panicked and nobody looked"));
+    assert!(told[1].starts_with("WARN brigade:") && told[1].contains("dropped while pending"));
+}
+
+#[test]
+fn the_six_steps_of_each_turn_can_be_traced() {
+    let collector = Collector::default();
+    tracing::subscriber::with_default(collector.clone(), || {
+        let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
+        event_loop.run_until_complete(time::sleep(Duration::from_secs(1)));
+    });
+    let lines = collector.0.lock().unwrap().clone();
+    assert!(lines.len() >= 12 && lines.len().is_multiple_of(6), "{lines:?}");
+    for (index, line) in lines.iter().enumerate() {
+        let step = format!("step={}", index % 6 + 1);
+        assert!(line.starts_with("TRACE brigade::turn:") && line.contains(&step), "{line}");
+    }
+}
+
+#[test]
+fn a_thread_that_is_joined_reports_nothing() {
+    let reports = Reports::default();
+    let thread = thread::Builder::new().event_loop(reports.builder());
+    let thread: std::io::Result<brigade_runtime::ThreadHandle<()>> =
+        thread.run(|| async { panic!("seen") });
+    assert!(thread.unwrap().join().unwrap_err().is_panic());
+    assert_eq!(reports.take(), [""; 0]);
+    run_in_thread("unnamed", || async {}).unwrap().join().unwrap();
+}
