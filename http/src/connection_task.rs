@@ -755,7 +755,7 @@ impl ConnectionTask {
 
     fn set_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) {
         match &mut self.alarm {
-            Some(alarm) if alarm.deadline() <= deadline && !alarm.is_elapsed() => {}
+            Some(alarm) if alarm.ends_by(deadline) && !alarm.is_elapsed() => return,
             Some(alarm) => alarm.reset(deadline),
             None => self.alarm = Some(sleep_until(deadline)),
         }

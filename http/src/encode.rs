@@ -14,6 +14,7 @@
 use std::ops::ControlFlow;
 
 // crates
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 // ours
@@ -22,6 +23,12 @@ use crate::date::DATE_BYTES;
 use crate::error::EncodeError;
 use crate::headers::Headers;
 use crate::syntax::{is_host_and_port, is_target, list_contains, parse_decimal};
+
+/// Room that is made for a head at once; a larger one makes more.
+const HEAD_BYTES_USUAL: usize = 256;
+
+/// Of no meaning to a client that speaks HTTP/1.1, and of none that we would promise.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// The request that a response answers, as far as that shapes the response.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +52,7 @@ pub(crate) fn encode_response(
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
     let start = out.len();
+    out.reserve(HEAD_BYTES_USUAL);
     write_status_line(status, out);
     let result = write_response_fields(status, headers, length, asked, date, out);
     if result.is_err() {
@@ -65,20 +73,12 @@ fn write_response_fields(
     let mut close = false;
     let mut dated = status.is_informational();
     for (name, value) in headers {
-        match name.as_str() {
-            "date" => dated = true,
-            "connection" => {
-                close |= list_contains(value.as_bytes(), b"close");
-                continue;
-            }
-            "keep-alive" => continue,
-            _ => {
-                if note_length(name, value, &mut declared)?.is_break() {
-                    continue;
-                }
-            }
+        if *name == CONNECTION {
+            close |= list_contains(value.as_bytes(), b"close");
+        } else if *name != KEEP_ALIVE && note_length(name, value, &mut declared)?.is_continue() {
+            dated |= *name == DATE;
+            write_field(name, value, out);
         }
-        write_field(name, value, out);
     }
     let (field, body) = response_framing(status, length, declared, asked)?;
     field.write(out);
@@ -171,16 +171,16 @@ fn note_length(
     value: &HeaderValue,
     declared: &mut Option<u64>,
 ) -> Result<ControlFlow<()>, EncodeError> {
-    match name.as_str() {
-        "transfer-encoding" => Err(EncodeError::TransferEncoding),
-        "content-length" => {
-            let length = parse_decimal(value.as_bytes()).ok_or(EncodeError::ContentLength)?;
-            match declared.replace(length) {
-                Some(other) if other != length => Err(EncodeError::ContentLength),
-                _ => Ok(ControlFlow::Break(())),
-            }
-        }
-        _ => Ok(ControlFlow::Continue(())),
+    if *name == TRANSFER_ENCODING {
+        return Err(EncodeError::TransferEncoding);
+    }
+    if *name != CONTENT_LENGTH {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let length = parse_decimal(value.as_bytes()).ok_or(EncodeError::ContentLength)?;
+    match declared.replace(length) {
+        Some(other) if other != length => Err(EncodeError::ContentLength),
+        _ => Ok(ControlFlow::Break(())),
     }
 }
 

@@ -29,6 +29,12 @@ impl Headers {
         Self { first: None, rest: Vec::new() }
     }
 
+    /// One header; allocates nothing.
+    #[must_use]
+    pub const fn one(name: HeaderName, value: HeaderValue) -> Self {
+        Self { first: Some((name, value)), rest: Vec::new() }
+    }
+
     /// Sets a header: replaces the first one of this name where it stands and removes any other,
     /// or appends it.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {

@@ -27,7 +27,9 @@ pub(crate) struct LoopServer {
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// Where answers are written; belongs to a connection only while its task runs.
     write_buffer: Cell<Vec<u8>>,
-    date: RefCell<(Instant, DateCache)>,
+    date: RefCell<DateCache>,
+    /// Until when that date is new enough.
+    date_ends: Cell<Instant>,
     /// The server is shutting down: answers say `Connection: close`.
     is_draining: Cell<bool>,
     /// Connections whose task has not ended.
@@ -40,15 +42,14 @@ pub(crate) struct LoopServer {
 
 impl LoopServer {
     pub(crate) fn new(routes: RouteTable, limits: Limits, timeouts: Timeouts) -> Self {
-        let mut date = DateCache::new();
-        date.bytes(SystemTime::now());
         Self {
             routes,
             limits,
             timeouts,
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
             write_buffer: Cell::new(Vec::new()),
-            date: RefCell::new((time::now(), date)),
+            date: RefCell::new(DateCache::new()),
+            date_ends: Cell::new(time::now()),
             is_draining: Cell::new(false),
             open: Cell::new(0),
             requests: Cell::new(0),
@@ -70,13 +71,13 @@ impl LoopServer {
 
     /// The `Date` of answers that are sent now.
     pub(crate) fn date(&self) -> [u8; DATE_BYTES] {
-        let (read, cache) = &mut *self.date.borrow_mut();
+        let mut date = self.date.borrow_mut();
         let now = time::now();
-        if now.saturating_duration_since(*read) > DATE_AGE_MAX {
-            *read = now;
-            cache.bytes(SystemTime::now());
+        if now >= self.date_ends.get() {
+            self.date_ends.set(now + DATE_AGE_MAX);
+            date.bytes(SystemTime::now());
         }
-        *cache.text()
+        *date.text()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

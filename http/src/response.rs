@@ -55,7 +55,8 @@ impl Response {
     /// If `content_type` is no header value.
     #[must_use]
     pub fn typed(content_type: &'static str, body: impl Into<Body>) -> Self {
-        Self::new(body).with_header(CONTENT_TYPE, HeaderValue::from_static(content_type))
+        let headers = Headers::one(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self { status: StatusCode::OK, headers, body: body.into() }
     }
 
     /// 303 to `location`: look there with GET (RFC 9110 section 15.4.4).

@@ -12,13 +12,16 @@ pub(crate) type Tick = u64;
 pub(crate) struct Clock {
     origin: Instant,
     now: Cell<Tick>,
+    /// The same as an instant: asked for more often than it changes.
+    instant: Cell<Instant>,
     manual: bool,
 }
 
 impl Clock {
     /// A clock that begins now. A `manual` one stands still until [`Clock::advance_to`].
     pub(crate) fn new(manual: bool) -> Self {
-        Self { origin: Instant::now(), now: Cell::new(0), manual }
+        let origin = Instant::now();
+        Self { origin, now: Cell::new(0), instant: Cell::new(origin), manual }
     }
 
     pub(crate) fn is_manual(&self) -> bool {
@@ -30,10 +33,17 @@ impl Clock {
         self.now.get()
     }
 
+    /// The same as an instant.
+    pub(crate) fn now_instant(&self) -> Instant {
+        self.instant.get()
+    }
+
     /// Reads the system's monotonic clock, unless this clock is moved by hand.
     pub(crate) fn refresh(&self) -> Tick {
         if !self.manual {
-            self.now.set(self.tick(Instant::now()));
+            let instant = Instant::now();
+            self.instant.set(instant);
+            self.now.set(self.tick(instant));
         }
         self.now.get()
     }
@@ -42,6 +52,7 @@ impl Clock {
     pub(crate) fn advance_to(&self, tick: Tick) {
         debug_assert!(self.manual);
         self.now.set(self.now.get().max(tick));
+        self.instant.set(self.instant_of(self.now.get()));
     }
 
     /// `instant` on this clock: 0 for what was before it began.
@@ -50,7 +61,7 @@ impl Clock {
     }
 
     /// The instant of `tick`; the far future where the system cannot tell one so late.
-    pub(crate) fn instant(&self, tick: Tick) -> Instant {
+    pub(crate) fn instant_of(&self, tick: Tick) -> Instant {
         const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
         self.origin.checked_add(Duration::from_nanos(tick)).unwrap_or_else(|| self.origin + DECADES)
     }

@@ -69,6 +69,11 @@ impl Core {
         LOOP.try_with(|core| core.borrow().clone()).ok().flatten()
     }
 
+    /// Calls `f` with the loop of this thread, if it has one.
+    pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
+        LOOP.try_with(|core| core.borrow().as_deref().map(f)).ok().flatten()
+    }
+
     /// The loop of this thread.
     ///
     /// # Panics

@@ -24,5 +24,5 @@ use crate::current::Core;
 /// What `loop.time()` is for. Outside of a loop this is the system's monotonic clock.
 #[must_use]
 pub fn now() -> Instant {
-    Core::try_current().map_or_else(Instant::now, |core| core.clock.instant(core.clock.now()))
+    Core::with_current(|core| core.clock.now_instant()).unwrap_or_else(Instant::now)
 }

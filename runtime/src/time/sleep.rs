@@ -46,13 +46,19 @@ impl Sleep {
     /// The instant at which the sleep ends.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.core.clock.instant(self.deadline)
+        self.core.clock.instant_of(self.deadline)
     }
 
     /// Returns `true` if the deadline has come.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         self.core.clock.now() >= self.deadline
+    }
+
+    /// Returns `true` if the sleep ends at `deadline` or before it.
+    #[must_use]
+    pub fn ends_by(&self, deadline: Instant) -> bool {
+        self.deadline <= self.core.clock.tick(deadline)
     }
 
     /// Waits for another instant from now on.
