@@ -1,7 +1,7 @@
 //! A server and its clients, over real sockets.
 #![forbid(unsafe_code)]
 
-mod support;
+mod sockets;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use brigade_runtime::{oneshot, time};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use support::{TestServer, get};
+use sockets::{TestServer, get};
 
 fn app() -> Router {
     Router::new()
@@ -249,9 +249,9 @@ fn a_handler_whose_client_went_away_is_dropped() {
     });
     let mut client = server.connect();
     client.send(get("/"));
-    assert_eq!(receiver.recv_timeout(support::PATIENCE), Ok("began"));
+    assert_eq!(receiver.recv_timeout(sockets::PATIENCE), Ok("began"));
     drop(client);
-    assert_eq!(receiver.recv_timeout(support::PATIENCE), Ok("dropped"));
+    assert_eq!(receiver.recv_timeout(sockets::PATIENCE), Ok("dropped"));
 }
 
 #[test]
@@ -273,10 +273,10 @@ fn a_route_may_run_to_its_end_without_its_client() {
     });
     let mut client = server.connect();
     client.send(get("/"));
-    assert_eq!(receiver.recv_timeout(support::PATIENCE), Ok("began"));
+    assert_eq!(receiver.recv_timeout(sockets::PATIENCE), Ok("began"));
     drop(client);
     release.send(()).unwrap();
-    assert_eq!(receiver.recv_timeout(support::PATIENCE), Ok("ended"));
+    assert_eq!(receiver.recv_timeout(sockets::PATIENCE), Ok("ended"));
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn what_is_in_flight_is_answered_at_shutdown_and_idle_connections_are_closed() {
     idle.answer();
     let mut busy = server.connect();
     busy.send(get("/slow"));
-    receiver.recv_timeout(support::PATIENCE).unwrap();
+    receiver.recv_timeout(sockets::PATIENCE).unwrap();
     server.begin_shutdown();
     assert_eq!(idle.rest(), "");
     release.send(()).unwrap();
@@ -528,7 +528,7 @@ fn a_client_that_takes_nothing_is_reset_and_its_handler_dropped() {
     client.send(get("/"));
     let report = server.join();
     assert_eq!(report[0].cut, 0, "the timeout ended it before the deadline of the shutdown");
-    assert!(receiver.recv_timeout(support::PATIENCE).is_err(), "the body's stream is gone");
+    assert!(receiver.recv_timeout(sockets::PATIENCE).is_err(), "the body's stream is gone");
     drop(client);
 }
 

@@ -1,183 +1,113 @@
-//! A server in a thread, and clients on plain sockets.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! Feeds connections whole, byte by byte and split at every boundary, and writes down what
+//! happens.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::thread::JoinHandle;
-use std::time::Duration;
+// crates
+use brigade_http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits};
+use http::{HeaderMap, StatusCode};
 
-use brigade_http::{LoopReport, Router, Server};
-use brigade_runtime::oneshot::{SyncReceiver, SyncSender, sync_channel};
+/// A date that nobody checks.
+pub(crate) const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// A hang is a failure: nothing here takes so long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A server on a free port of the loopback, until dropped.
-pub struct TestServer {
-    pub address: SocketAddr,
-    shutdown: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<Vec<LoopReport>>>,
+/// What a connection does with pieces of input, as text: the requests, their bodies with
+/// adjacent parts merged, and how it ends. Each request is answered once it has been read.
+#[derive(Default)]
+struct Journal {
+    entries: Vec<String>,
+    body: Option<Vec<u8>>,
 }
 
-impl TestServer {
-    /// One loop, and no other options.
-    pub fn start(app: impl Fn() -> Router + Clone + Send + 'static) -> Self {
-        Self::start_with(|server| server.loops(1).pin(false), app)
-    }
-
-    pub fn start_with(
-        options: impl FnOnce(Server) -> Server,
-        app: impl Fn() -> Router + Clone + Send + 'static,
-    ) -> Self {
-        let server = options(Server::bind("127.0.0.1:0").unwrap());
-        let address = server.local_addr().unwrap();
-        let (shutdown, told) = sync_channel::<()>();
-        let thread = std::thread::spawn(move || {
-            brigade_runtime::run(async move {
-                let told = std::cell::RefCell::new(Some(told));
-                server.serve(app, async || wait(told.take()).await).await.unwrap()
-            })
-        });
-        Self { address, shutdown: Some(shutdown), thread: Some(thread) }
-    }
-
-    pub fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, received: Vec::new() }
-    }
-
-    /// Sends `bytes`, and returns all that comes until the server closes.
-    pub fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
-        let mut client = self.connect();
-        client.send(bytes);
-        client.rest()
-    }
-
-    /// Asks the server to shut down.
-    pub fn begin_shutdown(&mut self) {
-        drop(self.shutdown.take());
-    }
-
-    /// Waits until the server has shut down.
-    pub fn join(mut self) -> Vec<LoopReport> {
-        self.begin_shutdown();
-        self.thread.take().unwrap().join().unwrap()
-    }
-}
-
-/// Ready at the shutdown; a second time never.
-async fn wait(told: Option<SyncReceiver<()>>) {
-    match told {
-        Some(told) => drop(told.await),
-        None => std::future::pending().await,
-    }
-}
-
-impl Drop for TestServer {
-    fn drop(&mut self) {
-        self.begin_shutdown();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(std::thread::panicking() || ended.is_ok(), "the server panicked");
+impl Journal {
+    fn note(&mut self, entry: impl Into<String>) {
+        if let Some(body) = self.body.take() {
+            self.entries.push(format!("{:?}", String::from_utf8_lossy(&body)));
         }
+        self.entries.push(entry.into());
     }
 }
 
-/// A connection to the server.
-pub struct Client {
-    pub stream: TcpStream,
-    received: Vec<u8>,
+/// Feeds `pieces`, then the end of the stream.
+pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut connection = Connection::new();
+    let mut journal = Journal::default();
+    for piece in pieces {
+        connection.receive(piece);
+        pump(&mut connection, limits, &mut journal);
+    }
+    connection.receive_eof();
+    pump(&mut connection, limits, &mut journal);
+    assert_eq!(connection.buffered(), 0, "nothing is kept of a connection that ended");
+    journal.entries.join(" ")
 }
 
-/// An answer, taken apart.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    /// In lower case, with its line ends.
-    pub head: String,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(known, _)| *known == name).map(|(_, value)| value)
-    }
-}
-
-impl Client {
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
-    }
-
-    pub fn finish_sending(&self) {
-        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    }
-
-    /// All that comes until the server closes.
-    pub fn rest(mut self) -> String {
-        let mut rest = std::mem::take(&mut self.received);
-        self.stream.read_to_end(&mut rest).unwrap();
-        String::from_utf8(rest).unwrap()
-    }
-
-    /// The next answer, with a body by its length or in chunks.
-    pub fn answer(&mut self) -> Answer {
-        let head = self.until(b"\r\n\r\n");
-        let head = String::from_utf8(head).unwrap().to_lowercase();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut answer = Answer { status, head, body: Vec::new() };
-        if answer.header("transfer-encoding") == Some("chunked") {
-            loop {
-                let size = String::from_utf8(self.until(b"\r\n")).unwrap();
-                let size = usize::from_str_radix(size.trim(), 16).unwrap();
-                let chunk = self.take(size);
-                assert_eq!(self.take(2), b"\r\n");
-                if size == 0 {
-                    return answer;
+fn pump(connection: &mut Connection, limits: &Limits, journal: &mut Journal) {
+    loop {
+        match connection.next_event(limits) {
+            Event::NeedData => return,
+            Event::Request(head) => {
+                let authority = head.authority().unwrap_or("-");
+                journal.note(format!("{} {} {authority}", head.method(), head.path()));
+                assert_eq!(head.headers().len(), head.header_lines().count());
+                assert_eq!(head.uri().query(), head.query());
+            }
+            Event::Body(data) => {
+                assert!(!data.is_empty());
+                journal.body.get_or_insert_default().extend_from_slice(&data);
+            }
+            Event::BodyEnd(trailers) => journal.note(format!("end{}", list(trailers.as_deref()))),
+            Event::Paused => answer(connection, StatusCode::OK),
+            Event::Error(error) => {
+                journal.note(format!("{} {error:?}", error.status().as_u16()));
+                if connection.can_answer() {
+                    answer(connection, error.status());
                 }
-                answer.body.extend(chunk);
+                assert!(!connection.keep_alive());
+            }
+            Event::Closed => {
+                if journal.entries.last().is_none_or(|entry| entry != "closed") {
+                    journal.note("closed");
+                }
+                return;
             }
         }
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        answer.body = self.take(length);
-        answer
-    }
-
-    pub fn until(&mut self, end: &[u8]) -> Vec<u8> {
-        loop {
-            let found = self.received.windows(end.len()).position(|window| window == end);
-            if let Some(at) = found {
-                return self.received.drain(..at + end.len()).collect();
-            }
-            self.receive();
-        }
-    }
-
-    pub fn take(&mut self, count: usize) -> Vec<u8> {
-        while self.received.len() < count {
-            self.receive();
-        }
-        self.received.drain(..count).collect()
-    }
-
-    fn receive(&mut self) {
-        let mut buffer = [0; 16 * 1024];
-        let read = self.stream.read(&mut buffer).unwrap();
-        let so_far = String::from_utf8_lossy(&self.received);
-        assert!(read > 0, "the server closed after {so_far:?}");
-        self.received.extend(&buffer[..read]);
     }
 }
 
-/// A GET of `path`.
-pub fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
+fn answer(connection: &mut Connection, status: StatusCode) {
+    let mut out = Vec::new();
+    connection.send_head(status, &Headers::new(), BodyLength::Empty, DATE, &mut out).unwrap();
+    connection.send_end(None, &mut out).unwrap();
+    assert!(out.starts_with(b"HTTP/1.1 ") && out.ends_with(b"\r\n\r\n"));
+}
+
+fn list(trailers: Option<&HeaderMap>) -> String {
+    let lines = trailers.into_iter().flatten();
+    let text = |value| String::from_utf8_lossy(value).into_owned();
+    lines.map(|(name, value)| format!("{{{name}={}}}", text(value.as_bytes()))).collect()
+}
+
+/// Requires `expected` of `input`, however it is cut; of large inputs not every cut is tried.
+pub(crate) fn check_with(limits: &Limits, input: &[u8], expected: &str) {
+    let shown = String::from_utf8_lossy(&input[..input.len().min(300)]).into_owned();
+    assert_eq!(journal(limits, [input]), expected, "whole: {shown:?}");
+    assert_eq!(journal(limits, input.chunks(1)), expected, "byte by byte: {shown:?}");
+    for at in (0..=input.len()).step_by(1 + input.len() / 500) {
+        let (before, after) = input.split_at(at);
+        assert_eq!(journal(limits, [before, after]), expected, "cut at {at}: {shown:?}");
+    }
+}
+
+/// [`check_with`] the limits that are the default.
+pub(crate) fn check(input: impl AsRef<[u8]>, expected: &str) {
+    check_with(&Limits::default(), input.as_ref(), expected);
+}
+
+/// A 1.1 request for `/` with these header lines, each ended by CR LF, besides `Host`.
+pub(crate) fn get_with(lines: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
+/// A 1.1 POST with these header lines, each ended by CR LF, besides `Host`, and this body.
+pub(crate) fn post_with(lines: &str, body: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n{body}")
 }

@@ -1,0 +1,183 @@
+//! A server in a thread, and clients on plain sockets.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use brigade_http::{LoopReport, Router, Server};
+use brigade_runtime::oneshot::{SyncReceiver, SyncSender, sync_channel};
+
+/// A hang is a failure: nothing here takes so long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server on a free port of the loopback, until dropped.
+pub struct TestServer {
+    pub address: SocketAddr,
+    shutdown: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<Vec<LoopReport>>>,
+}
+
+impl TestServer {
+    /// One loop, and no other options.
+    pub fn start(app: impl Fn() -> Router + Clone + Send + 'static) -> Self {
+        Self::start_with(|server| server.loops(1).pin(false), app)
+    }
+
+    pub fn start_with(
+        options: impl FnOnce(Server) -> Server,
+        app: impl Fn() -> Router + Clone + Send + 'static,
+    ) -> Self {
+        let server = options(Server::bind("127.0.0.1:0").unwrap());
+        let address = server.local_addr().unwrap();
+        let (shutdown, told) = sync_channel::<()>();
+        let thread = std::thread::spawn(move || {
+            brigade_runtime::run(async move {
+                let told = std::cell::RefCell::new(Some(told));
+                server.serve(app, async || wait(told.take()).await).await.unwrap()
+            })
+        });
+        Self { address, shutdown: Some(shutdown), thread: Some(thread) }
+    }
+
+    pub fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, received: Vec::new() }
+    }
+
+    /// Sends `bytes`, and returns all that comes until the server closes.
+    pub fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut client = self.connect();
+        client.send(bytes);
+        client.rest()
+    }
+
+    /// Asks the server to shut down.
+    pub fn begin_shutdown(&mut self) {
+        drop(self.shutdown.take());
+    }
+
+    /// Waits until the server has shut down.
+    pub fn join(mut self) -> Vec<LoopReport> {
+        self.begin_shutdown();
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+/// Ready at the shutdown; a second time never.
+async fn wait(told: Option<SyncReceiver<()>>) {
+    match told {
+        Some(told) => drop(told.await),
+        None => std::future::pending().await,
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.begin_shutdown();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(std::thread::panicking() || ended.is_ok(), "the server panicked");
+        }
+    }
+}
+
+/// A connection to the server.
+pub struct Client {
+    pub stream: TcpStream,
+    received: Vec<u8>,
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// In lower case, with its line ends.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+impl Client {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub fn finish_sending(&self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// All that comes until the server closes.
+    pub fn rest(mut self) -> String {
+        let mut rest = std::mem::take(&mut self.received);
+        self.stream.read_to_end(&mut rest).unwrap();
+        String::from_utf8(rest).unwrap()
+    }
+
+    /// The next answer, with a body by its length or in chunks.
+    pub fn answer(&mut self) -> Answer {
+        let head = self.until(b"\r\n\r\n");
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut answer = Answer { status, head, body: Vec::new() };
+        if answer.header("transfer-encoding") == Some("chunked") {
+            loop {
+                let size = String::from_utf8(self.until(b"\r\n")).unwrap();
+                let size = usize::from_str_radix(size.trim(), 16).unwrap();
+                let chunk = self.take(size);
+                assert_eq!(self.take(2), b"\r\n");
+                if size == 0 {
+                    return answer;
+                }
+                answer.body.extend(chunk);
+            }
+        }
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        answer.body = self.take(length);
+        answer
+    }
+
+    pub fn until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            let found = self.received.windows(end.len()).position(|window| window == end);
+            if let Some(at) = found {
+                return self.received.drain(..at + end.len()).collect();
+            }
+            self.receive();
+        }
+    }
+
+    pub fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count {
+            self.receive();
+        }
+        self.received.drain(..count).collect()
+    }
+
+    fn receive(&mut self) {
+        let mut buffer = [0; 16 * 1024];
+        let read = self.stream.read(&mut buffer).unwrap();
+        let so_far = String::from_utf8_lossy(&self.received);
+        assert!(read > 0, "the server closed after {so_far:?}");
+        self.received.extend(&buffer[..read]);
+    }
+}
+
+/// A GET of `path`.
+pub fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
