@@ -202,7 +202,7 @@ mod models {
     #[test]
     fn no_push_leaves_the_loop_waiting() {
         let mut model = loom::model::Builder::new();
-        // Without a bound it takes a quarter of a minute, and finds no more.
+        // All interleavings of three threads take a quarter of a minute.
         model.preemption_bound.get_or_insert(4);
         model.check(|| {
             let inbox = Arc::new(Inbox::new(Eventfd::default()));

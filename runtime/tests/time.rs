@@ -83,9 +83,9 @@ fn a_sleep_of_zero_or_until_the_past_lets_others_run_once() {
             let count = ran.clone();
             spawn(async move { count.update(|n| n + 1) }).detach();
             if expected == 1 {
-                sleep(Duration::ZERO).await
+                sleep(Duration::ZERO).await;
             } else {
-                sleep_until(now()).await
+                sleep_until(now()).await;
             }
             assert_eq!(ran.get(), expected);
         }

@@ -1,0 +1,49 @@
+//! A future that is completed by hand: one task waits for it, another one gives it its value.
+//!
+//! ```text
+//! cargo run --example futures
+//! ```
+//!
+//! prints
+//!
+//! ```text
+//! the guest waits; the meal is there: false
+//! the cook begins
+//! the guest eats the soup
+//! the guest waits; the meal is there: false
+//! the cook begins
+//! the guest hears that it burnt
+//! the sender of a oneshot was dropped without sending a value
+//! ```
+
+use std::time::Duration;
+
+use brigade::oneshot::{self, Sender};
+use brigade::time::sleep;
+use brigade::{run, spawn};
+
+async fn cook(order: Sender<Result<&'static str, String>>, burnt: bool) {
+    println!("the cook begins");
+    sleep(Duration::from_millis(10)).await;
+    // asyncio's `set_exception` and `set_result`.
+    let outcome = if burnt { Err("it burnt".to_owned()) } else { Ok("soup") };
+    // An error here is that nobody waits any more.
+    order.send(outcome).expect("the guest waits");
+}
+
+fn main() {
+    run(async {
+        for burnt in [false, true] {
+            let (order, mut meal) = oneshot::channel();
+            spawn(cook(order, burnt)).detach();
+            println!("the guest waits; the meal is there: {}", meal.try_receive() != Ok(None));
+            match meal.await.expect("the cook does not leave") {
+                Ok(meal) => println!("the guest eats the {meal}"),
+                Err(reason) => println!("the guest hears that {reason}"),
+            }
+        }
+        let (order, meal) = oneshot::channel::<()>();
+        drop(order);
+        println!("{}", meal.await.expect_err("nobody sends"));
+    });
+}

@@ -1,0 +1,51 @@
+//! The six steps of a turn of the loop, as they happen: TRACE events of the target `brigade::turn`.
+//!
+//! ```text
+//! cargo run --example turn_trace
+//! ```
+//!
+//! prints
+//!
+//! ```text
+//! TRACE brigade::turn: took messages step=1 messages=0
+//! -- the task begins
+//! TRACE brigade::turn: ran the batch step=2 tasks=1
+//! TRACE brigade::turn: expired timers step=3 timers=0
+//! TRACE brigade::turn: asked the selector step=4 waited=Some(49.900241ms)
+//! TRACE brigade::turn: marked tasks ready step=5 sources=0
+//! TRACE brigade::turn: reported what went wrong step=6 reports=0
+//! TRACE brigade::turn: took messages step=1 messages=0
+//! TRACE brigade::turn: ran the batch step=2 tasks=0
+//! TRACE brigade::turn: expired timers step=3 timers=1
+//! TRACE brigade::turn: asked the selector step=4 waited=Some(0ns)
+//! TRACE brigade::turn: marked tasks ready step=5 sources=0
+//! TRACE brigade::turn: reported what went wrong step=6 reports=0
+//! TRACE brigade::turn: took messages step=1 messages=0
+//! -- the task ends
+//! TRACE brigade::turn: ran the batch step=2 tasks=1
+//! TRACE brigade::turn: expired timers step=3 timers=0
+//! TRACE brigade::turn: asked the selector step=4 waited=Some(0ns)
+//! TRACE brigade::turn: marked tasks ready step=5 sources=0
+//! TRACE brigade::turn: reported what went wrong step=6 reports=0
+//! ```
+//!
+//! In the first turn the task runs until it sleeps, and the loop waits in step 4. The second one
+//! finds the timer due in step 3. In the third the task runs to its end.
+
+use std::time::Duration;
+
+use brigade::run;
+use brigade::time::sleep;
+
+fn main() {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .without_time()
+        .with_ansi(false)
+        .init();
+    run(async {
+        println!("-- the task begins");
+        sleep(Duration::from_millis(50)).await;
+        println!("-- the task ends");
+    });
+}
