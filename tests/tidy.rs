@@ -276,21 +276,22 @@ fn core_imports(source: &Source) -> Vec<Violation> {
 
 /// What the README names and the repository does not have.
 fn missing_in_readme(readme: &str) -> Vec<String> {
+    let exists = |path: &str| root().join(path).exists();
     let mut missing = Vec::new();
-    let mut expect = |line: usize, path: &str| {
-        if !root().join(path).exists() {
-            missing.push(format!("README.md:{}: there is no {path}", line + 1));
-        }
-    };
     for (index, line) in readme.lines().enumerate() {
+        let mut expect = |is_there: bool, what: &str| {
+            if !is_there {
+                missing.push(format!("README.md:{}: there is no {what}", index + 1));
+            }
+        };
         for rest in line.split("--example ").skip(1) {
-            expect(index, &format!("examples/{}.rs", first_word(rest)));
+            let path = format!("examples/{}", first_word(rest));
+            let is_there = exists(&format!("{path}.rs")) || exists(&format!("{path}/main.rs"));
+            expect(is_there, &path);
         }
         for rest in line.split("](").skip(1) {
             let target = rest.split([')', '#']).next().unwrap_or_default();
-            if !target.is_empty() && !target.contains("://") {
-                expect(index, target);
-            }
+            expect(target.is_empty() || target.contains("://") || exists(target), target);
         }
     }
     missing
