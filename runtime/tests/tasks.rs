@@ -1,4 +1,5 @@
 //! Tasks: their order, their end, and what is known of them.
+#![expect(clippy::async_yields_async, reason = "handles that outlive a run are what is tested")]
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
