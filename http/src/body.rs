@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use crate::body_encoder::BodyLength;
 use crate::error::ProtocolError;
@@ -29,6 +29,17 @@ pub enum BodyError {
     Protocol(ProtocolError),
     /// The connection is gone, or the request was answered without its body.
     Gone,
+}
+
+impl BodyError {
+    /// The status to answer with.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Protocol(error) => error.status(),
+            Self::Gone => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 impl fmt::Display for BodyError {

@@ -34,18 +34,27 @@ mod chunked;
 mod client_connection;
 mod connection;
 mod connection_task;
+mod cookies;
 mod date;
 mod decode;
 mod encode;
 mod error;
 mod fields;
+#[cfg(feature = "query")]
+mod form;
 mod framing;
 mod handler;
+mod handler_error;
 mod head;
 mod headers;
+#[cfg(feature = "json")]
+mod json;
 pub mod limits;
 mod loop_server;
+#[cfg(any(feature = "json", feature = "query"))]
+mod media_type;
 mod outgoing;
+mod query;
 mod request;
 mod response;
 mod router;
@@ -57,14 +66,21 @@ pub use body::{Body, BodyError, BoxError, Part, RequestBody};
 pub use body_encoder::BodyLength;
 pub use client_connection::{ClientConnection, ClientEvent};
 pub use connection::{Connection, Event};
+pub use cookies::Cookies;
 pub use date::{DATE_BYTES, DateCache};
 pub use error::{EncodeError, ProtocolError};
 pub use fields::HeaderLines;
+#[cfg(feature = "query")]
+pub use form::FormError;
 pub use framing::Framing;
 pub use handler::Next;
+pub use handler_error::HandlerError;
 pub use head::{RequestHead, ResponseHead};
 pub use headers::{Headers, Iter};
+#[cfg(feature = "json")]
+pub use json::{Json, JsonError};
 pub use limits::{Limits, Timeouts};
+pub use query::BadParam;
 pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use router::{Methods, Router, any, delete, get, head, options, patch, post, put};

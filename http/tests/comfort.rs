@@ -1,0 +1,322 @@
+//! What handlers take from a request, and what they may end with.
+#![forbid(unsafe_code)]
+
+mod sockets;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use brigade_http::{BadParam, HandlerError, Request, Router, get as on_get, post};
+use http::StatusCode;
+use sockets::{Answer, TestServer, get};
+
+fn ask(server: &TestServer, request: impl AsRef<[u8]>) -> Answer {
+    let mut client = server.connect();
+    client.send(request);
+    client.answer()
+}
+
+#[test]
+fn path_parameters_are_decoded_and_parsed() {
+    async fn number(request: Request) -> Result<String, BadParam> {
+        Ok(format!("{}", request.param_as::<u8>("n")?))
+    }
+    async fn text(request: Request) -> Result<String, BadParam> {
+        Ok(format!("[{}]", request.param_decoded("text")?))
+    }
+    let server = TestServer::start(|| {
+        let missing = async |request: Request| request.param_as::<u8>("m").map(|_| ());
+        Router::new()
+            .route("/number/{n}", on_get(number))
+            .route("/text/{text}", on_get(text))
+            .route("/missing/{n}", on_get(missing))
+    });
+    for (path, status, text) in [
+        ("/number/200", 200, "200"),
+        ("/number/%32%30", 200, "20"),
+        (
+            "/number/256",
+            400,
+            "400 Bad Request: the parameter 'n' cannot be \"256\": \
+             number too large to fit in target type\n",
+        ),
+        (
+            "/number/a%0Ab",
+            400,
+            "400 Bad Request: the parameter 'n' cannot be \"a\\nb\": \
+             invalid digit found in string\n",
+        ),
+        ("/text/a%20b+c%2Fd%25", 200, "[a b+c/d%]"),
+        ("/text/gr%C3%BC%C3%9Fe", 200, "[grüße]"),
+        ("/text/100%", 200, "[100%]"),
+        ("/text/%FF", 400, "400 Bad Request: the parameter 'text' is not in UTF-8\n"),
+        ("/missing/1", 500, "500 Internal Server Error: the route has no parameter 'm'\n"),
+    ] {
+        let answer = ask(&server, get(path));
+        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+    }
+}
+
+#[test]
+fn queries_are_decoded_in_order() {
+    let server = TestServer::start(|| {
+        let pairs = async |request: Request| {
+            let pairs = request.query_pairs().map(|(name, value)| format!("{name}={value};"));
+            pairs.collect::<String>()
+        };
+        async fn typed(request: Request) -> Result<String, BadParam> {
+            Ok(format!("{:?}", request.query_value_as::<i16>("n")?))
+        }
+        Router::new().route("/pairs", on_get(pairs)).route("/typed", on_get(typed))
+    });
+    for (path, status, text) in [
+        ("/pairs", 200, ""),
+        ("/pairs?", 200, ""),
+        ("/pairs?a=1&a=2&b", 200, "a=1;a=2;b=;"),
+        ("/pairs?a+b=%26%3D&&=x&%C3%A9=%FF", 200, "a b=&=;=x;é=\u{fffd};"),
+        ("/pairs?a=?/b=c", 200, "a=?/b=c;"),
+        ("/typed?m=1", 200, "None"),
+        ("/typed?n=-7&n=8", 200, "Some(-7)"),
+        (
+            "/typed?n=",
+            400,
+            "400 Bad Request: the parameter 'n' cannot be \"\": \
+             cannot parse integer from empty string\n",
+        ),
+    ] {
+        let answer = ask(&server, get(path));
+        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+    }
+}
+
+#[test]
+fn cookies_come_in_order_and_as_they_stand() {
+    let server = TestServer::start(|| {
+        Router::new().route(
+            "/",
+            on_get(async |request: Request| {
+                let all = request.cookies().map(|(name, value)| format!("{name}:{value}|"));
+                format!("{} a={:?}", all.collect::<String>(), request.cookie("a"))
+            }),
+        )
+    });
+    for (lines, text) in [
+        ("", " a=None"),
+        ("Cookie: a=1\r\n", "a:1| a=Some(\"1\")"),
+        ("Cookie: b=2; a=1; a=0\r\n", "b:2|a:1|a:0| a=Some(\"1\")"),
+        ("Cookie: A=1;a = x=y ;; c; =d; e=\"q;\"\r\n", "A:1|a:x=y|e:\"q| a=Some(\"x=y\")"),
+        ("cookie: a=\r\nX: c=1\r\nCOOKIE: b=2\r\n", "a:|b:2| a=Some(\"\")"),
+    ] {
+        let answer = ask(&server, format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+        assert_eq!(answer.text(), text, "{lines}");
+    }
+}
+
+#[test]
+fn a_handler_may_end_with_whatever_went_wrong() {
+    async fn fail(request: Request) -> Result<&'static str, HandlerError> {
+        match request.param("how") {
+            Some("io") => std::fs::read("/does/not/exist").map(|_| "read").map_err(Into::into),
+            Some("param") => Ok(request.param_as::<u8>("how").map(|_| "parsed")?),
+            Some("busy") => {
+                let cause = std::io::Error::other("the pool is exhausted");
+                let error = HandlerError::new(StatusCode::SERVICE_UNAVAILABLE, "come back later");
+                Err(error.with_cause(cause))
+            }
+            Some("parse") => "x".parse::<u8>().map(|_| "parsed").map_err(HandlerError::internal),
+            _ => Ok("well"),
+        }
+    }
+    let server = TestServer::start(|| Router::new().route("/{how}", on_get(fail)));
+    for (path, status, text) in [
+        ("/io", 500, "500 Internal Server Error\n"),
+        (
+            "/param",
+            400,
+            "400 Bad Request: the parameter 'how' cannot be \"param\": \
+             invalid digit found in string\n",
+        ),
+        ("/busy", 503, "503 Service Unavailable: come back later\n"),
+        ("/parse", 500, "500 Internal Server Error\n"),
+        ("/ok", 200, "well"),
+    ] {
+        let answer = ask(&server, get(path));
+        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+    }
+}
+
+#[test]
+fn an_error_tells_the_log_its_causes() {
+    let cause = std::io::Error::other(BadGateway(std::io::Error::other("no route")));
+    let error = HandlerError::new(StatusCode::BAD_GATEWAY, "no answer").with_cause(cause);
+    assert_eq!(error.to_string(), "502 Bad Gateway: no answer: the upstream: no route");
+
+    #[derive(Debug)]
+    struct BadGateway(std::io::Error);
+    impl std::fmt::Display for BadGateway {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the upstream")
+        }
+    }
+    impl std::error::Error for BadGateway {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+}
+
+#[test]
+fn state_of_a_loop_is_shared_by_its_routes_without_a_lock() {
+    #[derive(Default)]
+    struct Store(RefCell<HashMap<String, u32>>);
+
+    async fn count(store: Rc<Store>, request: Request) -> Result<String, HandlerError> {
+        let name = request.param_decoded("name")?.into_owned();
+        let mut counts = store.0.borrow_mut();
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        Ok(count.to_string())
+    }
+    let server = TestServer::start(|| {
+        let store = Rc::new(Store::default());
+        let of_store = store.clone();
+        Router::new()
+            .route("/count/{name}", on_get(move |request| count(store.clone(), request)))
+            .route(
+                "/names",
+                post(move |_| std::future::ready(of_store.0.borrow().len().to_string())),
+            )
+    });
+    let mut client = server.connect();
+    client.send([get("/count/a"), get("/count/a"), get("/count/b")].concat());
+    client.send("POST /names HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let seen: Vec<_> = (0..4).map(|_| client.answer().text().to_owned()).collect();
+    assert_eq!(seen, ["1", "2", "1", "2"]);
+}
+
+#[cfg(feature = "json")]
+mod json {
+    use super::*;
+    use brigade_http::{Json, JsonError};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Deserialize, Serialize)]
+    struct Point {
+        x: f64,
+        y: f64,
+    }
+
+    async fn mirror(mut request: Request) -> Result<Json<Point>, JsonError> {
+        let Point { x, y } = request.json(64).await?;
+        Ok(Json(Point { x: y, y: x }))
+    }
+
+    fn json(media_type: &str, body: &str) -> String {
+        let length = body.len();
+        let head = format!("Host: a\r\n{media_type}Content-Length: {length}\r\n\r\n");
+        format!("POST / HTTP/1.1\r\n{head}{body}")
+    }
+
+    #[test]
+    fn a_body_is_read_and_answered() {
+        let server = TestServer::start(|| Router::new().route("/", post(mirror)));
+        let point = r#"{"x": 1.5, "y": 2}"#;
+        for media_type in
+            ["application/json", "Application/JSON; charset=utf-8", "application/problem+json"]
+        {
+            let answer = ask(&server, json(&format!("Content-Type: {media_type}\r\n"), point));
+            assert_eq!((answer.status, answer.text()), (200, r#"{"x":2.0,"y":1.5}"#));
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_body_is_refused_with_the_reason() {
+        let server = TestServer::start(|| Router::new().route("/", post(mirror)));
+        let typed = "Content-Type: application/json\r\n";
+        let long = " ".repeat(65);
+        for (media_type, body, status, text) in [
+            ("", "{}", 415, "the body has to be of type application/json"),
+            ("Content-Type: text/plain\r\n", "{}", 415, "has to be of type application/json"),
+            ("Content-Type: application/jsonp\r\n", "{}", 415, "has to be of type"),
+            (typed, "{", 400, "EOF while parsing an object at line 1 column 1"),
+            (typed, "", 400, "EOF while parsing a value"),
+            (typed, r#"{"x":1}"#, 400, "missing field `y`"),
+            (typed, r#"{"x":1,"y":2} x"#, 400, "trailing characters"),
+            (typed, &long, 413, "413"),
+        ] {
+            let answer = ask(&server, json(media_type, body));
+            assert_eq!(answer.status, status, "{body}");
+            assert!(answer.text().contains(text), "{}", answer.text());
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_json_is_a_500() {
+        let server = TestServer::start(|| {
+            let map = async |_| Json(HashMap::from([((1, 2), 3)]));
+            Router::new().route("/", on_get(map))
+        });
+        assert_eq!(ask(&server, get("/")).status, 500);
+    }
+}
+
+#[cfg(feature = "query")]
+mod forms {
+    use super::*;
+    use brigade_http::FormError;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    struct Search {
+        q: String,
+        #[serde(default)]
+        tag: Vec<String>,
+        page: Option<u32>,
+    }
+
+    async fn query(request: Request) -> Result<String, FormError> {
+        let Search { q, tag, page } = request.query_as()?;
+        Ok(format!("{q} {tag:?} {page:?}"))
+    }
+
+    async fn form(mut request: Request) -> Result<String, HandlerError> {
+        let Search { q, tag, page } = request.form(32).await?;
+        Ok(format!("{q} {tag:?} {page:?}"))
+    }
+
+    #[test]
+    fn a_query_becomes_a_value() {
+        let server = TestServer::start(|| Router::new().route("/", on_get(query)));
+        for (path, status, text) in [
+            ("/?q=a%20b+c", 200, "a b c [] None"),
+            ("/?tag=1&q=x&tag=2&page=3&other=1", 200, r#"x ["1", "2"] Some(3)"#),
+            ("/", 400, "missing field `q`"),
+            ("/?q=x&page=y", 400, "invalid digit"),
+        ] {
+            let answer = ask(&server, get(path));
+            assert_eq!(answer.status, status, "{path}");
+            assert!(answer.text().contains(text), "{path}: {}", answer.text());
+        }
+    }
+
+    #[test]
+    fn a_form_becomes_a_value() {
+        let server = TestServer::start(|| Router::new().route("/", post(form)));
+        let long = "q=".to_owned() + &"x".repeat(40);
+        for (media_type, body, status, text) in [
+            ("application/x-www-form-urlencoded", "q=a+b&tag=c", 200, r#"a b ["c"] None"#),
+            ("application/x-www-form-urlencoded;charset=UTF-8", "q=", 200, " [] None"),
+            ("application/x-www-form-urlencoded", "", 400, "missing field `q`"),
+            ("application/x-www-form-urlencoded", &long, 413, "413"),
+            ("multipart/form-data; boundary=x", "q=a", 415, "x-www-form-urlencoded"),
+        ] {
+            let head = format!("Content-Type: {media_type}\r\nContent-Length: {}", body.len());
+            let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{body}");
+            let answer = ask(&server, request);
+            assert_eq!(answer.status, status, "{body}");
+            assert!(answer.text().contains(text), "{body}: {}", answer.text());
+        }
+    }
+}
