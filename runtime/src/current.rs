@@ -7,18 +7,24 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
 
 use crate::clock::Clock;
 use crate::debug::{self, Unhandled, UnhandledHook};
+use crate::labels::LabelId;
 use crate::selector::Selector;
 use crate::slots::Key;
 use crate::task::coroutine::Coroutine;
 use crate::task::error::{JoinError, panic_message};
 use crate::task::table::{Origin, Remains, Tasks, Turn};
 use crate::task::waker::{LoopInbox, ReadyQueue};
+use crate::task::{TaskId, TaskLabel};
 use crate::timers::Timers;
+use crate::vitals::{self, Load, Vitals};
 
 thread_local! {
     static LOOP: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
@@ -61,6 +67,35 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) thread: std::thread::ThreadId,
     pub(crate) on_unhandled: Option<UnhandledHook>,
+    /// How long it may be stuck before the watchdog reports it; not watched without.
+    pub(crate) stall_threshold: Option<Duration>,
+    /// What the loop publishes as it goes.
+    pub(crate) vitals: CachePadded<Vitals>,
+    /// How often the watchdog found the loop stuck.
+    pub(crate) stalls: AtomicU64,
+    /// The name of the task that is polled, if that was made at run time.
+    pub(crate) own_name: Mutex<String>,
+}
+
+impl Shared {
+    fn publish_name(&self, name: &str) {
+        let mut own_name = self.own_name.lock().unwrap_or_else(PoisonError::into_inner);
+        own_name.clear();
+        own_name.push_str(name);
+    }
+
+    /// The label of a task that is polled, if the loop publishes such.
+    pub(crate) fn label_of(&self, poll: vitals::Poll) -> Option<TaskLabel> {
+        let label = poll.label.label()?;
+        let name = match poll.label.has_own_name() {
+            true => {
+                let own_name = self.own_name.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(own_name.clone().into())
+            }
+            false => label.name.map(Into::into),
+        };
+        Some(TaskLabel { id: TaskId(poll.key), name, site: label.site })
+    }
 }
 
 impl Core {
@@ -98,7 +133,7 @@ impl Core {
     ) -> Rc<Self> {
         let ready = ReadyQueue::new(inbox.clone());
         Rc::new(Self {
-            tasks: Tasks::new(ready.clone(), inbox.clone()),
+            tasks: Tasks::new(ready.clone(), inbox.clone(), shared.stall_threshold.is_some()),
             ready,
             timers: RefCell::new(Timers::new()),
             selector,
@@ -134,12 +169,32 @@ impl Core {
         self.ended.get()
     }
 
+    /// Publishes that the loop turns, and how much it has to do.
+    pub(crate) fn begin_turn(&self) {
+        self.shared.vitals.begin_turn(Load {
+            ready: self.ready.len(),
+            timers: self.timers.borrow().len(),
+            tasks: self.tasks.unfinished(),
+        });
+    }
+
+    /// Publishes which task is polled.
+    fn begin_poll(&self, key: Key, label: LabelId) {
+        if label.has_own_name()
+            && let Some(task) = self.tasks.label(key)
+        {
+            self.shared.publish_name(task.name().unwrap_or_default());
+        }
+        self.shared.vitals.begin_poll(key, label);
+    }
+
     /// Runs the task that became ready first to its next await.
     pub(crate) fn run_one(&self) {
         match self.tasks.begin(self.clock.now()) {
             None => {}
             Some((key, Turn::Cancel(coroutine))) => self.cancel(key, coroutine),
-            Some((key, Turn::Poll(mut coroutine, waker))) => {
+            Some((key, Turn::Poll(mut coroutine, waker, label))) => {
+                self.begin_poll(key, label);
                 let began = self.settings.debug.then(Instant::now);
                 let poll = || self.tasks.poll(key, &mut coroutine, &waker);
                 let polled = catch_unwind(AssertUnwindSafe(poll));
@@ -247,6 +302,7 @@ impl Core {
     /// Ends the loop: what is pending is dropped, what comes later fails.
     pub(crate) fn end(&self) {
         self.ended.set(true);
+        self.shared.vitals.end();
         self.inbox.close();
         // A destructor may have put back what it found, so once is not always enough.
         loop {

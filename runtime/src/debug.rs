@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::labels::Note;
 use crate::task::error::panic_message;
 use crate::task::{TaskInfo, TaskLabel};
 
@@ -39,6 +40,34 @@ pub enum Unhandled {
         /// The task as it was when the loop ended.
         task: TaskInfo,
     },
+    /// The loop is stuck right now. Told on another thread, where the loop is watched.
+    Stalled(Stall),
+    /// The loop turns again after [`Unhandled::Stalled`].
+    Recovered(Stall),
+}
+
+/// A loop that does not turn, because a poll or a callback does not return.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stall {
+    /// The loop's name.
+    pub event_loop: String,
+    /// The task whose poll does not return; `None` for code outside of tasks.
+    pub task: Option<TaskLabel>,
+    /// What the task was working on, if it said so.
+    pub note: Option<Note>,
+    /// How long it has been so, to a quarter of the threshold.
+    pub lasted: Duration,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.task {
+            Some(task) => write!(f, "{task}")?,
+            None => f.write_str("code outside of tasks")?,
+        }
+        self.note.map_or(Ok(()), |note| write!(f, ", working on {}", note.text()))
+    }
 }
 
 impl fmt::Display for Unhandled {
@@ -58,6 +87,17 @@ impl fmt::Display for Unhandled {
                 "{} was dropped while pending: the loop ended; it was {:.1?} old after {} polls",
                 task.label, task.age, task.polls
             ),
+            Self::Stalled(stall) => {
+                let Stall { event_loop, lasted, .. } = stall;
+                write!(f, "event loop '{event_loop}' has been stuck for {lasted:.1?} in {stall}")
+            }
+            Self::Recovered(stall) => {
+                let Stall { event_loop, lasted, .. } = stall;
+                write!(
+                    f,
+                    "event loop '{event_loop}' turns again: it was stuck for {lasted:.1?} in {stall}"
+                )
+            }
         }
     }
 }
@@ -77,8 +117,6 @@ pub(crate) fn tell(hook: Option<&UnhandledHook>, unhandled: &Unhandled) {
         (None, Unhandled::Panic { .. } | Unhandled::CallbackPanic { .. }) => {
             tracing::error!(target: "brigade", "{unhandled}");
         }
-        (None, Unhandled::SlowPoll { .. } | Unhandled::DroppedPending { .. }) => {
-            tracing::warn!(target: "brigade", "{unhandled}");
-        }
+        (None, _) => tracing::warn!(target: "brigade", "{unhandled}"),
     }
 }

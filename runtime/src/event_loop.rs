@@ -4,10 +4,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use tracing::trace;
 
 use crate::clock::{Clock, Tick};
@@ -19,6 +21,7 @@ use crate::selector::Selector;
 use crate::task::table::Origin;
 use crate::task::waker::Message;
 use crate::task::{self, JoinError};
+use crate::watchdog;
 
 /// A poll that takes longer than this is reported in debug mode, as asyncio does.
 pub const SLOW_POLL_THRESHOLD: Duration = Duration::from_millis(100);
@@ -149,6 +152,7 @@ impl EventLoop {
         while !self.core.stopping.get() {
             self.turn();
         }
+        self.core.shared.vitals.rest();
         self.core.main.set(None);
         match main.poll_outcome(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome,
@@ -166,7 +170,7 @@ impl EventLoop {
         loop {
             self.turn();
             if self.core.tasks.unfinished() == 0 || self.core.stopping.get() {
-                return;
+                return self.core.shared.vitals.rest();
             }
         }
     }
@@ -197,6 +201,7 @@ impl EventLoop {
     /// hand, and not by `run`, the tasks of step 2 see the time of the turn before.
     pub fn turn(&mut self) {
         let core = &*self.core;
+        core.begin_turn();
         let messages = take_messages(core);
         trace!(target: "brigade::turn", step = 1, messages, "took messages");
         let tasks = run_batch(core);
@@ -254,6 +259,7 @@ const MESSAGES_PER_TURN: usize = 4096;
 fn run_batch(core: &Core) -> usize {
     let batch = core.ready.len();
     (0..batch).for_each(|_| core.run_one());
+    core.shared.vitals.end_batch();
     batch
 }
 
@@ -273,11 +279,15 @@ fn wait_for_io(core: &Core) -> Option<Duration> {
     if parked && !core.inbox.park() {
         patience = Some(Duration::ZERO);
     }
+    if parked {
+        core.shared.vitals.rest();
+    }
     if let Err(error) = core.selector.wait(patience) {
         // Only a selector that was never valid gives one; waiting on would spin in silence.
         panic!("the selector of event loop '{}' failed: {error}", core.shared.name);
     }
     if parked {
+        core.shared.vitals.wake();
         core.inbox.unpark();
         core.clock.refresh();
     }
@@ -325,13 +335,20 @@ pub struct Builder {
     manual_clock: bool,
     settings: Settings,
     on_unhandled: Option<UnhandledHook>,
+    stall_threshold: Option<Duration>,
 }
 
 impl Builder {
     fn new() -> Self {
         let debug = std::env::var_os("BRIGADE_DEBUG").is_some_and(|value| value == "1");
         let settings = Settings { debug, slow_poll_threshold: SLOW_POLL_THRESHOLD };
-        Self { name: None, manual_clock: false, settings, on_unhandled: None }
+        Self {
+            name: None,
+            manual_clock: false,
+            settings,
+            on_unhandled: None,
+            stall_threshold: None,
+        }
     }
 
     /// The loop's name in logs. Without one it is called like its thread.
@@ -354,11 +371,21 @@ impl Builder {
         self
     }
 
-    /// Called on the loop's thread with what would otherwise be logged: a panic that nobody saw,
-    /// and what debug mode finds. What comes up on another thread once the loop has ended is told
-    /// there. A panic in `hook` is logged.
+    /// Called with what would otherwise be logged: a panic that nobody saw, what debug mode finds,
+    /// a loop that is stuck. On the loop's thread, but for what comes up elsewhere once the loop
+    /// has ended, and what [`Builder::watch`] finds, which is told while the loop cannot. A panic in `hook` is logged.
     pub fn on_unhandled(mut self, hook: impl Fn(&Unhandled) + Send + Sync + 'static) -> Self {
         self.on_unhandled = Some(Arc::new(hook));
+        self
+    }
+
+    /// Has a thread beside the loop report a poll, or a callback, that keeps the loop from turning
+    /// for longer than `threshold`: while it is stuck ([`Unhandled::Stalled`]) and when it is over
+    /// ([`Unhandled::Recovered`]). One thread watches all loops of the process, and looks four
+    /// times a threshold. The loop reads no clock for it, but tells what it polls: a few stores a
+    /// poll. Off by default; a threshold of zero is one of a millisecond.
+    pub fn watch(mut self, threshold: Option<Duration>) -> Self {
+        self.stall_threshold = threshold.map(|threshold| threshold.max(Duration::from_millis(1)));
         self
     }
 
@@ -387,11 +414,16 @@ impl Builder {
             name: name.unwrap_or_else(|| "unnamed".to_owned()),
             thread: thread.id(),
             on_unhandled: self.on_unhandled,
+            stall_threshold: self.stall_threshold,
+            vitals: CachePadded::default(),
+            stalls: AtomicU64::new(0),
+            own_name: Mutex::default(),
         };
         let inbox = Arc::new(Inbox::new(waker));
         let clock = Clock::new(self.manual_clock);
         let core = Core::new(selector, inbox, clock, self.settings, shared);
         core.install();
+        watchdog::watch(&core.shared);
         Ok(EventLoop { core, not_send: PhantomData })
     }
 }
@@ -403,6 +435,7 @@ impl fmt::Debug for Builder {
             .field("manual_clock", &self.manual_clock)
             .field("debug", &self.settings.debug)
             .field("slow_poll_threshold", &self.settings.slow_poll_threshold)
+            .field("stall_threshold", &self.stall_threshold)
             .finish_non_exhaustive()
     }
 }

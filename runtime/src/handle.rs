@@ -13,6 +13,7 @@ use crate::current::{Core, Shared};
 use crate::debug::{self, Unhandled};
 use crate::oneshot::{SyncReceiver, SyncSender, sync_channel};
 use crate::slots::Key;
+use crate::snapshot::Snapshot;
 use crate::task::error::JoinError;
 use crate::task::table::Origin;
 use crate::task::waker::{LoopInbox, Message};
@@ -62,6 +63,13 @@ impl LoopHandle {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.inbox.is_closed()
+    }
+
+    /// What the loop does now, as far as it can be told from here. It takes nothing from the loop,
+    /// and works on one that is stuck.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
     }
 
     /// Returns `true` if the calling thread is the loop's.

@@ -1,28 +1,40 @@
 //! Connections on their way into a loop: a bounded queue that the acceptor fills and the loop
 //! empties, with the count of what the loop has open.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
+
+use crate::current::{Core, Shared};
+use crate::vitals::Progress;
 
 /// Connections that may wait in one intake; beyond so many the kernel's backlog holds them.
 pub(crate) const INTAKE_CAPACITY: usize = 1024;
 
 /// What the acceptor and one loop share.
-#[derive(Debug)]
 pub(crate) struct Intake {
     queue: ArrayQueue<Arrival>,
     /// Connections handed to the loop and not closed yet, those in the queue included.
     open: CachePadded<AtomicUsize>,
     /// Connections ever handed to the loop.
     handed: AtomicUsize,
+    /// Connections that were handed to the loop, and taken back before it began with them.
+    taken_back: AtomicUsize,
+    /// Connections that the loop is asked to close, because descriptors have run out.
+    to_shed: AtomicUsize,
     closed: AtomicBool,
+    /// Nobody takes from the queue any more.
+    abandoned: AtomicBool,
+    /// The loop that takes; unknown until it does for the first time.
+    taken_by: OnceLock<Arc<Shared>>,
     /// The task that empties the queue, while it waits.
     taker: Mutex<Option<Waker>>,
     door: Arc<Door>,
@@ -42,6 +54,8 @@ pub struct Arrival {
     pub stream: TcpStream,
     /// The address of the peer.
     pub peer: SocketAddr,
+    /// When it was accepted, by the clock of the acceptor's loop.
+    pub accepted: Instant,
     /// Counts the connection as open on its loop; to be dropped when it is closed.
     pub place: Place,
 }
@@ -58,7 +72,11 @@ impl Intake {
             queue: ArrayQueue::new(capacity),
             open: CachePadded::new(AtomicUsize::new(0)),
             handed: AtomicUsize::new(0),
+            taken_back: AtomicUsize::new(0),
+            to_shed: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            taken_by: OnceLock::new(),
             taker: Mutex::new(None),
             door,
         })
@@ -74,26 +92,55 @@ impl Intake {
         self.handed.load(Relaxed)
     }
 
+    /// Connections taken back from the loop before it began with them.
+    pub(crate) fn taken_back(&self) -> usize {
+        self.taken_back.load(Relaxed)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.queue.is_full()
     }
 
-    /// Hands a connection to the loop. Gives it back if the queue is full.
-    pub(crate) fn hand(
-        self: &Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Result<(), TcpStream> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether nobody will take from the queue any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Acquire)
+    }
+
+    /// How far the loop has come that takes; nothing if none has begun to.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.taken_by.get().map(|shared| shared.vitals.progress())
+    }
+
+    /// A place on the loop, for a connection that is about to be handed to it.
+    pub(crate) fn place(self: &Arc<Self>) -> Place {
         self.open.fetch_add(1, Relaxed);
-        let place = Place { intake: self.clone() };
-        match self.queue.push(Arrival { stream, peer, place }) {
-            Ok(()) => {
-                self.handed.fetch_add(1, Relaxed);
-                self.wake_taker();
-                Ok(())
-            }
-            Err(arrival) => Err(arrival.stream),
-        }
+        Place { intake: self.clone() }
+    }
+
+    /// Hands a connection to the loop, where it has its place. Gives it back if the queue is full.
+    pub(crate) fn hand(&self, arrival: Arrival) -> Result<(), Arrival> {
+        debug_assert!(std::ptr::eq(&*arrival.place.intake, self), "its place is elsewhere");
+        self.queue.push(arrival)?;
+        self.handed.fetch_add(1, Relaxed);
+        self.wake_taker();
+        Ok(())
+    }
+
+    /// Takes back the connection that has waited longest to be taken.
+    pub(crate) fn take_back(&self) -> Option<Arrival> {
+        let arrival = self.queue.pop()?;
+        self.taken_back.fetch_add(1, Relaxed);
+        Some(arrival)
+    }
+
+    /// Asks the loop to close up to `count` connections that do nothing.
+    pub(crate) fn ask_to_shed(&self, count: usize) {
+        self.to_shed.store(count, Release);
+        self.wake_taker();
     }
 
     /// No more connections will come.
@@ -107,23 +154,40 @@ impl Intake {
         taker.into_iter().for_each(Waker::wake);
     }
 
-    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Arrival>> {
-        if let Some(arrival) = self.take() {
-            return Poll::Ready(Some(arrival));
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        if self.taken_by.get().is_none() {
+            let _ = self.taken_by.set(Core::current().shared.clone());
+        }
+        if let Some(incoming) = self.take() {
+            return Poll::Ready(Some(incoming));
         }
         *lock(&self.taker) = Some(cx.waker().clone());
         // Whoever handed or closed before the lock was taken found no waker there.
         let is_closed = self.closed.load(Acquire);
         match self.take() {
             None if !is_closed => Poll::Pending,
-            arrival => Poll::Ready(arrival),
+            incoming => Poll::Ready(incoming),
         }
     }
 
-    fn take(&self) -> Option<Arrival> {
+    fn take(&self) -> Option<Incoming> {
+        if self.to_shed.load(Acquire) > 0 {
+            return Some(Incoming::Shed(self.to_shed.swap(0, AcqRel)));
+        }
         let arrival = self.queue.pop()?;
         self.door.room();
-        Some(arrival)
+        Some(Incoming::Connection(arrival))
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake")
+            .field("waiting", &self.queue.len())
+            .field("open", &self.open())
+            .field("handed", &self.handed())
+            .field("taken_back", &self.taken_back())
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,28 +198,41 @@ impl Drop for Place {
 }
 
 impl Door {
+    /// The acceptor that waits here is woken when a loop has gone.
+    pub(crate) fn watch(&self, acceptor: &Waker) {
+        let mut place = lock(&self.acceptor);
+        if !place.as_ref().is_some_and(|waker| waker.will_wake(acceptor)) {
+            *place = Some(acceptor.clone());
+        }
+    }
+
     /// Waits until [`Door::room`] is called, unless `has_room` says that there is some already.
-    pub(crate) async fn wait(&self, has_room: impl Fn() -> bool) {
-        poll_fn(|cx| {
-            *lock(&self.acceptor) = Some(cx.waker().clone());
-            self.is_waiting.store(true, Relaxed);
-            // With the fence in `room`: either this sees the room, or `room` sees the waiting.
-            fence(SeqCst);
-            if !has_room() {
-                return Poll::Pending;
-            }
-            self.is_waiting.store(false, Relaxed);
-            Poll::Ready(())
-        })
-        .await;
+    pub(crate) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        has_room: impl FnOnce() -> bool,
+    ) -> Poll<()> {
+        self.watch(cx.waker());
+        self.is_waiting.store(true, Relaxed);
+        // With the fence in `room`: either this sees the room, or `room` sees the waiting.
+        fence(SeqCst);
+        if !has_room() {
+            return Poll::Pending;
+        }
+        self.is_waiting.store(false, Relaxed);
+        Poll::Ready(())
+    }
+
+    fn wake(&self) {
+        let acceptor = lock(&self.acceptor).take();
+        acceptor.into_iter().for_each(Waker::wake);
     }
 
     /// There is room in an intake.
     fn room(&self) {
         fence(SeqCst);
         if self.is_waiting.load(Relaxed) && self.is_waiting.swap(false, AcqRel) {
-            let acceptor = lock(&self.acceptor).take();
-            acceptor.into_iter().for_each(Waker::wake);
+            self.wake();
         }
     }
 }
@@ -164,7 +241,19 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The connections that come to one loop.
+/// What the acceptor has for a loop.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// A connection to be served.
+    Connection(Arrival),
+    /// The process has run out of descriptors: the loop may close up to so many connections that
+    /// do nothing, those first that did nothing for longest.
+    Shed(usize),
+}
+
+/// The connections that come to one loop. To be dropped when no more of them will be taken: what
+/// waits still is given to another loop then.
 #[derive(Debug)]
 pub struct Arrivals {
     intake: Arc<Intake>,
@@ -177,7 +266,23 @@ impl Arrivals {
 
     /// Waits for the next connection; `None` once the acceptor has stopped and all that it
     /// accepted has been taken.
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
     pub async fn next(&mut self) -> Option<Arrival> {
+        loop {
+            match self.next_incoming().await? {
+                Incoming::Connection(arrival) => return Some(arrival),
+                Incoming::Shed(_) => {}
+            }
+        }
+    }
+
+    /// Like [`Arrivals::next`], for a loop that can close idle connections when it is asked to.
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
+    pub async fn next_incoming(&mut self) -> Option<Incoming> {
         poll_fn(|cx| self.intake.poll_take(cx)).await
     }
 
@@ -191,5 +296,18 @@ impl Arrivals {
     #[must_use]
     pub fn handed(&self) -> usize {
         self.intake.handed()
+    }
+
+    /// Connections that were handed to this loop, and taken back since it did not turn.
+    #[must_use]
+    pub fn taken_back(&self) -> usize {
+        self.intake.taken_back()
+    }
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.intake.abandoned.store(true, Release);
+        self.intake.door.wake();
     }
 }

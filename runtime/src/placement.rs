@@ -1,25 +1,79 @@
 //! Which loop gets the next connection: a function of what is known of the loops.
 
+use std::time::{Duration, Instant};
+
+use crate::vitals::{Progress, Pulse};
+
+/// A loop that stands still for so long is taken for stalled. Shorter polls are what loops do.
+pub(crate) const STALLED_AFTER: Duration = Duration::from_millis(2);
+
+/// A loop that was stalled is suspect for as long as that lasted, up to this time.
+const SUSPECT_FOR_MAX: Duration = Duration::from_secs(1);
+
 /// What placement knows of one loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
+    pub(crate) health: Health,
     /// Connections open on it.
     pub(crate) open: usize,
     /// Its intake takes no more.
     pub(crate) is_full: bool,
 }
 
-/// Chooses the loop with the fewest connections among those that have room. `rotation` is the
-/// number of connections placed before: of several equally good loops each gets its turn.
-pub(crate) fn choose(
-    candidates: impl Iterator<Item = Candidate> + Clone,
-    rotation: usize,
-) -> Option<usize> {
-    let with_room = || candidates.clone().enumerate().filter(|(_, loop_)| !loop_.is_full);
-    let least = with_room().map(|(_, loop_)| loop_.open).min()?;
-    let tied = || with_room().filter(|(_, loop_)| loop_.open == least);
+/// Whether a loop can be expected to begin with a connection at once; better is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Health {
+    /// It turns.
+    Turning,
+    /// It turns, and was stalled not long ago: it may well be again before it begins.
+    Suspect,
+    /// It does not turn, or has not begun to take connections.
+    Stalled,
+    /// It takes no connections any more.
+    Gone,
+}
+
+/// Chooses the loop with the fewest connections among the healthiest. `rotation` is the number of
+/// connections placed before: of several equally good loops each gets its turn.
+///
+/// A stalled loop is chosen only if no loop turns: while one does, its connections wait for it
+/// rather than behind a loop that is stuck. Nothing is returned if there is no room.
+pub(crate) fn choose(candidates: &[Candidate], rotation: usize) -> Option<usize> {
+    let turns = |loop_: &Candidate| loop_.health <= Health::Suspect;
+    let worst = if candidates.iter().any(turns) { Health::Suspect } else { Health::Stalled };
+    let eligible = || {
+        let all = candidates.iter().enumerate();
+        all.filter(|(_, loop_)| !loop_.is_full && loop_.health <= worst)
+    };
+    let best = eligible().map(|(_, loop_)| (loop_.health, loop_.open)).min()?;
+    let tied = || eligible().filter(|(_, loop_)| (loop_.health, loop_.open) == best);
     let turn = rotation % tied().count();
     tied().nth(turn).map(|(index, _)| index)
+}
+
+/// What one who places connections has seen of a loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observer {
+    pulse: Pulse,
+    suspect_until: Instant,
+}
+
+impl Observer {
+    pub(crate) fn new(progress: Progress, now: Instant) -> Self {
+        Self { pulse: Pulse::new(progress, now), suspect_until: now }
+    }
+
+    /// Looks at the loop.
+    pub(crate) fn look(&mut self, progress: Progress, now: Instant) -> Health {
+        let stuck_for = self.pulse.look(progress, now);
+        if stuck_for >= STALLED_AFTER {
+            // A loop that is blocked again and again turns for a moment in between: what it was
+            // given in that moment would wait for the next time.
+            self.suspect_until = self.suspect_until.max(now + stuck_for.min(SUSPECT_FOR_MAX));
+            return Health::Stalled;
+        }
+        if now < self.suspect_until { Health::Suspect } else { Health::Turning }
+    }
 }
 
 #[cfg(test)]
@@ -27,21 +81,22 @@ mod tests {
     use super::*;
 
     fn loops(open: &[usize]) -> Vec<Candidate> {
-        open.iter().map(|open| Candidate { open: *open, is_full: false }).collect()
+        let turning =
+            |open: &usize| Candidate { health: Health::Turning, open: *open, is_full: false };
+        open.iter().map(turning).collect()
     }
 
     #[test]
     fn the_loop_with_the_fewest_connections_is_chosen() {
         let loops = loops(&[3, 1, 2]);
-        assert_eq!(choose(loops.iter().copied(), 0), Some(1));
-        assert_eq!(choose(loops.iter().copied(), 1), Some(1));
+        assert_eq!(choose(&loops, 0), Some(1));
+        assert_eq!(choose(&loops, 1), Some(1));
     }
 
     #[test]
     fn ties_take_turns() {
         let loops = loops(&[5, 2, 2, 2]);
-        let chosen: Vec<_> =
-            (0..6).map(|rotation| choose(loops.iter().copied(), rotation).unwrap()).collect();
+        let chosen: Vec<_> = (0..6).map(|rotation| choose(&loops, rotation).unwrap()).collect();
         assert_eq!(chosen, [1, 2, 3, 1, 2, 3]);
     }
 
@@ -49,8 +104,45 @@ mod tests {
     fn a_full_loop_is_passed_over_and_all_full_is_no_choice() {
         let mut loops = loops(&[0, 7]);
         loops[0].is_full = true;
-        assert_eq!(choose(loops.iter().copied(), 0), Some(1));
+        assert_eq!(choose(&loops, 0), Some(1));
         loops[1].is_full = true;
-        assert_eq!(choose(loops.iter().copied(), 0), None);
+        assert_eq!(choose(&loops, 0), None);
+    }
+
+    #[test]
+    fn a_stalled_loop_is_chosen_only_when_no_loop_turns() {
+        let mut loops = loops(&[0, 0, 9]);
+        (loops[0].health, loops[1].health) = (Health::Stalled, Health::Suspect);
+        assert_eq!(choose(&loops, 0), Some(2));
+        loops[2].is_full = true;
+        assert_eq!(choose(&loops, 0), Some(1), "a suspect one turns");
+        loops[1].is_full = true;
+        assert_eq!(choose(&loops, 0), None, "those that turn will have room again");
+        loops.iter_mut().for_each(|loop_| loop_.health = Health::Stalled);
+        assert_eq!(choose(&loops, 0), Some(0));
+    }
+
+    #[test]
+    fn a_loop_that_is_gone_is_never_chosen() {
+        let mut loops = loops(&[0, 1]);
+        loops[0].health = Health::Gone;
+        assert_eq!(choose(&loops, 0), Some(1));
+        loops[1].health = Health::Gone;
+        assert_eq!(choose(&loops, 0), None);
+    }
+
+    #[test]
+    fn a_loop_is_suspect_for_as_long_as_it_was_stalled() {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let stuck = Progress { is_awake: true, turns: 1, polls: 1 };
+        let moved = Progress { is_awake: false, turns: 2, polls: 1 };
+        let mut observer = Observer::new(stuck, begin);
+        assert_eq!(observer.look(stuck, at(1)), Health::Turning);
+        assert_eq!(observer.look(stuck, at(2)), Health::Stalled);
+        assert_eq!(observer.look(stuck, at(300)), Health::Stalled);
+        assert_eq!(observer.look(moved, at(301)), Health::Suspect);
+        assert_eq!(observer.look(moved, at(599)), Health::Suspect);
+        assert_eq!(observer.look(moved, at(600)), Health::Turning);
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod waker;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +24,9 @@ pub use group::{Child, Failure, GroupError, TaskGroup};
 pub use join::JoinHandle;
 pub use shield::{Shield, shield};
 
-use crate::current::Core;
+pub use crate::labels::Note;
+
+use crate::current::{Core, Shared};
 use crate::slots::Key;
 use coroutine::Stage;
 use table::Origin;
@@ -104,6 +107,36 @@ impl Builder {
         F::Output: 'static,
     {
         spawn_on(Core::current(), future, Origin { name: self.name, site: Location::caller() })
+    }
+}
+
+/// Tells those who watch this thread's loop what it works on.
+#[derive(Clone)]
+pub struct Notebook {
+    shared: Arc<Shared>,
+}
+
+impl Notebook {
+    /// The notebook of this thread's loop.
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
+    #[track_caller]
+    #[must_use]
+    pub fn current() -> Self {
+        Self { shared: Core::current().shared.clone() }
+    }
+
+    /// Says what the task that is running works on, until this is called again or the task
+    /// yields. It stands in the report if the loop is stuck meanwhile, and costs one store.
+    pub fn set(&self, note: Option<Note>) {
+        self.shared.vitals.set_note(note);
+    }
+}
+
+impl fmt::Debug for Notebook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notebook").field("of", &self.shared.name).finish_non_exhaustive()
     }
 }
 

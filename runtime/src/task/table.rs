@@ -29,6 +29,7 @@ use super::coroutine::Coroutine;
 use super::waker::{LoopInbox, ReadyQueue, TaskWaker};
 use super::{TaskId, TaskInfo, TaskLabel, TaskState};
 use crate::clock::{Clock, Tick};
+use crate::labels::LabelId;
 use crate::slots::{Key, Slots};
 
 pub(crate) struct Tasks {
@@ -40,6 +41,8 @@ pub(crate) struct Tasks {
     /// Wakers of tasks that ended, of which nobody holds a clone.
     spare_wakers: RefCell<Vec<Arc<TaskWaker>>>,
     unfinished: Cell<usize>,
+    /// Tasks get a label for those who watch the loop.
+    labelled: bool,
 }
 
 /// Wakers kept for later tasks; about 12 KB at the most.
@@ -64,6 +67,8 @@ struct Task {
     spawned: Tick,
     polled: Tick,
     polls: u32,
+    /// What others may know of it while it is polled.
+    label: LabelId,
     /// No more polls: there is an outcome.
     finished: bool,
     /// Nobody holds the handle.
@@ -74,7 +79,7 @@ struct Task {
 
 /// What the caller of [`Tasks::begin`] is to do with the task.
 pub(crate) enum Turn {
-    Poll(Pin<Box<dyn Coroutine>>, Waker),
+    Poll(Pin<Box<dyn Coroutine>>, Waker, LabelId),
     Cancel(Pin<Box<dyn Coroutine>>),
 }
 
@@ -82,7 +87,7 @@ pub(crate) enum Turn {
 pub(crate) type Remains = Option<Pin<Box<dyn Coroutine>>>;
 
 impl Tasks {
-    pub(crate) fn new(ready: Rc<ReadyQueue>, inbox: Arc<LoopInbox>) -> Self {
+    pub(crate) fn new(ready: Rc<ReadyQueue>, inbox: Arc<LoopInbox>, labelled: bool) -> Self {
         Self {
             slots: RefCell::new(Slots::new()),
             ready,
@@ -90,6 +95,7 @@ impl Tasks {
             current: Cell::new(None),
             spare_wakers: RefCell::new(Vec::new()),
             unfinished: Cell::new(0),
+            labelled,
         }
     }
 
@@ -106,6 +112,10 @@ impl Tasks {
     /// Adds a task, ready to run.
     pub(crate) fn add(&self, coroutine: Pin<Box<dyn Coroutine>>, origin: Origin, now: Tick) -> Key {
         let parent = self.current.get();
+        let label = match self.labelled {
+            true => LabelId::of(origin.name.as_ref(), origin.site),
+            false => LabelId::default(),
+        };
         let key = self.slots.borrow_mut().insert_with(|key| {
             let wake = self.waker_for(key);
             wake.wake_in(&self.ready);
@@ -119,6 +129,7 @@ impl Tasks {
                 spawned: now,
                 polled: now,
                 polls: 0,
+                label,
                 finished: false,
                 detached: false,
                 aborted: false,
@@ -169,7 +180,7 @@ impl Tasks {
         }
         task.polls = task.polls.saturating_add(1);
         task.polled = now;
-        Some((key, Turn::Poll(coroutine, task.waker.take()?)))
+        Some((key, Turn::Poll(coroutine, task.waker.take()?, task.label)))
     }
 
     /// Polls what [`Tasks::begin`] gave, with the task as the current one.
