@@ -25,7 +25,7 @@ use crate::framing::{Framing, LengthFields};
 use crate::head::{RequestHead, ResponseHead, Span};
 use crate::limits::Limits;
 use crate::syntax::{
-    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, list_contains,
+    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, list_contains, query_start,
 };
 
 /// As many header lines as [`Limits::headers_count_max`] can ask for.
@@ -245,8 +245,7 @@ fn split_target(method: &Method, head: &[u8], target: Span) -> Result<TargetPart
         start: target.start + start as u16,
         end: target.start + end as u16,
     };
-    let path_end =
-        |from: usize| memchr::memchr(b'?', &text[from..]).map_or(text.len(), |at| from + at);
+    let path_end = |from: usize| from + query_start(&text[from..]);
     match text {
         [b'/', ..] => Ok(TargetParts { authority: None, path: part(0, path_end(0)) }),
         b"*" if method == Method::OPTIONS => Ok(TargetParts { authority: None, path: target }),

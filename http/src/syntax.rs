@@ -45,31 +45,34 @@ pub(crate) fn is_target(text: &[u8]) -> bool {
     text.iter().all(|&byte| TARGET[byte as usize])
 }
 
+/// Where in `target` the query begins, with its question mark, or else where the target ends.
+pub(crate) fn query_start(target: &[u8]) -> usize {
+    // Most targets are so short that setting up a vector search takes longer than this.
+    target.iter().position(|&byte| byte == b'?').unwrap_or(target.len())
+}
+
 /// Returns `true` if `text` is a host with an optional port and nothing else: no user
 /// information, no path, no list (RFC 9112 section 3.2, RFC 3986 section 3.2).
 pub(crate) fn is_host_and_port(text: &[u8]) -> bool {
-    let host_end = if text.first() == Some(&b'[') {
-        memchr::memchr(b']', text).map_or(text.len(), |at| at + 1)
-    } else {
-        memchr::memchr(b':', text).unwrap_or(text.len())
-    };
-    let (host, rest) = text.split_at(host_end);
-    let port_is_right = match rest.split_first() {
-        None => true,
-        Some((b':', port)) => is_port(port),
-        Some(_) => false,
-    };
-    is_host(host) && port_is_right
+    if text.first() == Some(&b'[') {
+        return is_address_and_port(text);
+    }
+    match text.iter().position(|&byte| !NAME[byte as usize]) {
+        None => !text.is_empty(),
+        Some(end) => end > 0 && is_port_after_colon(&text[end..]),
+    }
 }
 
-fn is_host(host: &[u8]) -> bool {
-    match host {
-        [] => false,
-        [b'[', address @ .., b']'] => {
-            std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
-        }
-        name => name.iter().all(|&byte| NAME[byte as usize]),
-    }
+/// An IPv6 address in brackets, and an optional port.
+fn is_address_and_port(text: &[u8]) -> bool {
+    let Some(end) = memchr::memchr(b']', text) else { return false };
+    let (address, port) = (&text[1..end], &text[end + 1..]);
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        && (port.is_empty() || is_port_after_colon(port))
+}
+
+fn is_port_after_colon(text: &[u8]) -> bool {
+    text.split_first().is_some_and(|(first, port)| *first == b':' && is_port(port))
 }
 
 /// An empty port is one that says nothing, RFC 3986 section 3.2.3.

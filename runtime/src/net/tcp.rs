@@ -46,6 +46,9 @@ impl TcpListener {
     /// If there is no event loop on this thread.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        if NODELAY_IS_INHERITED {
+            SockRef::from(&listener).set_tcp_nodelay(true)?;
+        }
         Ok(Self { io: Registered::new(mio::net::TcpListener::from_std(listener), true)? })
     }
 
@@ -107,10 +110,15 @@ pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Whether an accepted socket has nodelay if its listener has: one system call less for each.
+const NODELAY_IS_INHERITED: bool = cfg!(target_os = "linux");
+
 /// An accepted stream with nodelay: what is written goes out at once.
 fn prepare(stream: mio::net::TcpStream) -> std::net::TcpStream {
-    // Fails only on a connection that is gone, which the first read says better.
-    let _ = stream.set_nodelay(true);
+    if !NODELAY_IS_INHERITED {
+        // Fails only on a connection that is gone, which the first read says better.
+        let _ = stream.set_nodelay(true);
+    }
     stream.into()
 }
 
