@@ -213,66 +213,6 @@ fn the_environment_switches_debug_mode_on() {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// Collects events: `LEVEL target: fields`.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Collector {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("brigade")
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = format!("{} {}:", event.metadata().level(), event.metadata().target());
-        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            line += &format!(" {}={value:?}", field.name());
-        });
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-#[test]
-fn without_a_hook_panics_are_logged_as_errors_and_debug_findings_as_warnings() {
-    let collector = Collector::default();
-    tracing::subscriber::with_default(collector.clone(), || {
-        let mut event_loop = EventLoop::builder().debug(true).build().unwrap();
-        event_loop.run_until_complete(async {
-            spawn(async { panic!("unseen") }).detach();
-            spawn(pending::<()>()).detach();
-            yield_now().await;
-        });
-    });
-    let lines = collector.0.lock().unwrap().clone();
-    let told: Vec<_> = lines.iter().filter(|line| !line.starts_with("TRACE")).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("ERROR brigade: message=task panicked and nobody looked"));
-    assert!(told[1].starts_with("WARN brigade:") && told[1].contains("dropped while pending"));
-}
-
-#[test]
-fn the_six_steps_of_each_turn_can_be_traced() {
-    let collector = Collector::default();
-    tracing::subscriber::with_default(collector.clone(), || {
-        let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
-        event_loop.run_until_complete(time::sleep(Duration::from_secs(1)));
-    });
-    let lines = collector.0.lock().unwrap().clone();
-    assert!(lines.len() >= 12 && lines.len().is_multiple_of(6), "{lines:?}");
-    for (index, line) in lines.iter().enumerate() {
-        let step = format!("step={}", index % 6 + 1);
-        assert!(line.starts_with("TRACE brigade::turn:") && line.contains(&step), "{line}");
-    }
-}
-
 #[test]
 fn a_thread_that_is_joined_reports_nothing() {
     let reports = Reports::default();

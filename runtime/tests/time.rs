@@ -122,11 +122,9 @@ fn a_dropped_sleep_keeps_nothing_and_wakes_nobody() {
 fn a_sleep_set_after_a_pause_between_runs_does_not_end_early() {
     let mut event_loop = EventLoop::new().unwrap();
     std::thread::sleep(Duration::from_millis(30));
-    event_loop.run_until_complete(async {
-        let began = Instant::now();
-        sleep(Duration::from_millis(20)).await;
-        assert!(began.elapsed() >= Duration::from_millis(20), "{:?}", began.elapsed());
-    });
+    let began = Instant::now();
+    event_loop.run_until_complete(async { sleep(Duration::from_millis(20)).await });
+    assert!(began.elapsed() >= Duration::from_millis(20), "{:?}", began.elapsed());
 }
 
 #[test]
@@ -136,7 +134,9 @@ fn the_clock_goes_on_in_a_loop_that_is_always_busy_and_has_no_timer() {
         while began.elapsed() < Duration::from_millis(20) {
             yield_now().await;
         }
-        assert!(now() - before >= Duration::from_millis(15), "{:?}", now() - before);
+        // Once more, for a turn that begins after that time.
+        yield_now().await;
+        assert!(now() - before >= Duration::from_millis(20), "{:?}", now() - before);
     });
 }
 
