@@ -2,7 +2,6 @@
 
 use brigade::http::{Request, Response};
 use bytes::Bytes;
-use http::header::HeaderName;
 use serde::Serialize;
 
 use crate::failure::Answer;
@@ -32,7 +31,7 @@ struct EchoWithBody {
 /// A request in one line of many.
 #[derive(Serialize)]
 pub(crate) struct EchoLine {
-    pub(crate) id: u32,
+    pub(crate) id: i64,
     args: Values,
     headers: Values,
     origin: String,
@@ -143,6 +142,3 @@ fn canonical(name: &[u8]) -> String {
     };
     name.iter().map(letter).collect()
 }
-
-/// A header of which the `http` crate has no constant.
-pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

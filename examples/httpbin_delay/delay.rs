@@ -1,15 +1,14 @@
 //! `/delay/{duration}`: waits, then tells the request back.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use brigade::http::Request;
 use brigade::time::sleep;
-use http::header::HeaderValue;
 
-use crate::answer::{self, SERVER_TIMING};
+use crate::answer;
 use crate::failure::{Answer, Failure};
 use crate::go_duration::GoDuration;
+use crate::timing::{SERVER_TIMING, server_timing};
 use crate::{posted, query};
 
 /// Answers after the duration in the path, which is `max` at the most.
@@ -32,16 +31,4 @@ fn parse(request: &Request, max: GoDuration) -> Result<Duration, Failure> {
         Ok(delay) => Ok(delay.to_std()),
         Err(error) => Err(Failure::bad_request(format!("invalid duration: {error}"))),
     }
-}
-
-/// A `Server-Timing` of names, durations and what they mean.
-pub(crate) fn server_timing(timings: &[(&str, Duration, &str)]) -> HeaderValue {
-    let mut text = String::new();
-    for (name, duration, meaning) in timings {
-        let separator = if text.is_empty() { "" } else { ", " };
-        let millis = duration.as_secs_f64() * 1000.0;
-        // Writing to a string does not fail.
-        let _ = write!(text, "{separator}{name};dur={millis:.2};desc=\"{meaning}\"");
-    }
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }

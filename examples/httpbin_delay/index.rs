@@ -13,10 +13,29 @@ const DELAYS: &[Entry] = &[
     ("/delay/100ms", "the same with a Go duration: 100ms, 1.5s, 1m"),
 ];
 
+const PIECES: &[Entry] = &[
+    (
+        "/drip?duration=2s&delay=2s&numbytes=10&code=200",
+        "waits for delay, then sends numbytes asterisks over duration",
+    ),
+    ("/sse?count=10&duration=5s&delay=0s", "server-sent events"),
+    ("/jsonl?count=10&duration=5s&delay=0s", "the same as lines of JSON"),
+    ("/stream/20", "the request told back in 1 to 100 lines, each a chunk"),
+];
+
+const BYTES: &[Entry] = &[
+    ("/bytes/1024?seed=7", "random bytes, up to 1 MiB; the same ones for the same seed"),
+    ("/stream-bytes/65536?seed=7&chunk_size=4096", "the same in chunks"),
+    ("/range/1024?duration=0s", "the alphabet over and over, whole or in parts (Range)"),
+];
+
 const ECHOES: &[Entry] = &[
     ("/get?name=value", "tells the request back"),
     ("/anything/at/all", "tells the request back with its body; any method, any path below"),
-    ("/post", "the same for POST only, as are /put, /patch and /delete for theirs"),
+    ("/post", "the same for POST only: curl -d name=value"),
+    ("/put", "the same for PUT only: curl -T file"),
+    ("/patch", "the same for PATCH only: curl -X PATCH -d name=value"),
+    ("/delete", "the same for DELETE only: curl -X DELETE"),
     ("/headers", "the request's headers"),
     ("/ip", "the client's address"),
     ("/user-agent", "the client's User-Agent"),
@@ -25,6 +44,7 @@ const ECHOES: &[Entry] = &[
 const STATUSES: &[Entry] = &[
     ("/status/418", "an answer with that status"),
     ("/status/200:0.9,500:0.1", "one of several, by weight"),
+    ("/unstable?failure_rate=0.5", "500 now and then, 200 else"),
 ];
 
 const CHAOS: &[Entry] = &[
@@ -37,8 +57,10 @@ pub(crate) fn page(max_delay: GoDuration, with_chaos: bool) -> Bytes {
     let mut html = String::from(HEAD);
     html.push_str(&format!("<p>The longest delay here is {max_delay}.</p>\n"));
     section(&mut html, "Delays", DELAYS);
+    section(&mut html, "Answers in pieces", PIECES);
     section(&mut html, "Requests told back", ECHOES);
     section(&mut html, "Statuses", STATUSES);
+    section(&mut html, "Bytes", BYTES);
     if with_chaos {
         section(&mut html, "Chaos", CHAOS);
     }

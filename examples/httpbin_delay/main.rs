@@ -8,27 +8,39 @@
 //! | module | |
 //! | --- | --- |
 //! | `options` | the command line |
-//! | `go_duration`, `query` | values in requests |
+//! | `go_duration`, `query`, `byte_range` | values in requests |
 //! | `failure`, `cors`, `endpoint` | what all answers have in common |
+//! | `params`, `pace`, `timing` | parameters, answers in pieces, the time that they took |
 //! | `origin`, `posted`, `answer` | requests told back |
-//! | `delay`, `status`, `chaos` | endpoints |
+//! | `delay`, `drip`, `events`, `range`, `chaos` | endpoints that take their time |
+//! | `status`, `unstable`, `lines`, `random_bytes` | endpoints that do not |
 //! | `index`, `app` | what there is, for people and for the router |
 #![forbid(unsafe_code)]
 
 mod answer;
 mod app;
+mod byte_range;
 mod chaos;
 mod cors;
 mod delay;
+mod drip;
 mod endpoint;
+mod events;
 mod failure;
 mod go_duration;
 mod index;
+mod lines;
 mod options;
 mod origin;
+mod pace;
+mod params;
 mod posted;
 mod query;
+mod random_bytes;
+mod range;
 mod status;
+mod timing;
+mod unstable;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
