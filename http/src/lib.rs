@@ -31,6 +31,7 @@ mod body_decoder;
 mod body_encoder;
 mod buffer;
 mod chunked;
+pub mod client;
 mod client_connection;
 mod connection;
 mod connection_task;
@@ -64,6 +65,9 @@ mod upgrade;
 
 pub use body::{Body, BodyError, BoxError, Part, RequestBody};
 pub use body_encoder::BodyLength;
+pub use client::{
+    Client, ClientBuilder, ClientError, ClientErrorKind, ClientRequest, ClientResponse, Waited,
+};
 pub use client_connection::{ClientConnection, ClientEvent};
 pub use connection::{Connection, Event};
 pub use cookies::Cookies;

@@ -1,0 +1,515 @@
+//! One request and its answer: moves bytes between a connection, the protocol and the caller.
+//!
+//! It is the caller's task that does so, while it awaits the head of the answer or a part of its
+//! body; there is no task behind. Each poll sends what there is of the request's body and the
+//! socket takes, then reads until there is something to hand out. So both directions run at
+//! once, and a caller that does not ask for more stops both.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use brigade_runtime::time::{self, Sleep, sleep_until};
+use bytes::Bytes;
+use http::header::{EXPECT, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::error::{ClientErrorKind, Waited};
+use super::options::CONTINUE_TIMEOUT;
+use super::pool::{InUse, Link};
+use super::target::Target;
+use crate::body::{Body, BodyKind, Part, PartStream};
+use crate::client_connection::ClientEvent;
+use crate::error::ProtocolError;
+use crate::head::ResponseHead;
+use crate::headers::Headers;
+use crate::limits::DRAIN_BYTES_MAX;
+use crate::outgoing::Outgoing;
+use crate::upgrade::Upgraded;
+
+/// Parts of a body and events that are handled in one poll; then others have their turn.
+const STEPS_PER_POLL: u32 = 16;
+/// Small parts of a request's body are written when so much of them has gathered.
+const WRITE_BATCH_BYTES: usize = 64 * 1024;
+/// A part of a body from this length on is written from where it is, uncopied.
+const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
+
+/// A request without its body.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) method: Method,
+    pub(super) target: Target,
+    pub(super) headers: Headers,
+    /// How long it may take in all, and until when that is.
+    pub(super) deadline: Option<(Duration, Instant)>,
+}
+
+/// A request under way on its connection.
+pub(super) struct Exchange {
+    client: InUse,
+    link: Link,
+    outgoing: Outgoing,
+    upload: Upload,
+    /// The request offers another protocol.
+    asks_upgrade: bool,
+    /// The upload waits for a 100 (RFC 9110 section 10.1.1).
+    is_held: bool,
+    /// The request was not sent to its end, and will not be.
+    is_cut: bool,
+    /// Why writing failed. What the server had to say before may still be read.
+    write_error: Option<io::Error>,
+    /// Some of the request was taken by the system.
+    is_sent: bool,
+    /// Some of an answer has come.
+    is_heard: bool,
+    /// The head of the answer has come.
+    is_answered: bool,
+    waiting: Waiting,
+    /// When that began.
+    since: Instant,
+    deadline: Option<(Duration, Instant)>,
+    /// Fires at the deadline or before it.
+    alarm: Option<Sleep>,
+}
+
+/// What is left to send of the request's body, besides what is in `outgoing`.
+enum Upload {
+    Done,
+    Full(Bytes),
+    Stream(PartStream),
+}
+
+/// What is waited for, as far as it may take too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// The stream that is the request's body; it may take as long as it likes.
+    Nothing,
+    /// A 100.
+    Continue,
+    /// The server, or the network, to take what is written.
+    Write,
+    /// The head of the answer.
+    Head,
+    /// More of its body.
+    Body,
+}
+
+/// What there is to hand out.
+#[derive(Debug)]
+pub(super) enum Progress {
+    Head(ResponseHead),
+    Data(Bytes),
+    End(Option<Box<HeaderMap>>),
+}
+
+impl Exchange {
+    pub(super) fn new(client: InUse, link: Link, deadline: Option<(Duration, Instant)>) -> Self {
+        Self {
+            client,
+            link,
+            outgoing: Outgoing::default(),
+            upload: Upload::Done,
+            asks_upgrade: false,
+            is_held: false,
+            is_cut: false,
+            write_error: None,
+            is_sent: false,
+            is_heard: false,
+            is_answered: false,
+            waiting: Waiting::Nothing,
+            since: time::now(),
+            deadline,
+            alarm: None,
+        }
+    }
+
+    /// Sends the head, and with it a body that is all there.
+    pub(super) fn begin(&mut self, question: &Question, body: Body) -> Result<(), ClientErrorKind> {
+        let mut out = self.client.take_write_buffer();
+        let begun = self.send_head(question, body, &mut out);
+        if begun.is_ok() {
+            self.write(&mut out, Bytes::new());
+        }
+        self.client.give_write_buffer(out);
+        begun
+    }
+
+    /// Ready when there is something to hand out, or something went wrong.
+    pub(super) fn poll_progress(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Progress, ClientErrorKind>> {
+        let mut out = self.client.take_write_buffer();
+        let polled = self.advance(cx, &mut out);
+        self.client.give_write_buffer(out);
+        polled
+    }
+
+    /// Returns `true` if the connection failed, with `error`, before any byte of an answer came.
+    pub(super) fn is_unheard(&self, error: &ClientErrorKind) -> bool {
+        !self.is_heard && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoAnswer)
+    }
+
+    /// Returns `true` if some of the request may have reached the server.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_sent
+    }
+
+    /// How many bytes of the answer's body have not been handed out, if its head said so.
+    pub(super) fn body_remaining(&self) -> Option<u64> {
+        self.link.protocol.body_remaining()
+    }
+
+    /// The answer was read to its end: the connection is kept if both sides keep it. What was not
+    /// sent of the request by now never is.
+    pub(super) fn finish(self) {
+        let Self { client, link, outgoing, is_cut, .. } = self;
+        if link.protocol.is_idle() && outgoing.is_empty() && !is_cut {
+            client.put(link);
+        }
+    }
+
+    /// The same for an answer that has no body, of which the end needs no waiting.
+    pub(super) fn finish_bodiless(mut self) {
+        let event = self.link.protocol.next_event(&self.client.options.limits);
+        if matches!(event, ClientEvent::BodyEnd(_)) {
+            self.finish();
+        }
+    }
+
+    /// The caller wants no more of the answer. The connection is closed unless what is left is
+    /// worth reading: that is done when it is wanted again.
+    pub(super) fn abandon(self) {
+        let protocol = &self.link.protocol;
+        let is_short = protocol.body_remaining().is_none_or(|left| left <= DRAIN_BYTES_MAX);
+        if self.is_answered
+            && protocol.keep_alive()
+            && is_short
+            && !self.is_sending()
+            && !self.is_cut
+        {
+            self.client.put(self.link);
+        }
+    }
+
+    /// The connection after a 101.
+    pub(super) fn upgrade(mut self) -> Upgraded {
+        let early = self.link.protocol.upgrade().freeze();
+        Upgraded::new(early, self.link.stream)
+    }
+
+    fn is_sending(&self) -> bool {
+        !matches!(self.upload, Upload::Done) || !self.outgoing.is_empty()
+    }
+}
+
+/// # Sending
+impl Exchange {
+    fn send_head(
+        &mut self,
+        question: &Question,
+        body: Body,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ClientErrorKind> {
+        let Question { method, target, headers, .. } = question;
+        let (path, authority, length) = (&target.path, &target.authority, body.length());
+        let protocol = &mut self.link.protocol;
+        let sent = protocol.send_head(method, path, authority, headers, length, out);
+        sent.map_err(ClientErrorKind::Encode)?;
+        protocol.set_body_limit(self.client.options.body_bytes_max);
+        self.asks_upgrade = headers.contains(&UPGRADE);
+        self.upload = match body.kind {
+            BodyKind::Empty | BodyKind::Upgrade(_) => return self.end_upload(None, out),
+            BodyKind::Full(bytes) => Upload::Full(bytes),
+            BodyKind::Stream(stream, _) => Upload::Stream(stream),
+        };
+        let expected = headers.value(&EXPECT).map(HeaderValue::as_bytes);
+        self.is_held = expected.is_some_and(|what| what.eq_ignore_ascii_case(b"100-continue"));
+        if let (Upload::Full(bytes), false) = (&mut self.upload, self.is_held) {
+            let bytes = std::mem::take(bytes);
+            self.send_part(bytes, out)?;
+            self.end_upload(None, out)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what there is to send, as far as the socket takes it and the budget goes.
+    fn push(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        budget: &mut u32,
+    ) -> Result<(), ClientErrorKind> {
+        loop {
+            let may_go_on = self.outgoing.is_empty() && !self.is_held && *budget > 0;
+            let is_more = may_go_on && self.next_part(cx, out)?.is_ready();
+            if is_more {
+                *budget -= 1;
+                if out.len() < WRITE_BATCH_BYTES {
+                    continue;
+                }
+            }
+            self.write(out, Bytes::new());
+            match self.outgoing.is_empty() {
+                true if is_more => {}
+                true => return Ok(()),
+                false if self.link.stream.poll_writable(cx).is_pending() => return Ok(()),
+                false => {}
+            }
+        }
+    }
+
+    /// Ready if a part of the body, or its end, was sent.
+    fn next_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Poll<()>, ClientErrorKind> {
+        let part = match &mut self.upload {
+            Upload::Done => return Ok(Poll::Pending),
+            Upload::Full(bytes) if bytes.is_empty() => None,
+            Upload::Full(bytes) => Some(Ok(Part::Data(std::mem::take(bytes)))),
+            Upload::Stream(stream) => match stream.as_mut().poll_next(cx) {
+                Poll::Ready(part) => part,
+                Poll::Pending => return Ok(Poll::Pending),
+            },
+        };
+        match part {
+            Some(Ok(Part::Data(part))) => self.send_part(part, out)?,
+            Some(Ok(Part::Trailers(trailers))) => self.end_upload(Some(&trailers), out)?,
+            None => self.end_upload(None, out)?,
+            Some(Err(error)) => return Err(ClientErrorKind::RequestBody(error)),
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn send_part(&mut self, part: Bytes, out: &mut Vec<u8>) -> Result<(), ClientErrorKind> {
+        let protocol = &mut self.link.protocol;
+        if part.len() < UNCOPIED_BYTES_MIN {
+            return protocol.send_data(&part, out).map_err(ClientErrorKind::Encode);
+        }
+        if protocol.begin_data(part.len(), out).map_err(ClientErrorKind::Encode)? {
+            self.write(out, part);
+            self.link.protocol.end_data(out);
+        }
+        Ok(())
+    }
+
+    fn end_upload(
+        &mut self,
+        trailers: Option<&HeaderMap>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ClientErrorKind> {
+        self.upload = Upload::Done;
+        self.link.protocol.send_end(trailers, out).map_err(ClientErrorKind::Encode)
+    }
+
+    /// Writes `out` and `payload`; what the socket does not take is kept. A failure ends the
+    /// sending, not the exchange: the server may have answered before it closed.
+    fn write(&mut self, out: &mut Vec<u8>, payload: Bytes) {
+        if self.is_cut || (out.is_empty() && payload.is_empty() && self.outgoing.is_empty()) {
+            return out.clear();
+        }
+        match self.outgoing.write(out, payload, &self.link.stream) {
+            Ok(0) => {}
+            Ok(_) => {
+                self.is_sent = true;
+                self.note_progress(Waiting::Write);
+            }
+            Err(error) => {
+                self.write_error = Some(error);
+                self.cut_upload();
+                out.clear();
+            }
+        }
+    }
+
+    /// Sends no more of the request. The connection cannot be used again.
+    fn cut_upload(&mut self) {
+        self.is_cut = true;
+        self.is_held = false;
+        self.upload = Upload::Done;
+        self.outgoing = Outgoing::default();
+    }
+}
+
+/// # Receiving
+impl Exchange {
+    fn advance(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<Progress, ClientErrorKind>> {
+        let mut budget = STEPS_PER_POLL;
+        loop {
+            self.push(cx, out, &mut budget)?;
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            budget -= 1;
+            match self.link.protocol.next_event(&self.client.options.limits) {
+                ClientEvent::NeedData => {
+                    if !self.read(cx)? {
+                        ready!(self.watch_clock(cx))?;
+                    }
+                }
+                ClientEvent::Informational(head) => {
+                    self.is_held &= head.status() != StatusCode::CONTINUE;
+                }
+                ClientEvent::Response(head) => {
+                    self.begin_answer(&head)?;
+                    return Poll::Ready(Ok(Progress::Head(head)));
+                }
+                ClientEvent::Body(data) => return Poll::Ready(Ok(Progress::Data(data))),
+                ClientEvent::BodyEnd(trailers) => return Poll::Ready(Ok(Progress::End(trailers))),
+                ClientEvent::Closed => return Poll::Ready(Err(self.no_answer())),
+                ClientEvent::Error(ProtocolError::BodyTooLarge) => {
+                    let limit = self.client.options.body_bytes_max;
+                    return Poll::Ready(Err(ClientErrorKind::TooLarge(limit)));
+                }
+                ClientEvent::Error(error) => {
+                    return Poll::Ready(Err(ClientErrorKind::Protocol(error)));
+                }
+            }
+        }
+    }
+
+    /// A server that refuses a request, or answers before it has seen the body that it was asked
+    /// about, does not want the rest of it (RFC 9112 section 9.5).
+    fn begin_answer(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
+        self.is_answered = true;
+        self.waiting = Waiting::Nothing;
+        let status = head.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_upgrade {
+            return Err(ClientErrorKind::Protocol(ProtocolError::UnexpectedResponse));
+        }
+        let is_refusal = status.is_client_error() || status.is_server_error();
+        if self.is_held || (is_refusal && self.is_sending()) {
+            self.cut_upload();
+        }
+        Ok(())
+    }
+
+    fn no_answer(&mut self) -> ClientErrorKind {
+        self.write_error.take().map_or(ClientErrorKind::NoAnswer, ClientErrorKind::Broken)
+    }
+
+    /// Reads what is there, as far as the selector knows of it. Returns `true` if there was
+    /// something, or may have been.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ClientErrorKind> {
+        if self.link.stream.poll_readable(cx).is_pending() {
+            return Ok(false);
+        }
+        // If the selector was wrong it is to be asked again.
+        Ok(self.read_now()? || self.link.stream.poll_readable(cx).is_ready())
+    }
+
+    fn read_now(&mut self) -> Result<bool, ClientErrorKind> {
+        match self.link.read(&self.client) {
+            Ok(read) => {
+                self.is_heard |= read > 0;
+                self.note_progress(Waiting::Body);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(ClientErrorKind::Broken(self.write_error.take().unwrap_or(error))),
+        }
+    }
+}
+
+/// # Waiting
+impl Exchange {
+    /// What was waited for has come, or some of it.
+    fn note_progress(&mut self, waiting: Waiting) {
+        if self.waiting == waiting {
+            self.waiting = Waiting::Nothing;
+        }
+    }
+
+    /// Notes what is waited for and sets the alarm. Ready if the time is over, and something is
+    /// to be done about it.
+    fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
+        let now = time::now();
+        let (waiting, limit) = self.what_is_awaited();
+        if waiting != self.waiting {
+            self.waiting = waiting;
+            self.since = now;
+        }
+        let due = limit.and_then(|limit| self.since.checked_add(limit));
+        let total = self.deadline.map(|(_, deadline)| deadline);
+        // A timeout beyond what the system can tell never comes.
+        let Some(deadline) = [due, total].into_iter().flatten().min() else {
+            return Poll::Pending;
+        };
+        if now >= deadline {
+            return Poll::Ready(self.expire(now));
+        }
+        self.set_alarm(deadline, cx);
+        Poll::Pending
+    }
+
+    fn what_is_awaited(&self) -> (Waiting, Option<Duration>) {
+        let options = &self.client.options;
+        if !self.outgoing.is_empty() {
+            (Waiting::Write, Some(options.write_timeout))
+        } else if self.is_held {
+            (Waiting::Continue, Some(CONTINUE_TIMEOUT))
+        } else if self.is_sending() {
+            (Waiting::Nothing, None)
+        } else if self.is_answered {
+            (Waiting::Body, Some(options.body_gap_timeout))
+        } else {
+            (Waiting::Head, Some(options.head_timeout))
+        }
+    }
+
+    fn set_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) {
+        let alarm = match &mut self.alarm {
+            Some(alarm) => {
+                if alarm.deadline() > deadline || alarm.is_elapsed() {
+                    alarm.reset(deadline);
+                }
+                alarm
+            }
+            None => self.alarm.insert(sleep_until(deadline)),
+        };
+        // Not ready: its deadline lies ahead.
+        let _ = Pin::new(alarm).poll(cx);
+    }
+
+    /// The time is over. What has arrived without the selector having said so still counts: this
+    /// process may have been stopped meanwhile.
+    fn expire(&mut self, now: Instant) -> Result<(), ClientErrorKind> {
+        if let Some((limit, deadline)) = self.deadline
+            && now >= deadline
+        {
+            return Err(ClientErrorKind::Timeout(Waited::Total, limit));
+        }
+        let options = &self.client.options;
+        let (waited, limit) = match self.waiting {
+            Waiting::Nothing => return Ok(()),
+            Waiting::Continue => {
+                self.is_held = false;
+                return Ok(());
+            }
+            Waiting::Write => (Waited::Write, options.write_timeout),
+            Waiting::Head => (Waited::Head, options.head_timeout),
+            Waiting::Body => (Waited::Body, options.body_gap_timeout),
+        };
+        if waited != Waited::Write && self.read_now()? {
+            return Ok(());
+        }
+        Err(ClientErrorKind::Timeout(waited, limit))
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("link", &self.link)
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
+}

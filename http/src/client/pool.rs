@@ -1,0 +1,282 @@
+//! What all requests of one client share: the options, the buffers, and the idle connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use brigade_runtime::net::TcpStream;
+use brigade_runtime::{CallbackHandle, call_later, time};
+
+use super::options::Options;
+use crate::client_connection::{ClientConnection, ClientEvent};
+use crate::limits::{DRAIN_BYTES_MAX, Limits};
+
+/// A read takes this much at the most. One such buffer serves all connections of a client.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// A write buffer that has grown beyond this is not kept.
+const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+/// How often idle connections are looked through: one that the server closed holds its descriptor
+/// for no longer.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How often at the most, however soon idle connections are to be closed.
+const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// A client, as its requests see it.
+pub(super) struct LoopClient {
+    pub(super) options: Options,
+    /// Where bytes are read into; made with the first connection.
+    read_buffer: RefCell<Vec<u8>>,
+    /// Where requests are written; belongs to one only while it is polled.
+    write_buffer: Cell<Vec<u8>>,
+    /// The idle connections by place, each list in the order in which they became idle.
+    idle: RefCell<HashMap<Rc<str>, VecDeque<Idle>>>,
+    idle_count: Cell<usize>,
+    /// Requests under way, of which the connections may become idle.
+    in_use: Cell<usize>,
+    pub(super) opened: Cell<u64>,
+    /// The next look through the idle connections. Pending while there are any, on a loop that
+    /// has not ended.
+    sweep: RefCell<Option<CallbackHandle>>,
+}
+
+/// A connection with its protocol.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) stream: TcpStream,
+    pub(super) protocol: ClientConnection,
+    /// Host and port.
+    pub(super) place: Rc<str>,
+}
+
+struct Idle {
+    link: Link,
+    since: Instant,
+}
+
+impl LoopClient {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            options,
+            read_buffer: RefCell::default(),
+            write_buffer: Cell::default(),
+            idle: RefCell::default(),
+            idle_count: Cell::new(0),
+            in_use: Cell::new(0),
+            opened: Cell::new(0),
+            sweep: RefCell::new(None),
+        }
+    }
+
+    /// The write buffer, empty. To be given back.
+    pub(super) fn take_write_buffer(&self) -> Vec<u8> {
+        self.write_buffer.take()
+    }
+
+    pub(super) fn give_write_buffer(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= WRITE_BUFFER_BYTES_MAX {
+            buffer.clear();
+            self.write_buffer.set(buffer);
+        }
+    }
+
+    pub(super) fn idle_count(&self) -> usize {
+        self.idle_count.get()
+    }
+
+    /// An idle connection to `place` that the server has not closed: the one that became idle
+    /// last, so that those which are not needed grow old.
+    pub(super) fn take(&self, place: &str) -> Option<Link> {
+        if !self.is_swept() {
+            // The loop to which they belonged has ended, and never tells of them again.
+            self.close_idle();
+        }
+        while let Some(Idle { mut link, since }) = self.pop(place) {
+            let age = time::now().saturating_duration_since(since);
+            if age < self.options.idle_timeout && link.is_ready(self) {
+                return Some(link);
+            }
+        }
+        None
+    }
+
+    fn pop(&self, place: &str) -> Option<Idle> {
+        let last = self.idle.borrow_mut().get_mut(place)?.pop_back()?;
+        self.idle_count.update(|count| count - 1);
+        Some(last)
+    }
+
+    /// Keeps a connection for the next request to its place, which may first have to skip the rest
+    /// of an answer.
+    pub(super) fn put(&self, link: Link) {
+        let options = &self.options;
+        let none = options.idle_per_host_max == 0 || options.idle_max == 0;
+        if none || options.idle_timeout.is_zero() {
+            return;
+        }
+        let place = link.place.clone();
+        let mut hosts = self.idle.borrow_mut();
+        let host = hosts.entry(place).or_default();
+        host.push_back(Idle { link, since: time::now() });
+        let mut surplus = None;
+        if host.len() > options.idle_per_host_max {
+            surplus = host.pop_front();
+        } else if self.idle_count.get() >= options.idle_max {
+            let oldest = hosts.values_mut().filter(|host| !host.is_empty());
+            surplus = oldest.min_by_key(|host| host[0].since).and_then(VecDeque::pop_front);
+        } else {
+            self.idle_count.update(|count| count + 1);
+        }
+        // Closed after the borrow has ended: dropping a socket drops wakers, which are others'.
+        drop(hosts);
+        drop(surplus);
+    }
+
+    /// Closes all idle connections.
+    pub(super) fn close_idle(&self) {
+        self.idle_count.set(0);
+        // Bound to a name, so that they are closed after the borrow has ended.
+        let _closed = self.idle.take();
+    }
+
+    fn is_swept(&self) -> bool {
+        self.sweep.borrow().as_ref().is_some_and(CallbackHandle::is_pending)
+    }
+
+    /// Sees to it that idle connections are looked through. Needs the loop.
+    fn arm_sweep(self: &Rc<Self>) {
+        let client = Rc::downgrade(self);
+        let interval = self.options.idle_timeout.clamp(SWEEP_INTERVAL_MIN, SWEEP_INTERVAL);
+        let sweep = call_later(interval, move || {
+            if let Some(client) = client.upgrade() {
+                client.sweep();
+            }
+        });
+        // Bound to a name, so that the handle is dropped after the borrow has ended.
+        let _before = self.sweep.replace(Some(sweep));
+    }
+
+    /// Closes the connections that have been idle for too long, or that the server closed.
+    fn sweep(self: &Rc<Self>) {
+        let now = time::now();
+        let is_over = |idle: &Idle| {
+            let age = now.saturating_duration_since(idle.since);
+            age >= self.options.idle_timeout || idle.link.stream.is_read_closed()
+        };
+        let mut over: Vec<Idle> = Vec::new();
+        self.idle.borrow_mut().retain(|_, host| {
+            let closing: VecDeque<Idle>;
+            (closing, *host) = std::mem::take(host).into_iter().partition(is_over);
+            over.extend(closing);
+            !host.is_empty()
+        });
+        self.idle_count.update(|count| count - over.len());
+        drop(over);
+        if self.idle_count.get() > 0 || self.in_use.get() > 0 {
+            self.arm_sweep();
+        }
+    }
+}
+
+impl Drop for LoopClient {
+    fn drop(&mut self) {
+        if let Some(sweep) = self.sweep.take() {
+            sweep.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for LoopClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopClient")
+            .field("opened", &self.opened)
+            .field("idle", &self.idle_count)
+            .field("in_use", &self.in_use)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client that a request uses.
+#[derive(Debug)]
+pub(super) struct InUse(Rc<LoopClient>);
+
+impl InUse {
+    /// Needs the loop.
+    pub(super) fn new(client: &Rc<LoopClient>) -> Self {
+        client.in_use.update(|count| count + 1);
+        if !client.is_swept() {
+            client.close_idle();
+            client.arm_sweep();
+        }
+        Self(client.clone())
+    }
+}
+
+impl Deref for InUse {
+    type Target = LoopClient;
+
+    fn deref(&self) -> &LoopClient {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.in_use.update(|count| count - 1);
+    }
+}
+
+impl Link {
+    pub(super) fn new(stream: TcpStream, place: Rc<str>) -> Self {
+        Self { stream, protocol: ClientConnection::new(), place }
+    }
+
+    /// Reads once into the protocol. `WouldBlock` if nothing is there; otherwise returns how many
+    /// bytes it was, 0 for the end.
+    pub(super) fn read(&mut self, client: &LoopClient) -> io::Result<usize> {
+        let mut buffer = client.read_buffer.borrow_mut();
+        buffer.resize(READ_BUFFER_BYTES, 0);
+        let read = self.stream.try_read(&mut buffer)?;
+        match read {
+            0 => self.protocol.receive_eof(),
+            read => self.protocol.receive(&buffer[..read]),
+        }
+        Ok(read)
+    }
+
+    /// Whether a request may be sent on this connection, which was idle: it is open, the rest of
+    /// the last answer could be skipped, and nothing came that nobody had asked for.
+    fn is_ready(&mut self, client: &LoopClient) -> bool {
+        if self.stream.is_read_closed() {
+            return false;
+        }
+        let mut left = DRAIN_BYTES_MAX;
+        while self.skip_body(&client.options.limits) {
+            // The selector may not have been asked since the server closed: the system is.
+            match self.read(client) {
+                Ok(0) => return false,
+                Ok(read) if read as u64 > left => return false,
+                Ok(read) => left -= read as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.protocol.is_idle();
+                }
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// Drops what has come of a body. Returns `true` unless the connection is spent.
+    fn skip_body(&mut self, limits: &Limits) -> bool {
+        loop {
+            match self.protocol.next_event(limits) {
+                ClientEvent::Body(_) | ClientEvent::BodyEnd(_) => {}
+                ClientEvent::NeedData => return true,
+                _ => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! An answer, and its body part by part.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http::{HeaderMap, StatusCode, Version};
+
+use super::error::{ClientError, ClientErrorKind};
+use super::exchange::{Exchange, Progress};
+use crate::head::ResponseHead;
+use crate::upgrade::Upgraded;
+
+/// An answer: its head, and its body to be pulled part by part.
+///
+/// A part is read from the connection when it is asked for; a caller that does not ask stops the
+/// server from sending, and a request whose body is still being sent. It is also a
+/// [`Stream`] of [`Bytes`].
+///
+/// Once the body is read to its end the connection goes back to the client, at once if there is
+/// no body. An answer that is dropped before closes its connection, unless 64 KiB or less are
+/// left of it: then the connection is used again if that has arrived by then.
+#[must_use = "an answer that is dropped may close its connection; read its body"]
+pub struct ClientResponse {
+    head: ResponseHead,
+    /// Method and URL, for errors.
+    asked: Rc<str>,
+    /// Absent once the body has ended or failed.
+    exchange: Option<Box<Exchange>>,
+    trailers: Option<Box<HeaderMap>>,
+}
+
+impl ClientResponse {
+    pub(super) fn new(head: ResponseHead, asked: Rc<str>, exchange: Box<Exchange>) -> Self {
+        Self { head, asked, exchange: Some(exchange), trailers: None }
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.head.status()
+    }
+
+    /// HTTP/1.0 or HTTP/1.1.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.head.version()
+    }
+
+    /// All headers, as a map that is built when this is first called.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.head.headers()
+    }
+
+    /// The value of the first header of this name, in whatever case; builds no map.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.head.header(name)
+    }
+
+    /// The whole head.
+    #[must_use]
+    pub const fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
+    /// How many bytes of the body have not been handed out; `None` if the answer does not say.
+    #[must_use]
+    pub fn body_remaining(&self) -> Option<u64> {
+        self.exchange.as_ref().map_or(Some(0), |exchange| exchange.body_remaining())
+    }
+
+    /// The next part of the body, never empty; `None` at the end. Cancellation safe.
+    ///
+    /// # Errors
+    /// If the server broke the protocol, a limit or a timeout, or went away. Then the connection
+    /// is closed, and nothing more comes.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: brigade_http::Client) -> Result<(), brigade_http::ClientError> {
+    /// let mut response = client.get("http://127.0.0.1:8080/large").send().await?;
+    /// while let Some(part) = response.chunk().await {
+    ///     println!("{} bytes", part?.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, ClientError>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Ready with the next part; see [`ClientResponse::chunk`].
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
+        if self.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Poll::Ready(None);
+        }
+        let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
+        match ready!(exchange.poll_progress(cx)) {
+            Ok(Progress::Data(data)) => Poll::Ready(Some(Ok(data))),
+            Ok(Progress::End(trailers)) => {
+                self.trailers = trailers;
+                if let Some(exchange) = self.exchange.take() {
+                    exchange.finish();
+                }
+                Poll::Ready(None)
+            }
+            Ok(Progress::Head(_)) => unreachable!("an answer has one head"),
+            Err(kind) => Poll::Ready(Some(Err(self.fail(kind)))),
+        }
+    }
+
+    /// Reads to the end and returns all of it, in one piece.
+    ///
+    /// # Errors
+    /// [`ClientErrorKind::TooLarge`] if it is more than `limit` bytes, and what
+    /// [`ClientResponse::chunk`] says.
+    pub async fn collect(&mut self, limit: usize) -> Result<Bytes, ClientError> {
+        if self.body_remaining().is_some_and(|left| left > limit as u64) {
+            return Err(self.fail(ClientErrorKind::TooLarge(limit as u64)));
+        }
+        let Some(first) = self.chunk().await.transpose()? else { return Ok(Bytes::new()) };
+        let mut all = BytesMut::from(first);
+        while all.len() <= limit {
+            match self.chunk().await.transpose()? {
+                Some(part) => all.extend_from_slice(&part),
+                None => return Ok(all.freeze()),
+            }
+        }
+        Err(self.fail(ClientErrorKind::TooLarge(limit as u64)))
+    }
+
+    /// Reads to the end and returns all of it as text. Whatever `Content-Type` says, it has to be
+    /// UTF-8.
+    ///
+    /// # Errors
+    /// [`ClientErrorKind::NotText`] if it is not, and what [`ClientResponse::collect`] says.
+    pub async fn text(&mut self, limit: usize) -> Result<String, ClientError> {
+        let bytes = self.collect(limit).await?;
+        String::from_utf8(bytes.into()).map_err(|_| self.fail(ClientErrorKind::NotText))
+    }
+
+    /// The trailers, once the end has been read and if there were any (RFC 9110 section 6.5).
+    #[must_use]
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_deref()
+    }
+
+    /// The connection, to go on with the protocol that the request's `Upgrade` offered; `None`
+    /// unless the status is 101 (RFC 9110 section 7.8).
+    #[must_use]
+    pub fn upgrade(mut self) -> Option<Upgraded> {
+        let is_upgrade = self.status() == StatusCode::SWITCHING_PROTOCOLS;
+        self.exchange.take_if(|_| is_upgrade).map(|exchange| exchange.upgrade())
+    }
+
+    /// The end of an answer without a body.
+    pub(super) fn end_at_once(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.finish_bodiless();
+        }
+    }
+
+    /// Closes the connection.
+    fn fail(&mut self, kind: ClientErrorKind) -> ClientError {
+        self.exchange = None;
+        ClientError::new(&self.asked, kind)
+    }
+}
+
+impl Stream for ClientResponse {
+    type Item = Result<Bytes, ClientError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chunk(cx)
+    }
+}
+
+impl Drop for ClientResponse {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.abandon();
+        }
+    }
+}
+
+impl fmt::Debug for ClientResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientResponse")
+            .field("asked", &self.asked)
+            .field("head", &self.head)
+            .field("ended", &self.exchange.is_none())
+            .finish_non_exhaustive()
+    }
+}
