@@ -313,6 +313,9 @@ fn a_datagram_that_was_refused_is_one_error_and_the_socket_works_on() {
         drop(other);
         one.connect(peer).unwrap();
         one.send(b"anybody?").await.unwrap();
+        // So that the loop hears of it before the socket is asked.
+        yield_now().await;
+        yield_now().await;
         let mut buffer = [0; 16];
         let error = one.recv(&mut buffer).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
