@@ -47,7 +47,12 @@
 //!
 //! # Features
 //!
-//! `http`, on by default: the HTTP/1.1 layer. Without it only the runtime is built.
+//! | feature | |
+//! | --- | --- |
+//! | `http`, on by default | the HTTP/1.1 layer; without it only the runtime is built |
+//! | `query` | query strings and forms as types of the caller's, by serde |
+//! | `json` | bodies in JSON, by serde |
+//! | `files` | answers from files: conditional, by range, with their media type |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "http")]
