@@ -67,18 +67,19 @@ mod tests {
     #[test]
     fn a_range_is_cut_to_what_there_is() {
         for (header, parts) in [
-            ("bytes=0-0", vec![0..1]),
-            ("bytes=0-99", vec![0..100]),
-            ("bytes=0-1000", vec![0..100]),
-            ("bytes=90-", vec![90..100]),
-            ("bytes=-10", vec![90..100]),
-            ("bytes=-1000", vec![0..100]),
-            ("Bytes=5-9", vec![5..10]),
-            ("bytes=0-1, 5-6,\t-1", vec![0..2, 5..7, 99..100]),
-            ("bytes=0-1,200-300", vec![0..2]),
-            ("bytes=,0-1,", vec![0..2]),
-            ("bytes=0-99999999999999999999999", vec![0..100]),
+            ("bytes=0-0", &[(0, 1)][..]),
+            ("bytes=0-99", &[(0, 100)]),
+            ("bytes=0-1000", &[(0, 100)]),
+            ("bytes=90-", &[(90, 100)]),
+            ("bytes=-10", &[(90, 100)]),
+            ("bytes=-1000", &[(0, 100)]),
+            ("Bytes=5-9", &[(5, 10)]),
+            ("bytes=0-1, 5-6,\t-1", &[(0, 2), (5, 7), (99, 100)]),
+            ("bytes=0-1,200-300", &[(0, 2)]),
+            ("bytes=,0-1,", &[(0, 2)]),
+            ("bytes=0-99999999999999999999999", &[(0, 100)]),
         ] {
+            let parts = parts.iter().map(|(start, end)| *start..*end).collect();
             assert_eq!(parse(header, 100), Wanted::Parts(parts), "{header}");
         }
     }
@@ -100,8 +101,7 @@ mod tests {
             "bytes=1-2-3",
             "bytes=0-1,x",
         ] {
-            assert!(parse(header, 100) != Wanted::All, "{header}");
-            assert!(!matches!(parse(header, 100), Wanted::Parts(_)), "{header}");
+            assert_eq!(parse(header, 100), Wanted::Nothing, "{header}");
         }
     }
 

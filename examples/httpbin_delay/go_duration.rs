@@ -65,7 +65,7 @@ fn go_format(text: &str) -> Option<i64> {
         let is_number = |character: char| character == '.' || character.is_ascii_digit();
         let (unit, after) = after.split_at(after.find(is_number).unwrap_or(after.len()));
         let unit = unit_nanos(unit)?;
-        let whole: i64 = whole.parse().or(if whole.is_empty() { Ok(0) } else { Err(()) }).ok()?;
+        let whole: u64 = whole.parse().or(if whole.is_empty() { Ok(0) } else { Err(()) }).ok()?;
         total += i128::from(whole) * i128::from(unit) + scaled(fraction, unit);
         if total > i128::from(i64::MAX) + 1 {
             return None;
@@ -261,6 +261,14 @@ mod tests {
         assert_eq!(within("10.001"), Err("duration 10.001s longer than 10s".to_owned()));
         assert_eq!(within("-1ms"), Err("duration -1ms shorter than 0s".to_owned()));
         assert!(within("x").is_err_and(|error| error.contains("\"x\" is neither")));
+    }
+
+    #[test]
+    fn sums_saturate_and_the_standard_library_gets_nothing_negative() {
+        let longest = GoDuration { nanos: i64::MAX };
+        assert_eq!(longest.saturating_add(GoDuration::NANOSECOND), longest);
+        assert_eq!(GoDuration { nanos: -1 }.to_std(), Duration::ZERO);
+        assert_eq!(GoDuration::from_secs(3).to_std(), Duration::from_secs(3));
     }
 
     #[test]

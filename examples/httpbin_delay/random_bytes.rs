@@ -48,7 +48,6 @@ fn count(request: &Request) -> Result<usize, Failure> {
 }
 
 fn random(rng: &mut Rng, count: usize) -> Bytes {
-    let mut bytes = vec![0; count];
-    rng.fill(&mut bytes);
-    bytes.into()
+    // One by one, so that chunks of any size make up the same bytes.
+    std::iter::repeat_with(|| rng.u8(..)).take(count).collect()
 }
