@@ -1,6 +1,6 @@
 //! Bodies: what a handler pulls from its request, and what it answers with.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
@@ -15,6 +15,7 @@ use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
 
 use crate::body_encoder::BodyLength;
+use crate::disconnected::Presence;
 use crate::error::ProtocolError;
 use crate::upgrade::Upgraded;
 
@@ -132,6 +133,15 @@ impl RequestBody {
     }
 }
 
+impl RequestBody {
+    /// Tells when the client has gone; `None` if nobody would say so.
+    pub(crate) fn presence(&self) -> Option<Rc<Presence>> {
+        let pipe = self.pipe.as_ref()?;
+        let presence = || Rc::new(Presence::new(pipe.is_left.get()));
+        Some(pipe.presence.get_or_init(presence).clone())
+    }
+}
+
 impl Stream for RequestBody {
     type Item = Result<Bytes, BodyError>;
 
@@ -148,6 +158,10 @@ pub(crate) struct Pipe {
     pub(crate) began: Instant,
     /// How many bytes of the body have come.
     pub(crate) received: Cell<u64>,
+    /// Made when somebody asks for it.
+    presence: OnceCell<Rc<Presence>>,
+    /// The client has gone, or there is nothing any more that it could get.
+    is_left: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -164,7 +178,28 @@ struct PipeState {
 
 impl Pipe {
     pub(crate) fn new(began: Instant) -> Self {
-        Self { state: RefCell::default(), began, received: Cell::new(0) }
+        Self {
+            state: RefCell::default(),
+            began,
+            received: Cell::new(0),
+            presence: OnceCell::new(),
+            is_left: Cell::new(false),
+        }
+    }
+
+    /// Of a request that has no body.
+    pub(crate) fn ended(began: Instant) -> Self {
+        let pipe = Self::new(began);
+        pipe.state.borrow_mut().end = Some(Ok(None));
+        pipe
+    }
+
+    /// The client has gone, or there is nothing any more that it could get.
+    pub(crate) fn leave(&self) {
+        self.is_left.set(true);
+        if let Some(presence) = self.presence.get() {
+            presence.leave();
+        }
     }
 
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {

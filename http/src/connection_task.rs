@@ -34,13 +34,14 @@ use http::{HeaderMap, StatusCode};
 use crate::body::{BodyError, BodyKind, Part, PartStream, Pipe, RequestBody};
 use crate::connection::{Connection, Event};
 use crate::error::{EncodeError, ProtocolError};
+use crate::extensions::Extensions;
 use crate::handler::Running;
 use crate::head::RequestHead;
 use crate::loop_server::LoopServer;
 use crate::outgoing::Outgoing;
 use crate::request::Request;
 use crate::response::{IntoResponse, Response};
-use crate::router::Route;
+use crate::router::{Route, RouteOptions};
 use crate::upgrade::Upgraded;
 
 /// Requests answered in one poll: a client that pipelines without end lets others have a turn.
@@ -291,10 +292,15 @@ impl ConnectionTask {
         self.waiting = Waiting::Nothing;
         self.server.requests.update(|requests| requests + 1);
         self.body_error = None;
-        self.body = head.framing().has_body().then(|| Rc::new(Pipe::new(time::now())));
         let server = self.server.clone();
         let found = server.routes.find(&head);
         let route = found.route.clone();
+        self.body = if head.framing().has_body() {
+            Some(Rc::new(Pipe::new(time::now())))
+        } else {
+            // Through which a handler that runs to its end hears of its client's end.
+            runs_to_end(route.as_ref()).then(|| Rc::new(Pipe::ended(time::now())))
+        };
         if let Some(limit) = route.as_ref().and_then(|route| route.options.body_bytes_max) {
             self.protocol.set_body_limit(limit);
         }
@@ -307,6 +313,7 @@ impl ConnectionTask {
             peer: self.peer,
             route: route.clone(),
             params: found.params,
+            extensions: Extensions::default(),
         };
         match catch_unwind(AssertUnwindSafe(|| found.call(request))) {
             Ok(running) => self.go_on(Work::Handling { running, route }),
@@ -510,6 +517,7 @@ impl ConnectionTask {
         }
         if let Some(body) = self.body.take() {
             body.end(Err(BodyError::Gone), std::task::Waker::noop());
+            body.leave();
         }
         if !self.protocol.keep_alive() {
             let linger = unread || self.body_error.is_some();
@@ -675,19 +683,22 @@ impl ConnectionTask {
         self.watch_clock(cx)
     }
 
-    /// Ends a connection whose handler works for a client that has gone.
+    /// Ends a connection whose handler works for a client that has gone, or tells the handler if
+    /// it runs to its end all the same.
     fn watch_peer(&self, cx: &mut Context<'_>) -> Result<(), Over> {
         let (Work::Handling { route, .. } | Work::Sending { route, .. }) = &self.work else {
             return Ok(());
         };
-        let runs_to_end = route.as_ref().is_some_and(|route| route.options.runs_to_end);
-        if runs_to_end || self.protocol.is_reading_body() {
+        if self.protocol.is_reading_body() || self.stream().poll_read_closed(cx).is_pending() {
             return Ok(());
         }
-        match self.stream().poll_read_closed(cx) {
-            Poll::Ready(()) => Err(Over),
-            Poll::Pending => Ok(()),
+        if !runs_to_end(route.as_ref()) {
+            return Err(Over);
         }
+        if let Some(body) = &self.body {
+            body.leave();
+        }
+        Ok(())
     }
 
     /// Notes what is waited for and sets the alarm. Ready if the time is over, and something is
@@ -730,7 +741,10 @@ impl ConnectionTask {
             Work::Lingering { .. } | Work::Closing { .. } => (Waiting::Linger, LINGER_GAP),
             Work::Handling { .. } | Work::Sending { .. } => {
                 match self.body.as_ref().is_some_and(|body| body.is_wanted()) {
-                    true => (Waiting::Body, timeouts.body_gap),
+                    true => {
+                        let of_route = self.route_options().and_then(|route| route.body_gap);
+                        (Waiting::Body, of_route.unwrap_or(timeouts.body_gap))
+                    }
                     false => (Waiting::Nothing, Duration::ZERO),
                 }
             }
@@ -738,11 +752,22 @@ impl ConnectionTask {
         }
     }
 
+    /// What the route of the current request does otherwise than the server.
+    fn route_options(&self) -> Option<&RouteOptions> {
+        match &self.work {
+            Work::Handling { route, .. } | Work::Sending { route, .. } => {
+                route.as_ref().map(|route| &route.options)
+            }
+            _ => None,
+        }
+    }
+
     /// When the body is too slow on average, unless more of it comes before.
     fn body_rate_deadline(&self) -> Option<Instant> {
         let body = self.body.as_ref()?;
-        let rate = u64::from(self.server.timeouts.body_bytes_per_second_min);
-        let earned = Duration::from_secs(body.received.get().checked_div(rate)?);
+        let of_route = self.route_options().and_then(|route| route.body_bytes_per_second_min);
+        let rate = of_route.unwrap_or(self.server.timeouts.body_bytes_per_second_min);
+        let earned = Duration::from_secs(body.received.get().checked_div(rate.into())?);
         body.began.checked_add(BODY_RATE_GRACE)?.checked_add(earned)
     }
 
@@ -814,8 +839,15 @@ impl Future for ConnectionTask {
     }
 }
 
+fn runs_to_end(route: Option<&Rc<Route>>) -> bool {
+    route.is_some_and(|route| route.options.runs_to_end)
+}
+
 impl Drop for ConnectionTask {
     fn drop(&mut self) {
+        if let Some(body) = &self.body {
+            body.leave();
+        }
         self.server.connection_closed();
     }
 }

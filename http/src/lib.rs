@@ -38,8 +38,10 @@ mod connection_task;
 mod cookies;
 mod date;
 mod decode;
+mod disconnected;
 mod encode;
 mod error;
+mod extensions;
 mod fields;
 #[cfg(feature = "query")]
 mod form;
@@ -54,6 +56,7 @@ pub mod limits;
 mod loop_server;
 #[cfg(any(feature = "json", feature = "query"))]
 mod media_type;
+pub mod middleware;
 mod outgoing;
 mod query;
 mod request;
@@ -72,6 +75,7 @@ pub use client_connection::{ClientConnection, ClientEvent};
 pub use connection::{Connection, Event};
 pub use cookies::Cookies;
 pub use date::{DATE_BYTES, DateCache};
+pub use disconnected::Disconnected;
 pub use error::{EncodeError, ProtocolError};
 pub use fields::HeaderLines;
 #[cfg(feature = "query")]

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::body::RequestBody;
+use crate::extensions::Extensions;
 use crate::head::RequestHead;
 use crate::router::Route;
 
@@ -19,6 +20,7 @@ pub struct Request {
     /// Absent where no route matched.
     pub(crate) route: Option<Rc<Route>>,
     pub(crate) params: ParamSpans,
+    pub(crate) extensions: Extensions,
 }
 
 /// Where in the path the values of its parameters stand, in the order of the route's names.

@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
+use brigade_runtime::task::Note;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::handler::{Endpoint, Handler, Next, Running};
 use crate::head::RequestHead;
+use crate::middleware;
 use crate::request::{PARAMS_MAX, ParamSpans, Request};
 use crate::response::{IntoResponse, Response};
 
@@ -28,6 +31,8 @@ pub struct Router {
 struct Path {
     pattern: String,
     methods: Methods,
+    /// Those of the routers that were nested, the innermost first.
+    layers: Vec<Layer>,
 }
 
 type Layer = Rc<dyn Fn(Rc<dyn Endpoint>) -> Rc<dyn Endpoint>>;
@@ -51,12 +56,12 @@ impl Router {
             !self.paths.iter().any(|known| known.pattern == path),
             "the route '{path}' is there already: give it all its methods at once"
         );
-        self.paths.push(Path { pattern: path.to_owned(), methods });
+        self.paths.push(Path { pattern: path.to_owned(), methods, layers: Vec::new() });
         self
     }
 
-    /// Puts all routes of `other` below `prefix`, with the layers that it has so far. Its
-    /// fallback is left out.
+    /// Puts all routes of `other` below `prefix`, with the layers that it has so far: they are
+    /// also around the answers to methods without a handler. Its fallback is left out.
     ///
     /// # Panics
     /// If `prefix` does not begin with a slash or ends with one, and as [`Router::route`] says.
@@ -66,10 +71,11 @@ impl Router {
             prefix.starts_with('/') && !prefix.ends_with('/'),
             "a prefix begins with a slash and does not end with one: '{prefix}'"
         );
-        let layers = other.layers;
-        for Path { pattern, methods } in other.paths {
+        for Path { pattern, methods, mut layers } in other.paths {
             let pattern = if pattern == "/" { String::new() } else { pattern };
-            self = self.route(&format!("{prefix}{pattern}"), methods.layered(&layers));
+            self = self.route(&format!("{prefix}{pattern}"), methods);
+            layers.extend(other.layers.iter().cloned());
+            self.paths.last_mut().expect("a route was added").layers = layers;
         }
         self
     }
@@ -109,23 +115,18 @@ impl Router {
         Fut: Future + 'static,
         Fut::Output: IntoResponse,
     {
-        let middleware = Rc::new(middleware);
-        self.layers.push(Rc::new(move |endpoint| {
-            let middleware = middleware.clone();
-            Handler::endpoint(move |request| {
-                middleware(request, Next { endpoint: endpoint.clone() })
-            })
-        }));
+        self.layers.push(layer(middleware));
         self
     }
 
     /// The router as a server uses it.
     pub(crate) fn build(self) -> RouteTable {
         let mut table = matchit::Router::new();
-        for Path { pattern, methods } in self.paths {
+        for Path { pattern, methods, mut layers } in self.paths {
             let names = param_names(&pattern);
             assert!(names.len() <= PARAMS_MAX, "'{pattern}' has more than {PARAMS_MAX} parameters");
-            let entry = methods.layered(&self.layers).build(&pattern, &names, &self.layers);
+            layers.extend(self.layers.iter().cloned());
+            let entry = methods.build(&pattern, &names, &layers);
             if let Err(error) = table.insert(pattern.clone(), entry) {
                 panic!("the route '{pattern}' cannot be added: {error}");
             }
@@ -149,6 +150,19 @@ fn param_names(pattern: &str) -> Vec<Box<str>> {
     let after_braces = pattern.replace("{{", "").replace("}}", "");
     let names = after_braces.split('{').skip(1).filter_map(|rest| rest.split('}').next());
     names.map(|name| name.trim_start_matches('*').into()).collect()
+}
+
+fn layer<F, Fut>(middleware: F) -> Layer
+where
+    F: Fn(Request, Next) -> Fut + 'static,
+    Fut: Future + 'static,
+    Fut::Output: IntoResponse,
+{
+    let middleware = Rc::new(middleware);
+    Rc::new(move |endpoint| {
+        let middleware = middleware.clone();
+        Handler::endpoint(move |request| middleware(request, Next { endpoint: endpoint.clone() }))
+    })
 }
 
 fn layered(endpoint: Rc<dyn Endpoint>, layers: &[Layer]) -> Rc<dyn Endpoint> {
@@ -183,6 +197,9 @@ pub struct Methods {
 pub(crate) struct RouteOptions {
     pub(crate) body_bytes_max: Option<u64>,
     pub(crate) runs_to_end: bool,
+    pub(crate) body_gap: Option<Duration>,
+    pub(crate) body_bytes_per_second_min: Option<u32>,
+    timeout: Option<Duration>,
 }
 
 macro_rules! methods {
@@ -272,6 +289,28 @@ impl Methods {
         self
     }
 
+    /// How long the handlers here may take to answer. Then they are cancelled where they await,
+    /// also those that run to their end, and the answer is 503, as of
+    /// [`middleware::timeout`](crate::middleware::timeout); the layers around see that answer.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.options.timeout = Some(limit);
+        self
+    }
+
+    /// The longest silence within a request's body here, in place of
+    /// [`Timeouts::body_gap`](crate::Timeouts::body_gap).
+    pub fn body_gap(mut self, gap: Duration) -> Self {
+        self.options.body_gap = Some(gap);
+        self
+    }
+
+    /// The average rate, in bytes a second, below which a request's body is given up here, in
+    /// place of [`Timeouts::body_bytes_per_second_min`](crate::Timeouts). 0 for none.
+    pub fn body_rate(mut self, bytes_per_second_min: u32) -> Self {
+        self.options.body_bytes_per_second_min = Some(bytes_per_second_min);
+        self
+    }
+
     fn layered(mut self, layers: &[Layer]) -> Self {
         for (_, handler) in &mut self.handlers {
             *handler = layered(handler.clone(), layers);
@@ -280,8 +319,12 @@ impl Methods {
         self
     }
 
-    fn build(self, pattern: &str, names: &[Box<str>], layers: &[Layer]) -> PathEntry {
+    fn build(mut self, pattern: &str, names: &[Box<str>], layers: &[Layer]) -> PathEntry {
         let allow = self.allow();
+        if let Some(limit) = self.options.timeout {
+            self = self.layered(&[layer(middleware::timeout(limit))]);
+        }
+        self = self.layered(layers);
         let other = match self.any {
             Some(any) => Other::Any(any),
             None => Other::Refuse {
@@ -289,8 +332,12 @@ impl Methods {
                 rest: layered(fixed(StatusCode::METHOD_NOT_ALLOWED, allow), layers),
             },
         };
-        let route =
-            Rc::new(Route { pattern: pattern.into(), params: names.into(), options: self.options });
+        let route = Rc::new(Route {
+            pattern: pattern.into(),
+            note: Note::new(pattern),
+            params: names.into(),
+            options: self.options,
+        });
         PathEntry { route, handlers: self.handlers, other }
     }
 
@@ -319,6 +366,8 @@ impl fmt::Debug for Methods {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) pattern: Box<str>,
+    /// The pattern, for the report of a loop that is stuck in a handler.
+    pub(crate) note: Note,
     pub(crate) params: Box<[Box<str>]>,
     pub(crate) options: RouteOptions,
 }

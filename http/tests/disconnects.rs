@@ -1,0 +1,127 @@
+//! Handlers whose client goes away.
+#![forbid(unsafe_code)]
+
+mod sockets;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use brigade_http::{Request, Router, any};
+use sockets::{PATIENCE, TestServer, get};
+
+/// A server whose handler says that it began, and then that its client has gone.
+fn telling(
+    handler: impl AsyncFn(Request, Sender<&'static str>) + Copy + Send + 'static,
+) -> (TestServer, Receiver<&'static str>) {
+    let (sender, receiver) = channel();
+    let server = TestServer::start(move || {
+        let sender = sender.clone();
+        let handler = move |request| {
+            let sender = sender.clone();
+            async move { handler(request, sender).await }
+        };
+        Router::new().route("/", any(handler).run_to_end())
+    });
+    (server, receiver)
+}
+
+async fn wait(request: Request, sender: Sender<&'static str>) {
+    let disconnected = request.disconnected();
+    assert!(!disconnected.is_ready());
+    sender.send("began").unwrap();
+    disconnected.clone().await;
+    assert!(disconnected.is_ready() && request.disconnected().is_ready());
+    sender.send("gone").unwrap();
+}
+
+#[test]
+fn a_handler_that_runs_to_its_end_is_told_that_its_client_has_gone() {
+    let (server, told) = telling(wait);
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
+    drop(client);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("gone"));
+}
+
+#[test]
+fn so_is_one_whose_request_has_a_body_once_that_is_read() {
+    let (server, told) = telling(async |mut request: Request, sender| {
+        assert_eq!(request.body_mut().collect(10).await.unwrap(), "hello");
+        wait(request, sender).await;
+    });
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
+    drop(client);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("gone"));
+}
+
+#[test]
+fn so_is_another_task_of_the_loop() {
+    let (server, told) = telling(async |request: Request, sender: Sender<_>| {
+        let ended = sender.clone();
+        brigade_runtime::spawn(async move { wait(request, sender).await }).await.unwrap();
+        ended.send("ended").unwrap();
+    });
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
+    drop(client);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("gone"));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("ended"));
+}
+
+#[test]
+fn whoever_still_asks_after_the_answer_does_not_wait_for_ever() {
+    let (server, told) = telling(async |request: Request, sender| {
+        brigade_runtime::spawn(async move { wait(request, sender).await }).detach();
+        brigade_runtime::task::yield_now().await;
+    });
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("gone"));
+    client.send(get("/"));
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn a_request_whose_client_stays_is_answered_and_its_connection_kept() {
+    let (server, told) = telling(async |request: Request, sender: Sender<_>| {
+        let disconnected = request.disconnected();
+        brigade_runtime::task::yield_now().await;
+        sender.send(if disconnected.is_ready() { "gone" } else { "there" }).unwrap();
+    });
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.send(get("/"));
+        assert_eq!(client.answer().status, 200);
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("there"));
+    }
+}
+
+#[test]
+fn a_handler_of_another_route_is_dropped_and_never_told() {
+    let (sender, told) = channel();
+    let server = TestServer::start(move || {
+        let sender = sender.clone();
+        Router::new().route(
+            "/",
+            any(move |request: Request| {
+                let sender = sender.clone();
+                async move {
+                    sender.send("began").unwrap();
+                    request.disconnected().await;
+                    sender.send("told").unwrap();
+                }
+            }),
+        )
+    });
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
+    drop(client);
+    drop(server);
+    assert!(told.recv_timeout(PATIENCE).is_err(), "the handler is gone, and with it its sender");
+}
