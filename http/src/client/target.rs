@@ -42,10 +42,10 @@ impl Target {
         if host.is_empty() {
             return Err("the URL has no host: write http://host/path");
         }
-        let port = match (authority.port_u16(), authority.port()) {
-            (Some(port), _) => port,
-            (None, None) => 80,
-            (None, Some(_)) => return Err("the URL's port is no number up to 65535"),
+        // Not `Authority::port`, which takes a port beyond 65535 for none.
+        let port = match &authority.as_str()[host.len()..] {
+            "" | ":" => 80,
+            port => port[1..].parse().map_err(|_| "the URL's port is no number up to 65535")?,
         };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let path = uri.path_and_query().map_or("", |path| path.as_str());
@@ -92,6 +92,7 @@ mod tests {
         is("http://a?q", ("a:80", "a", 80, "a", "/?q"));
         is("http://a/p#f", ("a:80", "a", 80, "a", "/p"));
         is("http://[::1]:7/", ("[::1]:7", "::1", 7, "[::1]:7", "/"));
+        is("http://a:/", ("a:80", "a", 80, "a:", "/"));
         is("HTTP://a:80/", ("a:80", "a", 80, "a:80", "/"));
     }
 
