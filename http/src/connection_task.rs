@@ -240,7 +240,7 @@ impl ConnectionTask {
         if out.len() >= WRITE_BATCH_BYTES {
             self.write(out)?;
         }
-        if !self.outgoing.is_empty() {
+        if self.outgoing.is_blocked() {
             return Ok(Step::Wait);
         }
         if budget.requests == 0 {
@@ -417,7 +417,7 @@ impl ConnectionTask {
             }
             BodyKind::Upgrade(upgrade) => {
                 self.write(out)?;
-                if !self.outgoing.is_empty() {
+                if self.outgoing.is_blocked() {
                     // A peer that does not even take this much is none to go on with.
                     return self.cut_off();
                 }
@@ -451,7 +451,7 @@ impl ConnectionTask {
         }
         match self.protocol.begin_data(part.len(), out) {
             Ok(true) => {
-                self.write_with(out, part)?;
+                self.outgoing.push(out, part);
                 self.protocol.end_data(out);
                 Ok(Ok(()))
             }
@@ -466,10 +466,11 @@ impl ConnectionTask {
         out: &mut Vec<u8>,
         budget: &mut Budget,
     ) -> Result<Step, Over> {
-        if out.len() >= WRITE_BATCH_BYTES {
+        let gathered = out.len() + self.outgoing.len();
+        if gathered >= self.server.limits.write_queue_bytes_max {
             self.write(out)?;
         }
-        if !self.outgoing.is_empty() {
+        if self.outgoing.is_blocked() {
             return Ok(Step::Wait);
         }
         if budget.parts == 0 {
@@ -614,7 +615,7 @@ impl ConnectionTask {
 impl ConnectionTask {
     fn close(&mut self, out: &mut Vec<u8>, linger: bool) -> Result<Step, Over> {
         self.write(out)?;
-        if !self.outgoing.is_empty() {
+        if self.outgoing.is_blocked() {
             return Ok(Step::Wait);
         }
         if !linger {
@@ -650,15 +651,8 @@ impl ConnectionTask {
 /// # Waiting
 impl ConnectionTask {
     fn write(&mut self, out: &mut Vec<u8>) -> Result<(), Over> {
-        self.write_with(out, Bytes::new())
-    }
-
-    fn write_with(&mut self, out: &mut Vec<u8>, payload: Bytes) -> Result<(), Over> {
         let Some(stream) = &self.stream else { return Ok(()) };
-        if out.is_empty() && payload.is_empty() && self.outgoing.is_empty() {
-            return Ok(());
-        }
-        let written = self.outgoing.write(out, payload, stream)?;
+        let written = self.outgoing.write(out, stream)?;
         if written > 0 && self.waiting == Waiting::Write {
             self.waiting = Waiting::Nothing;
         }
@@ -670,9 +664,9 @@ impl ConnectionTask {
         if self.stream.is_none() {
             return Ok(Poll::Pending);
         }
-        let was_blocked = !self.outgoing.is_empty();
+        let was_blocked = self.outgoing.is_blocked();
         self.write(out)?;
-        if !self.outgoing.is_empty() {
+        if self.outgoing.is_blocked() {
             if self.stream().poll_writable(cx).is_ready() {
                 return Ok(Poll::Ready(()));
             }
@@ -731,7 +725,7 @@ impl ConnectionTask {
 
     fn what_is_awaited(&self) -> (Waiting, Duration) {
         let timeouts = &self.server.timeouts;
-        if !self.outgoing.is_empty() {
+        if self.outgoing.is_blocked() {
             return (Waiting::Write, timeouts.write);
         }
         match &self.work {

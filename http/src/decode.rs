@@ -25,7 +25,8 @@ use crate::framing::{Framing, LengthFields};
 use crate::head::{RequestHead, ResponseHead, Span};
 use crate::limits::Limits;
 use crate::syntax::{
-    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, list_contains, query_start,
+    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, list_contains,
+    query_start,
 };
 
 /// As many header lines as [`Limits::headers_count_max`] can ask for.

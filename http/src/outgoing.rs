@@ -1,4 +1,4 @@
-//! What a socket would not take yet.
+//! What is on its way to the peer.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -6,98 +6,128 @@ use std::io::{self, ErrorKind, IoSlice};
 use brigade_runtime::net::TcpStream;
 use bytes::{Buf, Bytes};
 
-/// Bytes on their way out that are kept with their connection, in order. Without memory for a
-/// connection whose peer keeps up.
+/// Parts written with one system call at the most.
+const SLICES_MAX: usize = 16;
+
+/// Bytes that are kept with their connection until the socket takes them, in order. Without
+/// memory for a connection whose peer keeps up.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    queue: VecDeque<Bytes>,
+    queue: Option<Box<Queue>>,
+}
+
+/// Never empty.
+#[derive(Debug, Default)]
+struct Queue {
+    parts: VecDeque<Bytes>,
+    bytes: usize,
+    /// The socket took less than it was given: it is to be asked whether it takes more.
+    is_blocked: bool,
 }
 
 impl Outgoing {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// Returns `true` if the socket would not take what is kept here.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.is_blocked)
     }
 
-    /// Writes what waits, then `out`, then `payload`. `out` is empty afterwards: what the socket
-    /// did not take is kept. Returns how many bytes it took.
-    pub(crate) fn write(
-        &mut self,
-        out: &mut Vec<u8>,
-        payload: Bytes,
-        stream: &TcpStream,
-    ) -> io::Result<usize> {
-        let mut total = self.write_queue(stream)?;
-        if self.is_empty() {
-            total += write_two(out, payload, stream, &mut self.queue)?;
-        } else {
-            keep(out, &mut self.queue);
-            keep_payload(payload, &mut self.queue);
+    /// Returns `true` if nothing is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_none()
+    }
+
+    /// How many bytes are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes)
+    }
+
+    /// Keeps `out`, which is empty afterwards, and behind it `payload`, uncopied.
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, payload: Bytes) {
+        if !out.is_empty() {
+            self.push_part(Bytes::copy_from_slice(out));
+            out.clear();
+        }
+        if !payload.is_empty() {
+            self.push_part(payload);
+        }
+    }
+
+    fn push_part(&mut self, part: Bytes) {
+        let queue = self.queue.get_or_insert_default();
+        queue.bytes += part.len();
+        queue.parts.push_back(part);
+    }
+
+    /// Writes what is kept and then `out`, which is empty afterwards: what the socket does not
+    /// take is kept. Returns how many bytes it took.
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, stream: &TcpStream) -> io::Result<usize> {
+        if self.queue.is_some() {
+            self.push(out, Bytes::new());
+            return self.write_queue(stream);
+        }
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let written = unless_blocked(stream.try_write(out))?;
+        if written < out.len() {
+            self.push_part(Bytes::copy_from_slice(&out[written..]));
+            self.block();
         }
         out.clear();
-        Ok(total)
+        Ok(written)
     }
 
     fn write_queue(&mut self, stream: &TcpStream) -> io::Result<usize> {
         let mut total = 0;
-        while let Some(first) = self.queue.front_mut() {
-            let Some(written) = unless_blocked(stream.try_write(first))? else { return Ok(total) };
+        while let Some(queue) = &mut self.queue {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let mut offered = 0;
+            for (slice, part) in slices.iter_mut().zip(&queue.parts) {
+                *slice = IoSlice::new(part);
+                offered += part.len();
+            }
+            let count = queue.parts.len().min(SLICES_MAX);
+            let written = unless_blocked(stream.try_write_vectored(&slices[..count]))?;
+            queue.advance(written);
             total += written;
-            first.advance(written);
-            if first.is_empty() {
-                self.queue.pop_front();
+            if queue.parts.is_empty() {
+                // Nothing is kept that is not being used.
+                self.queue = None;
+            } else if written < offered {
+                self.block();
+                break;
             }
         }
-        // Nothing is kept that is not being used.
-        self.queue = VecDeque::new();
         Ok(total)
     }
+
+    fn block(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.is_blocked = true;
+        }
+    }
 }
 
-fn write_two(
-    out: &[u8],
-    mut payload: Bytes,
-    stream: &TcpStream,
-    queue: &mut VecDeque<Bytes>,
-) -> io::Result<usize> {
-    let mut total = 0;
-    while total < out.len() || !payload.is_empty() {
-        let rest = &out[total.min(out.len())..];
-        let written = match (rest, &payload[..]) {
-            (rest, []) => stream.try_write(rest),
-            ([], payload) => stream.try_write(payload),
-            (rest, payload) => {
-                stream.try_write_vectored(&[IoSlice::new(rest), IoSlice::new(payload)])
+impl Queue {
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(first) = self.parts.front_mut() {
+            let of_first = written.min(first.len());
+            first.advance(of_first);
+            written -= of_first;
+            if !first.is_empty() {
+                break;
             }
-        };
-        let Some(written) = unless_blocked(written)? else {
-            keep(rest, queue);
-            keep_payload(payload, queue);
-            break;
-        };
-        payload.advance(written.saturating_sub(rest.len()));
-        total += written;
-    }
-    Ok(total)
-}
-
-fn keep(out: &[u8], queue: &mut VecDeque<Bytes>) {
-    if !out.is_empty() {
-        queue.push_back(Bytes::copy_from_slice(out));
+            self.parts.pop_front();
+        }
     }
 }
 
-fn keep_payload(payload: Bytes, queue: &mut VecDeque<Bytes>) {
-    if !payload.is_empty() {
-        queue.push_back(payload);
-    }
-}
-
-/// `None` if the socket takes nothing now.
-fn unless_blocked(written: io::Result<usize>) -> io::Result<Option<usize>> {
+/// Zero if the socket takes nothing now.
+fn unless_blocked(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Ok(0) => Err(ErrorKind::WriteZero.into()),
-        Ok(written) => Ok(Some(written)),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        result => result,
     }
 }

@@ -311,7 +311,10 @@ impl Exchange {
         if self.is_cut || (out.is_empty() && payload.is_empty() && self.outgoing.is_empty()) {
             return out.clear();
         }
-        match self.outgoing.write(out, payload, &self.link.stream) {
+        if !payload.is_empty() {
+            self.outgoing.push(out, payload);
+        }
+        match self.outgoing.write(out, &self.link.stream) {
             Ok(0) => {}
             Ok(_) => {
                 self.is_sent = true;

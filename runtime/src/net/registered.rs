@@ -132,6 +132,14 @@ where
         Ok(written)
     }
 
+    pub(crate) fn try_write_vectored(&self, data: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.attempt(Direction::Write, |mut socket| socket.write_vectored(data))?;
+        if written < data.iter().map(|slice| slice.len()).sum() {
+            self.core.selector.clear_ready(self.key, Direction::Write);
+        }
+        Ok(written)
+    }
+
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,

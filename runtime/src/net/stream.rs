@@ -40,9 +40,7 @@ macro_rules! stream_methods {
                 &self,
                 data: &[::std::io::IoSlice<'_>],
             ) -> ::std::io::Result<usize> {
-                self.io.attempt($crate::selector::Direction::Write, |mut socket| {
-                    ::std::io::Write::write_vectored(&mut socket, data)
-                })
+                self.io.try_write_vectored(data)
             }
 
             /// Ready when reading most likely does not block.
