@@ -19,8 +19,9 @@ pub(crate) async fn delay(request: &mut Request, max: GoDuration) -> Answer {
     let delay = parse(request, max)?;
     let body = posted::read(request).await?;
     sleep(delay).await;
+    let response = answer::with_body(request, body).await?;
     let timing = server_timing(&[("initial_delay", delay, "initial delay")]);
-    Ok(answer::with_body(request, body).await?.with_header(SERVER_TIMING, timing))
+    Ok(response.with_header(SERVER_TIMING, timing))
 }
 
 fn parse(request: &Request, max: GoDuration) -> Result<Duration, Failure> {

@@ -48,10 +48,8 @@ pub(crate) fn answered(
     allowed: &Allowed,
     answer: impl Fn(&Request) -> Answer,
 ) -> Response {
-    let response = cors::preflight(request).unwrap_or_else(|| {
-        let answer = allowed.check(request).and_then(|()| answer(request));
-        answer.unwrap_or_else(Failure::into_response)
-    });
+    let response = instead(request, allowed)
+        .unwrap_or_else(|| answer(request).unwrap_or_else(Failure::into_response));
     cors::allow(request, response)
 }
 
@@ -65,12 +63,17 @@ where
         let answer = answer.clone();
         async move {
             let (allowed, answer) = &*answer;
-            let response = match (cors::preflight(&request), allowed.check(&request)) {
-                (Some(preflight), _) => preflight,
-                (None, Err(failure)) => failure.into_response(),
-                (None, Ok(())) => answer(&mut request).await.unwrap_or_else(Failure::into_response),
-            };
-            cors::allow(&request, response)
+            if let Some(response) = instead(&request, allowed) {
+                return cors::allow(&request, response);
+            }
+            // While this waits, it holds the request and what the endpoint needs, and no more.
+            let answer = answer(&mut request).await;
+            cors::allow(&request, answer.unwrap_or_else(Failure::into_response))
         }
     })
+}
+
+/// What is answered without asking the endpoint: preflights, and methods that it does not have.
+fn instead(request: &Request, allowed: &Allowed) -> Option<Response> {
+    cors::preflight(request).or_else(|| allowed.check(request).err().map(Failure::into_response))
 }
