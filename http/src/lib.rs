@@ -43,6 +43,8 @@ mod encode;
 mod error;
 mod extensions;
 mod fields;
+#[cfg(feature = "files")]
+mod file;
 #[cfg(feature = "query")]
 mod form;
 mod framing;
@@ -78,6 +80,8 @@ pub use date::{DATE_BYTES, DateCache};
 pub use disconnected::Disconnected;
 pub use error::{EncodeError, ProtocolError};
 pub use fields::HeaderLines;
+#[cfg(feature = "files")]
+pub use file::{Directory, serve_file};
 #[cfg(feature = "query")]
 pub use form::FormError;
 pub use framing::Framing;

@@ -1,0 +1,455 @@
+//! Answers from files.
+#![forbid(unsafe_code)]
+#![cfg(feature = "files")]
+
+mod sockets;
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use brigade_http::{Directory, Request, Router, any, get as on_get, serve_file};
+use http::header::CACHE_CONTROL;
+use http::{HeaderName, HeaderValue};
+use sockets::{Answer, TestServer, get};
+
+/// 784111777 seconds after the epoch.
+const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+/// Ten bytes at that time.
+const ETAG: &str = "\"a-ae1b981bc490a00\"";
+
+/// A directory for one test, removed at its end.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("brigade-{}-{count}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        path
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn serving(path: &Path) -> TestServer {
+    let path = path.to_owned();
+    TestServer::start(move || {
+        let path = path.clone();
+        let handler = move |request: Request| {
+            let path = path.clone();
+            async move { serve_file(path, &request).await }
+        };
+        Router::new().route("/", any(handler))
+    })
+}
+
+fn ask(server: &TestServer, method: &str, headers: &str) -> Answer {
+    let mut client = server.connect();
+    client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
+    client.answer()
+}
+
+/// The value of a header as it was sent; [`Answer`] has it in lower case.
+fn raw(server: &TestServer, name: &str) -> String {
+    let all = server.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let line = all.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+    line.unwrap_or_else(|| panic!("no {name} in {all}")).to_owned()
+}
+
+#[test]
+fn a_file_is_sent_with_its_type_its_length_and_its_version() {
+    let directory = Temporary::new();
+    let server = serving(&directory.write("a.txt", "0123456789"));
+    let answer = ask(&server, "GET", "");
+    assert_eq!((answer.status, answer.text()), (200, "0123456789"));
+    for (name, value) in [
+        ("content-type", "text/plain; charset=utf-8"),
+        ("content-length", "10"),
+        ("accept-ranges", "bytes"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{name}");
+    }
+    assert_eq!(
+        (raw(&server, "last-modified").as_str(), raw(&server, "etag").as_str()),
+        (MODIFIED, ETAG)
+    );
+}
+
+#[test]
+fn media_types_go_by_the_end_of_the_name() {
+    let directory = Temporary::new();
+    for (name, media_type) in [
+        ("a.html", "text/html; charset=utf-8"),
+        ("a.JSON", "application/json"),
+        ("a.svg", "image/svg+xml"),
+        ("a.wasm", "application/wasm"),
+        ("a", "application/octet-stream"),
+        ("a.nobody-knows", "application/octet-stream"),
+    ] {
+        let server = serving(&directory.write(name, "x"));
+        assert_eq!(ask(&server, "GET", "").header("content-type"), Some(media_type), "{name}");
+    }
+}
+
+#[test]
+fn large_files_are_streamed_and_the_connection_kept() {
+    let directory = Temporary::new();
+    for length in [0, 1, 65_535, 65_536, 65_537, 131_072, 3_000_001] {
+        let content: Vec<u8> = (0..length).map(|n: u32| (n % 251) as u8).collect();
+        let server = serving(&directory.write("large.bin", &content));
+        let mut client = server.connect();
+        client.send([get("/"), get("/")].concat());
+        for _ in 0..2 {
+            let answer = client.answer();
+            assert!(answer.status == 200 && answer.body == content, "{length} bytes");
+        }
+    }
+}
+
+#[test]
+fn head_is_answered_without_the_content() {
+    let directory = Temporary::new();
+    let server = serving(&directory.write("large.txt", vec![b'x'; 200_000]));
+    let head = "HEAD / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nConnection: close\r\n\r\n";
+    let all = server.exchange(head);
+    assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with("\r\n\r\n"), "{all}");
+    assert!(all.contains("content-length: 200000\r\n") && !all.contains("content-range"), "{all}");
+}
+
+#[test]
+fn what_is_no_file_is_a_404() {
+    let directory = Temporary::new();
+    let file = directory.write("a", "");
+    symlink("loop", directory.0.join("loop")).unwrap();
+    let too_long = "x".repeat(300);
+    for (path, status) in [
+        (directory.0.clone(), 404),
+        (directory.0.join("none"), 404),
+        (file.join("below"), 404),
+        (directory.0.join(too_long), 404),
+        (PathBuf::from("/dev/null"), 404),
+        (directory.0.join("a\0b"), 404),
+        (directory.0.join("loop"), 500),
+    ] {
+        assert_eq!(ask(&serving(&path), "GET", "").status, status, "{path:?}");
+    }
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_holds_nobody_up() {
+    let directory = Temporary::new();
+    let pipe = directory.0.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    if made.is_ok_and(|status| status.success()) {
+        assert_eq!(ask(&serving(&pipe), "GET", "").status, 404);
+    }
+}
+
+#[test]
+fn conditions_are_observed_in_their_order() {
+    let directory = Temporary::new();
+    let server = serving(&directory.write("a", "0123456789"));
+    let tag = |name: &str, tags: &str| format!("{name}: {}\r\n", tags.replace("TAG", ETAG));
+    let date = |name: &str, date: &str| format!("{name}: {date}\r\n");
+    let (not_tag, if_tag) = ("If-None-Match", "If-Match");
+    let (since, until) = ("If-Modified-Since", "If-Unmodified-Since");
+    for (headers, get, put) in [
+        (tag(not_tag, "TAG"), 304, 412),
+        (tag(not_tag, "W/TAG"), 304, 412),
+        (tag(not_tag, "\"x\", \"y,\" , TAG"), 304, 412),
+        (tag(not_tag, "\"x\"") + &tag(not_tag, "TAG"), 304, 412),
+        (tag(not_tag, "*"), 304, 412),
+        (tag(not_tag, "\"x\""), 200, 200),
+        (tag(not_tag, "a-ae1b981bc490a00"), 200, 200),
+        (tag(if_tag, "TAG"), 200, 200),
+        (tag(if_tag, "\"x\", TAG"), 200, 200),
+        (tag(if_tag, "*"), 200, 200),
+        (tag(if_tag, "W/TAG"), 412, 412),
+        (tag(if_tag, "\"x\""), 412, 412),
+        (tag(if_tag, ""), 412, 412),
+        (date(since, EARLIER), 200, 200),
+        (date(since, MODIFIED), 304, 200),
+        (date(since, LATER), 304, 200),
+        (date(since, "Sunday, 06-Nov-94 08:49:37 GMT"), 304, 200),
+        (date(since, "yesterday"), 200, 200),
+        (date(until, EARLIER), 412, 412),
+        (date(until, MODIFIED), 200, 200),
+        (date(until, "yesterday"), 200, 200),
+        // An entity tag says more than a date; of the rest the first that fails decides.
+        (tag(if_tag, "TAG") + &date(until, EARLIER), 200, 200),
+        (tag(not_tag, "\"x\"") + &date(since, LATER), 200, 200),
+        (tag(not_tag, "TAG") + &date(since, EARLIER), 304, 412),
+        (tag(if_tag, "\"x\"") + &tag(not_tag, "TAG"), 412, 412),
+        (tag(if_tag, "TAG") + &tag(not_tag, "TAG"), 304, 412),
+        (date(until, EARLIER) + &tag(not_tag, "TAG"), 412, 412),
+        (tag(not_tag, "TAG") + "Range: bytes=0-0\r\n", 304, 412),
+    ] {
+        let answer = ask(&server, "GET", &headers);
+        assert_eq!(answer.status, get, "{headers}");
+        if get == 304 {
+            assert!(answer.head.contains("etag") && answer.head.contains("last-modified"));
+            assert_eq!((answer.header("content-type"), answer.body.len()), (None, 0));
+        }
+        assert_eq!(ask(&server, "PUT", &headers).status, put, "{headers}");
+    }
+}
+
+#[test]
+fn a_range_of_bytes_is_sent_alone() {
+    let directory = Temporary::new();
+    let server = serving(&directory.write("a.txt", "0123456789"));
+    for (range, status, content_range, text) in [
+        ("bytes=0-3", 206, Some("bytes 0-3/10"), "0123"),
+        ("bytes=8-", 206, Some("bytes 8-9/10"), "89"),
+        ("bytes=-2", 206, Some("bytes 8-9/10"), "89"),
+        ("bytes=0-99", 206, Some("bytes 0-9/10"), "0123456789"),
+        ("bytes=10-", 416, Some("bytes */10"), ""),
+        ("bytes=-0", 416, Some("bytes */10"), ""),
+        ("bytes=0-1,4-5", 200, None, "0123456789"),
+        ("bytes=3-1", 200, None, "0123456789"),
+        ("lines=0-1", 200, None, "0123456789"),
+    ] {
+        let answer = ask(&server, "GET", &format!("Range: {range}\r\n"));
+        assert_eq!((answer.status, answer.text()), (status, text), "{range}");
+        assert_eq!(answer.header("content-range"), content_range, "{range}");
+    }
+    let empty = serving(&directory.write("empty", ""));
+    assert_eq!(ask(&empty, "GET", "Range: bytes=0-\r\n").status, 200);
+}
+
+#[test]
+fn a_range_beyond_the_first_chunks_is_found() {
+    let directory = Temporary::new();
+    let content: Vec<u8> = (0..500_000_u32).map(|n| (n % 251) as u8).collect();
+    let server = serving(&directory.write("a.bin", &content));
+    let answer = ask(&server, "GET", "Range: bytes=100000-399999\r\n");
+    assert_eq!(answer.header("content-range"), Some("bytes 100000-399999/500000"));
+    assert!(answer.status == 206 && answer.body == content[100_000..400_000]);
+}
+
+#[test]
+fn a_range_is_resumed_only_of_the_version_that_the_client_has() {
+    let directory = Temporary::new();
+    let server = serving(&directory.write("a", "0123456789"));
+    for (if_range, status) in [
+        (ETAG, 206),
+        (MODIFIED, 206),
+        ("\"x\"", 200),
+        (&format!("W/{ETAG}"), 200),
+        (EARLIER, 200),
+        (LATER, 200),
+        ("yesterday", 200),
+    ] {
+        let answer = ask(&server, "GET", &format!("Range: bytes=5-\r\nIf-Range: {if_range}\r\n"));
+        assert_eq!(answer.status, status, "{if_range}");
+    }
+}
+
+#[test]
+fn the_version_of_a_file_that_was_changed_just_now_is_weak() {
+    let directory = Temporary::new();
+    let path = directory.0.join("new");
+    fs::write(&path, "0123456789").unwrap();
+    let server = serving(&path);
+    let etag = raw(&server, "etag");
+    assert!(etag.starts_with("W/\""), "{etag}");
+    assert_eq!(ask(&server, "GET", &format!("If-None-Match: {etag}\r\n")).status, 304);
+    for value in [&etag, &etag[2..], &raw(&server, "last-modified")] {
+        let answer = ask(&server, "GET", &format!("Range: bytes=5-\r\nIf-Range: {value}\r\n"));
+        assert_eq!(answer.status, 200, "{value}");
+    }
+    let future = SystemTime::now() + Duration::from_secs(100_000);
+    File::options().write(true).open(&path).unwrap().set_modified(future).unwrap();
+    let modified = httpdate::parse_http_date(&raw(&server, "last-modified")).unwrap();
+    assert!(modified <= SystemTime::now(), "not later than Date");
+}
+
+#[test]
+fn a_file_that_becomes_shorter_ends_the_connection() {
+    let directory = Temporary::new();
+    let path = directory.write("a", vec![b'x'; 50_000_000]);
+    let server = serving(&path);
+    let mut client = server.connect();
+    client.send(get("/"));
+    client.until(b"\r\n\r\n");
+    File::options().write(true).open(&path).unwrap().set_len(1_000_000).unwrap();
+    assert!(client.rest().len() < 50_000_000);
+}
+
+#[test]
+fn headers_may_be_added_also_to_304() {
+    let directory = Temporary::new();
+    let path = directory.write("a", "0123456789");
+    let server = TestServer::start(move || {
+        let path = path.clone();
+        let handler = move |request: Request| {
+            let path = path.clone();
+            async move {
+                let value = HeaderValue::from_static("max-age=60");
+                serve_file(path, &request).await.with_header(CACHE_CONTROL, value)
+            }
+        };
+        Router::new().route("/", on_get(handler))
+    });
+    for (headers, status) in [("", 200), ("If-None-Match: *\r\n", 304)] {
+        let answer = ask(&server, "GET", headers);
+        assert_eq!((answer.status, answer.header("cache-control")), (status, Some("max-age=60")));
+    }
+}
+
+fn tree() -> Temporary {
+    let directory = Temporary::new();
+    directory.write("secret", "secret");
+    for name in ["a.txt", "sub/b c.txt", "sub/index.html", "bare/x", ".hidden", ".git/config", "ü"]
+    {
+        directory.write(&format!("public/{name}"), name);
+    }
+    let public = directory.0.join("public");
+    symlink("a.txt", public.join("inside")).unwrap();
+    symlink("../secret", public.join("outside")).unwrap();
+    symlink("/etc", public.join("etc")).unwrap();
+    symlink("public", directory.0.join("current")).unwrap();
+    directory
+}
+
+fn below(root: &Path, prefix: &'static str, options: fn(Directory) -> Directory) -> TestServer {
+    let root = root.to_owned();
+    TestServer::start(move || {
+        let tag = HeaderName::from_static("x-other");
+        let other = move |_| {
+            let response = brigade_http::Response::new("other");
+            std::future::ready(response.with_header(tag.clone(), HeaderValue::from_static("1")))
+        };
+        let router = Router::new().route("/static/other", on_get(other));
+        router.files(prefix, options(Directory::new(&root)))
+    })
+}
+
+#[test]
+fn files_below_a_directory_are_found_and_nothing_else() {
+    let tree = tree();
+    for root in ["public", "current"] {
+        let server = below(&tree.0.join(root), "/static", |directory| directory);
+        let mut client = server.connect();
+        for (path, status) in [
+            ("/static/a.txt", 200),
+            ("/static/a.txt?x=/../y", 200),
+            ("/static/%61%2Etxt", 200),
+            ("/static/sub/b%20c.txt", 200),
+            ("/static/sub/index.html", 200),
+            ("/static/%C3%BC", 200),
+            ("/static/inside", 200),
+            ("/static/other", 200),
+            ("/static", 308),
+            ("/static/", 404),
+            ("/static/sub", 404),
+            ("/static/sub/", 404),
+            ("/static/none", 404),
+            ("/static/a.txt/", 404),
+            ("/static/a.txt/b", 404),
+            ("/static/.hidden", 404),
+            ("/static/%2Ehidden", 404),
+            ("/static/.git/config", 404),
+            ("/static/outside", 404),
+            ("/static/etc/passwd", 404),
+            ("/static/../secret", 404),
+            ("/static/%2e%2e/secret", 404),
+            ("/static/..%2Fsecret", 404),
+            ("/static/..%5Csecret", 404),
+            ("/static/sub/../a.txt", 404),
+            ("/static/./a.txt", 404),
+            ("/static//a.txt", 404),
+            ("/static//etc/passwd", 404),
+            ("/static/%2Fetc%2Fpasswd", 404),
+            ("/static/sub%2Findex.html", 404),
+            ("/static/a.txt%00", 404),
+            ("/static/%00", 404),
+            ("/static/%FF", 404),
+            ("/static/a.txt%", 404),
+            ("/a.txt", 404),
+        ] {
+            client.send(get(path));
+            assert_eq!(client.answer().status, status, "{path} in {root}");
+        }
+        client.send("POST /static/a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.answer().status, 405);
+        client.send("HEAD /static/none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(client.rest().starts_with("HTTP/1.1 404 "));
+    }
+}
+
+#[test]
+fn an_index_answers_for_its_directory_under_a_path_with_a_slash() {
+    let tree = tree();
+    let server =
+        below(&tree.0.join("public"), "/static/", |directory| directory.index("index.html"));
+    let mut client = server.connect();
+    for (path, status, location) in [
+        ("/static/sub/", 200, None),
+        ("/static/sub", 308, Some("/static/sub/")),
+        ("/static/sub?a=1", 308, Some("/static/sub/?a=1")),
+        ("/static", 308, Some("/static/")),
+        ("/static/", 404, None),
+        ("/static/bare/", 404, None),
+        ("/static/bare", 308, Some("/static/bare/")),
+        ("/static/a.txt/", 404, None),
+        ("/static//", 404, None),
+    ] {
+        client.send(get(path));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("location")), (status, location), "{path}");
+    }
+}
+
+#[test]
+fn the_root_of_a_server_redirects_to_nobody_else() {
+    let tree = tree();
+    let server = below(&tree.0.join("public"), "/", |directory| directory.index("index.html"));
+    let mut client = server.connect();
+    for (path, status) in
+        [("/sub/", 200), ("/sub", 308), ("//sub", 404), ("//a.example/sub", 404), ("/", 404)]
+    {
+        client.send(get(path));
+        assert_eq!(client.answer().status, status, "{path}");
+    }
+}
+
+#[test]
+fn hidden_names_and_links_that_lead_out_are_served_if_that_is_asked_for() {
+    let tree = tree();
+    let server =
+        below(&tree.0.join("public"), "/static", |directory| directory.dotfiles().outside_links());
+    let mut client = server.connect();
+    for (path, status) in [
+        ("/static/.hidden", 200),
+        ("/static/.git/config", 200),
+        ("/static/outside", 200),
+        ("/static/..", 404),
+        ("/static/../secret", 404),
+        ("/static/%2e%2e/secret", 404),
+        ("/static/./a.txt", 404),
+    ] {
+        client.send(get(path));
+        assert_eq!(client.answer().status, status, "{path}");
+    }
+}
