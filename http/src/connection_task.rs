@@ -39,6 +39,7 @@ use crate::handler::Running;
 use crate::head::RequestHead;
 use crate::loop_server::LoopServer;
 use crate::outgoing::Outgoing;
+use crate::parts::{Parts, PartsBox};
 use crate::request::Request;
 use crate::response::{IntoResponse, Response};
 use crate::router::{Route, RouteOptions};
@@ -307,7 +308,7 @@ impl ConnectionTask {
         if let Err(error) = self.protocol.check_body_limit() {
             return self.answer(error.into_response(), None, out);
         }
-        let request = Request {
+        let parts = Parts {
             head,
             body: RequestBody::new(self.body.clone()),
             peer: self.peer,
@@ -315,6 +316,7 @@ impl ConnectionTask {
             params: found.params,
             extensions: Extensions::default(),
         };
+        let request = Request { parts: PartsBox::new(parts) };
         match catch_unwind(AssertUnwindSafe(|| found.call(request))) {
             Ok(running) => self.go_on(Work::Handling { running, route }),
             Err(payload) => self.answer_panic(&*payload, route, out),

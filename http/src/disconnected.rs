@@ -48,8 +48,8 @@ impl Request {
     /// let router = Router::new().route("/work", post(work).run_to_end());
     /// ```
     pub fn disconnected(&self) -> Disconnected {
-        let runs_to_end = self.route.as_ref().is_some_and(|route| route.options.runs_to_end);
-        Disconnected { presence: self.body.presence().filter(|_| runs_to_end) }
+        let runs_to_end = self.parts.route.as_ref().is_some_and(|route| route.options.runs_to_end);
+        Disconnected { presence: self.parts.body.presence().filter(|_| runs_to_end) }
     }
 }
 

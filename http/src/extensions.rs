@@ -45,7 +45,7 @@ impl Request {
     /// let router = Router::new().route("/", get(greet)).layer(authenticate);
     /// ```
     pub fn attach<T: 'static>(&mut self, value: T) -> Option<T> {
-        let values = &mut self.extensions.values.get_or_insert_default().list;
+        let values = &mut self.parts.extensions.values.get_or_insert_default().list;
         let place = values.iter_mut().find_map(|known| known.downcast_mut());
         match place {
             Some(known) => Some(std::mem::replace(known, value)),
@@ -59,7 +59,7 @@ impl Request {
     /// The value of this type that was attached, if there is one.
     #[must_use]
     pub fn attached<T: 'static>(&self) -> Option<&T> {
-        let values = self.extensions.values.as_ref()?;
+        let values = self.parts.extensions.values.as_ref()?;
         values.list.iter().find_map(|value| value.downcast_ref())
     }
 }

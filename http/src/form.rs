@@ -54,10 +54,10 @@ impl Request {
     /// See [`FormError`], which is an answer as well.
     pub async fn form<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, FormError> {
         let is_form = |text: &[u8]| text.eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
-        if !media_type(&self.head).is_some_and(is_form) {
+        if !media_type(&self.parts.head).is_some_and(is_form) {
             return Err(FormError::MediaType);
         }
-        let body = self.body.collect(limit).await.map_err(FormError::Body)?;
+        let body = self.parts.body.collect(limit).await.map_err(FormError::Body)?;
         serde_html_form::from_bytes(&body).map_err(|error| FormError::Content(error.into()))
     }
 }

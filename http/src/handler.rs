@@ -134,9 +134,9 @@ pub struct Next {
 }
 
 impl Next {
-    /// Goes on to the handler, and gives its answer.
-    pub async fn run(self, request: Request) -> Response {
-        self.endpoint.call(request).await
+    /// Goes on to the handler, and gives its answer. Nothing of it runs before the first poll.
+    pub fn run(self, request: Request) -> impl Future<Output = Response> {
+        self.endpoint.call(request)
     }
 }
 

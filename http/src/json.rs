@@ -38,10 +38,10 @@ impl Request {
     /// let router = Router::new().route("/mirror", post(mirror));
     /// ```
     pub async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, JsonError> {
-        if !media_type(&self.head).is_some_and(is_json) {
+        if !media_type(&self.parts.head).is_some_and(is_json) {
             return Err(JsonError::MediaType);
         }
-        let body = self.body.collect(limit).await.map_err(JsonError::Body)?;
+        let body = self.parts.body.collect(limit).await.map_err(JsonError::Body)?;
         serde_json::from_slice(&body).map_err(JsonError::Content)
     }
 }

@@ -60,6 +60,7 @@ mod loop_server;
 mod media_type;
 pub mod middleware;
 mod outgoing;
+mod parts;
 mod query;
 mod request;
 mod response;
@@ -67,6 +68,10 @@ mod router;
 mod server;
 mod syntax;
 mod upgrade;
+
+// What our signatures speak of, so that an application needs no dependency of its own for it.
+pub use bytes::Bytes;
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 pub use body::{Body, BodyError, BoxError, Part, RequestBody};
 pub use body_encoder::BodyLength;

@@ -2,25 +2,17 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::rc::Rc;
 
 use crate::body::RequestBody;
-use crate::extensions::Extensions;
 use crate::head::RequestHead;
-use crate::router::Route;
+use crate::parts::PartsBox;
 
 /// A request: its head, its path parameters, its body and where it came from.
 ///
 /// It dereferences to its [`RequestHead`], for method, path, query and headers.
 #[derive(Debug)]
 pub struct Request {
-    pub(crate) head: RequestHead,
-    pub(crate) body: RequestBody,
-    pub(crate) peer: SocketAddr,
-    /// Absent where no route matched.
-    pub(crate) route: Option<Rc<Route>>,
-    pub(crate) params: ParamSpans,
-    pub(crate) extensions: Extensions,
+    pub(crate) parts: PartsBox,
 }
 
 /// Where in the path the values of its parameters stand, in the order of the route's names.
@@ -49,37 +41,38 @@ impl Request {
     /// the route has no parameter of this name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
-        let index = self.route.as_ref()?.params.iter().position(|param| **param == *name)?;
-        self.params.value(index, self.head.path())
+        let index = self.parts.route.as_ref()?.params.iter().position(|param| **param == *name)?;
+        self.parts.params.value(index, self.parts.head.path())
     }
 
     /// The route that matched, as it was given to the router: `/delay/{duration}`.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
-        self.route.as_ref().map(|route| &*route.pattern)
+        self.parts.route.as_ref().map(|route| &*route.pattern)
     }
 
     /// The address that the request came from.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
+        self.parts.peer
     }
 
     /// The head.
     #[must_use]
     pub fn head(&self) -> &RequestHead {
-        &self.head
+        &self.parts.head
     }
 
     /// The body, to be pulled.
     pub fn body_mut(&mut self) -> &mut RequestBody {
-        &mut self.body
+        &mut self.parts.body
     }
 
     /// The head and the body apart.
     #[must_use]
     pub fn into_parts(self) -> (RequestHead, RequestBody) {
-        (self.head, self.body)
+        let parts = self.parts.into_parts();
+        (parts.head, parts.body)
     }
 }
 
@@ -87,6 +80,6 @@ impl Deref for Request {
     type Target = RequestHead;
 
     fn deref(&self) -> &RequestHead {
-        &self.head
+        &self.parts.head
     }
 }

@@ -18,7 +18,7 @@ use crate::response::Response;
 /// Without this a panic is a 500 as well, but one that no layer sees and that closes the
 /// connection.
 pub async fn catch_panic(request: Request, next: Next) -> Response {
-    let (route, peer) = (request.route.clone(), request.peer);
+    let (route, peer) = (request.parts.route.clone(), request.peer_addr());
     let mut running = pin!(next.run(request));
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));

@@ -24,7 +24,7 @@ pub async fn log(request: Request, next: Next) -> Response {
     if !tracing::enabled!(target: "brigade::access", Level::INFO) {
         return next.run(request).await;
     }
-    let (head, peer) = (request.head.clone(), request.peer);
+    let (head, peer) = (request.head().clone(), request.peer_addr());
     let mut line = Line { head, peer, began: Instant::now(), status: None };
     let response = next.run(request).await;
     line.status = Some(response.status);

@@ -21,7 +21,7 @@ pub fn timeout(limit: Duration) -> impl Fn(Request, Next) -> Answering {
 }
 
 async fn within(limit: Duration, request: Request, next: Next) -> Response {
-    let route = request.route.clone();
+    let route = request.parts.route.clone();
     time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let pattern = route.as_ref().map_or("(no route)", |route| &route.pattern);
         tracing::warn!(target: "brigade::http", "{pattern} gave no answer within {limit:?}");

@@ -1,0 +1,93 @@
+//! What a request consists of, in a box that is used again.
+//!
+//! A request goes through many hands: the router, middleware, the handler's future, which keeps
+//! an argument of an `async fn` twice. In a box all that moves is a pointer, and a handler that
+//! waits holds the parts once. The boxes of requests that are over serve the next ones, so that
+//! none is allocated while requests come and go.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+use crate::body::RequestBody;
+use crate::extensions::Extensions;
+use crate::head::RequestHead;
+use crate::request::ParamSpans;
+use crate::router::Route;
+
+/// The parts of a request.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) head: RequestHead,
+    pub(crate) body: RequestBody,
+    pub(crate) peer: SocketAddr,
+    /// Absent where no route matched.
+    pub(crate) route: Option<Rc<Route>>,
+    pub(crate) params: ParamSpans,
+    pub(crate) extensions: Extensions,
+}
+
+/// Empty boxes that a thread keeps; what a burst of waiting requests needed beyond is given back.
+const SPARE_BOXES_MAX: usize = 64;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Box<Option<Parts>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A box with the parts of one request.
+pub(crate) struct PartsBox {
+    /// Empty only once `into_parts` has taken the parts.
+    full: Option<Box<Option<Parts>>>,
+}
+
+const PRESENT: &str = "the parts are there until they are taken, and then so is the request";
+
+impl PartsBox {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let mut full = spare.unwrap_or_default();
+        *full = Some(parts);
+        Self { full: Some(full) }
+    }
+
+    pub(crate) fn into_parts(mut self) -> Parts {
+        self.full.as_mut().and_then(|full| full.take()).expect(PRESENT)
+    }
+}
+
+impl Deref for PartsBox {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        self.full.as_deref().and_then(Option::as_ref).expect(PRESENT)
+    }
+}
+
+impl DerefMut for PartsBox {
+    fn deref_mut(&mut self) -> &mut Parts {
+        self.full.as_deref_mut().and_then(Option::as_mut).expect(PRESENT)
+    }
+}
+
+impl Drop for PartsBox {
+    fn drop(&mut self) {
+        let Some(mut full) = self.full.take() else { return };
+        // Dropped before the list is borrowed: what is attached to a request may be anything.
+        *full = None;
+        // A thread past its destructors keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_BOXES_MAX {
+                spare.push(full);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for PartsBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Parts::fmt(self, f)
+    }
+}
