@@ -384,10 +384,12 @@ fn an_answer_is_read_though_the_server_takes_no_more_of_the_request() {
     };
     run(async move {
         let body = vec![0; 64 * 1024 * 1024];
-        let sent = Client::new().post(format!("http://{address}/")).body(body).send().await;
+        let client = Client::new();
+        let sent = client.post(format!("http://{address}/")).body(body).send().await;
         let mut response = sent.unwrap();
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(response.text(LIMIT).await.unwrap(), "no!");
+        assert_eq!(client.connections_idle(), 0);
     });
     server.join().unwrap();
 }
@@ -463,6 +465,13 @@ fn a_body_waits_for_the_word_of_the_server_for_a_second() {
         });
         let nothing = (StatusCode::EXPECTATION_FAILED, Vec::new(), Duration::ZERO);
         assert_eq!(refused.await, nothing);
+        let indifferent = expecting(async |host| {
+            let mut peer = host.accept().await;
+            peer.head().await;
+            peer.send(ok("")).await;
+            peer.rest().await
+        });
+        assert_eq!(indifferent.await, (StatusCode::OK, Vec::new(), Duration::ZERO));
     });
 }
 

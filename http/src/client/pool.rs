@@ -208,7 +208,6 @@ impl InUse {
     pub(super) fn new(client: &Rc<LoopClient>) -> Self {
         client.in_use.update(|count| count + 1);
         if !client.is_swept() {
-            client.close_idle();
             client.arm_sweep();
         }
         Self(client.clone())
