@@ -500,7 +500,9 @@ impl ConnectionTask {
         error: &dyn std::error::Error,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
-        tracing::error!(target: "brigade::http", peer = %self.peer, "a body failed midway: {error}");
+        tracing::error!(
+            target: "brigade::http", peer = %self.peer, "a body failed midway: {error}"
+        );
         self.write(out)?;
         self.cut_off()
     }

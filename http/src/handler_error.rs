@@ -30,7 +30,7 @@ use crate::response::{IntoResponse, Response};
 ///     let text = brigade_runtime::spawn_blocking(|| std::fs::read_to_string("/etc/hosts"))
 ///         .await??;
 ///     let line = text.lines().nth(n);
-///     let line = line.ok_or(HandlerError::new(StatusCode::NOT_FOUND, "the file has fewer lines"))?;
+///     let line = line.ok_or(HandlerError::new(StatusCode::NOT_FOUND, "too few lines"))?;
 ///     Ok(line.to_owned())
 /// }
 ///

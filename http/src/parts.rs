@@ -33,6 +33,7 @@ pub(crate) struct Parts {
 const SPARE_BOXES_MAX: usize = 64;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     static SPARE: RefCell<Vec<Box<Option<Parts>>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -157,7 +157,8 @@ impl Selector {
         Poll::Pending
     }
 
-    /// The system answered `WouldBlock`: whatever was noted for `direction`, wait for the next edge.
+    /// The system answered `WouldBlock`: whatever was noted for `direction`, wait for the next
+    /// edge.
     /// The end of a stream never answers so, but what counts as one may be an error that passes,
     /// such as the refusal of a datagram.
     pub(crate) fn would_block(&self, key: Key, direction: Direction) {

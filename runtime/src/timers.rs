@@ -180,7 +180,9 @@ mod tests {
         /// Against a sorted map: the same deadlines come out, whatever is set and cancelled.
         #[test]
         fn fires_in_the_order_of_deadlines(
-            steps in prop::collection::vec((0_u8..4, 0_u64..50, any::<prop::sample::Index>()), 1..300)
+            steps in prop::collection::vec(
+                (0_u8..4, 0_u64..50, any::<prop::sample::Index>()), 1..300
+            )
         ) {
             let mut timers = Timers::new();
             let mut model = BTreeMap::new();

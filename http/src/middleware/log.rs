@@ -45,7 +45,9 @@ impl Drop for Line {
         let milliseconds = self.began.elapsed().as_secs_f64() * 1000.0;
         match self.status.map(|status| status.as_u16()) {
             Some(status) => {
-                tracing::info!(target: "brigade::access", %method, path, status, milliseconds, %peer);
+                tracing::info!(
+                    target: "brigade::access", %method, path, status, milliseconds, %peer
+                );
             }
             None => tracing::info!(
                 target: "brigade::access",
