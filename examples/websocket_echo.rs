@@ -1,0 +1,93 @@
+//! WebSocket messages, sent back as they came: a handler takes its connection over, and an
+//! existing crate speaks the protocol there.
+//!
+//! ```text
+//! cargo run --release --example websocket_echo -- --listen 127.0.0.1:8080
+//! node -e 'const s = new WebSocket("ws://127.0.0.1:8080/echo"); // Node 22 or later
+//!          s.onopen = () => s.send("hello"); s.onmessage = m => { console.log(m.data); s.close() }'
+//! ```
+
+use std::error::Error;
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::handshake::server::create_response;
+use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use async_tungstenite::tungstenite::{self, Message};
+use brigade::http::{HandlerError, IntoResponse, Request, Response, Router, Server, Upgraded, get};
+use futures_util::StreamExt;
+use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderValue, StatusCode};
+use lexopt::ValueExt;
+
+/// A peer that sends more in one message, or lets so much wait to be sent, is cut off.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let server = Server::bind(listen()?)?;
+    println!("listening on http://{} ({} event loops)", server.local_addr()?, server.loop_count());
+    server.run(|| Router::new().route("/echo", get(echo)))?;
+    Ok(())
+}
+
+fn listen() -> Result<String, lexopt::Error> {
+    let mut listen = "127.0.0.1:8080".to_owned();
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("listen") => listen = arguments.value()?.string()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(listen)
+}
+
+/// Agrees to speak WebSocket (RFC 6455 section 4.2), or says that nothing else is spoken here.
+async fn echo(request: Request) -> Response {
+    if request.upgrade().is_none() {
+        let refusal = HandlerError::new(StatusCode::UPGRADE_REQUIRED, "this speaks WebSocket");
+        return refusal.into_response().with_header(UPGRADE, WEBSOCKET);
+    }
+    match accept_key(&request) {
+        Ok(key) => {
+            let peer = request.peer_addr();
+            let run = async move |stream| match speak(stream).await {
+                Ok(messages) => tracing::info!(%peer, messages, "closed"),
+                Err(error) => tracing::info!(%peer, %error, "broken off"),
+            };
+            Response::upgrade(WEBSOCKET, run).with_header(SEC_WEBSOCKET_ACCEPT, key)
+        }
+        Err(error) => HandlerError::new(StatusCode::BAD_REQUEST, error.to_string())
+            .into_response()
+            .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+    }
+}
+
+/// What proves to the client that it was understood; computed by the crate, which checks the
+/// request's headers too.
+fn accept_key(request: &Request) -> Result<HeaderValue, tungstenite::Error> {
+    let mut asked = http::Request::new(());
+    asked.headers_mut().clone_from(request.headers());
+    let mut agreed = create_response(&asked)?;
+    let key = agreed.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+    Ok(key.expect("a request that is agreed to has a key"))
+}
+
+/// Echoes until the client closes, or breaks off. Returns how many messages came.
+async fn speak(stream: Upgraded) -> Result<u64, tungstenite::Error> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_write_buffer_size(2 * MESSAGE_BYTES_MAX);
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let mut messages = 0;
+    while let Some(message) = socket.next().await {
+        // Pings and the close are answered by the crate.
+        if let message @ (Message::Text(_) | Message::Binary(_)) = message? {
+            messages += 1;
+            socket.send(message).await?;
+        }
+    }
+    Ok(messages)
+}

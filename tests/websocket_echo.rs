@@ -1,0 +1,97 @@
+//! The example `websocket_echo`, asked by a client that knows nothing of brigade.
+#![forbid(unsafe_code)]
+
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod common;
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use async_tungstenite::tungstenite::protocol::CloseFrame;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::{Message, WebSocket, client};
+use common::client::Client;
+use common::server::{Server, example};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn start() -> Server {
+    let mut command = example("websocket_echo");
+    command.args(["--listen", "127.0.0.1:0"]).env("NO_COLOR", "1");
+    Server::start(command)
+}
+
+fn connect(server: &Server) -> WebSocket<TcpStream> {
+    let address = &server.address;
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    client(format!("ws://{address}/echo"), stream).unwrap().0
+}
+
+#[test]
+fn messages_come_back_whole_and_in_order() {
+    let server = start();
+    let mut socket = connect(&server);
+    let sent: Vec<_> = (0..200_usize)
+        .map(|n| match n % 3 {
+            0 => Message::text(format!("grüße {n}")),
+            1 => Message::binary(vec![n as u8; n * 500]),
+            _ => Message::text(""),
+        })
+        .collect();
+    for message in &sent {
+        socket.send(message.clone()).unwrap();
+        assert_eq!(socket.read().unwrap(), *message);
+    }
+    for message in &sent[..20] {
+        socket.write(message.clone()).unwrap();
+    }
+    socket.flush().unwrap();
+    for message in &sent[..20] {
+        assert_eq!(socket.read().unwrap(), *message);
+    }
+}
+
+#[test]
+fn a_ping_is_answered_and_a_close_returned() {
+    let server = start();
+    let mut socket = connect(&server);
+    socket.send(Message::Ping("there?".into())).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::Pong("there?".into()));
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "enough".into() };
+    socket.close(Some(frame.clone())).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::Close(Some(frame)));
+    assert!(socket.read().is_err(), "the server closes first (RFC 6455 section 7.1.1)");
+    let log = server.stop();
+    assert!(log.contains("closed") && log.contains("messages=0"), "{log}");
+}
+
+#[test]
+fn a_message_that_is_too_long_ends_its_connection_alone() {
+    let server = start();
+    let (mut greedy, mut other) = (connect(&server), connect(&server));
+    // The rest of it may find the connection reset.
+    let _ = greedy.send(Message::binary(vec![0; 1024 * 1024 + 1]));
+    assert!(greedy.read().is_err());
+    other.send(Message::text("still there")).unwrap();
+    assert_eq!(other.read().unwrap(), Message::text("still there"));
+}
+
+#[test]
+fn whoever_does_not_speak_websocket_is_told_that_nothing_else_is_spoken() {
+    let server = start();
+    let mut client = Client::connect(&server.address);
+    let answer = client.ask("GET /echo");
+    assert_eq!((answer.status, answer.header("upgrade")), (426, Some("websocket")));
+    for (headers, reason) in [
+        ("Sec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Version"),
+        ("Sec-WebSocket-Version: 13\r\n", "Key"),
+    ] {
+        let headers = format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{headers}");
+        client.send("GET /echo", &headers, b"");
+        let answer = client.read();
+        assert_eq!((answer.status, answer.header("sec-websocket-version")), (400, Some("13")));
+        assert!(answer.text().contains(reason), "{}", answer.text());
+    }
+}
