@@ -34,7 +34,7 @@ pub(super) struct Options {
     pub(super) limits: Limits,
 }
 
-/// Makes a [`Client`] with options.
+/// Makes a [`Client`](crate::Client) with options.
 ///
 /// # Examples
 /// ```
