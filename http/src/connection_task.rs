@@ -31,6 +31,7 @@ use brigade_runtime::{Arrival, Place, task};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::activity::{Activity, ConnectionState};
 use crate::body::{BodyError, BodyKind, Part, PartStream, Pipe, RequestBody};
 use crate::connection::{Connection, Event};
 use crate::error::{EncodeError, ProtocolError};
@@ -114,8 +115,10 @@ enum Work {
 /// What the connection waits for, as far as it may take too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
-    /// A handler; it may take as long as it likes.
+    /// Nothing: it has just gone on.
     Nothing,
+    /// A handler; it may take as long as it likes.
+    Handler,
     /// The next request.
     Idle,
     /// The rest of a head.
@@ -317,6 +320,7 @@ impl ConnectionTask {
             extensions: Extensions::default(),
         };
         let request = Request { parts: PartsBox::new(parts) };
+        self.server.notebook.set(route.as_ref().map(|route| route.note));
         match catch_unwind(AssertUnwindSafe(|| found.call(request))) {
             Ok(running) => self.go_on(Work::Handling { running, route }),
             Err(payload) => self.answer_panic(&*payload, route, out),
@@ -348,6 +352,7 @@ impl ConnectionTask {
         budget: &mut Budget,
     ) -> Result<Step, Over> {
         let Work::Handling { running, route } = &mut self.work else { return Ok(Step::Again) };
+        self.server.notebook.set(route.as_ref().map(|route| route.note));
         match catch_unwind(AssertUnwindSafe(|| Pin::new(running).poll(cx))) {
             Ok(Poll::Ready(response)) => {
                 let route = route.take();
@@ -478,7 +483,8 @@ impl ConnectionTask {
         if budget.parts == 0 {
             return Ok(Step::Yield);
         }
-        let Work::Sending { stream, .. } = &mut self.work else { return Ok(Step::Again) };
+        let Work::Sending { stream, route } = &mut self.work else { return Ok(Step::Again) };
+        self.server.notebook.set(route.as_ref().map(|route| route.note));
         match stream.as_mut().poll_next(cx) {
             Poll::Pending => self.feed_body(cx, out, budget),
             Poll::Ready(None) => self.finish(None, out),
@@ -712,7 +718,7 @@ impl ConnectionTask {
             timeout = timeout.min(DRAIN_QUIET);
         }
         let latest = match waiting {
-            Waiting::Nothing => return Ok(Poll::Pending),
+            Waiting::Nothing | Waiting::Handler => return Ok(Poll::Pending),
             Waiting::Body => self.body_rate_deadline(),
             Waiting::Linger => self.linger_deadline(),
             _ => None,
@@ -743,10 +749,10 @@ impl ConnectionTask {
                         let of_route = self.route_options().and_then(|route| route.body_gap);
                         (Waiting::Body, of_route.unwrap_or(timeouts.body_gap))
                     }
-                    false => (Waiting::Nothing, Duration::ZERO),
+                    false => (Waiting::Handler, Duration::ZERO),
                 }
             }
-            Work::Upgraded { .. } => (Waiting::Nothing, Duration::ZERO),
+            Work::Upgraded { .. } => (Waiting::Handler, Duration::ZERO),
         }
     }
 
@@ -817,8 +823,38 @@ impl ConnectionTask {
                 self.stream().set_linger(Some(Duration::ZERO))?;
                 Err(Over)
             }
-            Waiting::Idle | Waiting::Drain | Waiting::Linger | Waiting::Nothing => Err(Over),
+            Waiting::Idle | Waiting::Drain | Waiting::Linger => Err(Over),
+            Waiting::Nothing | Waiting::Handler => Ok(Poll::Pending),
         }
+    }
+}
+
+/// # Telling
+impl ConnectionTask {
+    #[cold]
+    fn tell_activity(&self) {
+        let Some(task) = task::current() else { return };
+        let (state, route) = match &self.work {
+            _ if !self.outgoing.is_empty() => (ConnectionState::Writing, None),
+            Work::Reading if !self.protocol.is_reading_head() => (ConnectionState::Idle, None),
+            Work::Reading => (ConnectionState::ReadingHead, None),
+            Work::Handling { route, .. } if self.waiting == Waiting::Body => {
+                (ConnectionState::ReadingBody, route.as_ref())
+            }
+            Work::Handling { route, .. } => (ConnectionState::Handling, route.as_ref()),
+            Work::Sending { route, .. } => (ConnectionState::Sending, route.as_ref()),
+            Work::Draining { .. } | Work::Closing { .. } | Work::Lingering { .. } => {
+                (ConnectionState::Closing, None)
+            }
+            Work::Upgraded { .. } => (ConnectionState::Upgraded, None),
+        };
+        self.server.count(Activity {
+            task: task.label.id(),
+            peer: self.peer,
+            state,
+            route: route.map(|route| route.pattern.to_string()),
+            lasted: time::now().saturating_duration_since(self.since),
+        });
     }
 }
 
@@ -830,6 +866,9 @@ impl Future for ConnectionTask {
         let mut out = this.server.take_write_buffer();
         let ran = this.run(cx, &mut out);
         this.server.give_write_buffer(out);
+        if this.server.is_census() && ran.is_ok() {
+            this.tell_activity();
+        }
         match ran {
             Ok(poll) => poll,
             Err(Over) => Poll::Ready(()),

@@ -26,6 +26,7 @@
 //! - `Date` replaces ours.
 #![forbid(unsafe_code)]
 
+mod activity;
 mod body;
 mod body_decoder;
 mod body_encoder;
@@ -36,6 +37,7 @@ mod client_connection;
 mod connection;
 mod connection_task;
 mod cookies;
+mod crew;
 mod date;
 mod decode;
 mod disconnected;
@@ -61,6 +63,7 @@ mod media_type;
 pub mod middleware;
 mod outgoing;
 mod parts;
+mod phase;
 mod query;
 mod request;
 mod response;
@@ -73,6 +76,7 @@ mod upgrade;
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
+pub use activity::{Activity, ConnectionState};
 pub use body::{Body, BodyError, BoxError, Part, RequestBody};
 pub use body_encoder::BodyLength;
 pub use client::{
@@ -81,6 +85,7 @@ pub use client::{
 pub use client_connection::{ClientConnection, ClientEvent};
 pub use connection::{Connection, Event};
 pub use cookies::Cookies;
+pub use crew::OnLoopDeath;
 pub use date::{DATE_BYTES, DateCache};
 pub use disconnected::Disconnected;
 pub use error::{EncodeError, ProtocolError};
@@ -101,5 +106,6 @@ pub use query::BadParam;
 pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use router::{Methods, Router, any, delete, get, head, options, patch, post, put};
-pub use server::{LoopReport, Server};
+pub use phase::{Phase, Phases};
+pub use server::{LoopReport, STALL_THRESHOLD, Server};
 pub use upgrade::Upgraded;

@@ -2,11 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
+use brigade_runtime::task::{self, Notebook, TaskId, yield_now};
 use brigade_runtime::time;
 
+use crate::activity::{Activity, ConnectionState, describe};
 use crate::date::{DATE_BYTES, DateCache};
 use crate::limits::{Limits, Timeouts};
 use crate::router::RouteTable;
@@ -17,6 +20,15 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// How old the loop's `Date` may be; its text has whole seconds.
 const DATE_AGE_MAX: Duration = Duration::from_millis(100);
+
+/// A connection that was quiet for so long may be closed for want of descriptors; one that was
+/// busy until just now may have a request on its way.
+const SHED_QUIET: Duration = Duration::from_millis(250);
+
+thread_local! {
+    /// What this thread's loop serves.
+    static SERVER: RefCell<Weak<LoopServer>> = const { RefCell::new(Weak::new()) };
+}
 
 /// One loop's side of a server.
 pub(crate) struct LoopServer {
@@ -38,6 +50,13 @@ pub(crate) struct LoopServer {
     pub(crate) requests: Cell<u64>,
     /// Who waits until no connection is open.
     drained: Cell<Option<Waker>>,
+    /// Where the task that is running says what it works on.
+    pub(crate) notebook: Notebook,
+    /// The task that spawns those of the connections.
+    keeper: Option<TaskId>,
+    /// Connections are to say what they do.
+    is_census: Cell<bool>,
+    census: RefCell<Vec<Activity>>,
 }
 
 impl LoopServer {
@@ -54,7 +73,54 @@ impl LoopServer {
             open: Cell::new(0),
             requests: Cell::new(0),
             drained: Cell::new(None),
+            notebook: Notebook::current(),
+            keeper: task::current().map(|task| task.label.id()),
+            is_census: Cell::new(false),
+            census: RefCell::default(),
         }
+    }
+
+    /// Makes this what the thread's loop serves.
+    pub(crate) fn install(self: &Rc<Self>) {
+        SERVER.set(Rc::downgrade(self));
+    }
+
+    /// The tasks of the connections.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = TaskId> {
+        let keeper = self.keeper;
+        let is_one = move |task: &task::TaskInfo| {
+            task.parent == keeper && task.label.name() == Some(CONNECTION)
+        };
+        task::all().into_iter().filter(is_one).map(|task| task.label.id())
+    }
+
+    /// Asks every connection what it does.
+    pub(crate) async fn census(&self) -> Vec<Activity> {
+        self.is_census.set(true);
+        self.connections().for_each(task::wake);
+        // They are before this task in the queue.
+        yield_now().await;
+        self.is_census.set(false);
+        self.census.take()
+    }
+
+    pub(crate) fn is_census(&self) -> bool {
+        self.is_census.get()
+    }
+
+    pub(crate) fn count(&self, activity: Activity) {
+        self.census.borrow_mut().push(activity);
+    }
+
+    /// Closes up to `count` connections that wait for a request, those first that have waited
+    /// longest. Returns how many.
+    pub(crate) async fn shed(&self, count: usize) -> usize {
+        let mut idle = self.census().await;
+        idle.retain(|one| one.state == ConnectionState::Idle && one.lasted >= SHED_QUIET);
+        idle.sort_by_key(|one| std::cmp::Reverse(one.lasted));
+        idle.truncate(count);
+        idle.iter().for_each(|one| task::abort(one.task));
+        idle.len()
     }
 
     /// The loop's write buffer, empty. To be given back.
@@ -115,6 +181,18 @@ impl LoopServer {
             std::task::Poll::Pending
         })
         .await;
+    }
+}
+
+/// What the tasks of connections are called.
+pub(crate) const CONNECTION: &str = "connection";
+
+/// What this thread's loop does, in a few lines.
+pub(crate) async fn describe_this_loop() -> String {
+    let server = SERVER.with_borrow(Weak::upgrade);
+    match server {
+        Some(server) => describe(server.census().await),
+        None => describe(Vec::new()),
     }
 }
 

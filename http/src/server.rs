@@ -6,16 +6,20 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use brigade_runtime::event_loop::{self, EventLoop};
 use brigade_runtime::group::{self, default_loops};
 use brigade_runtime::net::listen;
 use brigade_runtime::signal::{SignalKind, Signals};
-use brigade_runtime::{Acceptor, Arrivals, EventLoopGroup, task, time};
+use brigade_runtime::{Acceptor, Arrival, Arrivals, Incoming, task, time};
 
+use crate::activity::{Activity, NAMED_MAX, list};
 use crate::connection_task::ConnectionTask;
+use crate::crew::{Crew, OnLoopDeath, report};
 use crate::limits::{Limits, Timeouts};
-use crate::loop_server::LoopServer;
+use crate::loop_server::{CONNECTION, LoopServer};
+use crate::phase::{Phase, Phases};
 use crate::router::Router;
 
 /// A server that is bound to its address, and not serving yet.
@@ -44,18 +48,29 @@ struct Options {
     limits: Limits,
     timeouts: Timeouts,
     event_loop: event_loop::Builder,
+    stall_threshold: Option<Duration>,
+    on_loop_death: OnLoopDeath,
+    report_on: Option<SignalKind>,
+    phases: Phases,
 }
 
+/// A poll that keeps a loop from turning for longer than this is reported while it lasts.
+pub const STALL_THRESHOLD: Duration = Duration::from_millis(100);
+
 /// What one loop did, told when it has ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoopReport {
-    /// Connections that were handed to the loop.
+    /// Connections that were handed to the loop, and not taken back.
     pub connections: usize,
+    /// Connections that waited for the loop while it was stuck, and were given to another.
+    pub taken_back: usize,
     /// Requests that it read.
     pub requests: u64,
     /// Connections that were still open at the deadline of the shutdown, and were cut.
     pub cut: usize,
+    /// What those were doing, of no more than twenty.
+    pub held: Vec<Activity>,
 }
 
 impl Server {
@@ -86,6 +101,10 @@ impl Server {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             event_loop: EventLoop::builder(),
+            stall_threshold: Some(STALL_THRESHOLD),
+            on_loop_death: OnLoopDeath::default(),
+            report_on: None,
+            phases: Phases::new(),
         };
         Self { listener, options }
     }
@@ -134,11 +153,39 @@ impl Server {
         self
     }
 
+    /// After what time a loop that is stuck in one poll is reported, by a thread beside it, with
+    /// the task and the route: [`STALL_THRESHOLD`] without this, never with `None`. New connections
+    /// avoid such a loop in any case, and much earlier.
+    pub fn stall_threshold(mut self, threshold: Option<Duration>) -> Self {
+        self.options.stall_threshold = threshold;
+        self
+    }
+
+    /// What becomes of the server when a loop dies; it ends with an error without this.
+    pub fn on_loop_death(mut self, on_loop_death: OnLoopDeath) -> Self {
+        self.options.on_loop_death = on_loop_death;
+        self
+    }
+
+    /// Has every loop log what it is doing when the process receives `signal`: its tasks by name,
+    /// its connections by state, the requests that have taken longest. Of a loop that is stuck,
+    /// where. The event is at level INFO and its target `brigade::http`.
+    pub fn report_on(mut self, signal: SignalKind) -> Self {
+        self.options.report_on = Some(signal);
+        self
+    }
+
+    /// Follows the server from its start to its end.
+    #[must_use]
+    pub fn phases(&self) -> Phases {
+        self.options.phases.clone()
+    }
+
     /// Serves until SIGINT or SIGTERM, on this thread and those of the loops; a second signal
     /// ends the wait for the answers that are in flight. See [`Server::serve`].
     ///
     /// # Errors
-    /// If a loop cannot be started.
+    /// If a loop cannot be started, or died; see [`Server::on_loop_death`].
     ///
     /// # Panics
     /// If this thread has an event loop already: call [`Server::serve`] there.
@@ -164,12 +211,14 @@ impl Server {
     ///
     /// Then no connection is accepted any more, what is in flight is answered with
     /// `Connection: close`, and idle connections are closed. When [`Timeouts::drain`] is over, or
-    /// a second future of `shutdown` is ready, what is left is cut.
+    /// a second future of `shutdown` is ready, what is left is cut, and it is logged what that
+    /// was. A loop that is stuck then is waited for and logged, and after that second future left
+    /// behind.
     ///
     /// Returns what each loop did.
     ///
     /// # Errors
-    /// If a loop cannot be started.
+    /// If a loop cannot be started, or died; see [`Server::on_loop_death`].
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -181,102 +230,157 @@ impl Server {
         let Self { listener, options } = self;
         let listener = brigade_runtime::net::TcpListener::from_std(listener)?;
         let (mut acceptor, arrivals) = Acceptor::new(options.loops);
-        let group = start_loops(options, arrivals, app)?;
-        either(acceptor.accept_from(&listener), shutdown()).await;
+        let Options { phases, report_on, .. } = options.clone();
+        let drain = options.timeouts.drain;
+        let _ends = Ends(phases.clone());
+        let mut crew = start_crew(options, arrivals, app)?;
+        let reporter = report_on.map(|signal| report_on_signal(signal, &crew)).transpose()?;
+        phases.enter(Phase::Accepting);
+        let shut_down = accept_until(&mut acceptor, &listener, &mut crew, shutdown()).await;
+        phases.enter(Phase::Draining);
         acceptor.accept_waiting(&listener).await;
         drop(listener);
         drop(acceptor);
-        finish(group, shutdown).await
+        let reports = crew.finish(drain, &phases, shutdown()).await;
+        if let Some(reporter) = reporter {
+            reporter.abort();
+        }
+        shut_down.map(|()| reports)
     }
 }
 
-fn start_loops<A>(
-    options: Options,
-    arrivals: Vec<Arrivals>,
-    app: A,
-) -> io::Result<EventLoopGroup<LoopReport>>
+/// Says that the server has ended, however it does.
+struct Ends(Phases);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Ended);
+    }
+}
+
+fn start_crew<A>(options: Options, arrivals: Vec<Arrivals>, app: A) -> io::Result<Crew>
 where
     A: Fn() -> Router + Clone + Send + 'static,
 {
-    group::Builder::new()
+    let builder = group::Builder::new()
         .loops(options.loops)
         .pin(options.pin)
-        .event_loop(options.event_loop.clone())
-        .start(arrivals, move |_, arrivals| {
-            let server =
-                LoopServer::new(app().build(), options.limits.clone(), options.timeouts.clone());
-            serve_loop(Rc::new(server), arrivals)
-        })
+        .event_loop(options.event_loop.watch(options.stall_threshold));
+    let (limits, timeouts) = (options.limits, options.timeouts);
+    Crew::start(builder, arrivals, options.on_loop_death, move |_, arrivals| {
+        // Within the task of the loop, so that its connections know whose they are.
+        let (app, limits, timeouts) = (app.clone(), limits.clone(), timeouts.clone());
+        async move {
+            let server = Rc::new(LoopServer::new(app().build(), limits, timeouts));
+            serve_loop(server, arrivals).await
+        }
+    })
 }
 
-/// Waits for the loops to answer what is in flight. A second call for shutdown stops them.
-async fn finish<S: AsyncFn()>(
-    group: EventLoopGroup<LoopReport>,
-    shutdown: S,
-) -> io::Result<Vec<LoopReport>> {
-    let handles: Vec<_> = group.handles().cloned().collect();
-    let mut outcomes = pin!(group.outcomes());
-    let mut again = pin!(async {
-        shutdown().await;
-        handles.iter().for_each(brigade_runtime::LoopHandle::stop);
-        std::future::pending::<()>().await;
-    });
-    let outcomes = std::future::poll_fn(|cx| {
-        let _ = again.as_mut().poll(cx);
-        outcomes.as_mut().poll(cx)
-    })
-    .await;
-    let report = |outcome: Result<LoopReport, brigade_runtime::JoinError>| match outcome {
-        Ok(report) => report,
-        Err(error) => {
-            tracing::warn!(target: "brigade", "a loop was ended: {error}");
-            LoopReport::default()
+/// Accepts until `shutdown` is ready, and replaces loops that die.
+///
+/// # Errors
+/// That a loop died, if it is not to be replaced or cannot be.
+async fn accept_until(
+    acceptor: &mut Acceptor,
+    listener: &brigade_runtime::net::TcpListener,
+    crew: &mut Crew,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let death = {
+            let mut died = pin!(crew.died());
+            let mut accept = pin!(async {
+                acceptor.accept_from(listener).await;
+                // All loops have died: that is told next.
+                std::future::pending::<()>().await;
+            });
+            std::future::poll_fn(|cx| {
+                if shutdown.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                if let Poll::Ready(death) = died.as_mut().poll(cx) {
+                    return Poll::Ready(Some(death));
+                }
+                let _ = accept.as_mut().poll(cx);
+                Poll::Pending
+            })
+            .await
+        };
+        let Some((index, cause)) = death else { return Ok(()) };
+        crew.replace(index, cause, || acceptor.replace(index))?;
+    }
+}
+
+fn report_on_signal(kind: SignalKind, crew: &Crew) -> io::Result<task::JoinHandle<()>> {
+    let signals = Signals::new([kind])?;
+    let handles = crew.handles();
+    Ok(task::Builder::new().name("report").spawn(async move {
+        while signals.recv().await.is_ok() {
+            let handles = handles.borrow().clone();
+            report(handles).await;
         }
-    };
-    Ok(outcomes.into_iter().map(report).collect())
+    }))
 }
 
 /// What each loop of the group runs.
 async fn serve_loop(server: Rc<LoopServer>, mut arrivals: Arrivals) -> LoopReport {
-    while let Some(arrival) = arrivals.next().await {
-        match ConnectionTask::new(server.clone(), arrival) {
-            Ok(connection) => task::Builder::new().name("connection").spawn(connection).detach(),
-            Err(error) => {
-                tracing::warn!(target: "brigade::http", %error, "a connection was not taken");
+    server.install();
+    while let Some(incoming) = arrivals.next_incoming().await {
+        match incoming {
+            Incoming::Connection(arrival) => begin_connection(&server, arrival),
+            Incoming::Shed(count) => {
+                let closed = server.shed(count).await;
+                tracing::debug!(target: "brigade::http", closed, "closed idle connections");
             }
+            _ => {}
         }
     }
     server.begin_drain();
-    connections().for_each(task::wake);
-    let cut = match time::timeout(server.timeouts.drain, server.drained()).await {
-        Ok(()) => 0,
-        Err(_) => {
-            let cut = server.open();
-            tracing::warn!(target: "brigade::http", cut, "connections were cut at the deadline");
-            connections().for_each(task::abort);
-            cut
-        }
+    server.connections().for_each(task::wake);
+    let drained = time::timeout(server.timeouts.drain, server.drained()).await;
+    let (cut, held) = match drained {
+        Ok(()) => (0, Vec::new()),
+        Err(_) => cut(&server).await,
     };
-    LoopReport { connections: arrivals.handed(), requests: server.requests.get(), cut }
+    LoopReport {
+        connections: arrivals.handed() - arrivals.taken_back(),
+        taken_back: arrivals.taken_back(),
+        requests: server.requests.get(),
+        cut,
+        held,
+    }
 }
 
-/// The tasks that this one spawned: the connections.
-fn connections() -> impl Iterator<Item = task::TaskId> {
-    let parent = task::current().map(|task| task.label.id());
-    let children = task::all().into_iter().filter(move |task| task.parent == parent);
-    children.map(|task| task.label.id())
-}
-
-/// Awaits whichever is ready first, and drops the other.
-async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    std::future::poll_fn(|cx| {
-        if one.as_mut().poll(cx).is_ready() || other.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+fn begin_connection(server: &Rc<LoopServer>, arrival: Arrival) {
+    match ConnectionTask::new(server.clone(), arrival) {
+        Ok(connection) => task::Builder::new().name(CONNECTION).spawn(connection).detach(),
+        Err(error) => {
+            tracing::warn!(target: "brigade::http", %error, "a connection was not taken");
         }
-        Poll::Pending
-    })
-    .await;
+    }
+}
+
+/// Cuts the connections that are left, and tells what they were doing.
+async fn cut(server: &LoopServer) -> (usize, Vec<Activity>) {
+    let mut held = server.census().await;
+    held.sort_by_key(|activity| std::cmp::Reverse(activity.lasted));
+    let cut = server.open();
+    server.connections().for_each(task::abort);
+    held.truncate(NAMED_MAX);
+    if cut > 0 {
+        let mut text = String::new();
+        list(&mut text, held.iter());
+        let event_loop = brigade_runtime::LoopHandle::current().name().to_owned();
+        tracing::warn!(
+            target: "brigade::http",
+            "{cut} connections of event loop '{event_loop}' were cut at the deadline:{text}"
+        );
+    }
+    // What they leave behind is dropped before the loop says that it is done.
+    server.drained().await;
+    (cut, held)
 }
 
 impl fmt::Display for LoopReport {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use brigade_http::limits::{Limits, Timeouts};
 use brigade_http::{
-    Body, BodyError, Next, Part, Request, Response, Router, any, get as on_get, post,
+    Body, BodyError, LoopReport, Next, Part, Request, Response, Router, any, get as on_get, post,
 };
 use brigade_runtime::{oneshot, time};
 use bytes::Bytes;
@@ -386,16 +386,20 @@ fn each_loop_builds_its_own_application() {
         client.send(get("/"));
         client.answer();
     }
-    let mut counts: Vec<String> = Vec::new();
+    let mut counts: Vec<usize> = Vec::new();
     for client in &mut clients {
         client.send(get("/"));
-        counts.push(client.answer().text().to_owned());
+        counts.push(client.answer().text().parse().unwrap());
     }
-    counts.sort();
-    assert_eq!(counts, ["3", "3", "3", "4", "4", "4"], "two connections on each of three loops");
+    counts.sort_unstable();
     drop(clients);
     let reports = server.join();
-    assert_eq!(reports.iter().map(|report| report.connections).collect::<Vec<_>>(), [2, 2, 2]);
+    // Two connections on each of three loops, unless the machine kept a loop from running.
+    assert_eq!(reports.iter().map(|report| report.connections).sum::<usize>(), 6);
+    let second_calls = |loop_: &LoopReport| loop_.connections + 1..=2 * loop_.connections;
+    let mut expected: Vec<usize> = reports.iter().flat_map(second_calls).collect();
+    expected.sort_unstable();
+    assert_eq!(counts, expected, "each loop counts its own calls");
     assert_eq!(reports.iter().map(|report| report.requests).sum::<u64>(), 12);
     assert_eq!(BUILT.load(Ordering::Relaxed), 3);
 }

@@ -32,6 +32,9 @@ const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(100);
 /// The first such pause: the loops need no longer to close what is idle.
 const PAUSE_TO_SHED: Duration = Duration::from_millis(20);
 
+/// Loops that take longer to start are not waited for.
+const START_PATIENCE: Duration = Duration::from_secs(1);
+
 /// When descriptors have run out, each loop is asked to close one in so many connections.
 const SHED_ONE_IN: usize = 8;
 
@@ -87,8 +90,20 @@ impl Acceptor {
         (acceptor, arrivals)
     }
 
-    /// Accepts from `listener` until dropped, or until no loop takes connections any more. When
-    /// every intake is full it stops accepting until there is room: the kernel's backlog is the
+    /// Waits until all loops take connections, or have had a second for it: those that come first
+    /// are spread over all of them.
+    async fn wait_for_loops(&self) {
+        let mut patience = pin!(sleep(START_PATIENCE));
+        poll_fn(|cx| {
+            self.door.watch(cx.waker());
+            let all_begun = self.seats.iter().all(|seat| seat.intake.has_begun());
+            if all_begun { Poll::Ready(()) } else { patience.as_mut().poll(cx) }
+        })
+        .await;
+    }
+
+    /// Accepts from `listener` until dropped, or until no loop takes connections any more; begins
+    /// when all loops take some, or a second later. When every intake is full it stops accepting until there is room: the kernel's backlog is the
     /// brake.
     ///
     /// It never fails: what concerns one connection ends that connection. When descriptors run
@@ -98,6 +113,7 @@ impl Acceptor {
     /// Cancellation safe.
     pub async fn accept_from(&mut self, listener: &TcpListener) {
         let round = &mut Round::default();
+        self.wait_for_loops().await;
         loop {
             for _ in 0..ACCEPTS_PER_TURN {
                 if !self.wait_for_room(round).await {

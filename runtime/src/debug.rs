@@ -93,10 +93,7 @@ impl fmt::Display for Unhandled {
             }
             Self::Recovered(stall) => {
                 let Stall { event_loop, lasted, .. } = stall;
-                write!(
-                    f,
-                    "event loop '{event_loop}' turns again: it was stuck for {lasted:.1?} in {stall}"
-                )
+                write!(f, "event loop '{event_loop}' turns again after {lasted:.1?} in {stall}")
             }
         }
     }

@@ -373,7 +373,8 @@ impl Builder {
 
     /// Called with what would otherwise be logged: a panic that nobody saw, what debug mode finds,
     /// a loop that is stuck. On the loop's thread, but for what comes up elsewhere once the loop
-    /// has ended, and what [`Builder::watch`] finds, which is told while the loop cannot. A panic in `hook` is logged.
+    /// has ended, and what [`Builder::watch`] finds, which is told while the loop cannot. A panic
+    /// in `hook` is logged.
     pub fn on_unhandled(mut self, hook: impl Fn(&Unhandled) + Send + Sync + 'static) -> Self {
         self.on_unhandled = Some(Arc::new(hook));
         self

@@ -1,7 +1,10 @@
 //! Several loops, a thread each.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::thread::available_parallelism;
 
 use crate::event_loop;
@@ -83,33 +86,43 @@ impl Builder {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let pin = self.pin && self.loops <= default_loops();
         let mut each = each.into_iter();
-        let mut threads = Vec::with_capacity(self.loops);
+        let mut group = EventLoopGroup { handles: Vec::new(), threads: Vec::new() };
         for index in 0..self.loops {
-            let mut thread = thread::Builder::new()
-                .name(format!("{}-{index}", self.name))
-                .event_loop(self.event_loop.clone());
-            if pin {
-                thread = thread.pin_to_core(index);
-            }
             let item = each.next().expect("an item for each loop");
             let make = make.clone();
-            match thread.run(move || make(index, item)) {
-                Ok(thread) => threads.push(thread),
+            match self.thread(index).run(move || make(index, item)) {
+                Ok(thread) => {
+                    group.handles.push(thread.loop_handle().clone());
+                    group.threads.push(Some(thread));
+                }
                 Err(error) => {
-                    threads.iter().for_each(|thread| thread.loop_handle().stop());
+                    group.handles().for_each(LoopHandle::stop);
                     return Err(error);
                 }
             }
         }
-        Ok(EventLoopGroup { threads })
+        Ok(group)
+    }
+
+    /// The thread of one loop, as [`Builder::start`] would start it: for the successor of a loop
+    /// that ended, see [`EventLoopGroup::replace`].
+    pub fn thread(&self, index: usize) -> thread::Builder {
+        let thread = thread::Builder::new()
+            .name(format!("{}-{index}", self.name))
+            .event_loop(self.event_loop.clone());
+        match self.pin && self.loops <= default_loops() {
+            true => thread.pin_to_core(index),
+            false => thread,
+        }
     }
 }
 
 /// Several loops, a thread each. Dropping the group lets them run on.
 pub struct EventLoopGroup<T> {
-    threads: Vec<ThreadHandle<T>>,
+    handles: Vec<LoopHandle>,
+    /// Absent once its end was told.
+    threads: Vec<Option<ThreadHandle<T>>>,
 }
 
 impl EventLoopGroup<()> {
@@ -134,7 +147,7 @@ impl<T> EventLoopGroup<T> {
 
     /// A handle of each loop, in the order of their numbers.
     pub fn handles(&self) -> impl ExactSizeIterator<Item = &LoopHandle> {
-        self.threads.iter().map(ThreadHandle::loop_handle)
+        self.handles.iter()
     }
 
     /// Calls `callback` on each loop, in its next turn. Loops that have ended are passed over.
@@ -144,27 +157,60 @@ impl<T> EventLoopGroup<T> {
         }
     }
 
-    /// Waits until all loops have ended. Returns the output of each, or why there is none.
+    /// Waits until a loop ends. Returns its number and its output, or why there is none. Each
+    /// loop's end is told once; when all have been told this waits for ever. Cancellation safe.
+    pub async fn ended(&mut self) -> (usize, Result<T, JoinError>) {
+        poll_fn(|cx| {
+            for (index, place) in self.threads.iter_mut().enumerate() {
+                if let Some(thread) = place
+                    && let Poll::Ready(outcome) = Pin::new(thread).poll(cx)
+                {
+                    *place = None;
+                    return Poll::Ready((index, outcome));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Puts a new loop in the place of one that has ended.
+    ///
+    /// # Panics
+    /// If there are not so many loops.
+    pub fn replace(&mut self, index: usize, thread: ThreadHandle<T>) {
+        self.handles[index] = thread.loop_handle().clone();
+        self.threads[index] = Some(thread);
+    }
+
+    /// Waits until all loops have ended. Returns the output of each, or why there is none: of one
+    /// whose end was told by [`EventLoopGroup::ended`], that it ended.
     pub async fn outcomes(self) -> Vec<Result<T, JoinError>> {
         let mut outcomes = Vec::with_capacity(self.threads.len());
         for thread in self.threads {
-            outcomes.push(thread.await);
+            outcomes.push(match thread {
+                Some(thread) => thread.await,
+                None => Err(JoinError::loop_ended(None)),
+            });
         }
         outcomes
     }
 
     /// Blocks this thread until all loops have ended. Returns the output of each, or why there is
-    /// none.
+    /// none, like [`EventLoopGroup::outcomes`].
     ///
     /// # Panics
     /// When called from a task: await [`EventLoopGroup::outcomes`] there.
     pub fn join(self) -> Vec<Result<T, JoinError>> {
-        self.threads.into_iter().map(ThreadHandle::join).collect()
+        let join = |thread: Option<_>| {
+            thread.map_or_else(|| Err(JoinError::loop_ended(None)), ThreadHandle::join)
+        };
+        self.threads.into_iter().map(join).collect()
     }
 }
 
 impl<T> fmt::Debug for EventLoopGroup<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.threads).finish()
+        f.debug_list().entries(&self.handles).finish()
     }
 }

@@ -110,6 +110,11 @@ impl Intake {
         self.abandoned.load(Acquire)
     }
 
+    /// Whether a loop has begun to take connections, or none ever will.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.taken_by.get().is_some() || self.is_abandoned()
+    }
+
     /// How far the loop has come that takes; nothing if none has begun to.
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.taken_by.get().map(|shared| shared.vitals.progress())
@@ -157,6 +162,7 @@ impl Intake {
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         if self.taken_by.get().is_none() {
             let _ = self.taken_by.set(Core::current().shared.clone());
+            self.door.wake();
         }
         if let Some(incoming) = self.take() {
             return Poll::Ready(Some(incoming));

@@ -171,7 +171,13 @@ impl<T> Future for ThreadHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(cx));
-        Poll::Ready(outcome.unwrap_or_else(|_| Err(JoinError::loop_ended(None))))
+        Poll::Ready(outcome.unwrap_or_else(|_| {
+            // The thread panics, or has: it is about to end, and its panic says more.
+            match self.thread.take().map(std::thread::JoinHandle::join) {
+                Some(Err(payload)) => Err(JoinError::panicked_outside(payload)),
+                _ => Err(JoinError::loop_ended(None)),
+            }
+        }))
     }
 }
 

@@ -1,0 +1,195 @@
+//! The loops of a server: started together, replaced when one dies, and waited for at the end.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use brigade_runtime::group::Builder;
+use brigade_runtime::thread::ThreadHandle;
+use brigade_runtime::time::{self, sleep, timeout};
+use brigade_runtime::{Arrivals, EventLoopGroup, JoinError, LoopHandle};
+
+use crate::loop_server::describe_this_loop;
+use crate::phase::{Phase, Phases};
+use crate::server::LoopReport;
+
+/// What becomes of a server when one of its loops ends before it was told to: by a panic outside
+/// of connections, in the application's factory say, or by a handler that stops its loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnLoopDeath {
+    /// The server shuts down as if it were told to, and then ends with an error that names the
+    /// loop. Whoever supervises the process starts it anew.
+    #[default]
+    Exit,
+    /// Another loop takes its place, with an application that is made anew. The connections that
+    /// were open on it are lost; what waits to be taken is not. A loop that dies more than ten
+    /// times within a minute brings the server down.
+    Restart,
+}
+
+/// So many deaths within [`DEATHS_WITHIN`] are too many: something is wrong that a new loop does
+/// not mend.
+const DEATHS_MAX: usize = 10;
+const DEATHS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a loop that should have ended by now may take before it is told of, and how long one
+/// may take to say what it does.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How one loop is started, with its number and what it takes connections from.
+type Start = Box<dyn Fn(usize, Arrivals) -> io::Result<ThreadHandle<LoopReport>>>;
+
+/// The loops of one server.
+pub(crate) struct Crew {
+    group: EventLoopGroup<LoopReport>,
+    start: Start,
+    on_death: OnLoopDeath,
+    deaths: Vec<Instant>,
+    alive: usize,
+    /// Known also to whoever has them report.
+    handles: Rc<RefCell<Vec<LoopHandle>>>,
+}
+
+impl Crew {
+    pub(crate) fn start<M, F>(
+        builder: Builder,
+        arrivals: Vec<Arrivals>,
+        on_death: OnLoopDeath,
+        make: M,
+    ) -> io::Result<Self>
+    where
+        M: Fn(usize, Arrivals) -> F + Clone + Send + 'static,
+        F: Future<Output = LoopReport> + 'static,
+    {
+        let group = builder.clone().start(arrivals, make.clone())?;
+        let start = move |index, arrivals| {
+            let make = make.clone();
+            builder.thread(index).run(move || make(index, arrivals))
+        };
+        let handles: Vec<_> = group.handles().cloned().collect();
+        Ok(Self {
+            alive: group.len(),
+            group,
+            start: Box::new(start),
+            on_death,
+            deaths: Vec::new(),
+            handles: Rc::new(RefCell::new(handles)),
+        })
+    }
+
+    pub(crate) fn handles(&self) -> Rc<RefCell<Vec<LoopHandle>>> {
+        self.handles.clone()
+    }
+
+    /// Waits until a loop dies. Returns its number, and why as far as that is known.
+    pub(crate) async fn died(&mut self) -> (usize, Option<JoinError>) {
+        let (index, outcome) = self.group.ended().await;
+        self.alive -= 1;
+        (index, outcome.err())
+    }
+
+    /// Puts a new loop in the place of one that died. `arrivals` gives what that one was to serve.
+    ///
+    /// # Errors
+    /// That the loop died, if none is to take its place, or none can.
+    pub(crate) fn replace(
+        &mut self,
+        index: usize,
+        cause: Option<JoinError>,
+        arrivals: impl FnOnce() -> Arrivals,
+    ) -> io::Result<()> {
+        let name = self.handles.borrow()[index].name().to_owned();
+        let cause = cause.map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+        let death = format!("event loop '{name}' died: {cause}");
+        let now = time::now();
+        self.deaths.retain(|death| now.saturating_duration_since(*death) < DEATHS_WITHIN);
+        self.deaths.push(now);
+        if self.on_death == OnLoopDeath::Exit || self.deaths.len() > DEATHS_MAX {
+            tracing::error!(target: "brigade::http", "{death}; the server shuts down");
+            return Err(io::Error::other(death));
+        }
+        tracing::error!(target: "brigade::http", "{death}; another one takes its place");
+        let thread = (self.start)(index, arrivals())?;
+        self.handles.borrow_mut()[index] = thread.loop_handle().clone();
+        self.group.replace(index, thread);
+        self.alive += 1;
+        Ok(())
+    }
+
+    /// Waits for all loops to answer what is in flight, and tells of those that do not end. When
+    /// `again` is ready it stops them, and leaves behind a loop that is stuck even then.
+    pub(crate) async fn finish(
+        mut self,
+        drain: Duration,
+        phases: &Phases,
+        again: impl Future<Output = ()>,
+    ) -> Vec<LoopReport> {
+        let handles = self.handles();
+        let mut reports = vec![LoopReport::default(); self.group.len()];
+        {
+            let mut all = pin!(async {
+                while self.alive > 0 {
+                    let (index, outcome) = self.group.ended().await;
+                    self.alive -= 1;
+                    match outcome {
+                        Ok(report) => reports[index] = report,
+                        Err(error) => {
+                            tracing::warn!(target: "brigade", "a loop was ended: {error}");
+                        }
+                    }
+                }
+            });
+            let mut overdue = pin!(async {
+                sleep(drain).await;
+                phases.enter(Phase::Cutting);
+                loop {
+                    sleep(GRACE).await;
+                    tell_unended(&handles.borrow());
+                }
+            });
+            let mut stop = pin!(async {
+                again.await;
+                phases.enter(Phase::Cutting);
+                handles.borrow().iter().for_each(LoopHandle::stop);
+                sleep(GRACE).await;
+                tell_unended(&handles.borrow());
+            });
+            std::future::poll_fn(|cx| {
+                let _: Poll<()> = overdue.as_mut().poll(cx);
+                let is_over = all.as_mut().poll(cx).is_ready() || stop.as_mut().poll(cx).is_ready();
+                if is_over { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        reports
+    }
+}
+
+fn tell_unended(handles: &[LoopHandle]) {
+    for handle in handles.iter().filter(|handle| !handle.is_ended()) {
+        let snapshot = handle.snapshot();
+        tracing::warn!(target: "brigade::http", "an event loop does not end: {snapshot}");
+    }
+}
+
+/// Has every loop log what it does; for one that does not answer, what can be seen from outside.
+pub(crate) async fn report(handles: Vec<LoopHandle>) {
+    for handle in handles {
+        let said = timeout(GRACE, handle.spawn(describe_this_loop)).await;
+        let snapshot = handle.snapshot();
+        match said {
+            Ok(Ok(said)) => tracing::info!(target: "brigade::http", "event loop {snapshot}{said}"),
+            Ok(Err(error)) => {
+                tracing::info!(target: "brigade::http", "event loop {snapshot}: {error}");
+            }
+            Err(_) => tracing::warn!(
+                target: "brigade::http",
+                "event loop {snapshot}\n  it did not answer within {GRACE:?}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A server whose loops get stuck, die, and end: what its clients see, and what it tells.
+//!
+//! A handler blocks its loop here until the test says otherwise, not for a time.
+#![forbid(unsafe_code)]
+
+mod sockets;
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use brigade_http::{
+    ConnectionState, LoopReport, OnLoopDeath, Phase, Request, Router, Server, Timeouts,
+    get as on_get,
+};
+use brigade_runtime::oneshot::{SyncSender, sync_channel};
+use brigade_runtime::{EventLoop, LoopHandle, ThreadHandle, Unhandled, run_in_thread};
+use sockets::{PATIENCE, TestServer, get};
+
+/// Keeps loops from turning: each call of the handler waits for one release.
+#[derive(Clone)]
+struct Block {
+    blocked: mpsc::Sender<String>,
+    released: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+fn block() -> (Block, mpsc::Receiver<String>, mpsc::Sender<()>) {
+    let (blocked, is_blocked) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    (Block { blocked, released: Arc::new(Mutex::new(released)) }, is_blocked, release)
+}
+
+impl Block {
+    fn wait(&self) {
+        self.blocked.send(loop_name()).unwrap();
+        let released = self.released.lock().unwrap();
+        // A test that fails does not hang.
+        let _ = released.recv_timeout(PATIENCE);
+    }
+}
+
+fn loop_name() -> String {
+    LoopHandle::current().name().to_owned()
+}
+
+fn app(block: &Block) -> Router {
+    let block = block.clone();
+    Router::new()
+        .route("/", on_get(async |_| loop_name()))
+        .route("/wait/{what}", on_get(async |_| std::future::pending::<()>().await))
+        .route("/stop", on_get(stop))
+        .route(
+            "/block",
+            on_get(move |_| {
+                block.wait();
+                std::future::ready("done")
+            }),
+        )
+}
+
+/// Ends its loop, and with it its own connection.
+async fn stop(_: Request) {
+    LoopHandle::current().stop();
+    std::future::pending::<()>().await;
+}
+
+/// A server of which the outcome is looked at.
+fn serve(
+    server: Server,
+    app: impl Fn() -> Router + Clone + Send + 'static,
+) -> (SocketAddr, SyncSender<()>, ThreadHandle<io::Result<Vec<LoopReport>>>) {
+    let address = server.local_addr().unwrap();
+    let (shutdown, told) = sync_channel::<()>();
+    let thread = run_in_thread("acceptor", move || async move {
+        let told = RefCell::new(Some(told));
+        let shutdown = async || match told.take() {
+            Some(told) => drop(told.await),
+            None => std::future::pending().await,
+        };
+        server.serve(app, shutdown).await
+    });
+    (address, shutdown, thread.unwrap())
+}
+
+fn ask(address: SocketAddr, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn while_a_handler_blocks_one_loop_of_two_again_and_again_the_other_answers_all() {
+    let (block, is_blocked, release) = block();
+    let server = TestServer::start_with(|server| server.loops(2).pin(false), move || app(&block));
+    let mut blocker = server.connect();
+    for _ in 0..10 {
+        blocker.send(get("/block"));
+        let blocked = is_blocked.recv_timeout(PATIENCE).unwrap();
+        for _ in 0..20 {
+            let mut client = server.connect();
+            client.send(get("/"));
+            assert_ne!(client.answer().text(), blocked);
+        }
+        release.send(()).unwrap();
+        assert_eq!(blocker.answer().status, 200);
+    }
+    drop(blocker);
+    let reports = server.join();
+    assert_eq!(reports.iter().map(|report| report.connections).sum::<usize>(), 201);
+    assert_eq!(reports.iter().map(|report| report.requests).sum::<u64>(), 210);
+}
+
+#[test]
+fn a_handler_that_blocks_its_loop_is_reported_with_its_route_while_it_does() {
+    let (reported, reports) = mpsc::channel();
+    let reported = Mutex::new(reported);
+    let event_loop = EventLoop::builder().on_unhandled(move |unhandled| {
+        if let Unhandled::Stalled(stall) = unhandled
+            && stall.note.is_some()
+        {
+            let _ = reported.lock().unwrap().send((stall.clone(), unhandled.to_string()));
+        }
+    });
+    let (block, is_blocked, release) = block();
+    let server = TestServer::start_with(
+        |server| {
+            let server = server.loops(1).pin(false).event_loop(event_loop);
+            server.stall_threshold(Some(Duration::from_millis(8)))
+        },
+        move || app(&block),
+    );
+    let mut client = server.connect();
+    client.send(get("/block"));
+    let blocked = is_blocked.recv_timeout(PATIENCE).unwrap();
+    let (stall, text) = reports.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(stall.event_loop, blocked);
+    assert_eq!(stall.note.unwrap().text(), "/block");
+    assert!(text.contains("'connection'") && text.contains("/block"), "{text}");
+    release.send(()).unwrap();
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn what_is_cut_at_the_deadline_is_told_with_route_peer_and_state() {
+    let (block, ..) = block();
+    let timeouts = Timeouts { drain: Duration::from_millis(10), ..Timeouts::default() };
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false).timeouts(timeouts);
+    let phases = server.phases();
+    assert_eq!(phases.current(), Phase::Bound);
+    let (address, shutdown, thread) = serve(server, move || app(&block));
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(format!("{}{}", get("/"), get("/wait/long")).as_bytes()).unwrap();
+    // The first answer is there: so the handler of the second request is at work.
+    assert!(stream.read(&mut [0; 512]).unwrap() > 0);
+    assert_eq!(phases.current(), Phase::Accepting);
+    drop(shutdown);
+    let reports = thread.join().unwrap().unwrap();
+    assert_eq!((reports[0].cut, reports[0].held.len()), (1, 1));
+    let held = &reports[0].held[0];
+    assert_eq!((held.state, held.peer), (ConnectionState::Handling, stream.local_addr().unwrap()));
+    assert_eq!(held.route.as_deref(), Some("/wait/{what}"));
+    assert_eq!(phases.current(), Phase::Ended);
+}
+
+#[test]
+fn the_phases_can_be_awaited() {
+    let (block, ..) = block();
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
+    let phases = server.phases();
+    let (address, shutdown, thread) = serve(server, move || app(&block));
+    brigade_runtime::run(async move {
+        phases.reached(Phase::Accepting).await;
+        drop(shutdown);
+        phases.reached(Phase::Draining).await;
+        phases.reached(Phase::Ended).await;
+    });
+    assert!(thread.join().unwrap().is_ok());
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_second_signal_leaves_behind_a_loop_that_is_stuck() {
+    let (block, is_blocked, release) = block();
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
+    let address = server.local_addr().unwrap();
+    let (shutdown, told) = sync_channel::<()>();
+    let thread = run_in_thread("acceptor", move || async move {
+        let told = RefCell::new(Some(told));
+        let shutdown = async || {
+            if let Some(told) = told.take() {
+                let _ = told.await;
+            }
+        };
+        server.serve(move || app(&block), shutdown).await
+    });
+    let client = std::thread::spawn(move || ask(address, "/block"));
+    is_blocked.recv_timeout(PATIENCE).unwrap();
+    drop(shutdown);
+    assert_eq!(thread.unwrap().join().unwrap().unwrap(), [LoopReport::default()]);
+    drop(release);
+    client.join().unwrap();
+}
+
+#[test]
+fn a_loop_that_dies_brings_the_server_down_with_an_error_that_names_it() {
+    let (block, ..) = block();
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
+    let (address, _shutdown, thread) = serve(server, move || app(&block));
+    assert_eq!(ask(address, "/stop"), "");
+    let error = thread.join().unwrap().unwrap_err().to_string();
+    assert!(error.starts_with("event loop 'loop-") && error.contains("died"), "{error}");
+}
+
+#[test]
+fn an_application_that_panics_as_it_is_made_brings_the_server_down() {
+    let (block, ..) = block();
+    let made = Arc::new(AtomicUsize::new(0));
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
+    let (_, _shutdown, thread) = serve(server, move || {
+        assert_eq!(made.fetch_add(1, Ordering::Relaxed), 0, "no second application");
+        app(&block)
+    });
+    let error = thread.join().unwrap().unwrap_err().to_string();
+    assert!(error.contains("no second application"), "{error}");
+}
+
+#[test]
+fn another_loop_takes_the_place_of_one_that_died_if_so_chosen() {
+    let (block, ..) = block();
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = made.clone();
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
+    let server = server.on_loop_death(OnLoopDeath::Restart);
+    let (address, shutdown, thread) = serve(server, move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        app(&block)
+    });
+    for _ in 0..3 {
+        assert_eq!(ask(address, "/stop"), "");
+        assert!(ask(address, "/").ends_with("loop-0"));
+    }
+    drop(shutdown);
+    assert_eq!(thread.join().unwrap().unwrap().len(), 1);
+    assert_eq!(made.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn a_loop_that_dies_again_and_again_brings_the_server_down_all_the_same() {
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
+    let server = server.on_loop_death(OnLoopDeath::Restart);
+    let (_, _shutdown, thread) = serve(server, || panic!("no application"));
+    let error = thread.join().unwrap().unwrap_err().to_string();
+    assert!(error.contains("no application"), "{error}");
+}
