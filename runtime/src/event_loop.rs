@@ -259,6 +259,9 @@ const MESSAGES_PER_TURN: usize = 4096;
 fn run_batch(core: &Core) -> usize {
     let batch = core.ready.len();
     (0..batch).for_each(|_| core.run_one());
+    if batch > 0 {
+        core.idle_looks.set(0);
+    }
     core.shared.vitals.end_batch();
     batch
 }
@@ -299,7 +302,6 @@ fn patience(core: &Core) -> Option<Duration> {
     let busy = core.ready.len() > 0 || core.stopping.get() || core.tasks.unfinished() == 0;
     // What went wrong in this turn is told in its last step, which must not wait for I/O.
     if busy || core.has_unhandled() {
-        core.idle_looks.set(0);
         return Some(Duration::ZERO);
     }
     let deadline = core.timers.borrow().next_deadline()?;

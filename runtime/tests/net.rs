@@ -356,6 +356,29 @@ fn unix_streams_connect_through_the_file_system_and_in_pairs() {
 }
 
 #[test]
+fn a_manual_clock_stands_still_while_two_tasks_talk_over_a_socket() {
+    support::run_on_manual_clock(async {
+        let (client, server) = pair().await;
+        let began = time::now();
+        spawn(time::sleep(Duration::from_secs(3600))).detach();
+        let echo = spawn(async move {
+            let mut byte = [0];
+            while server.read(&mut byte).await.unwrap() == 1 {
+                server.write_all(&byte).await.unwrap();
+            }
+        });
+        for _ in 0..100 {
+            let mut byte = [0];
+            client.write_all(b"x").await.unwrap();
+            assert_eq!(client.read(&mut byte).await.unwrap(), 1);
+        }
+        assert_eq!(time::now(), began);
+        drop(client);
+        echo.await.unwrap();
+    });
+}
+
+#[test]
 fn a_manual_clock_does_not_jump_while_bytes_are_on_their_way() {
     support::run_on_manual_clock(async {
         let (client, server) = pair().await;
