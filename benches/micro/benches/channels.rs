@@ -1,0 +1,143 @@
+//! Values between tasks of one thread. Each pair of ends runs in brigade's loop, so that only
+//! the channels differ.
+#![allow(missing_docs, reason = "criterion's macros make functions without")]
+
+use std::time::Instant;
+
+use brigade_micro::{Brigade, Runtime, group};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+/// Room in a channel.
+const ROOM: usize = 64;
+
+/// Measures the async closure `$work`, called once an iteration.
+macro_rules! measure {
+    ($group:expr, $name:literal, $work:expr) => {
+        $group.bench_function($name, |bencher| {
+            bencher.iter_custom(|iterations| {
+                Brigade::run(async move {
+                    let begin = Instant::now();
+                    for _ in 0..iterations {
+                        $work.await;
+                    }
+                    begin.elapsed()
+                })
+            })
+        });
+    };
+}
+
+/// Measures how long `$iterations` values take through a channel: `$sender` is sent to in a task,
+/// `$receiver` is received from here.
+macro_rules! stream {
+    ($group:expr, $name:literal, $channel:expr) => {
+        $group.bench_function($name, |bencher| {
+            bencher.iter_custom(|iterations| {
+                Brigade::run(async move {
+                    #[allow(unused_mut, reason = "some ends receive by a shared reference")]
+                    let (sender, mut receiver) = $channel;
+                    let begin = Instant::now();
+                    let task = brigade::spawn(async move {
+                        for value in 0..iterations {
+                            assert!(sender.send(value).await.is_ok());
+                        }
+                    });
+                    for value in 0..iterations {
+                        assert_eq!(received(receiver.recv().await), value);
+                    }
+                    assert!(task.await.is_ok());
+                    begin.elapsed()
+                })
+            })
+        });
+    };
+}
+
+fn channels(criterion: &mut Criterion) {
+    let mut there = group(criterion, "oneshot: make, send, receive", 1);
+    measure!(there, "brigade", async {
+        let (sender, receiver) = brigade::oneshot::channel();
+        assert!(sender.send(1_u64).is_ok());
+        assert!(receiver.await.is_ok());
+    });
+    measure!(there, "tokio", async {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        assert!(sender.send(1_u64).is_ok());
+        assert!(receiver.await.is_ok());
+    });
+    measure!(there, "local-sync", async {
+        let (sender, receiver) = local_sync::oneshot::channel();
+        assert!(sender.send(1_u64).is_ok());
+        assert!(receiver.await.is_ok());
+    });
+    there.finish();
+    waiting(criterion);
+    let mut streams = group(criterion, "channel of 64: send and receive", 1);
+    stream!(streams, "brigade", brigade::local::channel(ROOM));
+    stream!(streams, "tokio", tokio::sync::mpsc::channel(ROOM));
+    stream!(streams, "async-channel", async_channel::bounded(ROOM));
+    stream!(streams, "local-sync", {
+        let (sender, receiver) = local_sync::mpsc::bounded::channel(ROOM);
+        (sender, Receiver(receiver))
+    });
+    streams.finish();
+}
+
+fn waiting(criterion: &mut Criterion) {
+    let mut waiting = group(criterion, "oneshot to a task that waits", 1);
+    measure!(waiting, "brigade", async {
+        let (sender, receiver) = brigade::oneshot::channel();
+        let task = brigade::spawn(receiver);
+        brigade::task::yield_now().await;
+        assert!(sender.send(1_u64).is_ok());
+        assert!(task.await.is_ok());
+    });
+    measure!(waiting, "tokio", async {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let task = brigade::spawn(receiver);
+        brigade::task::yield_now().await;
+        assert!(sender.send(1_u64).is_ok());
+        assert!(task.await.is_ok());
+    });
+    measure!(waiting, "local-sync", async {
+        let (sender, receiver) = local_sync::oneshot::channel();
+        let task = brigade::spawn(receiver);
+        brigade::task::yield_now().await;
+        assert!(sender.send(1_u64).is_ok());
+        assert!(task.await.is_ok());
+    });
+    waiting.finish();
+}
+
+/// local-sync's receiver under the name that the others have.
+struct Receiver<T>(local_sync::mpsc::bounded::Rx<T>);
+
+impl<T> Receiver<T> {
+    async fn recv(&mut self) -> Option<T> {
+        self.0.recv().await
+    }
+}
+
+/// Some channels end with `None`, some with an error.
+fn received<T>(outcome: impl IntoOutcome<T>) -> T {
+    outcome.value().expect("the sender sends as many as are received")
+}
+
+trait IntoOutcome<T> {
+    fn value(self) -> Option<T>;
+}
+
+impl<T> IntoOutcome<T> for Option<T> {
+    fn value(self) -> Option<T> {
+        self
+    }
+}
+
+impl<T, E> IntoOutcome<T> for Result<T, E> {
+    fn value(self) -> Option<T> {
+        self.ok()
+    }
+}
+
+criterion_group! { name = benches; config = brigade_micro::criterion(); targets = channels }
+criterion_main!(benches);

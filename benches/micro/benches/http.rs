@@ -1,0 +1,159 @@
+//! The protocol without sockets: decoding heads, encoding answers, both.
+//!
+//! Beside actix-http's codec, which does the same over the same parser, and that parser alone:
+//! what it takes is in the figures of the others, so it is the floor of decoding.
+#![allow(missing_docs, reason = "criterion's macros make functions without")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use actix_http::body::{BodySize, MessageBody};
+use actix_http::h1::{Codec, Message};
+use brigade::http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits};
+use brigade_micro::{Runtime, Tokio, group};
+use bytes::{Bytes, BytesMut};
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderValue, StatusCode, header};
+use tokio_util::codec::{Decoder, Encoder};
+
+const PLAIN: &str = "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
+
+/// What a browser sends, as in benches/peers.
+const BROWSER: &str = "GET /users/1234/posts/5678 HTTP/1.1\r\n\
+    Host: www.example.com:8080\r\n\
+    Connection: keep-alive\r\n\
+    Cache-Control: max-age=0\r\n\
+    sec-ch-ua: \"Chromium\";v=\"142\", \"Google Chrome\";v=\"142\", \"Not_A Brand\";v=\"99\"\r\n\
+    sec-ch-ua-mobile: ?0\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+    Chrome/142.0.0.0 Safari/537.36\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,\
+    image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7\r\n\
+    Sec-Fetch-Site: same-origin\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-US,en;q=0.9,de;q=0.8\r\n\
+    Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=yes; \
+    _ga=GA1.1.1234567890.1234567890; _gid=GA1.1.987654321.1234567890; cart=0a1b2c3d4e5f\r\n\r\n";
+
+const BODY: &[u8] = b"Hello, World!";
+const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+/// Requests in one read, where they are pipelined.
+const DEPTH: usize = 16;
+
+fn protocol(criterion: &mut Criterion) {
+    decode(criterion, "decode a plain GET", PLAIN);
+    decode(criterion, "decode a browser's GET of 12 headers", BROWSER);
+    exchange(criterion, "decode a plain GET, encode the answer", PLAIN, 1);
+    exchange(criterion, "the same, 16 pipelined in one read", PLAIN, DEPTH);
+}
+
+fn decode(criterion: &mut Criterion, name: &str, input: &'static str) {
+    let mut decode = group(criterion, name, 1);
+    decode.bench_function("httparse alone", |bencher| {
+        bencher.iter(|| {
+            let mut headers = [httparse::EMPTY_HEADER; 32];
+            let mut request = httparse::Request::new(&mut headers);
+            let parsed = request.parse(black_box(input.as_bytes()));
+            assert!(parsed.is_ok_and(|status| status.is_complete()));
+        });
+    });
+    decode.bench_function("brigade", |bencher| {
+        let limits = Limits::default();
+        bencher.iter(|| {
+            let mut connection = Connection::new();
+            connection.receive(black_box(input.as_bytes()));
+            let event = connection.next_event(&limits);
+            assert!(matches!(&event, Event::Request(_)));
+            event
+        });
+    });
+    decode.bench_function("actix-http", |bencher| {
+        bencher.iter_custom(|iterations| Tokio::run(decode_with_codec(input, iterations)));
+    });
+    decode.finish();
+}
+
+async fn decode_with_codec(input: &'static str, iterations: u64) -> Duration {
+    // Its clock is a task, so it is made on a runtime.
+    let mut codec = Codec::default();
+    let mut buffer = BytesMut::with_capacity(64 * 1024);
+    let begin = Instant::now();
+    for _ in 0..iterations {
+        buffer.extend_from_slice(black_box(input.as_bytes()));
+        let decoded = codec.decode(&mut buffer);
+        assert!(matches!(black_box(&decoded), Ok(Some(Message::Item(_)))));
+    }
+    begin.elapsed()
+}
+
+fn exchange(criterion: &mut Criterion, name: &str, input: &'static str, depth: usize) {
+    let input: &'static [u8] = input.repeat(depth).into_bytes().leak();
+    let mut both = group(criterion, name, depth as u64);
+    both.bench_function("brigade", |bencher| {
+        let limits = Limits::default();
+        let mut connection = Connection::new();
+        let mut out = Vec::new();
+        bencher.iter(|| {
+            out.clear();
+            connection.receive(black_box(input));
+            let mut answers = 0;
+            while let Event::Request(head) = connection.next_event(&limits) {
+                black_box(head);
+                answer(&mut connection, &mut out);
+                answers += 1;
+            }
+            assert_eq!(answers, depth);
+            black_box(&out);
+        });
+    });
+    both.bench_function("actix-http", |bencher| {
+        bencher.iter_custom(|iterations| Tokio::run(exchange_with_codec(input, depth, iterations)));
+    });
+    both.finish();
+}
+
+fn answer(connection: &mut Connection, out: &mut Vec<u8>) {
+    let mut headers = Headers::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let length = BodyLength::Known(BODY.len() as u64);
+    let sent = connection.send_head(StatusCode::OK, &headers, length, DATE, out);
+    sent.and_then(|()| connection.send_data(BODY, out))
+        .and_then(|()| connection.send_end(None, out))
+        .expect("nothing is wrong with this answer");
+}
+
+async fn exchange_with_codec(input: &'static [u8], depth: usize, iterations: u64) -> Duration {
+    let mut codec = Codec::default();
+    let mut buffer = BytesMut::with_capacity(64 * 1024);
+    let mut out = BytesMut::with_capacity(64 * 1024);
+    let begin = Instant::now();
+    for _ in 0..iterations {
+        out.clear();
+        buffer.extend_from_slice(black_box(input));
+        for _ in 0..depth {
+            let decoded = codec.decode(&mut buffer);
+            assert!(matches!(black_box(&decoded), Ok(Some(Message::Item(_)))));
+            answer_with_codec(&mut codec, &mut out);
+        }
+        black_box(&out);
+    }
+    begin.elapsed()
+}
+
+fn answer_with_codec(codec: &mut Codec, out: &mut BytesMut) {
+    let body = Bytes::from_static(BODY);
+    let mut response = actix_http::Response::build(actix_http::StatusCode::OK);
+    let response =
+        response.insert_header(("content-type", "text/plain; charset=utf-8")).message_body(());
+    let response = response.expect("nothing is wrong with this answer");
+    assert_eq!(body.size(), BodySize::Sized(BODY.len() as u64));
+    codec
+        .encode(Message::Item((response, body.size())), out)
+        .and_then(|()| codec.encode(Message::Chunk(Some(body)), out))
+        .and_then(|()| codec.encode(Message::Chunk(None), out))
+        .expect("nothing is wrong with this answer");
+}
+
+criterion_group! { name = benches; config = brigade_micro::criterion(); targets = protocol }
+criterion_main!(benches);
