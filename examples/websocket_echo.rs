@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run --release --example websocket_echo -- --listen 127.0.0.1:8080
 //! node -e 'const s = new WebSocket("ws://127.0.0.1:8080/echo"); // Node 22 or later
-//!          s.onopen = () => s.send("hello"); s.onmessage = m => { console.log(m.data); s.close() }'
+//!          s.onopen = () => s.send("hi"); s.onmessage = m => { console.log(m.data); s.close() }'
 //! ```
 
 use std::error::Error;

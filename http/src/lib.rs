@@ -15,6 +15,28 @@
 //! | `body_encoder`, `encode` | heads and bodies to bytes |
 //! | `connection`, `client_connection` | the two sides of the protocol as state machines |
 //!
+//! What a handler has of it:
+//!
+//! | to | see |
+//! | --- | --- |
+//! | route requests, and limit what a route may take | [`Router`], [`Methods`] |
+//! | read path, query and cookies | [`Request`], [`RequestHead`] |
+//! | read a body | [`Request::body_mut`], [`RequestBody`]; with features `Request::json`, `form` |
+//! | answer, also with an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
+//! | send files | with a feature `serve_file`, `Router::files` |
+//! | log, allow other origins, catch panics, tell requests apart | [`middleware`] |
+//! | hear that a client has gone | [`Request::disconnected`] |
+//! | go on with another protocol | [`Response::upgrade`] |
+//! | ask other servers | [`client`] |
+//!
+//! # Features
+//!
+//! | feature | |
+//! | --- | --- |
+//! | `query` | `RequestHead::query_as`, `Request::form`: queries and forms by serde |
+//! | `json` | `Request::json`, `Json`: bodies in JSON by serde |
+//! | `files` | `serve_file`, `Router::files`: conditional, by range, with their media type |
+//!
 //! # What a header that is set by hand may say of framing
 //!
 //! - `Content-Length` counts where it says something new: on the answer to `HEAD`, on a 304, and
@@ -102,10 +124,10 @@ pub use headers::{Headers, Iter};
 #[cfg(feature = "json")]
 pub use json::{Json, JsonError};
 pub use limits::{Limits, Timeouts};
+pub use phase::{Phase, Phases};
 pub use query::BadParam;
 pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use router::{Methods, Router, any, delete, get, head, options, patch, post, put};
-pub use phase::{Phase, Phases};
 pub use server::{LoopReport, STALL_THRESHOLD, Server};
 pub use upgrade::Upgraded;
