@@ -65,7 +65,7 @@ pub struct Limits {
     pub chunk_overhead_bytes_max: u32,
     /// Longest trailer section; a longer one is answered with 431.
     pub trailer_bytes_max: u16,
-    /// How much is read from a socket ahead of what has been decoded and consumed.
+    /// How much is read from a socket at once, and so ahead of what is decoded; at least 1.
     pub read_ahead_bytes_max: usize,
     /// How much may wait to be written before the handler has to wait.
     pub write_queue_bytes_max: usize,

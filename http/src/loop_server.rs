@@ -14,8 +14,6 @@ use crate::date::{DATE_BYTES, DateCache};
 use crate::limits::{Limits, Timeouts};
 use crate::router::RouteTable;
 
-/// A read takes this much at the most. One such buffer serves all connections of a loop.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// A write buffer that has grown beyond this is not kept.
 const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// How old the loop's `Date` may be; its text has whole seconds.
@@ -35,7 +33,7 @@ pub(crate) struct LoopServer {
     pub(crate) routes: RouteTable,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    /// Where bytes are read into; initialised once.
+    /// Where bytes are read into, for all connections of the loop; initialised once.
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// Where answers are written; belongs to a connection only while its task runs.
     write_buffer: Cell<Vec<u8>>,
@@ -61,11 +59,12 @@ pub(crate) struct LoopServer {
 
 impl LoopServer {
     pub(crate) fn new(routes: RouteTable, limits: Limits, timeouts: Timeouts) -> Self {
+        let read_ahead = limits.read_ahead_bytes_max.max(1);
         Self {
             routes,
             limits,
             timeouts,
-            read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
+            read_buffer: RefCell::new(vec![0; read_ahead].into_boxed_slice()),
             write_buffer: Cell::new(Vec::new()),
             date: RefCell::new(DateCache::new()),
             date_ends: Cell::new(time::now()),
