@@ -90,21 +90,9 @@ impl Acceptor {
         (acceptor, arrivals)
     }
 
-    /// Waits until all loops take connections, or have had a second for it: those that come first
-    /// are spread over all of them.
-    async fn wait_for_loops(&self) {
-        let mut patience = pin!(sleep(START_PATIENCE));
-        poll_fn(|cx| {
-            self.door.watch(cx.waker());
-            let all_begun = self.seats.iter().all(|seat| seat.intake.has_begun());
-            if all_begun { Poll::Ready(()) } else { patience.as_mut().poll(cx) }
-        })
-        .await;
-    }
-
-    /// Accepts from `listener` until dropped, or until no loop takes connections any more; begins
-    /// when all loops take some, or a second later. When every intake is full it stops accepting until there is room: the kernel's backlog is the
-    /// brake.
+    /// Accepts from `listener` until dropped, or until no loop takes connections any more. Begins
+    /// when all loops take some, or a second later. When every intake is full it stops accepting
+    /// until there is room: the kernel's backlog is the brake.
     ///
     /// It never fails: what concerns one connection ends that connection. When descriptors run
     /// out it asks the loops to close idle connections, pauses, and if that was of no use turns
@@ -242,6 +230,18 @@ impl Acceptor {
 
 /// # Waiting
 impl Acceptor {
+    /// Waits until all loops take connections, or have had a second for it: those that come first
+    /// are spread over all of them.
+    async fn wait_for_loops(&self) {
+        let mut patience = pin!(sleep(START_PATIENCE));
+        poll_fn(|cx| {
+            self.door.watch(cx.waker());
+            let all_begun = self.seats.iter().all(|seat| seat.intake.has_begun());
+            if all_begun { Poll::Ready(()) } else { patience.as_mut().poll(cx) }
+        })
+        .await;
+    }
+
     /// Waits for a connection, or until no loop is left to take it.
     async fn accept(
         &mut self,
