@@ -59,9 +59,12 @@ const _: () = assert!(size_of::<usize>() == 8, "brigade needs 64-bit pointers");
 
 impl Notify for mio::Waker {
     fn notify(&self) {
-        if let Err(error) = self.wake() {
-            // Cannot happen with the descriptor open, and it lives as long as this waker.
-            tracing::error!(%error, "an event loop could not be notified");
+        while let Err(error) = self.wake() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                // Cannot happen with the descriptor open, and it lives as long as this waker.
+                tracing::error!(%error, "an event loop could not be notified");
+                return;
+            }
         }
     }
 }
