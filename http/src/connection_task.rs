@@ -693,7 +693,11 @@ impl ConnectionTask {
         let (Work::Handling { route, .. } | Work::Sending { route, .. }) = &self.work else {
             return Ok(());
         };
-        if self.protocol.is_reading_body() || self.stream().poll_read_closed(cx).is_pending() {
+        if self.stream().poll_read_closed(cx).is_pending() {
+            return Ok(());
+        }
+        // An orderly end may lie behind a body that the handler has yet to read; a reset does not.
+        if self.protocol.is_reading_body() && !self.stream().is_write_closed() {
             return Ok(());
         }
         if !runs_to_end(route.as_ref()) {

@@ -186,6 +186,11 @@ impl Selector {
         self.sources.borrow().value(key).is_some_and(|source| source.bits & READ_CLOSED != 0)
     }
 
+    /// Whether nothing more can be written, as far as is known.
+    pub(crate) fn is_write_closed(&self, key: Key) -> bool {
+        self.sources.borrow().value(key).is_some_and(|source| source.bits & WRITE_CLOSED != 0)
+    }
+
     /// Ready when [`Selector::is_read_closed`]; otherwise the task is woken at the next event.
     pub(crate) fn poll_read_closed(&self, key: Key, cx: &mut Context<'_>) -> Poll<()> {
         let mut sources = self.sources.borrow_mut();

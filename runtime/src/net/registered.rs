@@ -60,6 +60,10 @@ impl<S: Source> Registered<S> {
         self.core.selector.is_read_closed(self.key)
     }
 
+    pub(crate) fn is_write_closed(&self) -> bool {
+        self.core.selector.is_write_closed(self.key)
+    }
+
     pub(crate) fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.core.selector.poll_read_closed(self.key, cx)
     }

@@ -219,6 +219,13 @@ impl TcpStream {
         self.io.is_read_closed()
     }
 
+    /// Whether nothing more can be written, as far as the selector has said: the peer has reset the
+    /// connection, or both sides are closed.
+    #[must_use]
+    pub fn is_write_closed(&self) -> bool {
+        self.io.is_write_closed()
+    }
+
     /// Ready when [`TcpStream::is_read_closed`]: tells a waiting task that its peer is going, and
     /// reads nothing.
     pub fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {

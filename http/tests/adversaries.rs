@@ -1,0 +1,120 @@
+//! Peers that break off, dawdle, take nothing or smuggle.
+#![forbid(unsafe_code)]
+
+mod sockets;
+
+use std::time::Duration;
+
+use brigade_http::{BodyError, Request, Router, any, get as on_get, post};
+use brigade_runtime::net::TcpStream;
+use bytes::Bytes;
+use sockets::{Client, TestServer, get};
+
+/// The phase in which an orderly end cannot be told from one after a body yet to be read.
+const UNREAD: &str = "in a handler that does not read";
+/// How many connections break off in the same phase.
+const TIMES: usize = 20;
+
+fn app() -> Router {
+    Router::new()
+        .route("/", on_get(async |_| "root"))
+        .route("/echo", post(echo))
+        .route("/ignore", any(async |_| "ignored"))
+        .route("/wait", any(async |_| std::future::pending::<()>().await))
+        .route("/large", on_get(async |_| Bytes::from_static(&[b'x'; 1 << 20])))
+}
+
+async fn echo(mut request: Request) -> Result<Bytes, BodyError> {
+    request.body_mut().collect(10_000_000).await
+}
+
+/// How far a connection can be, and what brings it there.
+fn phases() -> [(&'static str, String); 10] {
+    let sized = |path| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n123");
+    let chunked = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12";
+    [
+        ("before the head", String::new()),
+        ("in the head", "GET / HTTP/1.1\r\nHo".to_owned()),
+        ("in a body", sized("/echo")),
+        ("in a chunk", chunked.to_owned()),
+        ("in a body that is dropped", sized("/ignore")),
+        ("in a handler", get("/wait")),
+        (UNREAD, sized("/wait")),
+        ("in an answer", get("/large").repeat(20)),
+        ("in a pipeline", get("/").repeat(500)),
+        ("after a refusal", "BAD\r\n\r\n".to_owned()),
+    ]
+}
+
+/// Closes so that the peer sees a reset.
+fn reset(client: Client) {
+    brigade_runtime::run(async move {
+        let stream = TcpStream::from_std(client.stream).unwrap();
+        stream.set_linger(Some(Duration::ZERO)).unwrap();
+    });
+}
+
+/// Breaks connections off in each of `phases`. The server serves on, and has none left in the end.
+fn break_off<'a>(phases: impl Iterator<Item = &'a (&'a str, String)>, end: impl Fn(Client)) {
+    let server = TestServer::start(app);
+    let mut connections = 0;
+    for (phase, bytes) in phases {
+        for _ in 0..TIMES {
+            let mut client = server.connect();
+            client.send(bytes);
+            end(client);
+        }
+        let mut client = server.connect();
+        client.send(get("/"));
+        assert_eq!(client.answer().text(), "root", "after an end {phase}");
+        connections += TIMES + 1;
+    }
+    // What was left of them would be cut at the deadline of the shutdown.
+    let report = &server.join()[0];
+    assert_eq!((report.connections, report.cut), (connections, 0));
+}
+
+#[test]
+fn resets_in_whatever_phase_leave_no_connection_behind() {
+    break_off(phases().iter(), reset);
+}
+
+#[test]
+fn closes_leave_no_connection_behind() {
+    break_off(phases().iter().filter(|(phase, _)| *phase != UNREAD), drop);
+}
+
+#[test]
+fn a_client_that_ends_its_side_gets_what_can_still_be_said() {
+    let server = TestServer::start(app);
+    let begins = |phase| match phase {
+        "in a body" | "in a chunk" => "HTTP/1.1 400 ",
+        "in a body that is dropped" => "HTTP/1.1 200 ",
+        "in a pipeline" => "HTTP/1.1 200 ",
+        "in an answer" => "HTTP/1.1 200 ",
+        "after a refusal" => "HTTP/1.1 400 ",
+        // Nobody asked, or nobody seems to be there who would want to know.
+        _ => "",
+    };
+    for (phase, bytes) in phases().into_iter().filter(|(phase, _)| *phase != UNREAD) {
+        let mut client = server.connect();
+        client.send(&bytes);
+        client.finish_sending();
+        let all = client.rest();
+        assert!(all.starts_with(begins(phase)), "{phase}: {all}");
+        assert_eq!(all.is_empty(), begins(phase).is_empty(), "{phase}: {all}");
+    }
+}
+
+#[test]
+fn what_follows_a_broken_body_that_nobody_read_is_not_taken_for_a_request() {
+    let server = TestServer::start(app);
+    let bodies =
+        ["zz\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n", "3 \r\nabc\r\n0\r\n\r\n", "1;\n\r\nx\r\n"];
+    for body in bodies {
+        let head = "POST /ignore HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let all = server.exchange([head, body, &get("/")].concat());
+        assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{body:?}: {all}");
+        assert!(all.ends_with("ignored"), "{body:?}: {all}");
+    }
+}
