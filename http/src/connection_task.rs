@@ -241,7 +241,7 @@ impl ConnectionTask {
         out: &mut Vec<u8>,
         budget: &mut Budget,
     ) -> Result<Step, Over> {
-        if out.len() >= WRITE_BATCH_BYTES {
+        if out.len() + self.outgoing.len() >= WRITE_BATCH_BYTES {
             self.write(out)?;
         }
         if self.outgoing.is_blocked() {

@@ -3,6 +3,9 @@
 
 mod sockets;
 
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use brigade_http::{BodyError, Request, Router, any, get as on_get, post};
@@ -117,4 +120,40 @@ fn what_follows_a_broken_body_that_nobody_read_is_not_taken_for_a_request() {
         assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{body:?}: {all}");
         assert!(all.ends_with("ignored"), "{body:?}: {all}");
     }
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_not_answered_ahead_of_what_it_can_take() {
+    const ASKED: usize = 100;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let counter = answered.clone();
+    let server = TestServer::start(move || {
+        let counter = counter.clone();
+        let large = on_get(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Bytes::from_static(&[b'x'; 1 << 20]))
+        });
+        app().route("/counted", large)
+    });
+    let mut client = server.connect();
+    client.send(get("/counted").repeat(ASKED));
+    // So many turns of the loop: it would have answered all if it were to.
+    for _ in 0..50 {
+        let mut other = server.connect();
+        other.send(get("/"));
+        assert_eq!(other.answer().text(), "root");
+    }
+    let ahead = answered.load(Ordering::Relaxed);
+    assert!(ahead < ASKED / 2, "{ahead} answers were made for one who takes none");
+    let mut total = 0;
+    let mut buffer = vec![0; 1 << 20];
+    client.finish_sending();
+    loop {
+        match client.stream.read(&mut buffer).unwrap() {
+            0 => break,
+            read => total += read,
+        }
+    }
+    assert!(total > ASKED << 20, "{total} bytes");
+    assert_eq!(answered.load(Ordering::Relaxed), ASKED);
 }
