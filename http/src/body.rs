@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -154,8 +154,8 @@ impl Stream for RequestBody {
 #[derive(Debug)]
 pub(crate) struct Pipe {
     state: RefCell<PipeState>,
-    /// When the request began.
-    pub(crate) began: Instant,
+    /// How long the handler has waited for it, up to the wait that is going on.
+    pub(crate) waited: Cell<Duration>,
     /// How many bytes of the body have come.
     pub(crate) received: Cell<u64>,
     /// Made when somebody asks for it.
@@ -177,10 +177,10 @@ struct PipeState {
 }
 
 impl Pipe {
-    pub(crate) fn new(began: Instant) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: RefCell::default(),
-            began,
+            waited: Cell::new(Duration::ZERO),
             received: Cell::new(0),
             presence: OnceCell::new(),
             is_left: Cell::new(false),
@@ -188,8 +188,8 @@ impl Pipe {
     }
 
     /// Of a request that has no body.
-    pub(crate) fn ended(began: Instant) -> Self {
-        let pipe = Self::new(began);
+    pub(crate) fn ended() -> Self {
+        let pipe = Self::new();
         pipe.state.borrow_mut().end = Some(Ok(None));
         pipe
     }

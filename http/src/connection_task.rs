@@ -59,7 +59,7 @@ const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(30);
 /// The longest silence of such a peer.
 const LINGER_GAP: Duration = Duration::from_secs(5);
-/// A body is judged slow only after this time, so that a slow start is no slow body.
+/// A body is judged slow only once it was waited for so long, so that a slow start is none.
 const BODY_RATE_GRACE: Duration = Duration::from_secs(30);
 /// A connection that was quiet for so long when the server shuts down is closed; one that was
 /// busy until just now may have a request on its way.
@@ -300,10 +300,10 @@ impl ConnectionTask {
         let found = server.routes.find(&head);
         let route = found.route.clone();
         self.body = if head.framing().has_body() {
-            Some(Rc::new(Pipe::new(time::now())))
+            Some(Rc::new(Pipe::new()))
         } else {
             // Through which a handler that runs to its end hears of its client's end.
-            runs_to_end(route.as_ref()).then(|| Rc::new(Pipe::ended(time::now())))
+            runs_to_end(route.as_ref()).then(|| Rc::new(Pipe::ended()))
         };
         if let Some(limit) = route.as_ref().and_then(|route| route.options.body_bytes_max) {
             self.protocol.set_body_limit(limit);
@@ -566,7 +566,7 @@ impl ConnectionTask {
         loop {
             match self.protocol.next_event(&self.server.limits) {
                 Event::Body(part) => {
-                    self.waiting = Waiting::Nothing;
+                    self.begin_to_wait(Waiting::Nothing);
                     body.push(part, cx.waker());
                     return Ok(Step::Again);
                 }
@@ -715,8 +715,7 @@ impl ConnectionTask {
         let now = time::now();
         let (waiting, mut timeout) = self.what_is_awaited();
         if waiting != self.waiting {
-            self.waiting = waiting;
-            self.since = now;
+            self.begin_to_wait(waiting);
         }
         if waiting == Waiting::Idle && self.server.is_draining() {
             timeout = timeout.min(DRAIN_QUIET);
@@ -735,6 +734,15 @@ impl ConnectionTask {
         }
         self.set_alarm(deadline, cx);
         Ok(Poll::Pending)
+    }
+
+    fn begin_to_wait(&mut self, waiting: Waiting) {
+        let now = time::now();
+        if let (Waiting::Body, Some(body)) = (self.waiting, &self.body) {
+            body.waited.update(|waited| waited + now.saturating_duration_since(self.since));
+        }
+        self.waiting = waiting;
+        self.since = now;
     }
 
     fn what_is_awaited(&self) -> (Waiting, Duration) {
@@ -770,13 +778,15 @@ impl ConnectionTask {
         }
     }
 
-    /// When the body is too slow on average, unless more of it comes before.
+    /// When the body is too slow on average, unless more of it comes before. Only the time counts
+    /// in which the handler waited for it: while it did something else, the peer had to.
     fn body_rate_deadline(&self) -> Option<Instant> {
         let body = self.body.as_ref()?;
         let of_route = self.route_options().and_then(|route| route.body_bytes_per_second_min);
         let rate = of_route.unwrap_or(self.server.timeouts.body_bytes_per_second_min);
         let earned = Duration::from_secs(body.received.get().checked_div(rate.into())?);
-        body.began.checked_add(BODY_RATE_GRACE)?.checked_add(earned)
+        let granted = BODY_RATE_GRACE.saturating_add(earned);
+        self.since.checked_add(granted.saturating_sub(body.waited.get()))
     }
 
     fn linger_deadline(&self) -> Option<Instant> {

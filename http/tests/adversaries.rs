@@ -3,13 +3,17 @@
 
 mod sockets;
 
+use std::cell::Cell;
 use std::io::Read;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use brigade_http::limits::Timeouts;
 use brigade_http::{BodyError, Request, Router, any, get as on_get, post};
 use brigade_runtime::net::TcpStream;
+use brigade_runtime::{EventLoop, spawn, task, time};
 use bytes::Bytes;
 use sockets::{Client, TestServer, get};
 
@@ -156,4 +160,38 @@ fn a_client_that_takes_nothing_is_not_answered_ahead_of_what_it_can_take() {
     }
     assert!(total > ASKED << 20, "{total} bytes");
     assert_eq!(answered.load(Ordering::Relaxed), ASKED);
+}
+
+#[test]
+fn the_time_in_which_the_handler_did_not_read_makes_no_body_slow() {
+    let options = |server: brigade_http::Server| {
+        let never = Duration::MAX;
+        let timeouts =
+            Timeouts { head: never, body_gap: never, keep_alive: never, ..Timeouts::default() };
+        let event_loop = EventLoop::builder().manual_clock(true);
+        server.loops(1).pin(false).timeouts(timeouts).event_loop(event_loop)
+    };
+    let server = TestServer::start_with(options, || {
+        let late = post(async |mut request: Request| {
+            time::sleep(Duration::from_secs(3600)).await;
+            // A clock that is moved by hand stands still as long as there is something to do.
+            let busy = Rc::new(Cell::new(true));
+            let still = busy.clone();
+            spawn(async move {
+                while still.get() {
+                    task::yield_now().await;
+                }
+            })
+            .detach();
+            let body = request.body_mut().collect(100).await;
+            busy.set(false);
+            body
+        });
+        Router::new().route("/", late)
+    });
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(client.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("late");
+    assert_eq!(client.answer().text(), "late");
 }
