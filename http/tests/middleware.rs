@@ -4,18 +4,12 @@
 mod sockets;
 
 use std::collections::HashSet;
-use std::fmt::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use brigade_http::middleware::{
-    CorsOptions, RequestId, catch_panic, cors, log, request_id, timeout,
-};
+use brigade_http::middleware::{CorsOptions, RequestId, catch_panic, cors, request_id, timeout};
 use brigade_http::{BodyError, Next, Request, Response, Router, any, get as on_get, post};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use sockets::{Answer, Client, TestServer, get};
-use tracing::field::{Field, Visit};
-use tracing::span;
+use sockets::{Answer, Client, TestServer};
 
 fn app() -> Router {
     Router::new()
@@ -225,75 +219,4 @@ fn each_request_has_an_id_its_own_or_a_new_one() {
         assert_eq!(answer.text() == id, is_taken, "{id}");
     }
     assert_eq!(ask(&mut clients[0], "GET", "/none", "X-Request-ID: 1\r\n").status, 404);
-}
-
-#[test]
-fn each_request_is_logged_once_within_the_span_of_its_id() {
-    let lines = Lines::default();
-    let collected = lines.clone();
-    let server = TestServer::start(move || {
-        // Each loop has a thread; so its subscriber may be that thread's.
-        std::mem::forget(tracing::subscriber::set_default(lines.clone()));
-        app().layer(log).layer(request_id)
-    });
-    let mut client = server.connect();
-    let peer = client.stream.local_addr().unwrap();
-    ask(&mut client, "GET", "/?secret=1", "X-Request-Id: one\r\n");
-    ask(&mut client, "PUT", "/", "X-Request-Id: two\r\n");
-    client.send(get("/never"));
-    drop(client);
-    drop(server);
-    let lines = collected.0.lock().unwrap();
-    let of = |kind: &str| lines.iter().filter(|line| line.contains(kind)).collect::<Vec<_>>();
-    assert_eq!(of("span request").len(), 3, "{lines:#?}");
-    assert!(of("span request")[0].contains("id=one"), "{lines:#?}");
-    let access = of("brigade::access");
-    let begins = ["method=GET path=/ status=200 ", "method=PUT path=/ status=405 "];
-    assert!(begins.iter().zip(&access).all(|(begin, line)| line.contains(begin)), "{access:#?}");
-    assert!(access.iter().all(|line| line.contains(&format!("peer={peer}"))), "{access:#?}");
-    assert!(access.iter().all(|line| !line.contains("secret")), "{access:#?}");
-    assert!(access[2].contains("path=/never milliseconds="), "{access:#?}");
-    assert!(access[2].contains("ended without an answer"), "{access:#?}");
-    assert_eq!(access.len(), 3);
-}
-
-/// Writes down spans and events as text.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        write!(self.0, " {field}={value:?}").unwrap();
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        write!(self.0, " {field}={value}").unwrap();
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("brigade")
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        let mut text = Text(format!("span {}", span.metadata().name()));
-        span.record(&mut text);
-        let mut lines = self.0.lock().unwrap();
-        lines.push(text.0);
-        span::Id::from_u64(lines.len() as u64)
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = Text(event.metadata().target().to_owned());
-        event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
 }
