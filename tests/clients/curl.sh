@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# curl against the server at $BASE; see run.sh for what is printed.
+set -euo pipefail
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+
+# check WHAT COMMAND...: the command says by its status whether it is so.
+check() {
+    local what="$1"
+    shift
+    if "$@" > "$work/said" 2>&1; then
+        echo "ok $what"
+    else
+        echo "failed $what: $(tail -n 2 "$work/said" | tr '\n' ' ')"
+    fi
+}
+
+# same EXPECTED ACTUAL
+same() {
+    [[ "$1" == "$2" ]] || { echo "expected '$1', got '$2'"; return 1; }
+}
+
+fetch() {
+    curl -sS --max-time 20 "$@"
+}
+
+count_tildes() {
+    tr -cd '~' | wc -c | tr -d ' '
+}
+
+get() {
+    fetch -f "$BASE/get?a=1" | grep -q '/get?a=1"'
+}
+
+old_version() {
+    fetch --http1.0 -i "$BASE/get" > "$work/old"
+    grep -q '^HTTP/1.1 200' "$work/old" && ! grep -qi '^transfer-encoding' "$work/old"
+}
+
+old_version_kept() {
+    same "1 0 " "$(fetch --http1.0 -H 'Connection: keep-alive' -o "$work/1" -o "$work/2" \
+        -w '%{num_connects} ' "$BASE/get" "$BASE/get")"
+}
+
+old_version_streamed() {
+    same 20 "$(fetch --http1.0 "$BASE/stream/20" | wc -l | tr -d ' ')"
+}
+
+chunked_upload() {
+    same 300000 "$(head -c 300000 /dev/zero | tr '\0' '~' |
+        fetch -T - -H 'Content-Type: text/plain' "$BASE/put" | count_tildes)"
+}
+
+expect_continue() {
+    head -c 900000 /dev/zero | tr '\0' '~' > "$work/body"
+    same 900000 "$(fetch -v --expect100-timeout 15 -H 'Expect: 100-continue' \
+        -H 'Content-Type: text/plain' --data-binary "@$work/body" "$BASE/post" \
+        2> "$work/trace" | count_tildes)"
+    grep -q '^< HTTP/1.1 100 Continue' "$work/trace"
+}
+
+expect_refused() {
+    head -c 3000000 /dev/zero > "$work/body"
+    same "413 0" "$(fetch -o /dev/null -w '%{http_code} %{size_upload}' --expect100-timeout 15 \
+        -H 'Expect: 100-continue' --data-binary "@$work/body" "$BASE/post")"
+}
+
+refused_while_sending() {
+    head -c 3000000 /dev/zero > "$work/body"
+    for _ in 1 2 3 4 5; do
+        same 413 "$(fetch -o /dev/null -w '%{http_code}' -H 'Expect:' \
+            --data-binary "@$work/body" "$BASE/post")" || return
+    done
+}
+
+head_only() {
+    fetch -I "$BASE/bytes/1000" > "$work/head"
+    grep -q '^HTTP/1.1 200' "$work/head" && grep -qi '^content-length: 1000' "$work/head"
+}
+
+kept_connection() {
+    same "1 0 0 0 " "$(fetch -o "$work/1" -o "$work/2" -o "$work/3" -o "$work/4" \
+        -w '%{num_connects} ' "$BASE/get" "$BASE/stream/5" "$BASE/status/404" "$BASE/bytes/70000")"
+    same 70000 "$(wc -c < "$work/4" | tr -d ' ')"
+}
+
+kept_after_uploads() {
+    same "1 0 " "$(fetch -d a=1 -o "$work/1" -o "$work/2" -w '%{num_connects} ' \
+        "$BASE/post" "$BASE/delay/0.01")"
+    grep -q '"a"' "$work/1"
+}
+
+closed_on_demand() {
+    same "1 1 " "$(fetch -H 'Connection: close' -o "$work/1" -o "$work/2" \
+        -w '%{num_connects} ' "$BASE/get" "$BASE/get")"
+}
+
+part() {
+    same 206:klmno "$(fetch -r 10-14 -w '%{stderr}%{http_code}' "$BASE/range/100" \
+        2> "$work/code" > "$work/part"; cat "$work/code"; printf ':'; cat "$work/part")"
+}
+
+same_bytes() {
+    fetch "$BASE/bytes/1000000?seed=1" > "$work/one"
+    fetch --limit-rate 4M "$BASE/stream-bytes/1000000?seed=1&chunk_size=1000" > "$work/two"
+    same 1000000 "$(wc -c < "$work/one" | tr -d ' ')"
+    same 1000000 "$(wc -c < "$work/two" | tr -d ' ')"
+}
+
+multipart() {
+    echo content > "$work/file"
+    fetch -F field=value -F "upload=@$work/file" "$BASE/post" > "$work/form"
+    grep -q '"value"' "$work/form" && grep -q 'content' "$work/form"
+}
+
+in_parallel() {
+    same 60 "$(fetch -Z --parallel-max 60 -o /dev/null -w '%{http_code}\n' \
+        "$BASE/delay/0.[1-3]?[1-20]" | grep -c '^200')"
+}
+
+check "GET" get
+check "--http1.0" old_version
+check "--http1.0 with keep-alive" old_version_kept
+check "--http1.0 and an answer of unknown length" old_version_streamed
+check "-T - sends chunks" chunked_upload
+check "Expect: 100-continue with a large body" expect_continue
+check "Expect: 100-continue and 413 before the body" expect_refused
+check "413 arrives while the body is being sent" refused_while_sending
+check "HEAD" head_only
+check "four URLs on one connection" kept_connection
+check "uploads keep the connection" kept_after_uploads
+check "Connection: close" closed_on_demand
+check "-r, a part" part
+check "a million bytes, at once and in chunks to a slow reader" same_bytes
+check "-F, a form with a file" multipart
+check "60 delays in parallel" in_parallel

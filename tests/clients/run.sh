@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# Clients and proxies of other code bases against httpbin_delay.
+#
+# Each client prints one line a check: `ok WHAT`, `failed WHAT: WHY` or `skipped WHAT: WHY`. What is
+# missing is installed if that can be done, and skipped if not. The last line counts the checks; the
+# status is 0 if none failed. What is installed for Python alone is kept in target/clients.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+cd "$here/../.."
+
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+kept="$target/clients"
+work="$(mktemp -d)"
+results="$work/results"
+started=()
+mkdir -p "$kept"
+touch "$results"
+export PYTHONDONTWRITEBYTECODE=1
+
+# Ends what was started, and waits for it.
+stop_all() {
+    local pid
+    for pid in "${started[@]}"; do kill "$pid" 2> /dev/null || true; done
+    for pid in "${started[@]}"; do wait "$pid" 2> /dev/null || true; done
+    started=()
+}
+trap 'stop_all; rm -rf "$work"' EXIT
+
+has() {
+    command -v "$1" > /dev/null
+}
+
+# Installs the Debian packages of commands that are missing; `has` tells afterwards if it could.
+install_packages() {
+    local as_root=()
+    has apt-get || return 0
+    if [[ "$(id -u)" != 0 ]]; then as_root=(sudo -n); fi
+    {
+        "${as_root[@]}" apt-get update -qq &&
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+                --no-install-recommends "$@"
+    } > "$work/apt.log" 2>&1 || printf 'apt-get could not install %s\n' "$*" >&2
+}
+
+report() {
+    tee -a "$results"
+}
+
+# Starts httpbin_delay; its address is in `base`, its log in `log`.
+start_server() {
+    local out
+    out="$(mktemp -p "$work" server.XXXX)"
+    log="$out.log"
+    "$target/debug/examples/httpbin_delay" --listen 127.0.0.1:0 --no-pin > "$out" 2> "$log" &
+    started+=($!)
+    until_true grep -q listening "$out"
+    base="$(grep -o 'http://[0-9.:]*' "$out")"
+}
+
+# Tries a command for ten seconds.
+until_true() {
+    local deadline=$((SECONDS + 10))
+    until "$@" > /dev/null 2>&1; do
+        if ((SECONDS > deadline)); then
+            printf 'gave up waiting for: %s\n' "$*" >&2
+            return 1
+        fi
+        sleep 0.05
+    done
+}
+
+# client NAME COMMAND...: runs it with the server's address in BASE. To end without a word counts.
+client() {
+    local name="$1" status=0
+    shift
+    printf '== %s\n' "$name"
+    BASE="$base" timeout 90 "$@" 2> "$work/stderr" | sed "s/^\(ok\|failed\|skipped\) /&$name: /" |
+        report || status=$?
+    if ((status != 0)) && ! grep -q "^failed $name" "$results"; then
+        echo "failed $name: it ended with status $status" | report
+        cat "$work/stderr" >&2
+    fi
+}
+
+free_port() {
+    python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])'
+}
+
+# proxy NAME CONFIG COMMAND...: 1,000 requests through a proxy that keeps its connections to us.
+proxy() {
+    local name="$1" config="$2" port
+    shift 2
+    start_server
+    port="$(free_port)"
+    mkdir -p "$work/$name"
+    sed "s|@PORT@|$port|; s|@SERVER@|${base#http://}|; s|@WORK@|$work/$name|g" "$config" \
+        > "$work/$name/config"
+    "$@" > "$work/$name/out" 2>&1 &
+    started+=($!)
+    base="http://127.0.0.1:$port"
+    if ! until_true curl -fs "$base/get"; then
+        echo "failed $name: it does not answer: $(tail -n 3 "$work/$name/out")" | report
+        return
+    fi
+    client "$name" python3 "$here/through_proxy.py"
+    stop_all
+    count_connections "$name"
+}
+
+# Whether the server, which has ended, saw a thousand requests on few connections.
+count_connections() {
+    local counts
+    counts="$(awk '/event loop [0-9]+ served/ { for (i = 1; i < NF; i++) {
+        if ($(i + 1) ~ /^connections/) c += $i
+        if ($(i + 1) ~ /^requests/) r += $i } } END { print c + 0, r + 0 }' "$log")"
+    if ((${counts% *} > 0 && ${counts% *} <= 100 && ${counts#* } >= 1000)); then
+        echo "ok $1: kept its connections (${counts% *} for ${counts#* } requests)" | report
+    else
+        echo "failed $1: kept its connections: connections and requests were $counts" | report
+    fi
+}
+
+missing=()
+for pair in curl:curl python3:python3 node:nodejs go:golang-go nginx:nginx haproxy:haproxy; do
+    has "${pair%:*}" || missing+=("${pair#*:}")
+done
+if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
+if ! [[ -x "$kept/venv/bin/python" ]] || ! "$kept/venv/bin/python" -c 'import aiohttp'; then
+    rm -rf "$kept/venv"
+    { python3 -m venv "$kept/venv" && "$kept/venv/bin/pip" install -q aiohttp; } \
+        > "$work/pip.log" 2>&1 || tail -n 3 "$work/pip.log" >&2
+fi 2> /dev/null
+cargo build -q --example httpbin_delay
+
+for tool in curl python3; do
+    has "$tool" || { echo "failed $tool: it is needed for all the rest" | report; exit 1; }
+done
+start_server
+client curl bash "$here/curl.sh"
+client http.client python3 "$here/http_client.py"
+if "$kept/venv/bin/python" -c 'import aiohttp' 2> /dev/null; then
+    client aiohttp "$kept/venv/bin/python" "$here/aiohttp_client.py"
+else
+    echo "skipped aiohttp: it could not be installed" | report
+fi
+if has node; then
+    client node node "$here/node.mjs"
+else
+    echo "skipped node: it could not be installed" | report
+fi
+if has go && GO111MODULE=off go build -o "$kept/go_client" "$here/go_client.go"; then
+    client go "$kept/go_client"
+else
+    echo "skipped go: it could not be installed" | report
+fi
+stop_all
+
+if has nginx; then
+    proxy nginx "$here/nginx.conf" nginx -p "$work/nginx" -e "$work/nginx/errors" \
+        -c "$work/nginx/config"
+else
+    echo "skipped nginx: it could not be installed" | report
+fi
+if has haproxy; then
+    proxy haproxy "$here/haproxy.cfg" haproxy -db -f "$work/haproxy/config"
+else
+    echo "skipped haproxy: it could not be installed" | report
+fi
+
+if [[ -x "$here/websocket/run.sh" ]]; then
+    printf '== websocket\n'
+    if "$here/websocket/run.sh"; then
+        echo "ok websocket: its own checks" | report
+    else
+        echo "failed websocket: its own checks" | report
+    fi
+fi
+
+passed="$(grep -c '^ok ' "$results" || true)"
+failed="$(grep -c '^failed ' "$results" || true)"
+skipped="$(grep -c '^skipped ' "$results" || true)"
+summary="$passed passed, $failed failed"
+if ((skipped)); then summary+=", $skipped skipped"; fi
+echo "$summary"
+((failed == 0))
