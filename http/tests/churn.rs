@@ -1,0 +1,75 @@
+//! Connections that come and go, in good order and not: nothing of them is left.
+#![forbid(unsafe_code)]
+#![cfg(target_os = "linux")]
+
+mod sockets;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use brigade_http::{Router, get as on_get};
+use brigade_runtime::net::TcpStream;
+use brigade_runtime::{run, spawn};
+use sockets::{PATIENCE, TestServer, get};
+
+const CLIENTS: usize = 8;
+const CONNECTIONS_PER_CLIENT: usize = 2500;
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Numbers that look random and are the same in each run.
+fn next_random(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+async fn come_and_go(address: SocketAddr, mut seed: u64) {
+    for _ in 0..CONNECTIONS_PER_CLIENT {
+        let random = next_random(&mut seed);
+        let stream = TcpStream::connect_to(address).await.unwrap();
+        let request = get("/");
+        let sent = match random % 4 {
+            0 => "",
+            1 => &request[..request.len() / 2],
+            _ => &request,
+        };
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        if random % 4 == 3 {
+            assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
+        }
+        if random & 16 == 0 {
+            // What a close does then is a reset.
+            stream.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn after_twenty_thousand_connections_of_all_kinds_nothing_is_open() {
+    let server = TestServer::start_with(
+        |server| server.loops(2).pin(false),
+        || Router::new().route("/", on_get(async |_| "hello")),
+    );
+    let address = server.address;
+    drop(server.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    let before = descriptors();
+    run(async move {
+        let clients = (1..=CLIENTS as u64).map(|seed| spawn(come_and_go(address, seed)));
+        for client in clients.collect::<Vec<_>>() {
+            client.await.unwrap();
+        }
+    });
+    let began = Instant::now();
+    while descriptors() > before {
+        assert!(began.elapsed() < PATIENCE, "{} of {before} descriptors", descriptors());
+        std::thread::yield_now();
+    }
+    let reports = server.join();
+    let connections: usize = reports.iter().map(|report| report.connections).sum();
+    assert_eq!(connections, CLIENTS * CONNECTIONS_PER_CLIENT + 1);
+    assert!(reports.iter().all(|report| report.cut == 0), "{reports:?}");
+}
