@@ -7,8 +7,10 @@ use crate::vitals::{Progress, Pulse};
 /// A loop that stands still for so long is taken for stalled. Shorter polls are what loops do.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_millis(2);
 
-/// A loop that was stalled is suspect for as long as that lasted, up to this time.
-const SUSPECT_FOR_MAX: Duration = Duration::from_secs(1);
+/// A loop that was stalled is suspect for a fourth of the time that this lasted, up to this time:
+/// long enough for the gap between two calls that block, short enough to keep its share.
+const SUSPECT_FOR_MAX: Duration = Duration::from_millis(25);
+const SUSPECT_SHARE: u32 = 4;
 
 /// What placement knows of one loop.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +35,14 @@ pub(crate) enum Health {
     Gone,
 }
 
-/// Chooses the loop with the fewest connections among the healthiest. `rotation` is the number of
-/// connections placed before: of several equally good loops each gets its turn.
+/// A suspect loop counts as if it had one in so many connections more, and so many on top: others
+/// take its share, but not without end. To pass over it altogether overloads the rest where many
+/// loops stall now and then (`simulation`).
+const SUSPECT_ONE_IN: usize = 4;
+const SUSPECT_EXTRA: usize = 16;
+
+/// Chooses the loop with the fewest connections among those that turn. `rotation` is the number
+/// of connections placed before: of several equally good loops each gets its turn.
 ///
 /// A stalled loop is chosen only if no loop turns: while one does, its connections wait for it
 /// rather than behind a loop that is stuck. Nothing is returned if there is no room.
@@ -45,8 +53,12 @@ pub(crate) fn choose(candidates: &[Candidate], rotation: usize) -> Option<usize>
         let all = candidates.iter().enumerate();
         all.filter(|(_, loop_)| !loop_.is_full && loop_.health <= worst)
     };
-    let best = eligible().map(|(_, loop_)| (loop_.health, loop_.open)).min()?;
-    let tied = || eligible().filter(|(_, loop_)| (loop_.health, loop_.open) == best);
+    let weight = |loop_: &Candidate| match loop_.health {
+        Health::Suspect => loop_.open + loop_.open / SUSPECT_ONE_IN + SUSPECT_EXTRA,
+        _ => loop_.open,
+    };
+    let best = eligible().map(|(_, loop_)| weight(loop_)).min()?;
+    let tied = || eligible().filter(|(_, loop_)| weight(loop_) == best);
     let turn = rotation % tied().count();
     tied().nth(turn).map(|(index, _)| index)
 }
@@ -69,12 +81,16 @@ impl Observer {
         if stuck_for >= STALLED_AFTER {
             // A loop that is blocked again and again turns for a moment in between: what it was
             // given in that moment would wait for the next time.
-            self.suspect_until = self.suspect_until.max(now + stuck_for.min(SUSPECT_FOR_MAX));
+            self.suspect_until =
+                self.suspect_until.max(now + (stuck_for / SUSPECT_SHARE).min(SUSPECT_FOR_MAX));
             return Health::Stalled;
         }
         if now < self.suspect_until { Health::Suspect } else { Health::Turning }
     }
 }
+
+#[cfg(test)]
+mod simulation;
 
 #[cfg(test)]
 mod tests {
@@ -113,12 +129,22 @@ mod tests {
     fn a_stalled_loop_is_chosen_only_when_no_loop_turns() {
         let mut loops = loops(&[0, 0, 9]);
         (loops[0].health, loops[1].health) = (Health::Stalled, Health::Suspect);
+        loops[2].open = 15;
         assert_eq!(choose(&loops, 0), Some(2));
         loops[2].is_full = true;
         assert_eq!(choose(&loops, 0), Some(1), "a suspect one turns");
         loops[1].is_full = true;
         assert_eq!(choose(&loops, 0), None, "those that turn will have room again");
         loops.iter_mut().for_each(|loop_| loop_.health = Health::Stalled);
+        assert_eq!(choose(&loops, 0), Some(0));
+    }
+
+    #[test]
+    fn a_suspect_loop_is_chosen_when_the_others_have_taken_its_share_and_more() {
+        let mut loops = loops(&[20, 40]);
+        loops[0].health = Health::Suspect;
+        assert_eq!(choose(&loops, 0), Some(1));
+        loops[1].open = 42;
         assert_eq!(choose(&loops, 0), Some(0));
     }
 
@@ -132,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_is_suspect_for_as_long_as_it_was_stalled() {
+    fn a_loop_that_was_stalled_is_suspect_for_a_while() {
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
         let stuck = Progress { is_awake: true, turns: 1, polls: 1 };
@@ -142,7 +168,7 @@ mod tests {
         assert_eq!(observer.look(stuck, at(2)), Health::Stalled);
         assert_eq!(observer.look(stuck, at(300)), Health::Stalled);
         assert_eq!(observer.look(moved, at(301)), Health::Suspect);
-        assert_eq!(observer.look(moved, at(599)), Health::Suspect);
-        assert_eq!(observer.look(moved, at(600)), Health::Turning);
+        assert_eq!(observer.look(moved, at(324)), Health::Suspect);
+        assert_eq!(observer.look(moved, at(325)), Health::Turning);
     }
 }
