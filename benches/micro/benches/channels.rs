@@ -1,5 +1,6 @@
 //! Values between tasks of one thread. Each pair of ends runs in brigade's loop, so that only
 //! the channels differ.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
 use std::time::Instant;

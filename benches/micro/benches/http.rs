@@ -2,6 +2,7 @@
 //!
 //! Beside actix-http's codec, which does the same over the same parser, and that parser alone:
 //! what it takes is in the figures of the others, so it is the floor of decoding.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
 use std::hint::black_box;

@@ -1,4 +1,5 @@
 //! Tasks of one thread: spawned and joined, yielding, waking each other.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
 use std::cell::RefCell;

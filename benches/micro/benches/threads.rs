@@ -1,4 +1,5 @@
 //! Across threads: a task woken by another thread, a task on another thread's loop.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
 use std::future::poll_fn;

@@ -1,4 +1,5 @@
 //! Timers: set and cancelled beside others that are set, and fired.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
 use std::future::poll_fn;
