@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# User-space instructions that examples/hello spends on a request, counted by callgrind: the
+# difference between two loads of one connection, so that the start does not count. The same
+# whatever else the machine does. Needs valgrind and python3; takes about a minute once built.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+cargo build --quiet --release --example hello
+hello="${CARGO_TARGET_DIR:-target}/release/examples/hello"
+
+# Sends $2 requests to port $1, $3 in a write, and waits for their answers.
+load() {
+    python3 - "$@" << 'PYTHON'
+import socket, sys
+
+port, requests, depth = map(int, sys.argv[1:])
+client = socket.create_connection(("127.0.0.1", port), timeout=60)
+client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+batch = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * depth
+for _ in range(requests // depth):
+    client.sendall(batch)
+    received = b""
+    while received.count(b"Hello, World!") < depth:
+        received += client.recv(65536)
+PYTHON
+}
+
+# Prints the instructions of a server that answers $1 requests, $2 in a write.
+count() {
+    local log="$work/$1.$2.log" port=""
+    valgrind --tool=callgrind --callgrind-out-file="$work/out" \
+        "$hello" --listen 127.0.0.1:0 --loops 1 > "$log" 2>&1 &
+    local server=$!
+    for _ in $(seq 300); do
+        port="$(sed -n 's/^listening on .*:\([0-9]*\) .*/\1/p' "$log")"
+        if [[ -n "$port" ]]; then break; fi
+        sleep 0.1
+    done
+    load "$port" "$1" "$2"
+    kill -TERM "$server"
+    wait "$server"
+    sed -n 's/.*Collected : //p' "$log"
+}
+
+for depth in 1 16; do
+    few="$(count 8000 "$depth")"
+    many="$(count 24000 "$depth")"
+    echo "$depth in a write: $(((many - few) / 16000)) instructions a request"
+done
