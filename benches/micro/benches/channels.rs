@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use brigade_micro::{Brigade, Runtime, group};
+use brigade_micro::{Brigade, Runtime, group, iterations};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Room in a channel.
@@ -15,7 +15,8 @@ const ROOM: usize = 64;
 macro_rules! measure {
     ($group:expr, $name:literal, $work:expr) => {
         $group.bench_function($name, |bencher| {
-            bencher.iter_custom(|iterations| {
+            bencher.iter_custom(|asked| {
+                let iterations = iterations(asked);
                 Brigade::run(async move {
                     let begin = Instant::now();
                     for _ in 0..iterations {
@@ -33,7 +34,8 @@ macro_rules! measure {
 macro_rules! stream {
     ($group:expr, $name:literal, $channel:expr) => {
         $group.bench_function($name, |bencher| {
-            bencher.iter_custom(|iterations| {
+            bencher.iter_custom(|asked| {
+                let iterations = iterations(asked);
                 Brigade::run(async move {
                     #[allow(unused_mut, reason = "some ends receive by a shared reference")]
                     let (sender, mut receiver) = $channel;

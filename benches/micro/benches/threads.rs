@@ -36,6 +36,7 @@ fn waking_thread() -> mpsc::Sender<Waker> {
     sender
 }
 
+#[expect(clippy::extra_unused_type_parameters, reason = "`beside!` names the runtime")]
 async fn woken_from_a_wait<R: Runtime>(iterations: u64) -> Duration {
     let thread = waking_thread();
     let begin = Instant::now();

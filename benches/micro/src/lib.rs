@@ -52,12 +52,20 @@ macro_rules! beside {
             $group.bench_function(<$crate::$runtime as $crate::Runtime>::NAME, |bencher| {
                 bencher.iter_custom(|iterations| {
                     <$crate::$runtime as $crate::Runtime>::run(
-                        $measurement::<$crate::$runtime>(iterations),
+                        $measurement::<$crate::$runtime>($crate::iterations(iterations)),
                     )
                 });
             });
         )+
     };
+}
+
+/// As many iterations as criterion asks for, or as MICRO_ITERATIONS says: for instructions.sh, which
+/// runs a measurement once with few and once with many.
+#[must_use]
+pub fn iterations(asked: u64) -> u64 {
+    let told = std::env::var("MICRO_ITERATIONS").ok();
+    told.map_or(asked, |told| told.parse().expect("MICRO_ITERATIONS is a number"))
 }
 
 /// Short samples: there are many measurements, and a noisy machine is better met by running all
