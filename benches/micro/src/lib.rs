@@ -60,8 +60,8 @@ macro_rules! beside {
     };
 }
 
-/// As many iterations as criterion asks for, or as MICRO_ITERATIONS says: for instructions.sh, which
-/// runs a measurement once with few and once with many.
+/// As many iterations as criterion asks for, or as MICRO_ITERATIONS says: for instructions.sh,
+/// which runs a measurement once with few and once with many.
 #[must_use]
 pub fn iterations(asked: u64) -> u64 {
     let told = std::env::var("MICRO_ITERATIONS").ok();
