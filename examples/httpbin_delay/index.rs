@@ -93,6 +93,6 @@ a { font-family: monospace }</style>
 </head>
 <body>
 <h1>httpbin_delay</h1>
-<p>A server to test clients with, by <a href=\"https://crates.io/crates/brigade\">brigade</a>. Its
+<p>A server to test clients with, by brigade. Its
 answers are those of go-httpbin.</p>
 ";

@@ -1,0 +1,230 @@
+//! From the handlers to what is written.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use brigade_runtime::task;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{Budget, ConnectionTask, Over, Step, Work};
+use crate::body::{BodyError, BodyKind, Part};
+use crate::error::EncodeError;
+use crate::response::{IntoResponse, Response};
+use crate::router::Route;
+use crate::upgrade::Upgraded;
+
+/// A body, or a part of one, from this length on is written from where it is, uncopied.
+const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
+
+impl ConnectionTask {
+    pub(super) fn handle(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        budget: &mut Budget,
+    ) -> Result<Step, Over> {
+        let Work::Handling { running, route } = &mut self.work else { return Ok(Step::Again) };
+        self.server.notebook.set(route.as_ref().map(|route| route.note));
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(running).poll(cx))) {
+            Ok(Poll::Ready(response)) => {
+                let route = route.take();
+                self.work = Work::Reading;
+                self.answer(response, route, out)
+            }
+            Ok(Poll::Pending) => self.feed_body(cx, out, budget),
+            Err(payload) => {
+                let route = route.take();
+                self.answer_panic(&*payload, route, out)
+            }
+        }
+    }
+
+    pub(super) fn answer_panic(
+        &mut self,
+        payload: &(dyn std::any::Any + Send),
+        route: Option<Rc<Route>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Over> {
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| payload.downcast_ref().map(String::as_str));
+        let pattern = route.as_ref().map_or("(no route)", |route| &route.pattern);
+        let task = task::current().map_or_else(String::new, |task| task.label.to_string());
+        tracing::error!(
+            target: "brigade::http",
+            "the handler of {pattern} panicked in {task}, serving {}: {}",
+            self.peer,
+            message.unwrap_or("(a payload that is no text)"),
+        );
+        self.protocol.close_after_answer();
+        self.answer(Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""), None, out)
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        mut response: Response,
+        route: Option<Rc<Route>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Over> {
+        if let Some(error) = self.body_error.filter(|_| response.status.is_success()) {
+            response = error.into_response();
+        }
+        if self.server.is_draining() || self.leaves_too_much_unread() {
+            self.protocol.close_after_answer();
+        }
+        if let Err(error) = self.send_head(&response, out) {
+            tracing::error!(
+                target: "brigade::http",
+                "an answer that cannot be sent was replaced by a 500: {error}"
+            );
+            response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+            if self.send_head(&response, out).is_err() {
+                return self.cut_off();
+            }
+        }
+        match response.body.kind {
+            BodyKind::Empty => self.finish(None, out),
+            BodyKind::Full(bytes) => {
+                if self.send_part(bytes, out)?.is_err() {
+                    return self.cut_off();
+                }
+                self.finish(None, out)
+            }
+            BodyKind::Stream(..) if !self.protocol.sends_body() => self.finish(None, out),
+            BodyKind::Stream(stream, _) => self.go_on(Work::Sending { stream, route }),
+            BodyKind::Upgrade(_) if response.status != StatusCode::SWITCHING_PROTOCOLS => {
+                self.finish(None, out)
+            }
+            BodyKind::Upgrade(upgrade) => {
+                self.write(out)?;
+                if self.outgoing.is_blocked() {
+                    // A peer that does not even take this much is none to go on with.
+                    return self.cut_off();
+                }
+                let early = self.protocol.upgrade().freeze();
+                let stream = self.stream.take().expect("a connection is upgraded once");
+                self.go_on(Work::Upgraded { protocol: upgrade(Upgraded::new(early, stream)) })
+            }
+        }
+    }
+
+    /// Whether more of the request's body is left, wanted by nobody, than is worth to read.
+    pub(super) fn leaves_too_much_unread(&self) -> bool {
+        let is_wanted = self.body.as_ref().is_some_and(|body| Rc::strong_count(body) > 1);
+        let left = self.protocol.body_remaining().unwrap_or(0);
+        !is_wanted && left > self.server.limits.drain_bytes_max
+    }
+
+    pub(super) fn send_head(
+        &mut self,
+        response: &Response,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let date = self.server.date();
+        let length = response.body.length();
+        self.protocol.send_head(response.status, &response.headers, length, &date, out)
+    }
+
+    pub(super) fn send_part(
+        &mut self,
+        part: Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<Result<(), EncodeError>, Over> {
+        if part.len() < UNCOPIED_BYTES_MIN {
+            return Ok(self.protocol.send_data(&part, out));
+        }
+        match self.protocol.begin_data(part.len(), out) {
+            Ok(true) => {
+                self.outgoing.push(out, part);
+                self.protocol.end_data(out);
+                Ok(Ok(()))
+            }
+            Ok(false) => Ok(Ok(())),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    pub(super) fn send_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        budget: &mut Budget,
+    ) -> Result<Step, Over> {
+        let gathered = out.len() + self.outgoing.len();
+        if gathered >= self.server.limits.write_queue_bytes_max {
+            self.write(out)?;
+        }
+        if self.outgoing.is_blocked() {
+            return Ok(Step::Wait);
+        }
+        if budget.parts == 0 {
+            return Ok(Step::Yield);
+        }
+        let Work::Sending { stream, route } = &mut self.work else { return Ok(Step::Again) };
+        self.server.notebook.set(route.as_ref().map(|route| route.note));
+        match stream.as_mut().poll_next(cx) {
+            Poll::Pending => self.feed_body(cx, out, budget),
+            Poll::Ready(None) => self.finish(None, out),
+            Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.finish(Some(&trailers), out),
+            Poll::Ready(Some(Ok(Part::Data(part)))) => {
+                budget.parts -= 1;
+                match self.send_part(part, out)? {
+                    Ok(()) => Ok(Step::Again),
+                    Err(error) => self.fail_midway(&error, out),
+                }
+            }
+            Poll::Ready(Some(Err(error))) => self.fail_midway(&*error, out),
+        }
+    }
+
+    /// The body cannot be sent to its end: the connection ends so that the client notices.
+    pub(super) fn fail_midway(
+        &mut self,
+        error: &dyn std::error::Error,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Over> {
+        tracing::error!(
+            target: "brigade::http", peer = %self.peer, "a body failed midway: {error}"
+        );
+        self.write(out)?;
+        self.cut_off()
+    }
+
+    pub(super) fn cut_off(&self) -> Result<Step, Over> {
+        if self.protocol.ends_body_by_closing() {
+            // An orderly close would look like the end of the body.
+            self.stream().set_linger(Some(Duration::ZERO))?;
+        }
+        Err(Over)
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        trailers: Option<&HeaderMap>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Over> {
+        let unread = self.protocol.is_reading_body() || self.protocol.buffered() > 0;
+        if let Err(error) = self.protocol.send_end(trailers, out) {
+            return self.fail_midway(&error, out);
+        }
+        if let Some(body) = self.body.take() {
+            body.end(Err(BodyError::Gone), std::task::Waker::noop());
+            body.leave();
+        }
+        if !self.protocol.keep_alive() {
+            let linger = unread || self.body_error.is_some();
+            return self.go_on(Work::Closing { linger });
+        }
+        if !self.protocol.is_reading_body() {
+            return self.go_on(Work::Reading);
+        }
+        let left = self.server.limits.drain_bytes_max;
+        match self.protocol.body_remaining() {
+            Some(remaining) if remaining > left => self.go_on(Work::Closing { linger: true }),
+            _ => self.go_on(Work::Draining { left }),
+        }
+    }
+}
