@@ -9,6 +9,8 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -56,7 +58,7 @@ pub struct Acceptor {
     reserve: Reserve,
     /// How often in a row descriptors were found to have run out.
     exhausted: u32,
-    turned_away: usize,
+    turned_away: Arc<AtomicUsize>,
 }
 
 /// When the next round is due; set only while a connection waits to be taken.
@@ -85,7 +87,7 @@ impl Acceptor {
             looked: None,
             reserve: Reserve::new(),
             exhausted: 0,
-            turned_away: 0,
+            turned_away: Arc::default(),
         };
         (acceptor, arrivals)
     }
@@ -161,7 +163,13 @@ impl Acceptor {
     /// Connections that were accepted and closed at once, since descriptors had run out.
     #[must_use]
     pub fn turned_away(&self) -> usize {
-        self.turned_away
+        self.turned_away.load(Relaxed)
+    }
+
+    /// What [`Acceptor::turned_away`] tells, for other threads: to be read only.
+    #[must_use]
+    pub fn turned_away_counter(&self) -> Arc<AtomicUsize> {
+        self.turned_away.clone()
     }
 }
 
@@ -322,7 +330,7 @@ impl Acceptor {
             return self.pause(PAUSE_TO_SHED, round).await;
         }
         let turned_away = self.reserve.turn_away(listener);
-        self.turned_away += turned_away;
+        self.turned_away.fetch_add(turned_away, Relaxed);
         tracing::warn!(target: "brigade", %error, turned_away, "accepting pauses");
         self.pause(PAUSE_WHEN_EXHAUSTED, round).await;
     }

@@ -16,6 +16,7 @@ use crossbeam_utils::CachePadded;
 use crate::clock::Clock;
 use crate::debug::{self, Unhandled, UnhandledHook};
 use crate::labels::LabelId;
+use crate::poll_times::{PollTimer, is_sampled};
 use crate::selector::Selector;
 use crate::slots::Key;
 use crate::task::coroutine::Coroutine;
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) vitals: CachePadded<Vitals>,
     /// How often the watchdog found the loop stuck.
     pub(crate) stalls: AtomicU64,
+    /// How long its polls take.
+    pub(crate) poll_times: PollTimer,
     /// The name of the task that is polled, if that was made at run time.
     pub(crate) own_name: Mutex<String>,
 }
@@ -178,14 +181,14 @@ impl Core {
         });
     }
 
-    /// Publishes which task is polled.
-    fn begin_poll(&self, key: Key, label: LabelId) {
+    /// Publishes which task is polled. Returns how many polls there were before.
+    fn begin_poll(&self, key: Key, label: LabelId) -> u64 {
         if label.has_own_name()
             && let Some(task) = self.tasks.label(key)
         {
             self.shared.publish_name(task.name().unwrap_or_default());
         }
-        self.shared.vitals.begin_poll(key, label);
+        self.shared.vitals.begin_poll(key, label)
     }
 
     /// Runs the task that became ready first to its next await.
@@ -194,12 +197,13 @@ impl Core {
             None => {}
             Some((key, Turn::Cancel(coroutine))) => self.cancel(key, coroutine),
             Some((key, Turn::Poll(mut coroutine, waker, label))) => {
-                self.begin_poll(key, label);
-                let began = self.settings.debug.then(Instant::now);
+                let nth = self.begin_poll(key, label);
+                let is_timed = is_sampled(nth) || self.settings.debug;
+                let began = is_timed.then(Instant::now);
                 let poll = || self.tasks.poll(key, &mut coroutine, &waker);
                 let polled = catch_unwind(AssertUnwindSafe(poll));
                 if let Some(began) = began {
-                    self.check_duration(key, began.elapsed());
+                    self.note_duration(key, began.elapsed());
                 }
                 match polled {
                     Ok(poll) if poll.is_pending() => self.tasks.suspend(key, coroutine, waker),
@@ -217,8 +221,11 @@ impl Core {
         }
     }
 
-    fn check_duration(&self, key: Key, took: Duration) {
-        if took >= self.settings.slow_poll_threshold
+    #[cold]
+    fn note_duration(&self, key: Key, took: Duration) {
+        self.shared.poll_times.count(took);
+        if self.settings.debug
+            && took >= self.settings.slow_poll_threshold
             && let Some(task) = self.tasks.label(key)
         {
             self.report(Unhandled::SlowPoll { task, took });

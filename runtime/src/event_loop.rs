@@ -17,6 +17,7 @@ use crate::current::{Core, Settings, Shared};
 use crate::debug::{Unhandled, UnhandledHook};
 use crate::handle::LoopHandle;
 use crate::inbox::Inbox;
+use crate::poll_times::PollTimer;
 use crate::selector::Selector;
 use crate::task::table::Origin;
 use crate::task::waker::Message;
@@ -420,6 +421,7 @@ impl Builder {
             stall_threshold: self.stall_threshold,
             vitals: CachePadded::default(),
             stalls: AtomicU64::new(0),
+            poll_times: PollTimer::default(),
             own_name: Mutex::default(),
         };
         let inbox = Arc::new(Inbox::new(waker));

@@ -309,6 +309,38 @@ impl Arrivals {
     pub fn taken_back(&self) -> usize {
         self.intake.taken_back()
     }
+
+    /// These numbers for other threads.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        Traffic { intake: self.intake.clone() }
+    }
+}
+
+/// What came to one loop, in numbers: for any thread, and also when the loop has ended.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    intake: Arc<Intake>,
+}
+
+impl Traffic {
+    /// Connections of the loop that are open, those that wait to be taken included.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.intake.open()
+    }
+
+    /// Connections that were ever handed to the loop.
+    #[must_use]
+    pub fn handed(&self) -> usize {
+        self.intake.handed()
+    }
+
+    /// Connections that were handed to the loop, and taken back since it did not turn.
+    #[must_use]
+    pub fn taken_back(&self) -> usize {
+        self.intake.taken_back()
+    }
 }
 
 impl Drop for Arrivals {

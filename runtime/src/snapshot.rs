@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::current::Shared;
+use crate::poll_times::PollTimes;
 use crate::task::{Note, TaskId, TaskLabel};
 use crate::vitals::Load;
 
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub tasks: usize,
     /// How often it was reported as stuck; see [`watch`](crate::event_loop::Builder::watch).
     pub stalls: u64,
+    /// How long the polls took that were timed.
+    pub poll_times: PollTimes,
     /// The task that is polled now.
     pub task: Option<TaskId>,
     /// Its name and origin, if the loop is watched.
@@ -52,6 +55,7 @@ impl Shared {
             timers,
             tasks,
             stalls: self.stalls.load(Relaxed),
+            poll_times: self.poll_times.times(),
             task: poll.map(|poll| TaskId(poll.key)),
             label: poll.and_then(|poll| self.label_of(poll)),
             note: poll.and_then(|poll| poll.note),
