@@ -20,6 +20,8 @@ mod pieces;
 mod process;
 #[path = "../examples/httpbin_delay/query.rs"]
 mod query;
+#[path = "httpbin_delay/shutdown.rs"]
+mod shutdown;
 #[path = "httpbin_delay/statuses.rs"]
 mod statuses;
 
