@@ -115,6 +115,8 @@ pub struct Connection {
     asked: Asked,
     /// Nothing will be received any more.
     at_eof: bool,
+    /// The client said that this request is its last one.
+    is_last_asked: bool,
     /// The client may be waiting for `100 Continue`.
     continue_due: bool,
     /// 101 may be answered.
@@ -135,6 +137,7 @@ impl Connection {
             stage: Stage::Idle,
             asked: Asked { head: false, old: false, keep_alive: true },
             at_eof: false,
+            is_last_asked: false,
             continue_due: false,
             upgrade_wanted: false,
         }
@@ -212,6 +215,7 @@ impl Connection {
             old: head.version() == Version::HTTP_10,
             keep_alive: head.keep_alive() && self.asked.keep_alive,
         };
+        self.is_last_asked = !head.keep_alive();
         self.continue_due = head.expects_continue();
         self.upgrade_wanted = head.wants_upgrade;
     }
@@ -319,6 +323,14 @@ impl Connection {
     #[must_use]
     pub const fn keep_alive(&self) -> bool {
         self.asked.keep_alive && !matches!(self.stage, Stage::Closed)
+    }
+
+    /// Returns `true` if the client sends nothing after the current request: it said so, or has
+    /// ended its side. A client of which this is not known may have another request under way when
+    /// the connection ends, and that would reset it (RFC 9112 section 9.6).
+    #[must_use]
+    pub const fn is_last_request(&self) -> bool {
+        self.is_last_asked || self.at_eof
     }
 
     /// How many bytes were received and not decoded.

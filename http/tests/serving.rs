@@ -457,13 +457,47 @@ fn what_is_in_flight_is_answered_at_shutdown_and_idle_connections_are_closed() {
     let mut busy = server.connect();
     busy.send(get("/slow"));
     receiver.recv_timeout(sockets::PATIENCE).unwrap();
+    busy.send(get("/"));
     server.begin_shutdown();
     assert_eq!(idle.rest(), "");
     release.send(()).unwrap();
+    // What was pipelined behind the last answer is not answered, and does not reset it.
     let all = busy.rest();
     assert!(all.contains("connection: close") && all.ends_with("slow"), "{all}");
     let reports = server.join();
     assert_eq!((reports[0].connections, reports[0].cut), (2, 0));
+}
+
+#[test]
+fn a_request_behind_the_last_answer_does_not_reset_the_connection() {
+    for last in ["/close", "/panic"] {
+        let (began, has_begun) = std::sync::mpsc::channel();
+        let (release, released) = oneshot::sync_channel::<()>();
+        let released = Arc::new(std::sync::Mutex::new(Some(released)));
+        let server = TestServer::start(move || {
+            let (began, released) = (began.clone(), released.clone());
+            let end = move |request: Request| {
+                began.send(()).unwrap();
+                let released = released.lock().unwrap().take();
+                async move {
+                    let _ = released.unwrap().await;
+                    assert_ne!(request.path(), "/panic", "as asked");
+                    let close = HeaderValue::from_static("close");
+                    Response::new("last").with_header(http::header::CONNECTION, close)
+                }
+            };
+            Router::new().route("/{end}", on_get(end))
+        });
+        let mut client = server.connect();
+        client.send(get(last));
+        has_begun.recv_timeout(sockets::PATIENCE).unwrap();
+        // The server reads it when it has given its last answer, or never.
+        client.send(get("/"));
+        release.send(()).unwrap();
+        let all = client.rest();
+        assert!(all.contains("connection: close"), "{all}");
+        assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{all}");
+    }
 }
 
 #[test]

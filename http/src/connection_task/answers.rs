@@ -215,7 +215,7 @@ impl ConnectionTask {
             body.leave();
         }
         if !self.protocol.keep_alive() {
-            let linger = unread || self.body_error.is_some();
+            let linger = unread || self.body_error.is_some() || !self.protocol.is_last_request();
             return self.go_on(Work::Closing { linger });
         }
         if !self.protocol.is_reading_body() {

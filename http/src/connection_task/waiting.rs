@@ -17,7 +17,7 @@ const LINGER_GAP: Duration = Duration::from_secs(5);
 /// A body is judged slow only once it was waited for so long, so that a slow start is none.
 const BODY_RATE_GRACE: Duration = Duration::from_secs(30);
 /// A connection that was quiet for so long when the server shuts down is closed; one that was
-/// busy until just now may have a request on its way.
+/// busy until just now may have a request on its way. So may one that was just told of its end.
 const DRAIN_QUIET: Duration = Duration::from_millis(250);
 
 impl ConnectionTask {
@@ -82,7 +82,7 @@ impl ConnectionTask {
         if waiting != self.waiting {
             self.begin_to_wait(waiting);
         }
-        if waiting == Waiting::Idle && self.server.is_draining() {
+        if matches!(waiting, Waiting::Idle | Waiting::Linger) && self.server.is_draining() {
             timeout = timeout.min(DRAIN_QUIET);
         }
         let latest = match waiting {
