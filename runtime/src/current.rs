@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::debug::{self, Unhandled, UnhandledHook};
 use crate::labels::LabelId;
 use crate::poll_times::{PollTimer, is_sampled};
@@ -52,8 +52,43 @@ pub(crate) struct Core {
     pub(crate) elsewhere: Cell<usize>,
     /// How often a loop with a manual clock has asked its selector in vain.
     pub(crate) idle_looks: Cell<u32>,
+    /// When the selector was asked last.
+    pub(crate) looks: Looks,
     /// What went wrong since it was last told.
     unhandled: RefCell<Vec<Unhandled>>,
+}
+
+/// When the selector was asked last, by the loop's clock.
+#[derive(Default)]
+pub(crate) struct Looks {
+    /// When it had answered the time before.
+    ended_before: Cell<Tick>,
+    /// When it was asked.
+    began: Cell<Tick>,
+    /// When it had answered.
+    ended: Cell<Tick>,
+}
+
+impl Looks {
+    /// It is asked now. Returns how long the loop has been away from it.
+    pub(crate) fn begin(&self, now: Tick) -> Tick {
+        let before = self.ended.get();
+        self.ended_before.set(before);
+        self.began.set(now);
+        now - before
+    }
+
+    /// It has answered.
+    pub(crate) fn end(&self, now: Tick) {
+        self.ended.set(now);
+    }
+
+    /// Since when what it told may have been so: since it answered the time before, unless it
+    /// waited now for longer than the loop had been away from it.
+    pub(crate) fn told_since(&self) -> Tick {
+        let (before, began, ended) = (self.ended_before.get(), self.began.get(), self.ended.get());
+        if ended - began > began - before { ended } else { before }
+    }
 }
 
 /// What the builder was told.
@@ -149,6 +184,7 @@ impl Core {
             ended: Cell::new(false),
             elsewhere: Cell::new(0),
             idle_looks: Cell::new(0),
+            looks: Looks::default(),
             unhandled: RefCell::new(Vec::new()),
         })
     }

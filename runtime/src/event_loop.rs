@@ -286,17 +286,45 @@ fn wait_for_io(core: &Core) -> Option<Duration> {
     if parked {
         core.shared.vitals.rest();
     }
-    if let Err(error) = core.selector.wait(patience) {
-        // Only a selector that was never valid gives one; waiting on would spin in silence.
-        panic!("the selector of event loop '{}' failed: {error}", core.shared.name);
+    let was_long = core.looks.begin(core.clock.now()) >= LONG_ABSENCE;
+    if !(parked && was_long && look_at_once(core)) {
+        look(core, patience);
     }
     if parked {
         core.shared.vitals.wake();
         core.inbox.unpark();
         core.clock.refresh();
     }
+    core.looks.end(core.clock.now());
     patience
 }
+
+/// Asks the selector. Returns `true` if it told of anything. Inlined for the sake of every turn,
+/// since the second place that calls it is a rare one.
+#[inline(always)]
+fn look(core: &Core, patience: Option<Duration>) -> bool {
+    match core.selector.wait(patience) {
+        Ok(told) => told,
+        // Only a selector that was never valid gives one; waiting on would spin in silence.
+        Err(error) => panic!("the selector of event loop '{}' failed: {error}", core.shared.name),
+    }
+}
+
+/// Only so can what came while the loop was away be told from what is about to come. If nothing
+/// did, this counts as a look of its own.
+#[cold]
+#[inline(never)]
+fn look_at_once(core: &Core) -> bool {
+    let is_told = look(core, Some(Duration::ZERO));
+    if !is_told {
+        core.looks.end(core.clock.now());
+        core.looks.begin(core.clock.now());
+    }
+    is_told
+}
+
+/// A loop that was away from its selector for so many nanoseconds asks twice before it waits.
+const LONG_ABSENCE: Tick = 1_000_000;
 
 /// How long the loop may wait: to the next deadline, and not at all if there is something to do.
 fn patience(core: &Core) -> Option<Duration> {

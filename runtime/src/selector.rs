@@ -81,15 +81,17 @@ impl Selector {
     }
 
     /// Waits for I/O, or until `timeout` has passed, or for a notification.
-    /// A signal ends the wait early, with nothing ready.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+    /// A signal ends the wait early, with nothing ready. Returns `true` if there is anything for
+    /// [`Selector::mark_ready`], or was a notification.
+    #[inline(always)]
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
         let System { poll, events } = &mut *self.system.borrow_mut();
         match poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
-                Ok(())
+                Ok(false)
             }
-            result => result,
+            result => result.map(|()| !events.is_empty()),
         }
     }
 

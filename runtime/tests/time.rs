@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
+use std::io::Write;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use brigade_runtime::net::UnixStream;
 use brigade_runtime::task::yield_now;
 use brigade_runtime::time::{
-    MissedTicks, interval, interval_at, now, sleep, sleep_until, timeout, timeout_at,
+    MissedTicks, interval, interval_at, now, ready_since, sleep, sleep_until, timeout, timeout_at,
 };
 use brigade_runtime::{EventLoop, gather, run, spawn, spawn_blocking};
 
@@ -237,4 +239,54 @@ fn a_tick_that_nobody_waited_out_is_given_to_the_next_caller() {
 #[should_panic(expected = "longer than zero")]
 fn an_interval_without_a_period_is_refused() {
     run(async { interval(Duration::ZERO) });
+}
+
+/// A task that waits for bytes, one after the other, and tells since when it may have been ready
+/// for each.
+async fn ready_for_bytes(stream: UnixStream, count: usize) -> Vec<Instant> {
+    let mut since = Vec::new();
+    for _ in 0..count {
+        stream.read_exact(&mut [0]).await.unwrap();
+        since.push(ready_since());
+    }
+    since
+}
+
+#[test]
+fn bytes_that_come_while_the_thread_is_blocked_may_have_been_there_from_before() {
+    run(async {
+        let (mut client, stream) = std::os::unix::net::UnixStream::pair().unwrap();
+        let reader = spawn(ready_for_bytes(UnixStream::from_std(stream).unwrap(), 1));
+        sleep(Duration::from_millis(1)).await;
+        let blocked = Instant::now();
+        client.write_all(&[1]).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        let since = reader.await.unwrap();
+        assert!(since[0] <= blocked, "{:?} too late", since[0] - blocked);
+    });
+}
+
+#[test]
+fn bytes_that_come_while_the_loop_waits_have_just_come() {
+    run(async {
+        let (mut client, stream) = std::os::unix::net::UnixStream::pair().unwrap();
+        let reader = spawn(ready_for_bytes(UnixStream::from_std(stream).unwrap(), 2));
+        client.write_all(&[1]).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        let blocked = Instant::now();
+        yield_now().await;
+        // The loop waits for this, so that the time it was blocked is over and known to be.
+        sleep(Duration::from_millis(1)).await;
+        assert!(ready_since() >= blocked);
+        let sender = std::thread::spawn(move || client.write_all(&[2]).unwrap());
+        let since = reader.await.unwrap();
+        assert!(since[1] >= blocked, "{:?} too early", blocked - since[1]);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn outside_of_a_loop_nothing_has_been_ready() {
+    let before = Instant::now();
+    assert!(ready_since() >= before);
 }

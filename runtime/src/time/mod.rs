@@ -26,3 +26,22 @@ use crate::current::Core;
 pub fn now() -> Instant {
     Core::with_current(|core| core.clock.now_instant()).unwrap_or_else(Instant::now)
 }
+
+/// Since when the tasks that run in this turn may have been ready, at the earliest: the real time
+/// that has passed since is the longest that one of them can have waited for its poll.
+///
+/// It is the moment at which the selector had answered for the last time but one: what had been
+/// ready then would have run in the turn before. Where the loop has waited in its selector, it is
+/// the end of that wait, since what ends a wait has just come. In short turns, of less than a
+/// millisecond together, a wait that was shorter than the turn before it counts as none.
+///
+/// So a task that another one kept from running for 300 ms, by not giving back the thread, finds
+/// that this lies 300 ms or more in the past. So does one that blocked the thread itself: it is
+/// for the task to remember when its own last poll ended.
+///
+/// Outside of a loop this is the system's monotonic clock.
+#[must_use]
+pub fn ready_since() -> Instant {
+    let since = Core::with_current(|core| core.clock.instant_of(core.looks.told_since()));
+    since.unwrap_or_else(Instant::now)
+}
