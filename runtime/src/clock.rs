@@ -1,4 +1,6 @@
-//! The loop's idea of now: read from the system at set points of a turn, or moved by hand.
+//! The loop's idea of now: read from the system when it is first asked for after a batch of tasks
+//! or a wait, or moved by hand. Reading it costs as much as a poll of a small task, so a turn in
+//! which nobody asks does not read it.
 //!
 //! Instants are kept as nanoseconds since the loop began ([`Tick`]), half the size of an
 //! `Instant` and a plain number to compare. 64 bits of them last 584 years.
@@ -14,6 +16,8 @@ pub(crate) struct Clock {
     now: Cell<Tick>,
     /// The same as an instant: asked for more often than it changes.
     instant: Cell<Instant>,
+    /// Time has passed since the last reading: the next one who asks reads again.
+    outdated: Cell<bool>,
     manual: bool,
 }
 
@@ -21,31 +25,47 @@ impl Clock {
     /// A clock that begins now. A `manual` one stands still until [`Clock::advance_to`].
     pub(crate) fn new(manual: bool) -> Self {
         let origin = Instant::now();
-        Self { origin, now: Cell::new(0), instant: Cell::new(origin), manual }
+        Self {
+            origin,
+            now: Cell::new(0),
+            instant: Cell::new(origin),
+            outdated: Cell::new(false),
+            manual,
+        }
     }
 
     pub(crate) fn is_manual(&self) -> bool {
         self.manual
     }
 
-    /// The time at the last [`Clock::refresh`].
+    /// The time, which stands still until the next [`Clock::outdate`].
     pub(crate) fn now(&self) -> Tick {
+        self.freshen();
         self.now.get()
     }
 
     /// The same as an instant.
     pub(crate) fn now_instant(&self) -> Instant {
+        self.freshen();
         self.instant.get()
     }
 
-    /// Reads the system's monotonic clock, unless this clock is moved by hand.
-    pub(crate) fn refresh(&self) -> Tick {
-        if !self.manual {
+    /// The time when it was last asked for.
+    pub(crate) fn last_read(&self) -> Tick {
+        self.now.get()
+    }
+
+    /// Has the time read again when it is next asked for, unless this clock is moved by hand.
+    pub(crate) fn outdate(&self) {
+        self.outdated.set(!self.manual);
+    }
+
+    fn freshen(&self) {
+        if self.outdated.replace(false) {
             let instant = Instant::now();
             self.instant.set(instant);
             self.now.set(self.tick(instant));
         }
-        self.now.get()
     }
 
     /// Moves a manual clock forward to `tick`; it never goes back.

@@ -197,7 +197,7 @@ impl Core {
 
     /// Adds a task. On a loop that has ended the task fails at once.
     pub(crate) fn spawn(&self, coroutine: Pin<Box<dyn Coroutine>>, origin: Origin) -> Key {
-        let key = self.tasks.add(coroutine, origin, self.clock.now());
+        let key = self.tasks.add(coroutine, origin, self.clock.last_read());
         if self.ended.get() {
             self.end_task(key);
         }
@@ -229,7 +229,7 @@ impl Core {
 
     /// Runs the task that became ready first to its next await.
     pub(crate) fn run_one(&self) {
-        match self.tasks.begin(self.clock.now()) {
+        match self.tasks.begin(self.clock.last_read()) {
             None => {}
             Some((key, Turn::Cancel(coroutine))) => self.cancel(key, coroutine),
             Some((key, Turn::Poll(mut coroutine, waker, label))) => {

@@ -179,7 +179,7 @@ impl EventLoop {
     fn begin_run(&self) {
         self.core.stopping.set(false);
         // The loop may have stood still since its last turn.
-        self.core.clock.refresh();
+        self.core.clock.outdate();
     }
 
     /// A handle for other threads.
@@ -191,22 +191,23 @@ impl EventLoop {
     /// One turn, in six steps. Returns after waiting for I/O or a deadline if nothing is ready.
     ///
     /// 1. take what other threads sent;
-    /// 2. run the tasks that were ready when the turn began, each to its next await: what becomes
-    ///    ready meanwhile runs in the next turn, so no task keeps the others from I/O;
+    /// 2. run the tasks that were ready when the turn began, each to its next await. What becomes
+    ///    ready meanwhile runs after them, in this turn if they were few, else in the next one: so
+    ///    no task keeps the others from I/O;
     /// 3. move timers that are due to the ready queue;
     /// 4. wait for I/O until the next deadline, not at all if a task is ready;
     /// 5. move the tasks whose I/O is ready to the ready queue;
     /// 6. report what went wrong.
     ///
-    /// The clock is read in step 3, and once more after a wait in step 4. Where this is called by
-    /// hand, and not by `run`, the tasks of step 2 see the time of the turn before.
+    /// The clock is read when the time is first asked for after a batch of tasks or a wait: by a
+    /// task, or in step 3 if a timer is set.
     pub fn turn(&mut self) {
         let core = &*self.core;
         core.begin_turn();
         let messages = take_messages(core);
         trace!(target: "brigade::turn", step = 1, messages, "took messages");
-        let tasks = run_batch(core);
-        trace!(target: "brigade::turn", step = 2, tasks, "ran the batch");
+        let polls = run_tasks(core);
+        trace!(target: "brigade::turn", step = 2, polls, "ran tasks");
         let timers = expire_timers(core);
         trace!(target: "brigade::turn", step = 3, timers, "expired timers");
         let waited = wait_for_io(core);
@@ -256,22 +257,44 @@ fn take_messages(core: &Core) -> usize {
 /// Messages taken from the inbox in one turn; more wait for the next one.
 const MESSAGES_PER_TURN: usize = 4096;
 
-/// Step 2. Returns how many tasks were in the batch.
+/// Step 2. Returns how many polls there were.
+fn run_tasks(core: &Core) -> usize {
+    let mut polls = run_batch(core);
+    if polls > 0 {
+        core.idle_looks.set(0);
+    }
+    while polls < POLLS_BEFORE_IO && may_run_on(core) {
+        polls += run_batch(core);
+    }
+    core.shared.vitals.end_batch();
+    polls
+}
+
+/// Runs each task that is ready once. Returns how many there were.
 fn run_batch(core: &Core) -> usize {
     let batch = core.ready.len();
     (0..batch).for_each(|_| core.run_one());
-    if batch > 0 {
-        core.idle_looks.set(0);
-    }
-    core.shared.vitals.end_batch();
+    core.clock.outdate();
     batch
 }
 
+/// Whether there is a task that the turn may run before it goes on to its other steps. A clock that
+/// is moved by hand moves between two turns, so there they stay small.
+fn may_run_on(core: &Core) -> bool {
+    let is_awaited = core.stopping.get() || core.has_unhandled() || core.clock.is_manual();
+    core.ready.len() > 0 && !is_awaited
+}
+
+/// A turn that has run so many polls runs no further batch. Asking the selector costs as much as
+/// some ten polls of small tasks: those that only wake each other would spend their time there.
+const POLLS_BEFORE_IO: usize = 32;
+
 /// Step 3. Returns how many timers were due.
 fn expire_timers(core: &Core) -> usize {
-    // Read even if no timer is set: the next one will be counted from this time, and a loop that
-    // always has something to do never waits, and so reads the clock nowhere else.
-    let now = core.clock.refresh();
+    if core.timers.borrow().len() == 0 {
+        return 0;
+    }
+    let now = core.clock.now();
     let next = || core.timers.borrow_mut().expire(now);
     std::iter::from_fn(next).map(Waker::wake).count()
 }
@@ -293,7 +316,7 @@ fn wait_for_io(core: &Core) -> Option<Duration> {
     if parked {
         core.shared.vitals.wake();
         core.inbox.unpark();
-        core.clock.refresh();
+        core.clock.outdate();
     }
     core.looks.end(core.clock.now());
     patience

@@ -45,8 +45,9 @@ pub(crate) struct Tasks {
     labelled: bool,
 }
 
-/// Wakers kept for later tasks; about 12 KB at the most.
-const SPARE_WAKERS_MAX: usize = 256;
+/// Wakers kept for later tasks; about 200 KB at the most, and less than the slots of so many tasks,
+/// which stay too.
+const SPARE_WAKERS_MAX: usize = 4096;
 
 /// What a task is called and where it came from.
 pub(crate) struct Origin {
