@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -243,10 +244,7 @@ impl Core {
                 }
                 match polled {
                     Ok(poll) if poll.is_pending() => self.tasks.suspend(key, coroutine, waker),
-                    Ok(_) => {
-                        drop(waker);
-                        self.finish(key, coroutine);
-                    }
+                    Ok(_) => self.finish(key, coroutine, Some(waker)),
                     Err(payload) => {
                         drop(waker);
                         let task = self.tasks.label(key).expect("it was just polled");
@@ -283,15 +281,15 @@ impl Core {
 
     fn fail(&self, key: Key, mut coroutine: Pin<Box<dyn Coroutine>>, error: JoinError) {
         self.guarded(|| self.tasks.as_current(key, || coroutine.as_mut().fail(error)));
-        self.finish(key, coroutine);
+        self.finish(key, coroutine, None);
     }
 
-    fn finish(&self, key: Key, coroutine: Pin<Box<dyn Coroutine>>) {
+    fn finish(&self, key: Key, coroutine: Pin<Box<dyn Coroutine>>, waker: Option<Waker>) {
         if self.main.get() == Some(key) {
             self.main.set(None);
             self.stopping.set(true);
         }
-        let remains = self.tasks.finish(key, coroutine);
+        let remains = self.tasks.finish(key, coroutine, waker);
         self.bury(remains);
     }
 

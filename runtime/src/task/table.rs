@@ -39,7 +39,7 @@ pub(crate) struct Tasks {
     /// The task that is being polled.
     current: Cell<Option<Key>>,
     /// Wakers of tasks that ended, of which nobody holds a clone.
-    spare_wakers: RefCell<Vec<Arc<TaskWaker>>>,
+    spare_wakers: RefCell<Vec<(Waker, Arc<TaskWaker>)>>,
     unfinished: Cell<usize>,
     /// Tasks get a label for those who watch the loop.
     labelled: bool,
@@ -58,7 +58,7 @@ pub(crate) struct Origin {
 struct Task {
     /// The future, or its outcome. Absent while it is polled.
     coroutine: Option<Pin<Box<dyn Coroutine>>>,
-    /// `wake` as a future wants it. Absent while the task is polled, and once it has finished.
+    /// `wake` as a future wants it. Absent while the task is polled.
     waker: Option<Waker>,
     wake: Arc<TaskWaker>,
     /// Who awaits the handle.
@@ -118,11 +118,11 @@ impl Tasks {
             false => LabelId::default(),
         };
         let key = self.slots.borrow_mut().insert_with(|key| {
-            let wake = self.waker_for(key);
+            let (waker, wake) = self.waker_for(key);
             wake.wake_in(&self.ready);
             Task {
                 coroutine: Some(coroutine),
-                waker: Some(Waker::from(wake.clone())),
+                waker: Some(waker),
                 wake,
                 joiner: None,
                 origin,
@@ -140,14 +140,13 @@ impl Tasks {
         key
     }
 
-    fn waker_for(&self, key: Key) -> Arc<TaskWaker> {
-        if let Some(mut spare) = self.spare_wakers.borrow_mut().pop()
-            && let Some(waker) = Arc::get_mut(&mut spare)
-        {
-            waker.rename(key);
-            return spare;
+    fn waker_for(&self, key: Key) -> (Waker, Arc<TaskWaker>) {
+        if let Some((waker, wake)) = self.spare_wakers.borrow_mut().pop() {
+            wake.rename(key);
+            return (waker, wake);
         }
-        Arc::new(TaskWaker::new(key, self.inbox.clone()))
+        let wake = Arc::new(TaskWaker::new(key, self.inbox.clone()));
+        (Waker::from(wake.clone()), wake)
     }
 
     /// Another thread woke the task.
@@ -213,37 +212,43 @@ impl Tasks {
         }
     }
 
-    /// Puts back a task that has an outcome, for its handle; wakes who awaits it.
+    /// Puts back a task that has an outcome, for its handle; wakes who awaits it. `waker` is the
+    /// one that [`Tasks::begin`] gave, if it was polled and is to be used again.
     /// Returns what is left if nobody has the handle.
-    pub(crate) fn finish(&self, key: Key, coroutine: Pin<Box<dyn Coroutine>>) -> Remains {
+    pub(crate) fn finish(
+        &self,
+        key: Key,
+        coroutine: Pin<Box<dyn Coroutine>>,
+        waker: Option<Waker>,
+    ) -> Remains {
         self.unfinished.update(|n| n - 1);
         let mut slots = self.slots.borrow_mut();
         let task = slots.value_mut(key).expect("a task that was polled is in the table");
         task.finished = true;
+        task.coroutine = Some(coroutine);
+        task.waker = waker.or(task.waker.take());
         if task.detached {
             let task = slots.remove(key);
             drop(slots);
-            self.recycle(task?);
-            return Some(coroutine);
+            return self.recycle(task?);
         }
-        task.coroutine = Some(coroutine);
-        let (joiner, waker) = (task.joiner.take(), task.waker.take());
+        let joiner = task.joiner.take();
         drop(slots);
-        drop(waker);
         if let Some(joiner) = joiner {
             joiner.wake();
         }
         None
     }
 
-    fn recycle(&self, mut task: Task) -> Remains {
-        let remains = task.coroutine.take();
-        task.waker = None;
+    fn recycle(&self, task: Task) -> Remains {
         let mut spare = self.spare_wakers.borrow_mut();
-        if spare.len() < SPARE_WAKERS_MAX && Arc::get_mut(&mut task.wake).is_some() {
-            spare.push(task.wake);
+        if let Some(waker) = task.waker
+            && spare.len() < SPARE_WAKERS_MAX
+            && task.wake.is_unshared()
+        {
+            spare.push((waker, task.wake));
         }
-        remains
+        task.coroutine
     }
 
     /// Moves the outcome into `place` and vacates the slot, if the task has finished; otherwise

@@ -12,8 +12,8 @@ use std::task::Wake;
 
 use crate::inbox::{Inbox, Notify};
 use crate::slots::Key;
-use crate::sync::atomic::AtomicBool;
-use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::sync::atomic::{AtomicBool, AtomicU64, fence};
 
 /// What other threads send into a loop.
 pub(crate) enum Message {
@@ -71,12 +71,21 @@ impl TaskWaker {
         Self { queued: AtomicBool::new(false), remote: RemoteWake::new(key, inbox) }
     }
 
-    /// Makes this the waker of another task. What is still on its way to the old one finds a
-    /// stale key.
-    pub(crate) fn rename(&mut self, key: Key) {
-        self.queued = AtomicBool::new(false);
-        self.remote.key = key;
-        self.remote.in_inbox = AtomicBool::new(false);
+    /// Whether nobody but the loop, which has two, holds a reference: then nobody can make a
+    /// further one.
+    pub(crate) fn is_unshared(self: &Arc<Self>) -> bool {
+        let is_unshared = Arc::strong_count(self) == 2;
+        // What others did with theirs comes before what is done from here on.
+        fence(Acquire);
+        is_unshared
+    }
+
+    /// Makes this, which must be unshared, the waker of another task. What is still on its way to
+    /// the old one finds a stale key.
+    pub(crate) fn rename(&self, key: Key) {
+        self.queued.store(false, Relaxed);
+        self.remote.key.store(key.to_u64(), Relaxed);
+        self.remote.in_inbox.store(false, Relaxed);
     }
 
     /// Whether the task is in the ready queue.
@@ -99,7 +108,7 @@ impl TaskWaker {
         // Only one thread gets here, so load and store need not be one operation.
         if !self.queued.load(Relaxed) {
             self.queued.store(true, Relaxed);
-            ready.push(self.remote.key);
+            ready.push(self.remote.key());
         }
     }
 }
@@ -126,7 +135,8 @@ impl Wake for TaskWaker {
 
 /// Wakes a task from a thread that is not its loop's.
 struct RemoteWake<N> {
-    key: Key,
+    /// The task's key; changed only while no other thread can see it.
+    key: AtomicU64,
     /// Whether a wake of the task is on its way, so that the next one need not be sent.
     in_inbox: AtomicBool,
     inbox: Arc<Inbox<Message, N>>,
@@ -134,14 +144,18 @@ struct RemoteWake<N> {
 
 impl<N: Notify> RemoteWake<N> {
     fn new(key: Key, inbox: Arc<Inbox<Message, N>>) -> Self {
-        Self { key, in_inbox: AtomicBool::new(false), inbox }
+        Self { key: AtomicU64::new(key.to_u64()), in_inbox: AtomicBool::new(false), inbox }
+    }
+
+    fn key(&self) -> Key {
+        Key::from_u64(self.key.load(Relaxed))
     }
 
     fn wake(&self) {
         // A read-modify-write here and in `taken`: a wake that finds `true` comes before the
         // `taken` that clears it, and so before the poll that follows.
         if !self.in_inbox.swap(true, AcqRel) {
-            self.inbox.push(Message::Wake(self.key));
+            self.inbox.push(Message::Wake(self.key()));
         }
     }
 
