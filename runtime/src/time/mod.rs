@@ -4,9 +4,10 @@
 //! millisecond after one (epoll_wait(2)), so a sleep never ends early and ends a millisecond late
 //! at most while the loop is not held up.
 //!
-//! The loop reads the clock once a turn. A sleep or timeout that is made after a poll has computed
-//! for a while is counted from the beginning of that turn, and is short by what the poll took; so
-//! let long computations run with [`spawn_blocking`](crate::spawn_blocking).
+//! The loop reads the clock at most once for each batch of tasks, when the first of them asks for
+//! the time. A sleep or timeout that is made after a poll has computed for a while may be counted
+//! from before that, and is short by what was computed meanwhile in the batch; so let long
+//! computations run with [`spawn_blocking`](crate::spawn_blocking).
 
 mod interval;
 mod sleep;
@@ -20,8 +21,9 @@ use std::time::Instant;
 
 use crate::current::Core;
 
-/// The loop's time: read once a turn, and standing still where the loop's clock is moved by hand.
-/// What `loop.time()` is for. Outside of a loop this is the system's monotonic clock.
+/// The loop's time: read when it is first asked for in a batch of tasks, standing still until the
+/// batch is over, and until it is moved where the loop's clock is moved by hand. What
+/// `loop.time()` is for. Outside of a loop this is the system's monotonic clock.
 #[must_use]
 pub fn now() -> Instant {
     Core::with_current(|core| core.clock.now_instant()).unwrap_or_else(Instant::now)
