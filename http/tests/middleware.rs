@@ -76,23 +76,16 @@ fn a_handler_that_takes_too_long_is_answered_for_with_503() {
 }
 
 #[test]
-fn a_route_may_wait_longer_or_shorter_for_its_body_than_its_server() {
+fn a_route_may_wait_shorter_for_its_body_than_its_server() {
     async fn echo(mut request: Request) -> Result<Vec<u8>, BodyError> {
         Ok(request.body_mut().collect(1000).await?.to_vec())
     }
     let server = TestServer::start(|| {
-        Router::new()
-            .route("/hasty", post(echo).body_gap(Duration::from_millis(20)))
-            .route("/patient", post(echo).body_rate(0))
+        Router::new().route("/hasty", post(echo).body_gap(Duration::from_millis(20)))
     });
     let head = "HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab";
     let all = server.exchange(format!("POST /hasty {head}"));
     assert!(all.starts_with("HTTP/1.1 408 "), "{all}");
-    let mut client = server.connect();
-    client.send(format!("POST /patient {head}"));
-    std::thread::sleep(Duration::from_millis(40));
-    client.send("cd");
-    assert_eq!(client.answer().text(), "abcd");
 }
 
 const ORIGIN: &str = "access-control-allow-origin";

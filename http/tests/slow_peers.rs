@@ -1,0 +1,154 @@
+//! Peers that are slow without being silent, by a clock that the tests move.
+#![forbid(unsafe_code)]
+
+mod sockets;
+
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use brigade_http::limits::Timeouts;
+use brigade_http::{Body, Request, Response, Router, Server, get as on_get, post};
+use brigade_runtime::{EventLoop, spawn, task, time};
+use bytes::Bytes;
+use futures_util::stream;
+use sockets::{Client, PATIENCE, TestServer, get};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One loop by a manual clock, which jumps to the next deadline when the loop has nothing to do.
+/// Of the timeouts only those of `timeouts` are short.
+fn options(timeouts: fn(&mut Timeouts)) -> impl FnOnce(Server) -> Server {
+    let never = Duration::MAX;
+    let mut of_server =
+        Timeouts { head: never, body_gap: never, keep_alive: never, ..Timeouts::default() };
+    timeouts(&mut of_server);
+    let event_loop = EventLoop::builder().manual_clock(true);
+    move |server| server.loops(1).pin(false).timeouts(of_server).event_loop(event_loop)
+}
+
+#[test]
+fn a_body_is_given_up_when_it_is_too_slow_for_its_server_or_its_route() {
+    let (waited, has_waited) = mpsc::channel();
+    let app = move || {
+        let waited = waited.clone();
+        let collect = move |mut request: Request| {
+            let waited = waited.clone();
+            async move {
+                let began = time::now();
+                let body = request.body_mut().collect(10_000).await;
+                waited.send((time::now() - began).as_secs()).unwrap();
+                body
+            }
+        };
+        Router::new()
+            .route("/server", post(collect.clone()))
+            .route("/slower", post(collect.clone()).body_rate(10))
+            .route("/faster", post(collect.clone()).body_rate(1000))
+            .route("/gap", post(collect.clone()).body_rate(1).body_gap(7 * SECOND))
+            .route("/any", post(collect).body_rate(0))
+    };
+    let server =
+        TestServer::start_with(options(|timeouts| timeouts.body_bytes_per_second_min = 100), app);
+    let ask = |path: &str| {
+        let mut client = server.connect();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 3001\r\n\r\n");
+        client.send([head.as_bytes(), &[b'x'; 3000]].concat());
+        client
+    };
+    // 30 s whatever the rate, and then what the 3,000 bytes have earned.
+    for (path, seconds) in [("/server", 30 + 30), ("/slower", 30 + 300), ("/faster", 30 + 3)] {
+        let mut client = ask(path);
+        assert_eq!(client.answer().status, 408, "{path}");
+        assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(seconds), "{path}");
+    }
+    assert_eq!(ask("/gap").answer().status, 408);
+    assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(7));
+
+    let mut patient = ask("/any");
+    // While the loop does this, the clock would jump to a deadline of the other one if it had any.
+    assert_eq!(ask("/server").answer().status, 408);
+    assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(60));
+    patient.send("x");
+    assert_eq!(patient.answer().body.len(), 3001);
+    assert!(has_waited.recv_timeout(PATIENCE).unwrap() >= 60);
+}
+
+/// A time that shall pass on the loop, and where to say that it has.
+type Order = (Duration, mpsc::Sender<()>);
+
+/// Keeps the loop from ever having nothing to do, except while time is to pass.
+async fn keep_time(orders: mpsc::Receiver<Order>) {
+    loop {
+        match orders.try_recv() {
+            Ok((duration, passed)) => {
+                time::sleep(duration).await;
+                passed.send(()).unwrap();
+            }
+            Err(mpsc::TryRecvError::Empty) => task::yield_now().await,
+            Err(mpsc::TryRecvError::Disconnected) => return,
+        }
+    }
+}
+
+fn let_pass(duration: Duration, orders: &mpsc::Sender<Order>) {
+    let (passed, has_passed) = mpsc::channel();
+    orders.send((duration, passed)).unwrap();
+    has_passed.recv_timeout(PATIENCE).unwrap();
+}
+
+/// Reads until the server has written since: it makes more only when it has.
+fn take_some(client: &mut Client, made: &AtomicUsize) {
+    let enough = made.load(Ordering::Relaxed) + 1024 * 1024;
+    let mut buffer = vec![0; 256 * 1024];
+    while made.load(Ordering::Relaxed) < enough {
+        assert!(client.stream.read(&mut buffer).unwrap() > 0, "the server closed");
+    }
+}
+
+#[test]
+fn a_client_that_takes_an_answer_slowly_gets_on_and_one_that_stops_is_given_up() {
+    struct Told(mpsc::Sender<()>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+    let (orders, receiver) = mpsc::channel();
+    let receiver = Arc::new(Mutex::new(Some(receiver)));
+    let (given_up, is_given_up) = mpsc::channel();
+    let made = Arc::new(AtomicUsize::new(0));
+    let counter = made.clone();
+    let app = move || {
+        spawn(keep_time(receiver.lock().unwrap().take().unwrap())).detach();
+        let (given_up, counter) = (given_up.clone(), counter.clone());
+        let endless = move |_| {
+            let (told, counter) = (Told(given_up.clone()), counter.clone());
+            let parts = stream::repeat_with(move || {
+                let _held = &told;
+                counter.fetch_add(16 * 1024, Ordering::Relaxed);
+                Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 16 * 1024]))
+            });
+            std::future::ready(Response::new(Body::stream(parts)))
+        };
+        Router::new().route("/", on_get(endless))
+    };
+    let server = TestServer::start_with(options(|timeouts| timeouts.write = 30 * SECOND), app);
+    let mut client = server.connect();
+    client.send(get("/"));
+    for _ in 0..5 {
+        take_some(&mut client, &made);
+        let_pass(29 * SECOND, &orders);
+    }
+    take_some(&mut client, &made);
+    let_pass(29 * SECOND, &orders);
+    assert!(is_given_up.try_recv().is_err(), "it was given up early");
+    // From now on the clock jumps: what the system still took late prolongs the time.
+    drop(orders);
+    assert_eq!(is_given_up.recv_timeout(PATIENCE), Ok(()));
+    let reset =
+        std::iter::repeat_with(|| client.stream.read(&mut [0; 65536])).find_map(Result::err);
+    assert_eq!(reset.unwrap().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(server.join()[0].cut, 0);
+}
