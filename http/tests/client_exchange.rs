@@ -260,6 +260,48 @@ fn a_head_has_its_time_whatever_comes_before_it() {
     });
 }
 
+/// A listener that one connection fills: the system drops the SYNs of all others (listen(2)), so
+/// they neither connect nor fail.
+#[cfg(target_os = "linux")]
+fn full_listener() -> (socket2::Socket, std::net::TcpStream) {
+    use std::net::{SocketAddr, TcpStream};
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let filling = TcpStream::connect(address).unwrap();
+    (socket, filling)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn connecting_has_its_time_which_the_whole_request_may_end_earlier() {
+    let (listener, _filling) = full_listener();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    on_loop(async move {
+        let url = format!("http://{address}/");
+        let seconds = |timeout| Client::builder().connect_timeout(timeout).build();
+        let default = timed(text(&Client::new(), &url)).await;
+        assert_eq!(default, (Waited::Connect, 10 * SECOND, 10));
+        let longer = timed(text(&seconds(3600 * SECOND), &url)).await;
+        assert_eq!(longer, (Waited::Connect, 3600 * SECOND, 3600));
+
+        let began = time::now();
+        let error = Client::new().get(&url).timeout(3 * SECOND).send().await.unwrap_err();
+        assert!(matches!(error.kind(), ClientErrorKind::Timeout(Waited::Total, _)), "{error}");
+        assert_eq!(time::now() - began, 3 * SECOND);
+
+        let client = Client::new();
+        let error = client.get(&url).send().await.unwrap_err();
+        assert!(error.is_connect(), "{error}");
+        let expected = format!(
+            "GET {url}: connecting took longer than 10s; `connect_timeout` sets another limit"
+        );
+        assert_eq!(error.to_string(), expected);
+        assert_eq!((client.connections_opened(), client.connections_idle()), (0, 0));
+    });
+}
+
 #[test]
 fn a_body_may_take_long_but_not_fall_silent() {
     on_loop(async {
