@@ -59,12 +59,19 @@ const _: () = assert!(size_of::<usize>() == 8, "brigade needs 64-bit pointers");
 
 impl Notify for mio::Waker {
     fn notify(&self) {
-        while let Err(error) = self.wake() {
-            if error.kind() != io::ErrorKind::Interrupted {
-                // Cannot happen with the descriptor open, and it lives as long as this waker.
-                tracing::error!(%error, "an event loop could not be notified");
-                return;
-            }
+        if let Err(error) = until_not_interrupted(|| self.wake()) {
+            // Cannot happen with the descriptor open, and it lives as long as this waker.
+            tracing::error!(%error, "an event loop could not be notified");
+        }
+    }
+}
+
+/// A write that a signal interrupted has notified nobody (eventfd(2), signal(7)).
+fn until_not_interrupted(mut wake: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match wake() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }
@@ -291,5 +298,30 @@ impl Waiters {
             Self::One(waker) => waker.wake(),
             Self::Many(wakers) => wakers.into_iter().for_each(Waker::wake),
         }
+    }
+}
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_loses_no_notification() {
+        let mut calls = 0;
+        let notified = until_not_interrupted(|| {
+            calls += 1;
+            if calls < 4 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        });
+        assert!(notified.is_ok() && calls == 4, "{notified:?} after {calls} calls");
+    }
+
+    #[test]
+    fn a_notification_that_fails_is_not_tried_for_ever() {
+        let mut calls = 0;
+        let notified = until_not_interrupted(|| {
+            calls += 1;
+            Err(io::ErrorKind::InvalidInput.into())
+        });
+        assert_eq!((notified.unwrap_err().kind(), calls), (io::ErrorKind::InvalidInput, 1));
     }
 }
