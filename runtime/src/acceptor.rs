@@ -74,6 +74,9 @@ struct Seat {
 
 impl Acceptor {
     /// An acceptor for `loops` loops, and what each of them takes its connections from.
+    ///
+    /// The first in a process also has Linux make room for up to 16,384 descriptors, which takes
+    /// some milliseconds: best before there are threads, when nothing has to wait for it.
     #[must_use]
     pub fn new(loops: usize) -> (Self, Vec<Arrivals>) {
         let door = Arc::new(Door::default());
