@@ -53,6 +53,7 @@
 //! | `query` | query strings and forms as types of the caller's, by serde |
 //! | `json` | bodies in JSON, by serde |
 //! | `files` | answers from files: conditional, by range, with their media type |
+//! | `metrics` | the server's numbers for Prometheus, as a handler |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "http")]

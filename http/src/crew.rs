@@ -15,6 +15,7 @@ use brigade_runtime::{Arrivals, EventLoopGroup, JoinError, LoopHandle};
 use crate::loop_server::describe_this_loop;
 use crate::phase::{Phase, Phases};
 use crate::server::LoopReport;
+use crate::stats::Stats;
 
 /// What becomes of a server when one of its loops ends before it was told to: by a panic outside
 /// of connections, in the application's factory say, or by a handler that stops its loop.
@@ -50,6 +51,7 @@ pub(crate) struct Crew {
     on_death: OnLoopDeath,
     deaths: Vec<Instant>,
     alive: usize,
+    stats: Stats,
     /// Known also to whoever has them report.
     handles: Rc<RefCell<Vec<LoopHandle>>>,
 }
@@ -59,6 +61,7 @@ impl Crew {
         builder: Builder,
         arrivals: Vec<Arrivals>,
         on_death: OnLoopDeath,
+        stats: Stats,
         make: M,
     ) -> io::Result<Self>
     where
@@ -77,12 +80,17 @@ impl Crew {
             start: Box::new(start),
             on_death,
             deaths: Vec::new(),
+            stats,
             handles: Rc::new(RefCell::new(handles)),
         })
     }
 
     pub(crate) fn handles(&self) -> Rc<RefCell<Vec<LoopHandle>>> {
         self.handles.clone()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.stats.clone()
     }
 
     /// Waits until a loop dies. Returns its number, and why as far as that is known.
@@ -128,7 +136,7 @@ impl Crew {
         phases: &Phases,
         again: impl Future<Output = ()>,
     ) -> Vec<LoopReport> {
-        let handles = self.handles();
+        let (handles, stats) = (self.handles(), self.stats());
         let mut reports = vec![LoopReport::default(); self.group.len()];
         {
             let mut all = pin!(async {
@@ -148,7 +156,7 @@ impl Crew {
                 phases.enter(Phase::Cutting);
                 loop {
                     sleep(GRACE).await;
-                    tell_unended(&handles.borrow());
+                    tell_unended(&handles.borrow(), &stats);
                 }
             });
             let mut stop = pin!(async {
@@ -156,7 +164,7 @@ impl Crew {
                 phases.enter(Phase::Cutting);
                 handles.borrow().iter().for_each(LoopHandle::stop);
                 sleep(GRACE).await;
-                tell_unended(&handles.borrow());
+                tell_unended(&handles.borrow(), &stats);
             });
             std::future::poll_fn(|cx| {
                 let _: Poll<()> = overdue.as_mut().poll(cx);
@@ -169,26 +177,33 @@ impl Crew {
     }
 }
 
-fn tell_unended(handles: &[LoopHandle]) {
-    for handle in handles.iter().filter(|handle| !handle.is_ended()) {
-        let snapshot = handle.snapshot();
-        tracing::warn!(target: "brigade::http", "an event loop does not end: {snapshot}");
+fn tell_unended(handles: &[LoopHandle], stats: &Stats) {
+    let unended = handles.iter().enumerate().filter(|(_, handle)| !handle.is_ended());
+    for (number, handle) in unended {
+        let seen = seen(number, handle, stats);
+        tracing::warn!(target: "brigade::http", "an event loop does not end: {seen}");
     }
 }
 
+/// What can be told of a loop without asking it.
+fn seen(number: usize, handle: &LoopHandle, stats: &Stats) -> String {
+    let of_loop = stats.of_loop(number);
+    of_loop.map_or_else(|| handle.snapshot().to_string(), |stats| stats.to_string())
+}
+
 /// Has every loop log what it does; for one that does not answer, what can be seen from outside.
-pub(crate) async fn report(handles: Vec<LoopHandle>) {
-    for handle in handles {
+pub(crate) async fn report(handles: Vec<LoopHandle>, stats: &Stats) {
+    for (number, handle) in handles.iter().enumerate() {
         let said = timeout(GRACE, handle.spawn(describe_this_loop)).await;
-        let snapshot = handle.snapshot();
+        let seen = seen(number, handle, stats);
         match said {
-            Ok(Ok(said)) => tracing::info!(target: "brigade::http", "event loop {snapshot}{said}"),
+            Ok(Ok(said)) => tracing::info!(target: "brigade::http", "event loop {seen}{said}"),
             Ok(Err(error)) => {
-                tracing::info!(target: "brigade::http", "event loop {snapshot}: {error}");
+                tracing::info!(target: "brigade::http", "event loop {seen}: {error}");
             }
             Err(_) => tracing::warn!(
                 target: "brigade::http",
-                "event loop {snapshot}\n  it did not answer within {GRACE:?}"
+                "event loop {seen}\n  it did not answer within {GRACE:?}"
             ),
         }
     }

@@ -27,6 +27,7 @@
 //! | log, allow other origins, catch panics, tell requests apart | [`middleware`] |
 //! | hear that a client has gone | [`Request::disconnected`] |
 //! | go on with another protocol | [`Response::upgrade`] |
+//! | see from outside what the server does | [`Server::stats`]; with a feature `metrics` |
 //! | ask other servers | [`client`] |
 //!
 //! # Features
@@ -36,6 +37,7 @@
 //! | `query` | `RequestHead::query_as`, `Request::form`: queries and forms by serde |
 //! | `json` | `Request::json`, `Json`: bodies in JSON by serde |
 //! | `files` | `serve_file`, `Router::files`: conditional, by range, with their media type |
+//! | `metrics` | `metrics`: the server's numbers for Prometheus |
 //!
 //! # What a header that is set by hand may say of framing
 //!
@@ -59,6 +61,7 @@ mod client_connection;
 mod connection;
 mod connection_task;
 mod cookies;
+mod counters;
 mod crew;
 mod date;
 mod decode;
@@ -82,6 +85,8 @@ pub mod limits;
 mod loop_server;
 #[cfg(any(feature = "json", feature = "query"))]
 mod media_type;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub mod middleware;
 mod outgoing;
 mod parts;
@@ -91,6 +96,7 @@ mod request;
 mod response;
 mod router;
 mod server;
+mod stats;
 mod syntax;
 mod upgrade;
 
@@ -124,10 +130,13 @@ pub use headers::{Headers, Iter};
 #[cfg(feature = "json")]
 pub use json::{Json, JsonError};
 pub use limits::{Limits, Timeouts};
+#[cfg(feature = "metrics")]
+pub use metrics::metrics;
 pub use phase::{Phase, Phases};
 pub use query::BadParam;
 pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use router::{Methods, Router, any, delete, get, head, options, patch, post, put};
 pub use server::{LoopReport, STALL_THRESHOLD, Server};
+pub use stats::{LoopStats, Stats};
 pub use upgrade::Upgraded;

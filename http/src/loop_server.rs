@@ -3,16 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
 use brigade_runtime::task::{self, Notebook, TaskId, yield_now};
 use brigade_runtime::time;
+use crossbeam_utils::CachePadded;
 
 use crate::activity::{Activity, ConnectionState, describe};
+use crate::counters::Counters;
 use crate::date::{DATE_BYTES, DateCache};
 use crate::limits::{Limits, Timeouts};
 use crate::router::RouteTable;
+use crate::stats::Stats;
 
 /// A write buffer that has grown beyond this is not kept.
 const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
@@ -44,8 +48,9 @@ pub(crate) struct LoopServer {
     is_draining: Cell<bool>,
     /// Connections whose task has not ended.
     open: Cell<usize>,
-    /// Requests whose head was read, ever.
-    pub(crate) requests: Cell<u64>,
+    /// What this loop counts, and what is counted of all.
+    pub(crate) counters: Arc<CachePadded<Counters>>,
+    pub(crate) stats: Stats,
     /// Who waits until no connection is open.
     drained: Cell<Option<Waker>>,
     /// Where the task that is running says what it works on.
@@ -58,7 +63,13 @@ pub(crate) struct LoopServer {
 }
 
 impl LoopServer {
-    pub(crate) fn new(routes: RouteTable, limits: Limits, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(
+        routes: RouteTable,
+        limits: Limits,
+        timeouts: Timeouts,
+        counters: Arc<CachePadded<Counters>>,
+        stats: Stats,
+    ) -> Self {
         let read_ahead = limits.read_ahead_bytes_max.max(1);
         Self {
             routes,
@@ -70,13 +81,19 @@ impl LoopServer {
             date_ends: Cell::new(time::now()),
             is_draining: Cell::new(false),
             open: Cell::new(0),
-            requests: Cell::new(0),
+            counters,
+            stats,
             drained: Cell::new(None),
             notebook: Notebook::current(),
             keeper: task::current().map(|task| task.label.id()),
             is_census: Cell::new(false),
             census: RefCell::default(),
         }
+    }
+
+    /// What this thread's loop serves, if it does.
+    pub(crate) fn current() -> Option<Rc<Self>> {
+        SERVER.with_borrow(Weak::upgrade)
     }
 
     /// Makes this what the thread's loop serves.
@@ -188,8 +205,7 @@ pub(crate) const CONNECTION: &str = "connection";
 
 /// What this thread's loop does, in a few lines.
 pub(crate) async fn describe_this_loop() -> String {
-    let server = SERVER.with_borrow(Weak::upgrade);
-    match server {
+    match LoopServer::current() {
         Some(server) => describe(server.census().await),
         None => describe(Vec::new()),
     }

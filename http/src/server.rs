@@ -21,6 +21,7 @@ use crate::limits::{Limits, Timeouts};
 use crate::loop_server::{CONNECTION, LoopServer};
 use crate::phase::{Phase, Phases};
 use crate::router::Router;
+use crate::stats::Stats;
 
 /// A server that is bound to its address, and not serving yet.
 ///
@@ -52,6 +53,7 @@ struct Options {
     on_loop_death: OnLoopDeath,
     report_on: Option<SignalKind>,
     phases: Phases,
+    stats: Stats,
 }
 
 /// A poll that keeps a loop from turning for longer than this is reported while it lasts.
@@ -105,6 +107,7 @@ impl Server {
             on_loop_death: OnLoopDeath::default(),
             report_on: None,
             phases: Phases::new(),
+            stats: Stats::default(),
         };
         Self { listener, options }
     }
@@ -181,6 +184,13 @@ impl Server {
         self.options.phases.clone()
     }
 
+    /// What the server's loops do, in numbers: from any thread, also while a loop is stuck, and
+    /// when the server has ended. A handler finds it with [`Stats::current`].
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.options.stats.clone()
+    }
+
     /// Serves until SIGINT or SIGTERM, on this thread and those of the loops; a second signal
     /// ends the wait for the answers that are in flight. See [`Server::serve`].
     ///
@@ -230,7 +240,8 @@ impl Server {
         let Self { listener, options } = self;
         let listener = brigade_runtime::net::TcpListener::from_std(listener)?;
         let (mut acceptor, arrivals) = Acceptor::new(options.loops);
-        let Options { phases, report_on, .. } = options.clone();
+        let Options { phases, stats, report_on, .. } = options.clone();
+        stats.add_acceptor(acceptor.turned_away_counter());
         let drain = options.timeouts.drain;
         let _ends = Ends(phases.clone());
         let mut crew = start_crew(options, arrivals, app)?;
@@ -266,12 +277,16 @@ where
         .loops(options.loops)
         .pin(options.pin)
         .event_loop(options.event_loop.watch(options.stall_threshold));
-    let (limits, timeouts) = (options.limits, options.timeouts);
-    Crew::start(builder, arrivals, options.on_loop_death, move |_, arrivals| {
+    let Options { limits, timeouts, stats, on_loop_death, .. } = options;
+    let of_crew = stats.clone();
+    Crew::start(builder, arrivals, on_loop_death, of_crew, move |number, arrivals| {
         // Within the task of the loop, so that its connections know whose they are.
         let (app, limits, timeouts) = (app.clone(), limits.clone(), timeouts.clone());
+        let stats = stats.clone();
         async move {
-            let server = Rc::new(LoopServer::new(app().build(), limits, timeouts));
+            let counters = stats.enter(number, arrivals.traffic());
+            let routes = app().build();
+            let server = Rc::new(LoopServer::new(routes, limits, timeouts, counters, stats));
             serve_loop(server, arrivals).await
         }
     })
@@ -315,11 +330,11 @@ async fn accept_until(
 
 fn report_on_signal(kind: SignalKind, crew: &Crew) -> io::Result<task::JoinHandle<()>> {
     let signals = Signals::new([kind])?;
-    let handles = crew.handles();
+    let (handles, stats) = (crew.handles(), crew.stats());
     Ok(task::Builder::new().name("report").spawn(async move {
         while signals.recv().await.is_ok() {
             let handles = handles.borrow().clone();
-            report(handles).await;
+            report(handles, &stats).await;
         }
     }))
 }
@@ -347,7 +362,7 @@ async fn serve_loop(server: Rc<LoopServer>, mut arrivals: Arrivals) -> LoopRepor
     LoopReport {
         connections: arrivals.handed() - arrivals.taken_back(),
         taken_back: arrivals.taken_back(),
-        requests: server.requests.get(),
+        requests: server.counters.requests(),
         cut,
         held,
     }

@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{Budget, ConnectionTask, Over, Step, Work};
 use crate::body::{BodyError, BodyKind, Part};
+use crate::counters::Outcome;
 use crate::error::EncodeError;
 use crate::response::{IntoResponse, Response};
 use crate::router::Route;
@@ -106,6 +107,7 @@ impl ConnectionTask {
                 }
                 let early = self.protocol.upgrade().freeze();
                 let stream = self.stream.take().expect("a connection is upgraded once");
+                self.end_request();
                 self.go_on(Work::Upgraded { protocol: upgrade(Upgraded::new(early, stream)) })
             }
         }
@@ -125,6 +127,7 @@ impl ConnectionTask {
     ) -> Result<(), EncodeError> {
         let date = self.server.date();
         let length = response.body.length();
+        self.in_flight = Outcome::of(response.status);
         self.protocol.send_head(response.status, &response.headers, length, &date, out)
     }
 
@@ -210,6 +213,7 @@ impl ConnectionTask {
         if let Err(error) = self.protocol.send_end(trailers, out) {
             return self.fail_midway(&error, out);
         }
+        self.end_request();
         if let Some(body) = self.body.take() {
             body.end(Err(BodyError::Gone), std::task::Waker::noop());
             body.leave();

@@ -41,6 +41,7 @@ use brigade_runtime::{Arrival, Place, task, time};
 use crate::activity::{Activity, ConnectionState};
 use crate::body::{PartStream, Pipe};
 use crate::connection::Connection;
+use crate::counters::Outcome;
 use crate::error::ProtocolError;
 use crate::handler::Running;
 use crate::loop_server::LoopServer;
@@ -65,6 +66,8 @@ pub(crate) struct ConnectionTask {
     body: Option<Rc<Pipe>>,
     /// What is wrong with that body.
     body_error: Option<ProtocolError>,
+    /// While a request is in flight, what has become of it so far.
+    in_flight: Option<Outcome>,
     waiting: Waiting,
     /// When that began.
     since: Instant,
@@ -166,6 +169,7 @@ impl ConnectionTask {
             work: Work::Reading,
             body: None,
             body_error: None,
+            in_flight: None,
             waiting: Waiting::Nothing,
             since: time::now(),
             alarm: None,
@@ -175,6 +179,19 @@ impl ConnectionTask {
 
     fn stream(&self) -> &TcpStream {
         self.stream.as_ref().expect("nothing is read or written after the upgrade")
+    }
+
+    /// A request was read: it is in flight until [`end_request`](Self::end_request).
+    fn begin_request(&mut self) {
+        self.in_flight = Some(Outcome::NONE);
+        self.server.counters.begin_request();
+    }
+
+    /// The answer to the request, if there is one, is complete; or the connection ends before.
+    fn end_request(&mut self) {
+        if let Some(outcome) = self.in_flight.take() {
+            self.server.counters.end_request(outcome);
+        }
     }
 
     fn run(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Result<Poll<()>, Over> {
@@ -276,6 +293,7 @@ impl Drop for ConnectionTask {
         if let Some(body) = &self.body {
             body.leave();
         }
+        self.end_request();
         self.server.connection_closed();
     }
 }

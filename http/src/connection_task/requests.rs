@@ -8,6 +8,7 @@ use std::task::Context;
 use super::{Budget, ConnectionTask, Over, Read, Step, Waiting, Work, runs_to_end};
 use crate::body::{Pipe, RequestBody};
 use crate::connection::Event;
+use crate::counters::Outcome;
 use crate::error::ProtocolError;
 use crate::extensions::Extensions;
 use crate::head::RequestHead;
@@ -78,7 +79,7 @@ impl ConnectionTask {
 
     pub(super) fn begin(&mut self, head: RequestHead, out: &mut Vec<u8>) -> Result<Step, Over> {
         self.waiting = Waiting::Nothing;
-        self.server.requests.update(|requests| requests + 1);
+        self.begin_request();
         self.body_error = None;
         let server = self.server.clone();
         let found = server.routes.find(&head);
@@ -117,6 +118,8 @@ impl ConnectionTask {
         if !self.protocol.can_answer() || error == ProtocolError::UnexpectedEnd {
             return self.go_on(Work::Closing { linger: false });
         }
+        self.in_flight = Some(Outcome::NONE);
+        self.server.counters.begin_refusal();
         self.answer(error.into_response(), None, out)?;
         self.go_on(Work::Closing { linger: true })
     }

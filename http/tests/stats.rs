@@ -1,0 +1,327 @@
+//! What a server tells of itself in numbers: exact at every end that a request can have.
+#![forbid(unsafe_code)]
+
+mod sockets;
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use brigade_http::{
+    Body, BodyError, LoopStats, OnLoopDeath, Phase, Request, Response, Router, Server, Stats,
+    StatusCode, Timeouts, get as on_get, post as on_post,
+};
+use brigade_runtime::oneshot::{SyncReceiver, SyncSender, sync_channel};
+use brigade_runtime::{LoopHandle, run_in_thread};
+use bytes::Bytes;
+use futures_util::stream;
+use http::HeaderValue;
+use sockets::{Client, PATIENCE, TestServer, get};
+
+/// Holds one request of `/gate` back until the test lets it go.
+type Gate = Arc<Mutex<Option<SyncReceiver<()>>>>;
+
+fn gate() -> (SyncSender<()>, Gate) {
+    let (open, opened) = sync_channel::<()>();
+    (open, Arc::new(Mutex::new(Some(opened))))
+}
+
+fn app(gate: &Gate) -> Router {
+    let gate = gate.clone();
+    Router::new()
+        .route("/", on_get(async |_| "hello"))
+        .route("/status/{code}", on_get(status))
+        .route("/panic", on_get(async |_| -> &'static str { panic!("on purpose") }))
+        .route("/upgrade", on_get(upgrade))
+        .route("/wait", on_get(async |_| std::future::pending::<()>().await))
+        .route("/late", on_get(async |_| std::future::pending::<()>().await).run_to_end())
+        .route("/upload", on_post(upload))
+        .route("/endless", on_get(async |_| body_of(stream::repeat_with(part))))
+        .route("/fails", on_get(async |_| body_of(stream::iter([part(), Err("broken".into())]))))
+        .route("/bursts", on_get(async |_| body_of(stream::repeat_with(|| panic!("midway")))))
+        .route("/gate", on_get(move |_| hold(gate.clone())))
+}
+
+async fn hold(gate: Gate) -> &'static str {
+    let opened = gate.lock().unwrap().take();
+    let _ = opened.expect("one request is held").await;
+    "opened"
+}
+
+async fn status(request: Request) -> StatusCode {
+    request.param("code").and_then(|code| code.parse().ok()).unwrap_or(StatusCode::NOT_FOUND)
+}
+
+async fn upload(mut request: Request) -> Result<Bytes, BodyError> {
+    request.body_mut().collect(1024).await
+}
+
+/// Goes on with a protocol that says nothing until the client has gone.
+async fn upgrade(_: Request) -> Response {
+    Response::upgrade(HeaderValue::from_static("silence"), async |io| {
+        let mut byte = [0];
+        let _ = io.stream().read(&mut byte).await;
+    })
+}
+
+type Part = Result<Bytes, brigade_http::BoxError>;
+
+fn part() -> Part {
+    Ok(Bytes::from_static(&[b'*'; 1024]))
+}
+
+fn body_of(parts: impl stream::Stream<Item = Part> + 'static) -> Body {
+    Body::stream(parts)
+}
+
+/// Two loops, and their numbers.
+fn start(gate: &Gate, timeouts: Timeouts) -> (TestServer, Stats) {
+    let (gate, mut stats) = (gate.clone(), None);
+    let options = |server: Server| {
+        stats = Some(server.stats());
+        server.loops(2).pin(false).timeouts(timeouts)
+    };
+    let server = TestServer::start_with(options, move || app(&gate));
+    (server, stats.expect("the options were asked for"))
+}
+
+/// All loops together.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    open: usize,
+    handed: usize,
+    requests: u64,
+    in_flight: u64,
+    answered: [u64; 5],
+    unanswered: u64,
+}
+
+fn sum(stats: &Stats) -> Sum {
+    let mut sum = Sum::default();
+    for one in stats.loops() {
+        sum.open += one.open;
+        sum.handed += one.handed;
+        sum.requests += one.requests;
+        sum.in_flight += one.in_flight;
+        sum.answered.iter_mut().zip(one.answered).for_each(|(sum, count)| *sum += count);
+        sum.unanswered += one.unanswered;
+    }
+    sum
+}
+
+/// Waits until the numbers are these; what a loop does last is done after its client hears of it.
+fn await_sum(stats: &Stats, expected: &Sum) {
+    let began = Instant::now();
+    while sum(stats) != *expected {
+        assert!(began.elapsed() < PATIENCE, "{:?} did not become {expected:?}", sum(stats));
+        std::thread::yield_now();
+    }
+}
+
+fn ask(client: &mut Client, path: &str) -> u16 {
+    client.send(get(path));
+    client.answer().status
+}
+
+#[test]
+fn answers_are_counted_by_the_class_of_their_status() {
+    let (_open, gate) = gate();
+    let (server, stats) = start(&gate, Timeouts::default());
+    let mut client = server.connect();
+    for (path, status) in [("/", 200), ("/status/204", 204), ("/status/301", 301), ("/no", 404)] {
+        assert_eq!(ask(&mut client, path), status);
+    }
+    client.send(get("/status/503").repeat(3));
+    (0..3).for_each(|_| assert_eq!(client.answer().status, 503));
+    await_sum(
+        &stats,
+        &Sum { open: 1, handed: 1, requests: 7, answered: [0, 2, 1, 1, 3], ..Sum::default() },
+    );
+    assert_eq!(ask(&mut client, "/panic"), 500);
+    assert!(server.exchange("no request\r\n\r\n").contains("400"));
+    let mut upgraded = server.connect();
+    let head = "Connection: upgrade\r\nUpgrade: silence";
+    upgraded.send(format!("GET /upgrade HTTP/1.1\r\nHost: test\r\n{head}\r\n\r\n"));
+    assert_eq!(upgraded.answer().status, 101);
+    // Of these connections the upgraded one is open still, and has no request in flight.
+    let answered = [1, 2, 1, 2, 4];
+    await_sum(&stats, &Sum { open: 1, handed: 3, requests: 9, answered, ..Sum::default() });
+    drop(upgraded);
+    await_sum(&stats, &Sum { handed: 3, requests: 9, answered, ..Sum::default() });
+    let reports = server.join();
+    assert_eq!(reports.iter().map(|report| report.requests).sum::<u64>(), 9);
+}
+
+#[test]
+fn a_request_is_in_flight_from_its_head_to_the_end_of_its_answer() {
+    let (open, gate) = gate();
+    let (server, stats) = start(&gate, Timeouts::default());
+    let mut held = server.connect();
+    held.send(get("/gate"));
+    let so_far = Sum { open: 1, handed: 1, requests: 1, ..Sum::default() };
+    await_sum(&stats, &Sum { in_flight: 1, ..so_far });
+    // It waits for the first; the second is not begun.
+    held.send(get("/"));
+    let mut other = server.connect();
+    assert_eq!(ask(&mut other, "/"), 200);
+    let expected = Sum { open: 2, handed: 2, requests: 2, in_flight: 1, ..Sum::default() };
+    await_sum(&stats, &Sum { answered: [0, 1, 0, 0, 0], ..expected });
+    drop(open);
+    assert_eq!((held.answer().text(), held.answer().text()), ("opened", "hello"));
+    let expected = Sum { open: 2, handed: 2, requests: 3, ..Sum::default() };
+    await_sum(&stats, &Sum { answered: [0, 3, 0, 0, 0], ..expected });
+}
+
+#[test]
+fn a_request_whose_client_goes_is_in_flight_no_more() {
+    let (_open, gate) = gate();
+    let (server, stats) = start(&gate, Timeouts::default());
+    let mut waiting = server.connect();
+    waiting.send(get("/wait"));
+    let mut uploading = server.connect();
+    uploading.send("POST /upload HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nbegun");
+    let mut downloading = server.connect();
+    downloading.send(get("/endless"));
+    downloading.until(b"***");
+    let begun = Sum { open: 3, handed: 3, requests: 3, in_flight: 3, ..Sum::default() };
+    await_sum(&stats, &begun);
+    drop(waiting);
+    let expected = Sum { open: 2, in_flight: 2, unanswered: 1, ..begun };
+    await_sum(&stats, &expected);
+    // With a reset: there is more than it has read.
+    drop(downloading);
+    let answered = [0, 1, 0, 0, 0];
+    let expected = Sum { open: 1, in_flight: 1, answered, ..expected };
+    await_sum(&stats, &expected);
+    // An orderly end: its handler hears that the body ends early, and answers that.
+    drop(uploading);
+    let answered = [0, 1, 0, 1, 0];
+    await_sum(&stats, &Sum { open: 0, in_flight: 0, answered, ..expected });
+}
+
+#[test]
+fn a_body_that_fails_midway_ends_its_request() {
+    let (_open, gate) = gate();
+    let (server, stats) = start(&gate, Timeouts::default());
+    for path in ["/fails", "/bursts"] {
+        let mut client = server.connect();
+        client.send(get(path));
+        let mut bytes = Vec::new();
+        let _ = client.stream.read_to_end(&mut bytes);
+    }
+    let expected = Sum { handed: 2, requests: 2, ..Sum::default() };
+    await_sum(&stats, &Sum { answered: [0, 2, 0, 0, 0], ..expected });
+}
+
+#[test]
+fn nothing_is_in_flight_after_a_shutdown_that_cuts() {
+    let (_open, gate) = gate();
+    let timeouts = Timeouts { drain: Duration::from_millis(10), ..Timeouts::default() };
+    let (server, stats) = start(&gate, timeouts);
+    let mut clients = ["/wait", "/late", "/gate"].map(|path| {
+        let mut client = server.connect();
+        client.send(get(path));
+        client
+    });
+    let begun = Sum { open: 3, handed: 3, requests: 3, in_flight: 3, ..Sum::default() };
+    await_sum(&stats, &begun);
+    let reports = server.join();
+    assert_eq!(reports.iter().map(|report| report.cut).sum::<usize>(), 3);
+    // The server has ended, and can be asked all the same.
+    assert_eq!(sum(&stats), Sum { open: 0, in_flight: 0, unanswered: 3, ..begun });
+    assert!(stats.loops().iter().all(|one| one.event_loop.has_ended));
+    clients.iter_mut().for_each(|client| assert_ends(&mut client.stream));
+}
+
+fn assert_ends(stream: &mut std::net::TcpStream) {
+    match stream.read(&mut [0; 1]) {
+        Ok(read) => assert_eq!(read, 0),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+}
+
+#[test]
+fn a_loop_that_is_stuck_is_told_of_like_the_others() {
+    let (blocked, is_blocked) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let mut stats = None;
+    let options = |server: Server| {
+        stats = Some(server.stats());
+        server.loops(2).pin(false).stall_threshold(Some(Duration::from_millis(8)))
+    };
+    let server = TestServer::start_with(options, move || {
+        let (blocked, released) = (blocked.clone(), released.clone());
+        let block = move |_| {
+            blocked.send(LoopHandle::current().name().to_owned()).unwrap();
+            let _ = released.lock().unwrap().recv_timeout(PATIENCE);
+            std::future::ready("done")
+        };
+        Router::new().route("/block", on_get(block))
+    });
+    let stats = stats.expect("the options were asked for");
+    let mut client = server.connect();
+    client.send(get("/block"));
+    let name = is_blocked.recv_timeout(PATIENCE).unwrap();
+    let one = || stats.loops().into_iter().find(|one| one.event_loop.event_loop == name).unwrap();
+    let began = Instant::now();
+    while one().event_loop.stalls == 0 {
+        assert!(began.elapsed() < PATIENCE, "the stall was not seen");
+        std::thread::yield_now();
+    }
+    let LoopStats { event_loop, open, in_flight, .. } = one();
+    assert_eq!((event_loop.is_awake, open, in_flight), (true, 1, 1));
+    let text = one().to_string();
+    assert!(text.contains("1 connections open, 1 requests in flight"), "{text}");
+    release.send(()).unwrap();
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn counts_go_on_when_another_loop_takes_the_place_of_one_that_died() {
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
+    let server = server.on_loop_death(OnLoopDeath::Restart);
+    let (address, stats, phases) = (server.local_addr().unwrap(), server.stats(), server.phases());
+    let (shutdown, told) = sync_channel::<()>();
+    let thread = run_in_thread("acceptor", move || async move {
+        let told = RefCell::new(Some(told));
+        let shutdown = async || match told.take() {
+            Some(told) => drop(told.await),
+            None => std::future::pending().await,
+        };
+        let stop = async |_: Request| {
+            LoopHandle::current().stop();
+            std::future::pending::<()>().await;
+        };
+        let app = move || {
+            Router::new().route("/", on_get(async |_| "hello")).route("/stop", on_get(stop))
+        };
+        server.serve(app, shutdown).await
+    });
+    let ask = |path: &str| -> io::Result<String> {
+        let mut stream = std::net::TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    let mut before = None::<LoopStats>;
+    for round in 1..=3 {
+        assert!(ask("/").unwrap().ends_with("hello"));
+        let _ = ask("/stop");
+        assert!(ask("/").unwrap().ends_with("hello"));
+        let answered = [0, 2 * round, 0, 0, 0];
+        let expected = Sum { handed: 3 * round as usize, requests: 3 * round, ..Sum::default() };
+        await_sum(&stats, &Sum { answered, unanswered: round, ..expected });
+        let now = stats.loops().remove(0);
+        let then = before.replace(now.clone()).map(|then| then.event_loop);
+        assert!(then.as_ref().is_none_or(|then| then.turns < now.event_loop.turns));
+        assert!(then.as_ref().is_none_or(|then| then.polls < now.event_loop.polls));
+        let timed = now.event_loop.poll_times.count();
+        assert!(then.is_none_or(|then| then.poll_times.count() < timed));
+    }
+    assert_eq!(phases.current(), Phase::Accepting);
+    drop(shutdown);
+    assert_eq!(thread.unwrap().join().unwrap().unwrap().len(), 1);
+}
