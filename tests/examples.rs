@@ -49,11 +49,21 @@ fn debugging() {
     assert_prints_what_it_says("debugging");
 }
 
+#[cfg(feature = "metrics")]
+#[test]
+fn metrics() {
+    assert_prints_what_it_says_with("--features metrics ", "metrics");
+}
+
 fn assert_prints_what_it_says(name: &str) {
+    assert_prints_what_it_says_with("", name);
+}
+
+fn assert_prints_what_it_says_with(options: &str, name: &str) {
     let source = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
     let source = std::fs::read_to_string(source).unwrap();
     let mut blocks = text_blocks(&source);
-    assert_eq!(blocks.next().as_deref(), Some(&*format!("cargo run --example {name}\n")));
+    assert_eq!(blocks.next().as_deref(), Some(&*format!("cargo run {options}--example {name}\n")));
     let said = blocks.next().expect("a block with the output");
 
     let mut command = Command::new(binary(name));

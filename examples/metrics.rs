@@ -1,0 +1,73 @@
+//! A server that tells Prometheus what its loops do, and is asked for it after five requests.
+//!
+//! ```text
+//! cargo run --features metrics --example metrics
+//! ```
+//!
+//! prints
+//!
+//! ```text
+//! /hello: 200 OK
+//! /hello: 200 OK
+//! /hello: 200 OK
+//! /nowhere: 404 Not Found
+//! /broken: 500 Internal Server Error
+//! /metrics: 200 OK
+//! brigade_requests_in_flight{loop="0"} 1
+//! brigade_requests_total{loop="0",class="1xx"} 0
+//! brigade_requests_total{loop="0",class="2xx"} 3
+//! brigade_requests_total{loop="0",class="3xx"} 0
+//! brigade_requests_total{loop="0",class="4xx"} 1
+//! brigade_requests_total{loop="0",class="5xx"} 1
+//! ```
+//!
+//! What is in flight is the question itself. With `--all` it prints the whole answer.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::future::pending;
+
+use brigade::http::{Client, Router, Server, StatusCode, get, metrics};
+use brigade::oneshot::sync_channel;
+use brigade::{run, run_in_thread};
+
+fn app() -> Router {
+    Router::new()
+        .route("/hello", get(async |_| "Hello, World!"))
+        .route("/broken", get(async |_| StatusCode::INTERNAL_SERVER_ERROR))
+        .route("/metrics", get(metrics))
+}
+
+async fn ask(client: &Client, root: &str, path: &str) -> Result<String, Box<dyn Error>> {
+    let mut response = client.get(format!("{root}{path}")).send().await?;
+    println!("{path}: {}", response.status());
+    Ok(response.text(1024 * 1024).await?)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let all = std::env::args().any(|argument| argument == "--all");
+    let server = Server::bind("127.0.0.1:0")?.loops(1);
+    let root = format!("http://{}", server.local_addr()?);
+    let (stop, stopped) = sync_channel::<()>();
+    let thread = run_in_thread("server", move || async move {
+        let stopped = Cell::new(Some(stopped));
+        let shutdown = async || match stopped.take() {
+            Some(stopped) => drop(stopped.await),
+            None => pending().await,
+        };
+        server.serve(app, shutdown).await
+    })?;
+    let text = run(async move {
+        let client = Client::new();
+        for path in ["/hello", "/hello", "/hello", "/nowhere", "/broken"] {
+            ask(&client, &root, path).await?;
+        }
+        ask(&client, &root, "/metrics").await
+    })?;
+    let lines = text.lines().filter(|line| all || line.starts_with("brigade_requests_"));
+    let lines = lines.filter(|line| all || !line.contains("unanswered"));
+    lines.for_each(|line| println!("{line}"));
+    drop(stop);
+    thread.join()??;
+    Ok(())
+}
