@@ -303,14 +303,16 @@ fn expire_timers(core: &Core) -> usize {
 fn wait_for_io(core: &Core) -> Option<Duration> {
     let mut patience = patience(core);
     let parked = patience != Some(Duration::ZERO);
-    if parked && !core.inbox.park() {
+    // What waits in the inbox came while the loop was away, as what the selector tells at once.
+    let is_quiet = parked && core.inbox.park();
+    if !is_quiet {
         patience = Some(Duration::ZERO);
     }
     if parked {
         core.shared.vitals.rest();
     }
     let was_long = core.looks.begin(core.clock.now()) >= LONG_ABSENCE;
-    if !(parked && was_long && look_at_once(core)) {
+    if !(is_quiet && was_long && look_at_once(core)) {
         look(core, patience);
     }
     if parked {

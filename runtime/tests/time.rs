@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use brigade_runtime::net::UnixStream;
+use brigade_runtime::oneshot::sync_channel;
 use brigade_runtime::task::yield_now;
 use brigade_runtime::time::{
     MissedTicks, interval, interval_at, now, ready_since, sleep, sleep_until, timeout, timeout_at,
@@ -263,6 +264,23 @@ fn bytes_that_come_while_the_thread_is_blocked_may_have_been_there_from_before()
         std::thread::sleep(Duration::from_millis(20));
         let since = reader.await.unwrap();
         assert!(since[0] <= blocked, "{:?} too late", since[0] - blocked);
+    });
+}
+
+#[test]
+fn what_another_thread_wakes_while_this_one_is_blocked_may_have_been_ready_from_before() {
+    run(async {
+        let (sender, receiver) = sync_channel();
+        let woken = spawn(async move {
+            receiver.await.unwrap();
+            ready_since()
+        });
+        sleep(Duration::from_millis(1)).await;
+        let blocked = Instant::now();
+        std::thread::spawn(move || sender.send(()).unwrap()).join().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        let since = woken.await.unwrap();
+        assert!(since <= blocked, "{:?} too late", since - blocked);
     });
 }
 
