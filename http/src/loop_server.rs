@@ -37,6 +37,8 @@ pub(crate) struct LoopServer {
     pub(crate) routes: RouteTable,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// The loop's number, if answers are to tell their times.
+    pub(crate) timed_loop: Option<usize>,
     /// Where bytes are read into, for all connections of the loop; initialised once.
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// Where answers are written; belongs to a connection only while its task runs.
@@ -67,6 +69,7 @@ impl LoopServer {
         routes: RouteTable,
         limits: Limits,
         timeouts: Timeouts,
+        timed_loop: Option<usize>,
         counters: Arc<CachePadded<Counters>>,
         stats: Stats,
     ) -> Self {
@@ -75,6 +78,7 @@ impl LoopServer {
             routes,
             limits,
             timeouts,
+            timed_loop,
             read_buffer: RefCell::new(vec![0; read_ahead].into_boxed_slice()),
             write_buffer: Cell::new(Vec::new()),
             date: RefCell::new(DateCache::new()),

@@ -8,7 +8,7 @@ use brigade_runtime::task::Note;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 
-use crate::handler::{Endpoint, Handler, Next, Running};
+use crate::handler::{Endpoint, Handler, Next};
 use crate::head::RequestHead;
 use crate::middleware;
 use crate::request::{PARAMS_MAX, ParamSpans, Request};
@@ -398,7 +398,7 @@ enum Other {
 
 /// Where a request goes.
 pub(crate) struct Found<'a> {
-    endpoint: &'a Rc<dyn Endpoint>,
+    pub(crate) endpoint: &'a Rc<dyn Endpoint>,
     pub(crate) route: Option<Rc<Route>>,
     pub(crate) params: ParamSpans,
 }
@@ -440,11 +440,5 @@ impl PathEntry {
             Other::Refuse { options, .. } if *method == Method::OPTIONS => options,
             Other::Refuse { rest, .. } => rest,
         })
-    }
-}
-
-impl Found<'_> {
-    pub(crate) fn call(self, request: Request) -> Running {
-        self.endpoint.call(request)
     }
 }

@@ -15,7 +15,7 @@ use brigade_runtime::signal::{SignalKind, Signals};
 use brigade_runtime::{Acceptor, Arrival, Arrivals, Incoming, task, time};
 
 use crate::activity::{Activity, NAMED_MAX, list};
-use crate::connection_task::ConnectionTask;
+use crate::connection_task::{ConnectionTask, WatchedConnection};
 use crate::crew::{Crew, OnLoopDeath, report};
 use crate::limits::{Limits, Timeouts};
 use crate::loop_server::{CONNECTION, LoopServer};
@@ -52,6 +52,7 @@ struct Options {
     stall_threshold: Option<Duration>,
     on_loop_death: OnLoopDeath,
     report_on: Option<SignalKind>,
+    server_timing: bool,
     phases: Phases,
     stats: Stats,
 }
@@ -106,6 +107,7 @@ impl Server {
             stall_threshold: Some(STALL_THRESHOLD),
             on_loop_death: OnLoopDeath::default(),
             report_on: None,
+            server_timing: false,
             phases: Phases::new(),
             stats: Stats::default(),
         };
@@ -175,6 +177,37 @@ impl Server {
     /// where. The event is at level INFO and its target `brigade::http`.
     pub fn report_on(mut self, signal: SignalKind) -> Self {
         self.options.report_on = Some(signal);
+        self
+    }
+
+    /// Whether answers tell in a `Server-Timing` field (W3C Server Timing) where the time of their
+    /// request went; off without this. Durations are in milliseconds of real time:
+    ///
+    /// ```text
+    /// server-timing: intake;dur=0.412, loop;desc="2";dur=3.100, handler;dur=12.034
+    /// ```
+    ///
+    /// - `intake`, on the first answer of a connection alone: from the time that it was accepted
+    ///   to that when its loop began with it. The later requests did not wait there.
+    /// - `loop`: the number of the loop, and its lag: how long the connection's task waited for its
+    ///   turn with this request, at most. That is until the request was begun, and while it was
+    ///   handled each time from when the task may have been woken. The loop sees what arrives only
+    ///   when it asks the system, so what it did just before counts, whenever within that the bytes
+    ///   arrived: a handler of another connection that blocks the thread is seen here. What this
+    ///   connection itself did meanwhile does not count; so a pipelined request does not tell how
+    ///   long it waited for those before it.
+    /// - `handler`: from the end of the request's head to the head of the answer, middleware and
+    ///   waiting included, without the lag. Absent on the answer to what is no request.
+    ///
+    /// A field of that name that the handler sets is sent too; their entries form one list
+    /// (RFC 9110 section 5.3). A body that follows the head in parts takes its time unseen.
+    ///
+    /// This tells every client how busy the server is, and how long its work on secrets takes:
+    /// leave it off, or have a proxy remove the field, where clients are not to be trusted with
+    /// that. Scripts of other origins see it only if the application sends `Timing-Allow-Origin`.
+    /// It costs three readings of the clock a request, and a few allocations.
+    pub fn server_timing(mut self, server_timing: bool) -> Self {
+        self.options.server_timing = server_timing;
         self
     }
 
@@ -277,16 +310,17 @@ where
         .loops(options.loops)
         .pin(options.pin)
         .event_loop(options.event_loop.watch(options.stall_threshold));
-    let Options { limits, timeouts, stats, on_loop_death, .. } = options;
+    let Options { limits, timeouts, server_timing, stats, on_loop_death, .. } = options;
     let of_crew = stats.clone();
     Crew::start(builder, arrivals, on_loop_death, of_crew, move |number, arrivals| {
         // Within the task of the loop, so that its connections know whose they are.
         let (app, limits, timeouts) = (app.clone(), limits.clone(), timeouts.clone());
-        let stats = stats.clone();
+        let (timed_loop, stats) = (server_timing.then_some(number), stats.clone());
         async move {
             let counters = stats.enter(number, arrivals.traffic());
             let routes = app().build();
-            let server = Rc::new(LoopServer::new(routes, limits, timeouts, counters, stats));
+            let server = LoopServer::new(routes, limits, timeouts, timed_loop, counters, stats);
+            let server = Rc::new(server);
             serve_loop(server, arrivals).await
         }
     })
@@ -370,6 +404,9 @@ async fn serve_loop(server: Rc<LoopServer>, mut arrivals: Arrivals) -> LoopRepor
 
 fn begin_connection(server: &Rc<LoopServer>, arrival: Arrival) {
     match ConnectionTask::new(server.clone(), arrival) {
+        Ok(connection) if connection.is_watched() => {
+            task::Builder::new().name(CONNECTION).spawn(WatchedConnection(connection)).detach();
+        }
         Ok(connection) => task::Builder::new().name(CONNECTION).spawn(connection).detach(),
         Err(error) => {
             tracing::warn!(target: "brigade::http", %error, "a connection was not taken");

@@ -30,7 +30,9 @@ impl ConnectionTask {
     ) -> Result<Step, Over> {
         let Work::Handling { running, route } = &mut self.work else { return Ok(Step::Again) };
         self.server.notebook.set(route.as_ref().map(|route| route.note));
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(running).poll(cx))) {
+        let watch = self.watch.as_deref();
+        let poll = || catch_unwind(AssertUnwindSafe(|| Pin::new(running).poll(cx)));
+        match Self::within(watch, poll) {
             Ok(Poll::Ready(response)) => {
                 let route = route.take();
                 self.work = Work::Reading;
@@ -54,12 +56,14 @@ impl ConnectionTask {
         let message = message.or_else(|| payload.downcast_ref().map(String::as_str));
         let pattern = route.as_ref().map_or("(no route)", |route| &route.pattern);
         let task = task::current().map_or_else(String::new, |task| task.label.to_string());
-        tracing::error!(
-            target: "brigade::http",
-            "the handler of {pattern} panicked in {task}, serving {}: {}",
-            self.peer,
-            message.unwrap_or("(a payload that is no text)"),
-        );
+        Self::within(self.watch.as_deref(), || {
+            tracing::error!(
+                target: "brigade::http",
+                "the handler of {pattern} panicked in {task}, serving {}: {}",
+                self.peer,
+                message.unwrap_or("(a payload that is no text)"),
+            );
+        });
         self.protocol.close_after_answer();
         self.answer(Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""), None, out)
     }
@@ -76,12 +80,20 @@ impl ConnectionTask {
         if self.server.is_draining() || self.leaves_too_much_unread() {
             self.protocol.close_after_answer();
         }
+        if let Some(watch) = &self.watch {
+            watch.answer(&mut response);
+        }
         if let Err(error) = self.send_head(&response, out) {
-            tracing::error!(
-                target: "brigade::http",
-                "an answer that cannot be sent was replaced by a 500: {error}"
-            );
+            Self::within(self.watch.as_deref(), || {
+                tracing::error!(
+                    target: "brigade::http",
+                    "an answer that cannot be sent was replaced by a 500: {error}"
+                );
+            });
             response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+            if let Some(watch) = &self.watch {
+                watch.answer(&mut response);
+            }
             if self.send_head(&response, out).is_err() {
                 return self.cut_off();
             }
@@ -108,7 +120,9 @@ impl ConnectionTask {
                 let early = self.protocol.upgrade().freeze();
                 let stream = self.stream.take().expect("a connection is upgraded once");
                 self.end_request();
-                self.go_on(Work::Upgraded { protocol: upgrade(Upgraded::new(early, stream)) })
+                let begin = || upgrade(Upgraded::new(early, stream));
+                let protocol = Self::within(self.watch.as_deref(), begin);
+                self.go_on(Work::Upgraded { protocol })
             }
         }
     }
@@ -168,7 +182,7 @@ impl ConnectionTask {
         }
         let Work::Sending { stream, route } = &mut self.work else { return Ok(Step::Again) };
         self.server.notebook.set(route.as_ref().map(|route| route.note));
-        match stream.as_mut().poll_next(cx) {
+        match Self::within(self.watch.as_deref(), || stream.as_mut().poll_next(cx)) {
             Poll::Pending => self.feed_body(cx, out, budget),
             Poll::Ready(None) => self.finish(None, out),
             Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.finish(Some(&trailers), out),
@@ -189,9 +203,11 @@ impl ConnectionTask {
         error: &dyn std::error::Error,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
-        tracing::error!(
-            target: "brigade::http", peer = %self.peer, "a body failed midway: {error}"
-        );
+        Self::within(self.watch.as_deref(), || {
+            tracing::error!(
+                target: "brigade::http", peer = %self.peer, "a body failed midway: {error}"
+            );
+        });
         self.write(out)?;
         self.cut_off()
     }
@@ -217,6 +233,9 @@ impl ConnectionTask {
         if let Some(body) = self.body.take() {
             body.end(Err(BodyError::Gone), std::task::Waker::noop());
             body.leave();
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.end_request();
         }
         if !self.protocol.keep_alive() {
             let linger = unread || self.body_error.is_some() || !self.protocol.is_last_request();

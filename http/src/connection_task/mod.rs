@@ -19,15 +19,18 @@
 //!
 //! Reading order: this file, with the states and the loop around their steps; `requests`,
 //! `answers`, `bodies` and `ending`, with a step for each state; `waiting`, for when no step can be
-//! made.
+//! made; `timing` and `watch`, for those who want to know what takes how long.
 
 mod answers;
 mod bodies;
 mod ending;
 mod requests;
+mod timing;
 mod waiting;
+mod watch;
 
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -47,6 +50,9 @@ use crate::handler::Running;
 use crate::loop_server::LoopServer;
 use crate::outgoing::Outgoing;
 use crate::router::Route;
+
+use watch::Watch;
+pub(crate) use watch::WatchedConnection;
 
 /// Requests answered in one poll: a client that pipelines without end lets others have a turn.
 const REQUESTS_PER_POLL: u32 = 64;
@@ -73,6 +79,8 @@ pub(crate) struct ConnectionTask {
     since: Instant,
     /// Fires at the deadline or before it.
     alarm: Option<Sleep>,
+    /// Present if somebody wants to know what takes how long.
+    watch: Option<Box<Watch>>,
     _place: Place,
 }
 
@@ -160,6 +168,7 @@ impl ConnectionTask {
     pub(crate) fn new(server: Rc<LoopServer>, arrival: Arrival) -> io::Result<Self> {
         let stream = TcpStream::from_nonblocking(arrival.stream)?;
         server.connection_opened();
+        let watch = Watch::begin(server.timed_loop, arrival.accepted, arrival.peer);
         Ok(Self {
             server,
             stream: Some(stream),
@@ -173,6 +182,7 @@ impl ConnectionTask {
             waiting: Waiting::Nothing,
             since: time::now(),
             alarm: None,
+            watch,
             _place: arrival.place,
         })
     }
@@ -194,6 +204,8 @@ impl ConnectionTask {
         }
     }
 
+    /// Inlined, since `poll` is called from two places and this would be left outside of it.
+    #[inline(always)]
     fn run(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Result<Poll<()>, Over> {
         let mut budget = Budget { requests: REQUESTS_PER_POLL, parts: PARTS_PER_POLL };
         loop {
@@ -229,10 +241,12 @@ impl ConnectionTask {
                 self.close(out, linger)
             }
             Work::Lingering { .. } => self.linger(cx, budget),
-            Work::Upgraded { protocol } => match protocol.as_mut().poll(cx) {
-                Poll::Ready(()) => Err(Over),
-                Poll::Pending => Ok(Step::Wait),
-            },
+            Work::Upgraded { protocol } => {
+                match Self::within(self.watch.as_deref(), || protocol.as_mut().poll(cx)) {
+                    Poll::Ready(()) => Err(Over),
+                    Poll::Pending => Ok(Step::Wait),
+                }
+            }
         }
     }
 }
@@ -292,6 +306,9 @@ impl Drop for ConnectionTask {
     fn drop(&mut self) {
         if let Some(body) = &self.body {
             body.leave();
+        }
+        if let Some(watch) = self.watch.take() {
+            watch.end(mem::replace(&mut self.work, Work::Reading));
         }
         self.end_request();
         self.server.connection_closed();

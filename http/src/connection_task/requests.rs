@@ -84,6 +84,9 @@ impl ConnectionTask {
         let server = self.server.clone();
         let found = server.routes.find(&head);
         let route = found.route.clone();
+        if self.may_be_watched() {
+            self.watch_request(&head, route.as_deref());
+        }
         self.body = if head.framing().has_body() {
             Some(Rc::new(Pipe::new()))
         } else {
@@ -106,7 +109,10 @@ impl ConnectionTask {
         };
         let request = Request { parts: PartsBox::new(parts) };
         self.server.notebook.set(route.as_ref().map(|route| route.note));
-        match catch_unwind(AssertUnwindSafe(|| found.call(request))) {
+        let watch = self.watch.as_deref();
+        let endpoint = found.endpoint;
+        let call = || catch_unwind(AssertUnwindSafe(|| endpoint.call(request)));
+        match Self::within(watch, call) {
             Ok(running) => self.go_on(Work::Handling { running, route }),
             Err(payload) => self.answer_panic(&*payload, route, out),
         }

@@ -1,0 +1,112 @@
+//! Where the time of a request went, for `Server-Timing`: what is measured, and how it is told.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use brigade_runtime::time::ready_since;
+use http::{HeaderName, HeaderValue};
+
+/// A header of which the `http` crate has no constant.
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The times of one connection and of its current request.
+pub(super) struct Timing {
+    loop_number: usize,
+    /// How long the connection waited until its loop began with it; told once.
+    intake: Option<Duration>,
+    /// When the last poll of the connection's task ended.
+    polled: Instant,
+    /// How long the task waited for this poll, at most.
+    lag: Duration,
+    /// How long it has waited for its polls since the current request could be read.
+    request_lag: Duration,
+    /// When the current request was begun, later by what the task has waited since.
+    began: Option<Instant>,
+}
+
+impl Timing {
+    /// Of a connection that was `accepted` then and is begun with now.
+    pub(super) fn new(loop_number: usize, accepted: Instant) -> Self {
+        let now = Instant::now();
+        Self {
+            loop_number,
+            intake: Some(now.saturating_duration_since(accepted)),
+            polled: now,
+            lag: Duration::ZERO,
+            request_lag: Duration::ZERO,
+            began: None,
+        }
+    }
+
+    pub(super) fn begin_poll(&mut self) {
+        // What the task did in its own last poll kept nobody else waiting for this one.
+        let ready = ready_since().max(self.polled);
+        self.lag = Instant::now().saturating_duration_since(ready);
+        if let Some(began) = &mut self.began {
+            *began += self.lag;
+            self.request_lag += self.lag;
+        }
+    }
+
+    pub(super) fn end_poll(&mut self) {
+        self.polled = Instant::now();
+    }
+
+    pub(super) fn begin_request(&mut self) {
+        self.request_lag = self.lag;
+        self.began = Some(Instant::now());
+    }
+
+    /// The field's value, by the grammar of W3C Server Timing: durations in milliseconds.
+    pub(super) fn header(&self) -> HeaderValue {
+        let mut text = String::new();
+        if let Some(intake) = self.intake {
+            let _ = write!(text, "intake;dur={:.3}, ", millis(intake));
+        }
+        // An answer to what was no request has no handler; it was read in this poll.
+        let lag = self.began.map_or(self.lag, |_| self.request_lag);
+        // Writing to a string does not fail.
+        let _ = write!(text, "loop;desc=\"{}\";dur={:.3}", self.loop_number, millis(lag));
+        if let Some(began) = self.began {
+            let _ = write!(text, ", handler;dur={:.3}", millis(began.elapsed()));
+        }
+        HeaderValue::try_from(text).expect("names and numbers are printable")
+    }
+
+    /// The request has been answered.
+    pub(super) fn end_request(&mut self) {
+        self.intake = None;
+        self.began = None;
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The duration of the entry `name`, in milliseconds.
+    fn told(timing: &Timing, name: &str) -> Option<f64> {
+        let value = timing.header();
+        let mut entries = value.to_str().unwrap().split(", ");
+        let entry = entries.find(|entry| entry.starts_with(name))?;
+        Some(entry.split_once("dur=").unwrap().1.parse().unwrap())
+    }
+
+    #[test]
+    fn the_wait_in_the_intake_is_told_until_a_request_was_answered() {
+        let accepted = Instant::now().checked_sub(Duration::from_millis(300)).unwrap();
+        let mut timing = Timing::new(7, accepted);
+        timing.begin_request();
+        // An answer that cannot be sent is replaced by another one.
+        for _ in 0..2 {
+            assert!(told(&timing, "intake").unwrap() >= 300.0);
+            assert!(timing.header().to_str().unwrap().contains("loop;desc=\"7\";dur=0.000"));
+        }
+        timing.end_request();
+        assert_eq!(told(&timing, "intake"), None);
+    }
+}
