@@ -19,7 +19,7 @@
 //! | start a thread with a loop, or one per core | [`run_in_thread`], [`EventLoopGroup`] |
 //! | reach a loop from other threads | [`LoopHandle`] |
 //! | compute for long, or call what blocks | [`spawn_blocking`] |
-//! | spread connections over loops | [`Acceptor`] |
+//! | spread connections over loops | [`Acceptor`], [`LoopAcceptor`] |
 //! | hear of signals | [`signal`] |
 #![cfg_attr(feature = "http", doc = "| serve HTTP, or ask for it | [`http`] |")]
 //!

@@ -19,10 +19,12 @@ struct Hello {
 }
 
 impl Hello {
-    fn start() -> Self {
+    /// `MODE` says how the other process accepts.
+    fn start(mode: &str) -> Self {
         let mut process = Command::new("sh")
             .args(["-c", "ulimit -n 64; exec \"$0\" --ignored --exact --nocapture the_server"])
             .arg(std::env::current_exe().unwrap())
+            .env("MODE", mode)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -59,16 +61,34 @@ impl Drop for Hello {
 
 /// Not a test, but the other process.
 #[test]
-#[ignore = "started by the other test"]
+#[ignore = "started by the other tests"]
 fn the_server() {
-    let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
+    let server = match &*std::env::var("MODE").unwrap() {
+        "per loop" => Server::bind_per_loop("127.0.0.1:0").unwrap().loops(2),
+        loops => Server::bind("127.0.0.1:0").unwrap().loops(loops.parse().unwrap()),
+    };
     println!("\nat {}", server.local_addr().unwrap());
-    server.run(|| Router::new().route("/", get(async |_| "hello"))).unwrap();
+    server.pin(false).run(|| Router::new().route("/", get(async |_| "hello"))).unwrap();
 }
 
 #[test]
-fn two_hundred_clients_of_sixty_four_descriptors_are_answered_or_turned_away() {
-    let hello = Hello::start();
+fn one_acceptor_outlives_two_hundred_clients() {
+    two_hundred_clients_are_answered_or_turned_away("2");
+}
+
+#[test]
+fn a_single_loop_outlives_two_hundred_clients() {
+    two_hundred_clients_are_answered_or_turned_away("1");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn loops_that_accept_for_themselves_outlive_two_hundred_clients() {
+    two_hundred_clients_are_answered_or_turned_away("per loop");
+}
+
+fn two_hundred_clients_are_answered_or_turned_away(mode: &str) {
+    let hello = Hello::start(mode);
     let mut kept = Vec::new();
     let mut turned_away = 0;
     // Each asks until it is answered once; all that were answered stay connected and idle.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use brigade_runtime::group::Builder;
 use brigade_runtime::thread::ThreadHandle;
 use brigade_runtime::time::{self, sleep, timeout};
-use brigade_runtime::{Arrivals, EventLoopGroup, JoinError, LoopHandle};
+use brigade_runtime::{EventLoopGroup, JoinError, LoopHandle};
 
+use crate::listeners::Entrance;
 use crate::loop_server::describe_this_loop;
 use crate::phase::{Phase, Phases};
 use crate::server::LoopReport;
@@ -41,8 +42,8 @@ const DEATHS_WITHIN: Duration = Duration::from_secs(60);
 /// may take to say what it does.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How one loop is started, with its number and what it takes connections from.
-type Start = Box<dyn Fn(usize, Arrivals) -> io::Result<ThreadHandle<LoopReport>>>;
+/// How one loop is started, with its number and where its connections come from.
+type Start = Box<dyn Fn(usize, Entrance) -> io::Result<ThreadHandle<LoopReport>>>;
 
 /// The loops of one server.
 pub(crate) struct Crew {
@@ -59,19 +60,19 @@ pub(crate) struct Crew {
 impl Crew {
     pub(crate) fn start<M, F>(
         builder: Builder,
-        arrivals: Vec<Arrivals>,
+        entrances: Vec<Entrance>,
         on_death: OnLoopDeath,
         stats: Stats,
         make: M,
     ) -> io::Result<Self>
     where
-        M: Fn(usize, Arrivals) -> F + Clone + Send + 'static,
+        M: Fn(usize, Entrance) -> F + Clone + Send + 'static,
         F: Future<Output = LoopReport> + 'static,
     {
-        let group = builder.clone().start(arrivals, make.clone())?;
-        let start = move |index, arrivals| {
+        let group = builder.clone().start(entrances, make.clone())?;
+        let start = move |index, entrance| {
             let make = make.clone();
-            builder.thread(index).run(move || make(index, arrivals))
+            builder.thread(index).run(move || make(index, entrance))
         };
         let handles: Vec<_> = group.handles().cloned().collect();
         Ok(Self {
@@ -100,15 +101,15 @@ impl Crew {
         (index, outcome.err())
     }
 
-    /// Puts a new loop in the place of one that died. `arrivals` gives what that one was to serve.
+    /// Puts a new loop in the place of one that died. `entrance` gives what that one was to serve.
     ///
     /// # Errors
-    /// That the loop died, if none is to take its place, or none can.
+    /// That the loop died, if none is to take its place; why none can.
     pub(crate) fn replace(
         &mut self,
         index: usize,
         cause: Option<JoinError>,
-        arrivals: impl FnOnce() -> Arrivals,
+        entrance: impl FnOnce() -> io::Result<Entrance>,
     ) -> io::Result<()> {
         let name = self.handles.borrow()[index].name().to_owned();
         let cause = cause.map_or_else(|| "it returned".to_owned(), |error| error.to_string());
@@ -121,7 +122,7 @@ impl Crew {
             return Err(io::Error::other(death));
         }
         tracing::error!(target: "brigade::http", "{death}; another one takes its place");
-        let thread = (self.start)(index, arrivals())?;
+        let thread = (self.start)(index, entrance()?)?;
         self.handles.borrow_mut()[index] = thread.loop_handle().clone();
         self.group.replace(index, thread);
         self.alive += 1;

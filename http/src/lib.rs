@@ -82,6 +82,7 @@ mod headers;
 #[cfg(feature = "json")]
 mod json;
 pub mod limits;
+mod listeners;
 mod loop_server;
 #[cfg(any(feature = "json", feature = "query"))]
 mod media_type;

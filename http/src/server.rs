@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use brigade_runtime::event_loop::{self, EventLoop};
 use brigade_runtime::group::{self, default_loops};
-use brigade_runtime::net::listen;
+use brigade_runtime::net::{listen, listen_reuse_port};
 use brigade_runtime::signal::{SignalKind, Signals};
-use brigade_runtime::{Acceptor, Arrival, Arrivals, Incoming, task, time};
+use brigade_runtime::{Acceptor, Arrival, Incoming, LoopAcceptor, task, time};
 
 use crate::activity::{Activity, NAMED_MAX, list};
 use crate::connection_task::{ConnectionTask, WatchedConnection};
 use crate::crew::{Crew, OnLoopDeath, report};
 use crate::limits::{Limits, Timeouts};
+use crate::listeners::{Accept, Entrance, Listeners, listen_at_first};
 use crate::loop_server::{CONNECTION, LoopServer};
 use crate::phase::{Phase, Phases};
 use crate::router::Router;
@@ -39,6 +40,7 @@ use crate::stats::Stats;
 #[must_use]
 pub struct Server {
     listener: TcpListener,
+    accept: Accept,
     options: Options,
 }
 
@@ -64,7 +66,7 @@ pub const STALL_THRESHOLD: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoopReport {
-    /// Connections that were handed to the loop, and not taken back.
+    /// Connections that the loop accepted, or that were handed to it and not taken back.
     pub connections: usize,
     /// Connections that waited for the loop while it was stuck, and were given to another.
     pub taken_back: usize,
@@ -80,24 +82,36 @@ impl Server {
     /// Listens at `address`, port 0 for any that is free. Of several addresses the first that
     /// works is taken.
     ///
+    /// One acceptor, on the thread that calls [`Server::serve`], places each connection with the
+    /// loop that has the fewest among those that turn. A single loop accepts for itself.
+    ///
     /// # Errors
     /// What the last address failed with, with that address in the message: most likely
     /// `AddrInUse`.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
-        for address in address.to_socket_addrs()? {
-            match listen(address) {
-                Ok(listener) => return Ok(Self::new(listener)),
-                Err(error) => {
-                    let message = format!("cannot listen at {address}: {error}");
-                    last = io::Error::new(error.kind(), message);
-                }
-            }
-        }
-        Err(last)
+        Ok(Self::new(listen_at_first(address, listen)?, Accept::Placed))
     }
 
-    fn new(listener: TcpListener) -> Self {
+    /// Like [`Server::bind`], but each loop accepts for itself, from a listener of its own at the
+    /// same port; the kernel spreads the connections over them by a hash of their addresses
+    /// (`SO_REUSEPORT`, socket(7)). For many short connections: accepting costs least so, since
+    /// no other thread is woken for it.
+    ///
+    /// The kernel knows nothing of the loops. Some get more connections than others, by chance;
+    /// and what it gives to a loop that is stuck waits until that loop turns again, even if all
+    /// others are idle. `docs/placement.md` has figures.
+    ///
+    /// Another process of the same user may bind the same port in this way, and then takes a part
+    /// of the connections: a server that was started twice is not noticed.
+    ///
+    /// # Errors
+    /// Like [`Server::bind`]; `AddrInUse` if a socket without this option, or of another user,
+    /// listens there. `Unsupported` on systems other than Linux and Android.
+    pub fn bind_per_loop(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Ok(Self::new(listen_at_first(address, listen_reuse_port)?, Accept::PerLoop))
+    }
+
+    fn new(listener: TcpListener, accept: Accept) -> Self {
         let options = Options {
             loops: default_loops(),
             pin: true,
@@ -111,7 +125,7 @@ impl Server {
             phases: Phases::new(),
             stats: Stats::default(),
         };
-        Self { listener, options }
+        Self { listener, accept, options }
     }
 
     /// The address that the server listens at.
@@ -248,8 +262,9 @@ impl Server {
         })
     }
 
-    /// Serves until the future that `shutdown` gives is ready. This loop accepts; the loops of a
-    /// group serve. `app` is called once on each of them, so that what it makes need not be
+    /// Serves until the future that `shutdown` gives is ready. The loops of a group serve; this one
+    /// accepts for them, unless they do so for themselves ([`Server::bind_per_loop`]), and looks
+    /// after them. `app` is called once on each of them, so that what it makes need not be
     /// `Send`, and needs no lock.
     ///
     /// Then no connection is accepted any more, what is in flight is answered with
@@ -261,7 +276,8 @@ impl Server {
     /// Returns what each loop did.
     ///
     /// # Errors
-    /// If a loop cannot be started, or died; see [`Server::on_loop_death`].
+    /// If a loop cannot be started, or its listener cannot be had, or a loop died; see
+    /// [`Server::on_loop_death`].
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -270,20 +286,22 @@ impl Server {
         A: Fn() -> Router + Clone + Send + 'static,
         S: AsyncFn(),
     {
-        let Self { listener, options } = self;
-        let listener = brigade_runtime::net::TcpListener::from_std(listener)?;
+        let Self { listener, accept, options } = self;
         let (mut acceptor, arrivals) = Acceptor::new(options.loops);
+        let listeners = Listeners::new(listener, accept, options.loops)?;
+        let entrances = arrivals.into_iter().enumerate();
+        let entrances = entrances.map(|(index, arrivals)| listeners.entrance(index, arrivals));
+        let entrances = entrances.collect::<io::Result<Vec<_>>>()?;
         let Options { phases, stats, report_on, .. } = options.clone();
         stats.add_acceptor(acceptor.turned_away_counter());
         let drain = options.timeouts.drain;
         let _ends = Ends(phases.clone());
-        let mut crew = start_crew(options, arrivals, app)?;
+        let mut crew = start_crew(options, entrances, app)?;
         let reporter = report_on.map(|signal| report_on_signal(signal, &crew)).transpose()?;
         phases.enter(Phase::Accepting);
-        let shut_down = accept_until(&mut acceptor, &listener, &mut crew, shutdown()).await;
+        let shut_down = accept_until(&mut acceptor, &listeners, &mut crew, shutdown()).await;
         phases.enter(Phase::Draining);
-        acceptor.accept_waiting(&listener).await;
-        drop(listener);
+        listeners.close(&mut acceptor).await;
         drop(acceptor);
         let reports = crew.finish(drain, &phases, shutdown()).await;
         if let Some(reporter) = reporter {
@@ -302,7 +320,7 @@ impl Drop for Ends {
     }
 }
 
-fn start_crew<A>(options: Options, arrivals: Vec<Arrivals>, app: A) -> io::Result<Crew>
+fn start_crew<A>(options: Options, entrances: Vec<Entrance>, app: A) -> io::Result<Crew>
 where
     A: Fn() -> Router + Clone + Send + 'static,
 {
@@ -312,16 +330,17 @@ where
         .event_loop(options.event_loop.watch(options.stall_threshold));
     let Options { limits, timeouts, server_timing, stats, on_loop_death, .. } = options;
     let of_crew = stats.clone();
-    Crew::start(builder, arrivals, on_loop_death, of_crew, move |number, arrivals| {
+    Crew::start(builder, entrances, on_loop_death, of_crew, move |number, entrance| {
         // Within the task of the loop, so that its connections know whose they are.
         let (app, limits, timeouts) = (app.clone(), limits.clone(), timeouts.clone());
         let (timed_loop, stats) = (server_timing.then_some(number), stats.clone());
         async move {
-            let counters = stats.enter(number, arrivals.traffic());
+            let acceptor = entrance.open();
+            let counters = stats.enter(number, acceptor.arrivals().traffic());
             let routes = app().build();
             let server = LoopServer::new(routes, limits, timeouts, timed_loop, counters, stats);
             let server = Rc::new(server);
-            serve_loop(server, arrivals).await
+            serve_loop(server, acceptor).await
         }
     })
 }
@@ -332,7 +351,7 @@ where
 /// That a loop died, if it is not to be replaced or cannot be.
 async fn accept_until(
     acceptor: &mut Acceptor,
-    listener: &brigade_runtime::net::TcpListener,
+    listeners: &Listeners,
     crew: &mut Crew,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -340,11 +359,7 @@ async fn accept_until(
     loop {
         let death = {
             let mut died = pin!(crew.died());
-            let mut accept = pin!(async {
-                acceptor.accept_from(listener).await;
-                // All loops have died: that is told next.
-                std::future::pending::<()>().await;
-            });
+            let mut accept = pin!(listeners.accept(acceptor));
             std::future::poll_fn(|cx| {
                 if shutdown.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(None);
@@ -358,7 +373,7 @@ async fn accept_until(
             .await
         };
         let Some((index, cause)) = death else { return Ok(()) };
-        crew.replace(index, cause, || acceptor.replace(index))?;
+        crew.replace(index, cause, || listeners.entrance(index, acceptor.replace(index)))?;
     }
 }
 
@@ -374,9 +389,9 @@ fn report_on_signal(kind: SignalKind, crew: &Crew) -> io::Result<task::JoinHandl
 }
 
 /// What each loop of the group runs.
-async fn serve_loop(server: Rc<LoopServer>, mut arrivals: Arrivals) -> LoopReport {
+async fn serve_loop(server: Rc<LoopServer>, mut acceptor: LoopAcceptor) -> LoopReport {
     server.install();
-    while let Some(incoming) = arrivals.next_incoming().await {
+    while let Some(incoming) = acceptor.next_incoming().await {
         match incoming {
             Incoming::Connection(arrival) => begin_connection(&server, arrival),
             Incoming::Shed(count) => {
@@ -393,6 +408,7 @@ async fn serve_loop(server: Rc<LoopServer>, mut arrivals: Arrivals) -> LoopRepor
         Ok(()) => (0, Vec::new()),
         Err(_) => cut(&server).await,
     };
+    let arrivals = acceptor.arrivals();
     LoopReport {
         connections: arrivals.handed() - arrivals.taken_back(),
         taken_back: arrivals.taken_back(),

@@ -51,7 +51,7 @@ pub struct LoopStats {
     pub event_loop: Snapshot,
     /// Connections that are open, those that wait to be taken included.
     pub open: usize,
-    /// Connections that were handed to it.
+    /// Connections that it accepted, or that were handed to it.
     pub handed: usize,
     /// Those of them that were taken back before it began with them, since it did not turn.
     pub taken_back: usize,

@@ -6,8 +6,7 @@
 mod sockets;
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -16,35 +15,10 @@ use brigade_http::{
     ConnectionState, LoopReport, OnLoopDeath, Phase, Request, Router, Server, Timeouts,
     get as on_get,
 };
-use brigade_runtime::oneshot::{SyncSender, sync_channel};
-use brigade_runtime::{EventLoop, LoopHandle, ThreadHandle, Unhandled, run_in_thread};
+use brigade_runtime::oneshot::sync_channel;
+use brigade_runtime::{EventLoop, LoopHandle, Unhandled, run_in_thread};
+use sockets::blocks::{Block, ask, block, loop_name, serve};
 use sockets::{PATIENCE, TestServer, get};
-
-/// Keeps loops from turning: each call of the handler waits for one release.
-#[derive(Clone)]
-struct Block {
-    blocked: mpsc::Sender<String>,
-    released: Arc<Mutex<mpsc::Receiver<()>>>,
-}
-
-fn block() -> (Block, mpsc::Receiver<String>, mpsc::Sender<()>) {
-    let (blocked, is_blocked) = mpsc::channel();
-    let (release, released) = mpsc::channel();
-    (Block { blocked, released: Arc::new(Mutex::new(released)) }, is_blocked, release)
-}
-
-impl Block {
-    fn wait(&self) {
-        self.blocked.send(loop_name()).unwrap();
-        let released = self.released.lock().unwrap();
-        // A test that fails does not hang.
-        let _ = released.recv_timeout(PATIENCE);
-    }
-}
-
-fn loop_name() -> String {
-    LoopHandle::current().name().to_owned()
-}
 
 fn app(block: &Block) -> Router {
     let block = block.clone();
@@ -65,33 +39,6 @@ fn app(block: &Block) -> Router {
 async fn stop(_: Request) {
     LoopHandle::current().stop();
     std::future::pending::<()>().await;
-}
-
-/// A server of which the outcome is looked at.
-fn serve(
-    server: Server,
-    app: impl Fn() -> Router + Clone + Send + 'static,
-) -> (SocketAddr, SyncSender<()>, ThreadHandle<io::Result<Vec<LoopReport>>>) {
-    let address = server.local_addr().unwrap();
-    let (shutdown, told) = sync_channel::<()>();
-    let thread = run_in_thread("acceptor", move || async move {
-        let told = RefCell::new(Some(told));
-        let shutdown = async || match told.take() {
-            Some(told) => drop(told.await),
-            None => std::future::pending().await,
-        };
-        server.serve(app, shutdown).await
-    });
-    (address, shutdown, thread.unwrap())
-}
-
-fn ask(address: SocketAddr, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    answer
 }
 
 #[test]

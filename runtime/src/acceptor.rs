@@ -14,10 +14,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use crate::exhaustion::{Exhaustion, is_exhaustion};
 use crate::intake::{Arrival, Arrivals, Door, INTAKE_CAPACITY, Intake};
 use crate::net::TcpListener;
 use crate::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};
-use crate::reserve::Reserve;
 use crate::task::yield_now;
 use crate::time::{self, Sleep, sleep};
 
@@ -27,15 +27,12 @@ const ACCEPTS_PER_TURN: usize = 256;
 /// How often the acceptor looks after the connections that wait to be taken.
 const ROUND: Duration = STALLED_AFTER;
 
-/// The pause after the process or the system has run out of descriptors or memory. Trying at once
-/// would spin: the connection that could not be accepted stays in the backlog.
-const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(100);
-
-/// The first such pause: the loops need no longer to close what is idle.
-const PAUSE_TO_SHED: Duration = Duration::from_millis(20);
-
 /// Loops that take longer to start are not waited for.
 const START_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Loops of which none turns for so long are not waited for at the end. A shorter time may be that
+/// of a machine with more to do than it has cores.
+const END_PATIENCE: Duration = Duration::from_millis(100);
 
 /// When descriptors have run out, each loop is asked to close one in so many connections.
 const SHED_ONE_IN: usize = 8;
@@ -55,10 +52,7 @@ pub struct Acceptor {
     placed: usize,
     /// When the loops were last looked at.
     looked: Option<Instant>,
-    reserve: Reserve,
-    /// How often in a row descriptors were found to have run out.
-    exhausted: u32,
-    turned_away: Arc<AtomicUsize>,
+    exhaustion: Exhaustion,
 }
 
 /// When the next round is due; set only while a connection waits to be taken.
@@ -80,6 +74,7 @@ impl Acceptor {
     #[must_use]
     pub fn new(loops: usize) -> (Self, Vec<Arrivals>) {
         let door = Arc::new(Door::default());
+        let exhaustion = Exhaustion::new(door.turned_away.clone());
         let seats: Vec<_> = (0..loops).map(|_| Seat::new(&door)).collect();
         let arrivals = seats.iter().map(|seat| Arrivals::new(seat.intake.clone())).collect();
         let acceptor = Self {
@@ -88,9 +83,7 @@ impl Acceptor {
             candidates: Vec::with_capacity(loops),
             placed: 0,
             looked: None,
-            reserve: Reserve::new(),
-            exhausted: 0,
-            turned_away: Arc::default(),
+            exhaustion,
         };
         (acceptor, arrivals)
     }
@@ -122,6 +115,22 @@ impl Acceptor {
         }
     }
 
+    /// For loops that accept for themselves, see [`LoopAcceptor`](crate::LoopAcceptor): when one
+    /// finds that descriptors have run out, asks all of them to close idle connections. Until
+    /// dropped; it never ends.
+    ///
+    /// Cancellation safe.
+    pub async fn attend(&mut self) {
+        poll_fn(|cx| {
+            self.door.watch(cx.waker());
+            if self.door.take_exhausted() {
+                self.shed();
+            }
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
     /// Hands on the connections that wait to be accepted now, and returns when there are none and
     /// all have been taken, as far as loops turn that can take them. For a shutdown: their peers
     /// think that they are connected.
@@ -135,14 +144,17 @@ impl Acceptor {
                 Err(_) => {}
             }
         }
+        let mut turned = time::now();
         poll_fn(|cx| {
-            loop {
-                let can_go_on = self.seats.iter().any(Seat::is_turning);
-                if !self.is_any_waiting() || !can_go_on {
-                    return Poll::Ready(());
+            while self.is_any_waiting() {
+                if self.seats.iter().any(Seat::is_turning) {
+                    turned = time::now();
+                } else if time::now() >= turned + END_PATIENCE {
+                    break;
                 }
                 ready!(self.poll_round(round, cx));
             }
+            Poll::Ready(())
         })
         .await;
     }
@@ -163,23 +175,24 @@ impl Acceptor {
         Arrivals::new(intake.clone())
     }
 
-    /// Connections that were accepted and closed at once, since descriptors had run out.
+    /// Connections that were accepted and closed at once, since descriptors had run out; by loops
+    /// that accept for themselves too.
     #[must_use]
     pub fn turned_away(&self) -> usize {
-        self.turned_away.load(Relaxed)
+        self.door.turned_away.load(Relaxed)
     }
 
     /// What [`Acceptor::turned_away`] tells, for other threads: to be read only.
     #[must_use]
     pub fn turned_away_counter(&self) -> Arc<AtomicUsize> {
-        self.turned_away.clone()
+        self.door.turned_away.clone()
     }
 }
 
 /// # Placing
 impl Acceptor {
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
-        self.exhausted = 0;
+        self.exhaustion.is_over();
         let accepted = time::now();
         if self.looked != Some(accepted) {
             self.look(accepted);
@@ -319,23 +332,17 @@ impl Acceptor {
     }
 
     async fn recover(&mut self, listener: &TcpListener, error: &io::Error, round: &mut Round) {
-        if !is_exhaustion(error) {
-            // The connection went away before it was accepted, or its network is in trouble:
-            // accept(2) says to treat such errors like no connection.
-            return tracing::debug!(target: "brigade", %error, "a connection was not accepted");
+        if let Some(pause) = self.exhaustion.pause(listener, error) {
+            self.shed();
+            self.pause(pause, round).await;
         }
-        self.exhausted = self.exhausted.saturating_add(1);
+    }
+
+    /// Asks all loops to close idle connections.
+    fn shed(&self) {
         for seat in &self.seats {
             seat.intake.ask_to_shed(seat.intake.open().div_ceil(SHED_ONE_IN));
         }
-        if self.exhausted == 1 {
-            tracing::warn!(target: "brigade", %error, "idle connections are closed");
-            return self.pause(PAUSE_TO_SHED, round).await;
-        }
-        let turned_away = self.reserve.turn_away(listener);
-        self.turned_away.fetch_add(turned_away, Relaxed);
-        tracing::warn!(target: "brigade", %error, turned_away, "accepting pauses");
-        self.pause(PAUSE_WHEN_EXHAUSTED, round).await;
     }
 }
 
@@ -375,16 +382,4 @@ impl Drop for Acceptor {
     fn drop(&mut self) {
         self.seats.iter().for_each(|seat| seat.intake.close());
     }
-}
-
-/// Whether accept(2) failed because the process or the system has no more to give.
-fn is_exhaustion(error: &io::Error) -> bool {
-    const ENOMEM: i32 = 12;
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    #[cfg(target_os = "linux")]
-    const ENOBUFS: i32 = 105;
-    #[cfg(not(target_os = "linux"))]
-    const ENOBUFS: i32 = 55;
-    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
 }

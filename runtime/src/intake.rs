@@ -14,6 +14,7 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 
 use crate::current::{Core, Shared};
+use crate::time;
 use crate::vitals::Progress;
 
 /// Connections that may wait in one intake; beyond so many the kernel's backlog holds them.
@@ -40,10 +41,14 @@ pub(crate) struct Intake {
     door: Arc<Door>,
 }
 
-/// Where the acceptor waits while every intake is full.
+/// Where the acceptor waits while every intake is full, or the loops accept for themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Door {
     is_waiting: AtomicBool,
+    /// A loop found that descriptors have run out.
+    is_exhausted: AtomicBool,
+    /// Connections that were accepted and closed at once, since descriptors had run out.
+    pub(crate) turned_away: Arc<AtomicUsize>,
     acceptor: Mutex<Option<Waker>>,
 }
 
@@ -54,7 +59,7 @@ pub struct Arrival {
     pub stream: TcpStream,
     /// The address of the peer.
     pub peer: SocketAddr,
-    /// When it was accepted, by the clock of the acceptor's loop.
+    /// When it was accepted, by the clock of the loop that accepted it.
     pub accepted: Instant,
     /// Counts the connection as open on its loop; to be dropped when it is closed.
     pub place: Place,
@@ -133,6 +138,12 @@ impl Intake {
         self.handed.fetch_add(1, Relaxed);
         self.wake_taker();
         Ok(())
+    }
+
+    /// A place for a connection that the loop has accepted for itself.
+    fn admit(self: &Arc<Self>) -> Place {
+        self.handed.fetch_add(1, Relaxed);
+        self.place()
     }
 
     /// Takes back the connection that has waited longest to be taken.
@@ -234,6 +245,12 @@ impl Door {
         acceptor.into_iter().for_each(Waker::wake);
     }
 
+    /// Whether a loop has found since the last call that descriptors have run out. The acceptor
+    /// that [watches](Door::watch) is woken then.
+    pub(crate) fn take_exhausted(&self) -> bool {
+        self.is_exhausted.swap(false, AcqRel)
+    }
+
     /// There is room in an intake.
     fn room(&self) {
         fence(SeqCst);
@@ -289,7 +306,27 @@ impl Arrivals {
     /// # Panics
     /// If there is no event loop on this thread.
     pub async fn next_incoming(&mut self) -> Option<Incoming> {
-        poll_fn(|cx| self.intake.poll_take(cx)).await
+        poll_fn(|cx| self.poll_incoming(cx)).await
+    }
+
+    pub(crate) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        self.intake.poll_take(cx)
+    }
+
+    /// A connection that the loop has accepted for itself.
+    pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Arrival {
+        Arrival { stream, peer, accepted: time::now(), place: self.intake.admit() }
+    }
+
+    /// Counts those whom the loop turns away.
+    pub(crate) fn turned_away(&self) -> Arc<AtomicUsize> {
+        self.intake.door.turned_away.clone()
+    }
+
+    /// The loop has found that descriptors have run out.
+    pub(crate) fn tell_exhausted(&self) {
+        self.intake.door.is_exhausted.store(true, Release);
+        self.intake.door.wake();
     }
 
     /// Connections of this loop that are open, those that wait to be taken included.
@@ -298,7 +335,7 @@ impl Arrivals {
         self.intake.open()
     }
 
-    /// Connections that were ever handed to this loop.
+    /// Connections that were ever handed to this loop, or accepted by it.
     #[must_use]
     pub fn handed(&self) -> usize {
         self.intake.handed()
@@ -330,7 +367,7 @@ impl Traffic {
         self.intake.open()
     }
 
-    /// Connections that were ever handed to the loop.
+    /// Connections that were ever handed to the loop, or accepted by it.
     #[must_use]
     pub fn handed(&self) -> usize {
         self.intake.handed()

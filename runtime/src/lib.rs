@@ -58,7 +58,8 @@
 //! | `gather`, `task/group`, `task/shield` | several at once |
 //! | `local/` | channels, notifications and semaphores within a loop |
 //! | `net/`, `signal` | sockets and signals |
-//! | `intake`, `placement`, `acceptor`, `group` | connections, spread over a group of loops |
+//! | `intake`, `placement`, `group` | connections, spread over a group of loops |
+//! | `reserve`, `exhaustion`, `acceptor`, `loop_acceptor` | who accepts them |
 #![forbid(unsafe_code)]
 
 mod acceptor;
@@ -68,6 +69,7 @@ mod clock;
 mod current;
 mod debug;
 pub mod event_loop;
+mod exhaustion;
 mod gather;
 pub mod group;
 mod handle;
@@ -75,6 +77,7 @@ mod inbox;
 mod intake;
 mod labels;
 pub mod local;
+mod loop_acceptor;
 pub mod net;
 pub mod oneshot;
 mod placement;
@@ -101,6 +104,7 @@ pub use gather::{Gather, TryGather, gather, gather_all, try_gather, try_gather_a
 pub use group::EventLoopGroup;
 pub use handle::{LoopEnded, LoopHandle, RemoteJoinHandle};
 pub use intake::{Arrival, Arrivals, Incoming, Place, Traffic};
+pub use loop_acceptor::LoopAcceptor;
 pub use poll_times::PollTimes;
 pub use snapshot::Snapshot;
 pub use task::{JoinError, JoinHandle, TaskGroup, spawn};

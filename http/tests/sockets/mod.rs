@@ -1,6 +1,8 @@
 //! A server in a thread, and clients on plain sockets.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod blocks;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
@@ -29,7 +31,10 @@ impl TestServer {
         options: impl FnOnce(Server) -> Server,
         app: impl Fn() -> Router + Clone + Send + 'static,
     ) -> Self {
-        let server = options(Server::bind("127.0.0.1:0").unwrap());
+        Self::of(options(Server::bind("127.0.0.1:0").unwrap()), app)
+    }
+
+    pub fn of(server: Server, app: impl Fn() -> Router + Clone + Send + 'static) -> Self {
         let address = server.local_addr().unwrap();
         let (shutdown, told) = sync_channel::<()>();
         let thread = std::thread::spawn(move || {

@@ -14,6 +14,10 @@ mod tcp;
 mod udp;
 mod unix;
 
-pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf, listen};
+pub(crate) use tcp::BACKLOG;
+pub use tcp::{
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf, listen,
+    listen_reuse_port,
+};
 pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};

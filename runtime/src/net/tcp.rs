@@ -1,6 +1,7 @@
 //! TCP.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
@@ -67,8 +68,15 @@ impl TcpListener {
     /// # Errors
     /// Those of accept(2).
     pub async fn accept_std(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-        let (stream, peer) = self.io.io(Direction::Read, mio::net::TcpListener::accept).await?;
-        Ok((prepare(stream), peer))
+        poll_fn(|cx| self.poll_accept_std(cx)).await
+    }
+
+    pub(crate) fn poll_accept_std(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(std::net::TcpStream, SocketAddr)>> {
+        let accepted = self.io.poll_io(Direction::Read, cx, mio::net::TcpListener::accept);
+        accepted.map_ok(|(stream, peer)| (prepare(stream), peer))
     }
 
     /// A connection that is there already.
@@ -83,6 +91,14 @@ impl TcpListener {
     /// Waits until there is most likely a connection to accept.
     pub async fn readable(&self) {
         self.io.ready(Direction::Read).await;
+    }
+
+    /// The socket without its loop, still non-blocking.
+    ///
+    /// # Errors
+    /// If it cannot be deregistered.
+    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
+        Ok(self.io.into_inner()?.into())
     }
 
     /// The address that this socket listens at.
@@ -100,7 +116,42 @@ impl TcpListener {
 /// # Errors
 /// Those of socket(2), bind(2) and listen(2); most likely `AddrInUse`.
 pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = stream_socket(address)?;
+    bind_and_listen(socket, address)
+}
+
+/// Like [`listen`], but several such sockets may listen at the same address, among which the
+/// kernel spreads the connections by a hash of their addresses (`SO_REUSEPORT`, socket(7)). To
+/// share a port that the system chose, the others are given the address of the first one.
+///
+/// A socket without this option does not share its port with them, nor do those of another user.
+/// But another process of the same user may take a part of the connections, and nobody is told.
+///
+/// # Errors
+/// Those of socket(2), bind(2) and listen(2), such as `AddrInUse`; `Unsupported` on systems other
+/// than Linux and Android, where the option is missing or does not spread the connections.
+pub fn listen_reuse_port(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = stream_socket(address)?;
+    share_port(&socket)?;
+    bind_and_listen(socket, address)
+}
+
+fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
+    Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn share_port(_: &Socket) -> io::Result<()> {
+    let why = "this system does not spread connections over listeners of one port";
+    Err(io::Error::new(io::ErrorKind::Unsupported, why))
+}
+
+fn bind_and_listen(socket: Socket, address: SocketAddr) -> io::Result<std::net::TcpListener> {
     // On Windows this option would let another process take the address.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
