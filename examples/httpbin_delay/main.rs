@@ -124,6 +124,7 @@ fn bind(options: &Options) -> io::Result<Server> {
     let drain = defaults.drain.max(options.max_delay.to_std().saturating_add(DRAIN_SLACK));
     let server = Server::bind(&*options.listen)?
         .pin(options.pin)
+        .server_timing(options.server_timing)
         .timeouts(Timeouts { drain, ..defaults })
         .event_loop(EventLoop::builder().debug(options.debug));
     Ok(match options.loops {

@@ -18,6 +18,7 @@ Options:
   --no-pin             let the threads move from core to core
   --max-delay SECONDS  longest delay that may be asked for [default: 10]
   --chaos              add /block/{milliseconds} and /panic
+  --server-timing      tell in each answer how long its request waited, and for what
   --debug              tell of tasks that block their loop, and log more
   --help               print this
   --version            print the version
@@ -40,6 +41,7 @@ pub(crate) struct Options {
     pub(crate) pin: bool,
     pub(crate) max_delay: GoDuration,
     pub(crate) chaos: bool,
+    pub(crate) server_timing: bool,
     pub(crate) debug: bool,
 }
 
@@ -51,6 +53,7 @@ impl Default for Options {
             pin: true,
             max_delay: GoDuration::from_secs(10),
             chaos: false,
+            server_timing: false,
             debug: false,
         }
     }
@@ -72,6 +75,7 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Command, Box<dyn Error>> {
                 }
             }
             Arg::Long("chaos") => options.chaos = true,
+            Arg::Long("server-timing") => options.server_timing = true,
             Arg::Long("debug") => options.debug = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Print(HELP.to_owned())),
             Arg::Long("version") | Arg::Short('V') => {

@@ -25,6 +25,7 @@
 //! | answer, also with an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
 //! | send files | with a feature `serve_file`, `Router::files` |
 //! | log, allow other origins, catch panics, tell requests apart | [`middleware`] |
+//! | see where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
 //! | hear that a client has gone | [`Request::disconnected`] |
 //! | go on with another protocol | [`Response::upgrade`] |
 //! | see from outside what the server does | [`Server::stats`]; with a feature `metrics` |

@@ -37,6 +37,17 @@ fn debug_tells_who_blocked_the_loop() {
 }
 
 #[test]
+fn server_timing_tells_what_the_handler_took() {
+    let (server, mut client) = start(&["--chaos", "--server-timing"]);
+    let answer = client.ask("GET /block/20");
+    let told = answer.header("server-timing").unwrap();
+    let (_, handler) = told.split_once("handler;dur=").unwrap();
+    assert!(told.contains("loop;desc=\"0\";dur="), "{told}");
+    assert!(handler.parse::<f64>().unwrap() >= 20.0, "{told}");
+    server.stop();
+}
+
+#[test]
 fn blocking_has_bounds() {
     let (server, mut client) = start(&["--chaos"]);
     for text in ["x", "-1", "60001", "1.5", "99999999999999999999"] {

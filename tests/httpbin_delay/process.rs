@@ -95,9 +95,16 @@ fn help_and_version_are_printed() {
     let output = example("httpbin_delay").arg("--help").output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && output.stderr.is_empty());
-    for option in
-        ["--listen", "--loops", "--no-pin", "--max-delay", "--chaos", "--debug", "--version"]
-    {
+    for option in [
+        "--listen",
+        "--loops",
+        "--no-pin",
+        "--max-delay",
+        "--chaos",
+        "--server-timing",
+        "--debug",
+        "--version",
+    ] {
         assert!(help.contains(option), "{option}");
     }
     let output = example("httpbin_delay").arg("--version").output().unwrap();
