@@ -214,9 +214,13 @@ impl Acceptor {
         choose(&self.candidates, self.placed)
     }
 
+    /// A loop that has room, of those that have gone only if no other is left: whoever takes the
+    /// place of one is given what waits there.
     fn any_room(&self) -> Option<usize> {
-        let has_room = |seat: &Seat| !seat.intake.is_full() && !seat.intake.is_abandoned();
-        self.seats.iter().position(has_room)
+        let has_room = |seat: &Seat| !seat.intake.is_full();
+        let may_take = |seat: &Seat| has_room(seat) && !seat.intake.is_abandoned();
+        let seats = &self.seats;
+        seats.iter().position(may_take).or_else(|| seats.iter().position(has_room))
     }
 
     /// Looks how the loops are. Once a turn is enough: the clock stands still in between.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use brigade_runtime::net::TcpListener;
 use brigade_runtime::oneshot::{SyncSender, sync_channel};
+use brigade_runtime::time::timeout;
 use brigade_runtime::{
     Acceptor, Arrival, Arrivals, EventLoopGroup, LoopHandle, ThreadHandle, run_in_thread, spawn,
     task,
@@ -228,4 +229,34 @@ fn a_loop_that_takes_no_more_loses_what_waits_there_to_the_others() {
     assert_eq!(answered_by(kitchen.connect()), 1);
     let (handed, taken_back, open) = kitchen.close()[1];
     assert_eq!((handed - taken_back, open), (11, 0));
+}
+
+#[test]
+fn what_is_accepted_after_the_last_loop_has_gone_is_for_the_one_that_takes_its_place() {
+    // The loop goes before the acceptor hears of the connection, at the same time, or after.
+    (0..100).for_each(|turns| brigade_runtime::run(go_and_be_replaced(turns)));
+}
+
+async fn go_and_be_replaced(turns: usize) {
+    let (mut acceptor, mut arrivals) = Acceptor::new(1);
+    let mut first = arrivals.remove(0);
+    let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = spawn(async move {
+        acceptor.accept_from(&listener).await;
+        (acceptor, listener)
+    });
+    let before = TcpStream::connect(address).unwrap();
+    assert_eq!(first.next().await.unwrap().peer, before.local_addr().unwrap());
+    let client = TcpStream::connect(address).unwrap();
+    for _ in 0..turns {
+        task::yield_now().await;
+    }
+    drop(first);
+    let (mut acceptor, listener) = accepting.await.unwrap();
+    let mut second = acceptor.replace(0);
+    let accepting = spawn(async move { acceptor.accept_from(&listener).await });
+    let next = timeout(PATIENCE, second.next()).await.unwrap();
+    assert_eq!(next.unwrap().peer, client.local_addr().unwrap());
+    accepting.abort();
 }
