@@ -101,7 +101,8 @@ fn sum(stats: &Stats) -> Sum {
     let mut sum = Sum::default();
     for one in stats.loops() {
         sum.open += one.open;
-        sum.handed += one.handed;
+        // A loop that gets no processor for a while loses what it has not begun with.
+        sum.handed += one.handed - one.taken_back;
         sum.requests += one.requests;
         sum.in_flight += one.in_flight;
         sum.answered.iter_mut().zip(one.answered).for_each(|(sum, count)| *sum += count);
