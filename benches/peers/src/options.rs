@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::scenarios::{SCENARIOS, Scenario, Size};
-use crate::servers::{SERVERS, SMOKE, Server};
+use crate::servers::{SERVERS, SMOKE, Server, Source};
 
 /// What the command line can hold.
 pub const USAGE: &str = "\
 cargo run --release -- [options]
   --scenarios a,b   which scenarios (default: all; names from --list)
-  --servers a,b     which servers (default: all; names from --list)
+  --servers a,b     which servers (default: all but brigade-per-loop; names from --list)
   --rounds N        how often each is measured, medians are told (default 5)
   --seconds S       how long each is measured (default 5)
   --out DIR         where results go (default results)
@@ -63,7 +63,7 @@ impl Options {
         let servers = servers.or_else(|| smoke.then(|| SMOKE.join(",")));
         Ok(Self {
             scenarios: chosen(SCENARIOS, scenarios.as_deref(), |scenario| scenario.name)?,
-            servers: chosen(SERVERS, servers.as_deref(), |server| server.name)?,
+            servers: chosen_servers(servers.as_deref())?,
             rounds: rounds.unwrap_or(if smoke { 1 } else { 5 }),
             size: Size { seconds: seconds.unwrap_or(size.seconds), ..size },
             smoke,
@@ -71,6 +71,15 @@ impl Options {
             list,
         })
     }
+}
+
+/// Without `names` all but the variant of brigade.
+fn chosen_servers(names: Option<&str>) -> io::Result<Vec<&'static Server>> {
+    let mut servers = chosen(SERVERS, names, |server| server.name)?;
+    if names.is_none() {
+        servers.retain(|server| server.source != Source::BrigadePerLoop);
+    }
+    Ok(servers)
 }
 
 /// Those that `names` holds, in the order of `all`; all of them without `names`.
@@ -110,6 +119,16 @@ mod tests {
         let names: Vec<_> = options.servers.iter().map(|server| server.name).collect();
         assert_eq!(names, ["floor", "hyper"]);
         assert_eq!(options.size.seconds, 2);
+    }
+
+    #[test]
+    fn the_variant_of_brigade_takes_part_only_if_it_is_named() {
+        let names = |line| {
+            let options: Options = parse(line).unwrap();
+            options.servers.iter().map(|server| server.name).collect::<Vec<_>>()
+        };
+        assert!(!names("").contains(&"brigade-per-loop"));
+        assert_eq!(names("--servers brigade-per-loop"), ["brigade-per-loop"]);
     }
 
     #[test]

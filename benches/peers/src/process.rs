@@ -1,5 +1,6 @@
 //! What a process has used, from the kernel's own accounting.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -38,6 +39,24 @@ impl Process {
     pub fn cpu_since(self, before: Duration) -> io::Result<Duration> {
         let lost = || io::Error::other("threads ended, and their CPU time is lost");
         self.cpu()?.checked_sub(before).ok_or_else(lost)
+    }
+
+    /// How many descriptors each of its epoll instances watches, the most first.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn watched(self) -> io::Result<Vec<usize>> {
+        // An instance may have several descriptors, as mio's has: it is known by what it watches.
+        let mut instances = BTreeSet::new();
+        for descriptor in fs::read_dir(format!("/proc/{}/fdinfo", self.id))? {
+            // A descriptor may be closed between the listing and the reading.
+            let text = fs::read_to_string(descriptor?.path()).unwrap_or_default();
+            let targets: Vec<_> = text.lines().filter(|line| line.starts_with("tfd:")).collect();
+            instances.insert(targets.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        }
+        let mut watched: Vec<_> = instances.iter().map(Vec::len).collect();
+        watched.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(watched)
     }
 
     /// Resident memory, in bytes. What the kernel holds for its sockets is not in it.

@@ -15,6 +15,10 @@ use crate::wrk::{self, Script};
 const CONNECTIONS: usize = 64;
 /// Connections that are shared out among the loops, where their number varies.
 const CONNECTIONS_OF_LOOPS: usize = 512;
+/// Loops of the scenario of accepting.
+const ACCEPT_LOOPS: usize = 2;
+/// Connections that its loops share, kept alive.
+const KEPT_CONNECTIONS: usize = 1000;
 /// Loops, or workers, of the stall scenario; one of them is blocked.
 const STALL_LOOPS: usize = 2;
 /// How long the blocked loop is blocked at a time.
@@ -179,6 +183,14 @@ pub const SCENARIOS: &[Scenario] = &[
         run: connections,
     },
     Scenario {
+        name: "accept",
+        about: "Two loops on two cores: a connection for each `GET /`, 64 at a time; then how \
+                many of 1,000 connections that are kept alive each loop has.",
+        needs: &[Ability::Close, Ability::Loops, Ability::Selectors],
+        less_is_better: true,
+        run: accept,
+    },
+    Scenario {
         name: "stall",
         about: "Two loops on two cores, one blocked for 300 ms of every 300 ms: how long `GET /` \
                 takes on a new connection, one every 5 ms for 8 s.",
@@ -310,6 +322,21 @@ fn connections(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
         Ok(cpu(&format!("CPU, {count} connections"), value))
     };
     bench.size.connections.iter().map(measure).collect()
+}
+
+fn accept(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start_on_both_cores(ACCEPT_LOOPS)?;
+    let mut figures = vec![cpu("CPU", bench.cpu_under_load(&running, CONNECTIONS, Keep::Churn)?)];
+    let running = bench.start_on_both_cores(ACCEPT_LOOPS)?;
+    let _load = ClosedLoop::open(running.address, KEPT_CONNECTIONS, Keep::Alive)?;
+    let watched = running.process.watched()?;
+    let loops = [("loop with the most", 0), ("loop with the fewest", ACCEPT_LOOPS - 1)];
+    figures.extend(loops.map(|(name, rank)| Figure {
+        name: name.to_owned(),
+        unit: "connections",
+        value: watched[rank] as f64,
+    }));
+    Ok(figures)
 }
 
 fn stall(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {

@@ -21,6 +21,8 @@ pub enum Ability {
     Stream,
     /// More loops, or worker threads, than one.
     Loops,
+    /// An epoll instance for each loop, which tells how many connections it has.
+    Selectors,
 }
 
 /// Where a server comes from.
@@ -30,6 +32,8 @@ pub enum Source {
     Member(&'static str),
     /// The same, made from the working tree that this workspace is in; its version is the commit.
     Brigade,
+    /// The same, started with `PEER_ACCEPT=per-loop`; takes part only if it is named.
+    BrigadePerLoop,
     /// `servers/go`, built by the installed Go.
     Go,
     /// The installed nginx.
@@ -54,16 +58,18 @@ impl Server {
     }
 }
 
-use Ability::{Body, Close, Loops, Routes, Stream, Wait};
-use Source::{Brigade, Go, Member, Nginx};
+use Ability::{Body, Close, Loops, Routes, Selectors, Stream, Wait};
+use Source::{Brigade, BrigadePerLoop, Go, Member, Nginx};
 
 const ALL: &[Ability] = &[Wait, Routes, Close, Body, Stream, Loops];
+const BRIGADE: &[Ability] = &[Wait, Routes, Close, Body, Stream, Loops, Selectors];
 
 /// Every server, in the order of the results.
 pub const SERVERS: &[Server] = &[
     // It answers every path alike, which is as cheap as routing can be.
     Server { name: "floor", source: Member("rustix"), abilities: &[Routes, Close] },
-    Server { name: "brigade", source: Brigade, abilities: ALL },
+    Server { name: "brigade", source: Brigade, abilities: BRIGADE },
+    Server { name: "brigade-per-loop", source: BrigadePerLoop, abilities: BRIGADE },
     Server { name: "hyper", source: Member("hyper"), abilities: ALL },
     Server { name: "axum", source: Member("axum"), abilities: ALL },
     Server { name: "actix-web", source: Member("actix-web"), abilities: ALL },

@@ -16,7 +16,8 @@ const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 /// With the reason in words, if it cannot be built or is not installed.
 pub fn build(server: &Server) -> Result<(), String> {
     let built = match server.source {
-        Source::Member(_) | Source::Brigade => cargo_build(&format!("peer-{}", server.name)),
+        Source::Member(_) => cargo_build(&format!("peer-{}", server.name)),
+        Source::Brigade | Source::BrigadePerLoop => cargo_build("peer-brigade"),
         Source::Go => nice("go")
             .args(["build", "-o"])
             .arg(binary("peer-go"))
@@ -38,7 +39,9 @@ pub fn build(server: &Server) -> Result<(), String> {
 pub fn version(server: &Server) -> String {
     let version = match server.source {
         Source::Member(name) => locked_version(name),
-        Source::Brigade => first_line("git", &["-C", WORKSPACE, "describe", "--always", "--dirty"]),
+        Source::Brigade | Source::BrigadePerLoop => {
+            first_line("git", &["-C", WORKSPACE, "describe", "--always", "--dirty"])
+        }
         Source::Go => first_line("go", &["version"])
             .and_then(|line| line.split_whitespace().nth(2).map(str::to_owned)),
         Source::Nginx => first_line("nginx", &["-v"])

@@ -82,8 +82,12 @@ fn command(
             command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
             return Ok(command);
         }
-        Source::Member(_) | Source::Brigade | Source::Go => {
-            Command::new(binary(&format!("peer-{}", server.name)))
+        Source::Member(_) | Source::Go => Command::new(binary(&format!("peer-{}", server.name))),
+        Source::Brigade => Command::new(binary("peer-brigade")),
+        Source::BrigadePerLoop => {
+            let mut command = Command::new(binary("peer-brigade"));
+            command.env("PEER_ACCEPT", "per-loop");
+            command
         }
     };
     command.args(["--listen", &address.to_string(), "--loops", &loops.to_string()]);

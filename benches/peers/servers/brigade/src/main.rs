@@ -12,8 +12,12 @@ use peer_common::{HELLO, Options, TEXT};
 
 fn main() -> io::Result<()> {
     let options = Options::from_args();
+    let server = match std::env::var("PEER_ACCEPT") {
+        Ok(accept) if accept == "per-loop" => Server::bind_per_loop(options.listen)?,
+        _ => Server::bind(options.listen)?,
+    };
     // The harness pins the process; a loop is to move among the cores that it leaves.
-    let server = Server::bind(options.listen)?.loops(options.loops).pin(false);
+    let server = server.loops(options.loops).pin(false);
     println!("listening on http://{} (epoll)", options.listen);
     server.run(router).map(drop)
 }
