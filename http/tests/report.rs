@@ -63,6 +63,10 @@ fn each_loop_tells_what_it_does_and_of_one_that_is_stuck_it_is_told_where() {
         assert!(text.contains(", the oldest of "), "{text}");
     }
     assert!(idle.contains("\n  1 connections, 1 idle"), "{idle}");
+    let counts = "\n  1 connections open, 0 requests in flight, answered 0 x 1xx, 1 x 2xx, ";
+    assert!(idle.contains(counts), "{idle}");
+    let counts = "\n  1 connections open, 1 requests in flight, answered 0 x 1xx, 1 x 2xx, ";
+    assert!(busy.contains(counts), "{busy}");
     assert!(!idle.contains(" for 127.0.0.1:"), "an idle one is not named: {idle}");
     assert!(busy.contains("\n  1 connections, 1 handling\n  task "), "{busy}");
     assert!(busy.contains(&format!(" for {peer}: handling /wait/{{what}} for ")), "{busy}");
@@ -77,6 +81,7 @@ fn each_loop_tells_what_it_does_and_of_one_that_is_stuck_it_is_told_where() {
     assert!(well.contains("1 handling"), "{well}");
     assert!(stuck.contains("' awake, ") && stuck.contains("it did not answer within "), "{stuck}");
     assert!(stuck.contains("'connection'") && stuck.contains("/block"), "{stuck}");
+    assert!(stuck.contains(counts), "{stuck}");
     release.send(()).unwrap();
     assert_eq!(first.answer().text(), "released");
     drop((first, second));
