@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// One poll in so many is sampled, a power of two: to read the clock twice costs as much as a
-/// short poll.
+/// One poll in so many is sampled. To read the clock twice takes longer than a short poll does,
+/// and 1 % of a keep-alive request.
 pub(crate) const SAMPLED_ONE_IN: u64 = 64;
 
 /// How many polls took how long. Polls are sampled, one in 64: the counts are those of the
