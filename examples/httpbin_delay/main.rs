@@ -122,7 +122,11 @@ fn bind(options: &Options) -> io::Result<Server> {
     // Nobody who waits for an answer loses it to a shutdown.
     let defaults = Timeouts::default();
     let drain = defaults.drain.max(options.max_delay.to_std().saturating_add(DRAIN_SLACK));
-    let server = Server::bind(&*options.listen)?
+    let server = match options.accepts_per_loop {
+        false => Server::bind(&*options.listen)?,
+        true => Server::bind_per_loop(&*options.listen)?,
+    };
+    let server = server
         .pin(options.pin)
         .server_timing(options.server_timing)
         .timeouts(Timeouts { drain, ..defaults })

@@ -15,6 +15,7 @@ Usage: httpbin_delay [OPTIONS]
 Options:
   --listen ADDR        where to listen [default: 127.0.0.1:8080]; port 0 for any that is free
   --loops N            event loops, each a thread [default: one per core]
+  --accept MODE        shared: one acceptor for all loops; per-loop: each its own [default: shared]
   --no-pin             let the threads move from core to core
   --max-delay SECONDS  longest delay that may be asked for [default: 10]
   --chaos              add /block/{milliseconds} and /panic
@@ -38,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) listen: String,
     /// Absent for one per core.
     pub(crate) loops: Option<usize>,
+    /// Each loop accepts for itself.
+    pub(crate) accepts_per_loop: bool,
     pub(crate) pin: bool,
     pub(crate) max_delay: GoDuration,
     pub(crate) chaos: bool,
@@ -50,6 +53,7 @@ impl Default for Options {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             loops: None,
+            accepts_per_loop: false,
             pin: true,
             max_delay: GoDuration::from_secs(10),
             chaos: false,
@@ -65,6 +69,15 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Command, Box<dyn Error>> {
         match argument {
             Arg::Long("listen") => options.listen = parse_listen(arguments.value()?.string()?)?,
             Arg::Long("loops") => options.loops = Some(parse_loops(&mut arguments)?),
+            Arg::Long("accept") => {
+                options.accepts_per_loop = match arguments.value()?.string()?.as_str() {
+                    "shared" => false,
+                    "per-loop" => true,
+                    other => {
+                        return Err(format!("--accept: {other:?} is not shared or per-loop").into());
+                    }
+                }
+            }
             Arg::Long("no-pin") => options.pin = false,
             Arg::Long("max-delay") => {
                 let text = arguments.value()?.string()?;

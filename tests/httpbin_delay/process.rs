@@ -32,6 +32,21 @@ fn one_line_tells_the_address_and_one_a_loop_what_it_served() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn loops_that_accept_for_themselves_serve_like_others_and_share_the_port_with_nobody_else() {
+    let (server, mut client) = start(&["--accept", "per-loop"]);
+    assert_eq!(client.ask("GET /get").status, 200);
+    let listen = ["--listen", &server.address, "--accept", "shared"];
+    let output = example("httpbin_delay").args(listen).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains(&server.address) && stderr.contains("in use"), "{stderr}");
+    server.signal("TERM");
+    let ended = server.ended();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+}
+
+#[test]
 fn sigterm_lets_a_hundred_waiting_requests_be_answered() {
     let (server, mut last) = start(&[]);
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(&server.address)).collect();
@@ -78,6 +93,7 @@ fn a_bad_option_ends_with_status_2_and_one_line() {
         (&["--listen", "127.0.0.1:65536"], "host and port"),
         (&["--loops", "0"], "[1, 1024]"),
         (&["--loops", "two"], "\"two\""),
+        (&["--accept", "none"], "\"none\""),
         (&["--max-delay", "-1"], "negative"),
         (&["--max-delay", "soon"], "\"soon\""),
         (&["--debug=yes"], "--debug"),
