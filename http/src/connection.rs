@@ -52,12 +52,12 @@ const BLANK_LINES_MAX: u8 = 2;
 
 /// What [`Connection::next_event`] found.
 #[derive(Debug)]
-pub enum Event {
+pub enum Event<Head = RequestHead> {
     /// Nothing to do until more is received.
     NeedData,
     /// A request. If its framing [has a body](crate::Framing::has_body), `Body` and `BodyEnd`
     /// follow.
-    Request(RequestHead),
+    Request(Head),
     /// A part of the request's body, never empty.
     Body(Bytes),
     /// The end of the request's body, with the trailers if there were any.
@@ -158,34 +158,63 @@ impl Connection {
 
     /// What comes next of what was received.
     pub fn next_event(&mut self, limits: &Limits) -> Event {
+        let mut head = RequestHead::empty();
+        match self.next_event_into(&mut head, limits) {
+            Event::Request(()) => Event::Request(head),
+            Event::NeedData => Event::NeedData,
+            Event::Body(data) => Event::Body(data),
+            Event::BodyEnd(trailers) => Event::BodyEnd(trailers),
+            Event::Paused => Event::Paused,
+            Event::Closed => Event::Closed,
+            Event::Error(error) => Event::Error(error),
+        }
+    }
+
+    /// The same, with the head of a request where it is to be. Unless there is one, what is left
+    /// in `head` means nothing.
+    pub(crate) fn next_event_into(&mut self, head: &mut RequestHead, limits: &Limits) -> Event<()> {
         let event = match self.stage {
-            Stage::Idle => self.next_request(limits),
-            Stage::Active if self.body.is_done() => Ok(Event::Paused),
-            Stage::Upgraded => Ok(Event::Paused),
-            Stage::Active => self.next_body_part(limits),
-            Stage::Failed | Stage::Closed => Ok(Event::Closed),
+            Stage::Idle => self.next_request(head, limits),
+            Stage::Active if !self.body.is_done() => self.next_body_part(limits),
+            _ => return self.after_body(),
         };
         event.unwrap_or_else(|error| self.fail(error))
     }
 
-    fn next_request(&mut self, limits: &Limits) -> Result<Event, ProtocolError> {
-        let is_blank = self.skip_blank_lines()?;
-        let head = if is_blank {
-            None
-        } else {
-            decode_request(&mut self.buffer, &mut self.head_scanned, limits)?
-        };
-        match head {
-            Some(head) => {
-                self.begin(&head, limits);
-                Ok(Event::Request(head))
+    /// The same where no request can come: while one is being read, or answered.
+    pub(crate) fn next_body_event(&mut self, limits: &Limits) -> Event<()> {
+        match self.stage {
+            Stage::Active if !self.body.is_done() => {
+                self.next_body_part(limits).unwrap_or_else(|error| self.fail(error))
             }
-            None if !self.at_eof => Ok(Event::NeedData),
-            None if is_blank => {
+            _ => self.after_body(),
+        }
+    }
+
+    fn after_body(&self) -> Event<()> {
+        match self.stage {
+            Stage::Idle | Stage::Active | Stage::Upgraded => Event::Paused,
+            Stage::Failed | Stage::Closed => Event::Closed,
+        }
+    }
+
+    fn next_request(
+        &mut self,
+        head: &mut RequestHead,
+        limits: &Limits,
+    ) -> Result<Event<()>, ProtocolError> {
+        let is_blank = self.skip_blank_lines()?;
+        if !is_blank && decode_request(&mut self.buffer, &mut self.head_scanned, limits, head)? {
+            self.begin(head, limits);
+            return Ok(Event::Request(()));
+        }
+        match (self.at_eof, is_blank) {
+            (false, _) => Ok(Event::NeedData),
+            (true, true) => {
                 self.close();
                 Ok(Event::Closed)
             }
-            None => Err(ProtocolError::UnexpectedEnd),
+            (true, false) => Err(ProtocolError::UnexpectedEnd),
         }
     }
 
@@ -220,7 +249,7 @@ impl Connection {
         self.upgrade_wanted = head.wants_upgrade;
     }
 
-    fn next_body_part(&mut self, limits: &Limits) -> Result<Event, ProtocolError> {
+    fn next_body_part(&mut self, limits: &Limits) -> Result<Event<()>, ProtocolError> {
         self.continue_due &= self.buffer.is_empty();
         let allowance = &mut self.body_allowance;
         match self.body.decode(&mut self.buffer, self.at_eof, allowance, limits)? {
@@ -233,7 +262,7 @@ impl Connection {
         }
     }
 
-    fn fail(&mut self, error: ProtocolError) -> Event {
+    fn fail(&mut self, error: ProtocolError) -> Event<()> {
         if self.stage == Stage::Idle {
             self.answer = Answer::Due;
             self.asked = Asked { head: false, old: false, keep_alive: false };
@@ -271,6 +300,11 @@ impl Connection {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.stage == Stage::Idle && self.buffer.is_empty()
+    }
+
+    /// Returns `true` if `next_event` can only say [`NeedData`](Event::NeedData).
+    pub(crate) fn needs_data(&self) -> bool {
+        self.is_idle() && !self.at_eof
     }
 
     /// Returns `true` if a head has begun to arrive and is not complete: the time for the head

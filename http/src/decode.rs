@@ -32,14 +32,17 @@ use crate::syntax::{
 /// As many header lines as [`Limits::headers_count_max`] can ask for.
 type Lines<'a> = [MaybeUninit<Header<'a>>; u8::MAX as usize];
 
-/// Takes a request's head from the front of `buffer`; `None` if it is not all there.
+/// Takes a request's head from the front of `buffer`, and puts it where it is to be: it is too
+/// large to be handed around. Returns `false` if it is not all there; then, and after an error,
+/// what is in `head` means nothing.
 ///
 /// `scanned` is 0 when a head begins, and kept between calls by the caller.
 pub(crate) fn decode_request(
     buffer: &mut ReceiveBuffer,
     scanned: &mut u16,
     limits: &Limits,
-) -> Result<Option<RequestHead>, ProtocolError> {
+    head: &mut RequestHead,
+) -> Result<bool, ProtocolError> {
     let window = &buffer[..buffer.len().min(limits.head_bytes_max.into())];
     let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; u8::MAX as usize];
     let lines = &mut lines[..limits.headers_count_max.into()];
@@ -49,19 +52,23 @@ pub(crate) fn decode_request(
     } else {
         None
     };
-    let head = match parsed {
+    let length = match parsed {
         Some(Status::Complete(end)) if is_right(&request, &window[..end], limits) => {
-            interpret_request(&request, &window[..end])?
+            interpret_request(&request, &window[..end], head)?;
+            end
         }
         _ => {
             let Some(end) = find_request_end(window, scanned, limits)? else {
-                return Ok(None);
+                return Ok(false);
             };
-            parse_request(&window[..end], limits)?
+            parse_request(&window[..end], limits, head)?;
+            end
         }
     };
     *scanned = 0;
-    Ok(Some(head.attach(buffer)))
+    // After the target come a space, `HTTP/1.1`, CR and LF.
+    head.fields = Fields::new(buffer.take(length), head.target.end + 11);
+    Ok(true)
 }
 
 /// Returns `true` if each line ends in CR LF, and method and target are within their limits.
@@ -130,14 +137,18 @@ fn find_head_end(
 }
 
 /// Parses a head whose lines all end in CR LF, the last of them blank.
-fn parse_request(head: &[u8], limits: &Limits) -> Result<DecodedRequest, ProtocolError> {
+fn parse_request(
+    bytes: &[u8],
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<(), ProtocolError> {
     let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; u8::MAX as usize];
     let lines = &mut lines[..limits.headers_count_max.into()];
     let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(head, lines) {
-        Ok(Status::Complete(end)) if end == head.len() => interpret_request(&request, head),
+    match request.parse_with_uninit_headers(bytes, lines) {
+        Ok(Status::Complete(end)) if end == bytes.len() => interpret_request(&request, bytes, head),
         Ok(_) => Err(ProtocolError::StartLine),
-        Err(httparse::Error::Version) if says_other_version(head) => {
+        Err(httparse::Error::Version) if says_other_version(bytes) => {
             Err(ProtocolError::VersionUnsupported)
         }
         Err(error) => Err(field_error(error)),
@@ -154,72 +165,38 @@ fn says_other_version(head: &[u8]) -> bool {
     }
 }
 
-/// A request's head without its bytes, which are borrowed while it is made.
-struct DecodedRequest {
-    method: Method,
-    framing: Framing,
-    target: Span,
-    path: Span,
-    authority: Span,
-    version: Version,
-    keep_alive: bool,
-    expects_continue: bool,
-    wants_upgrade: bool,
-    fields_start: u16,
-    length: u16,
-}
-
-impl DecodedRequest {
-    fn attach(self, buffer: &mut ReceiveBuffer) -> RequestHead {
-        RequestHead {
-            fields: Fields::new(buffer.take(self.length.into()), self.fields_start),
-            method: self.method,
-            framing: self.framing,
-            target: self.target,
-            path: self.path,
-            authority: self.authority,
-            version: self.version,
-            keep_alive: self.keep_alive,
-            expects_continue: self.expects_continue,
-            wants_upgrade: self.wants_upgrade,
-        }
-    }
-}
-
-/// Decides what a well-formed head means, and whether that makes sense.
+/// Decides what a well-formed head means, and whether that makes sense. Fills `head` but for its
+/// bytes, which are borrowed meanwhile.
 fn interpret_request(
     request: &httparse::Request<'_, '_>,
-    head: &[u8],
-) -> Result<DecodedRequest, ProtocolError> {
+    bytes: &[u8],
+    head: &mut RequestHead,
+) -> Result<(), ProtocolError> {
     let version = version(request.version);
     let method = method(request.method.unwrap_or_default())?;
-    let target = span(head, request.path.unwrap_or_default().as_bytes());
-    let parts = split_target(&method, head, target)?;
+    let target = span(bytes, request.path.unwrap_or_default().as_bytes());
+    let parts = split_target(&method, bytes, target)?;
     let known = KnownFields::gather(request.headers);
-    let host = host(&known, head, version)?;
+    let host = host(&known, bytes, version)?;
     let framing = known.length.of_request(version)?;
     let is_new = version == Version::HTTP_11;
     if known.expects_other {
         return Err(ProtocolError::Expectation);
     }
-    Ok(DecodedRequest {
-        wants_upgrade: is_new
-            && known.upgrade
-            && known.connection_upgrade
-            && method == Method::GET
-            && !framing.has_body(),
-        method,
-        framing,
-        target,
-        path: parts.path,
-        authority: parts.authority.unwrap_or(host),
-        version,
-        keep_alive: known.keeps_connection(version),
-        expects_continue: is_new && known.expects_continue && framing.has_body(),
-        // A space, `HTTP/1.1`, CR and LF.
-        fields_start: target.end + 11,
-        length: head.len() as u16,
-    })
+    head.wants_upgrade = is_new
+        && known.upgrade
+        && known.connection_upgrade
+        && method == Method::GET
+        && !framing.has_body();
+    head.method = method;
+    head.framing = framing;
+    head.target = target;
+    head.path = parts.path;
+    head.authority = parts.authority.unwrap_or(host);
+    head.version = version;
+    head.keep_alive = known.keeps_connection(version);
+    head.expects_continue = is_new && known.expects_continue && framing.has_body();
+    Ok(())
 }
 
 fn method(name: &str) -> Result<Method, ProtocolError> {

@@ -27,6 +27,11 @@ impl Fields {
         Self { bytes, map: OnceCell::new(), start }
     }
 
+    /// No lines.
+    pub(crate) const fn empty() -> Self {
+        Self { bytes: Bytes::new(), map: OnceCell::new(), start: 0 }
+    }
+
     /// Everything that was received, start line included.
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes

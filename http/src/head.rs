@@ -39,6 +39,23 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// A place for a head: that of no request.
+    pub(crate) const fn empty() -> Self {
+        const NOWHERE: Span = Span { start: 0, end: 0 };
+        Self {
+            fields: Fields::empty(),
+            method: Method::GET,
+            framing: Framing::None,
+            target: NOWHERE,
+            path: NOWHERE,
+            authority: NOWHERE,
+            version: Version::HTTP_11,
+            keep_alive: false,
+            expects_continue: false,
+            wants_upgrade: false,
+        }
+    }
+
     /// The method. `CONNECT` and `TRACE` never get here.
     #[must_use]
     pub const fn method(&self) -> &Method {

@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -29,32 +29,44 @@ pub(crate) struct Parts {
     pub(crate) extensions: Extensions,
 }
 
+impl Parts {
+    fn empty() -> Self {
+        Self {
+            head: RequestHead::empty(),
+            body: RequestBody::new(None),
+            peer: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            route: None,
+            params: ParamSpans::default(),
+            extensions: Extensions::default(),
+        }
+    }
+}
+
 /// Empty boxes that a thread keeps; what a burst of waiting requests needed beyond is given back.
 const SPARE_BOXES_MAX: usize = 64;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
-    static SPARE: RefCell<Vec<Box<Option<Parts>>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Box<Parts>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A box with the parts of one request.
+/// A box with the parts of one request, or for them.
 pub(crate) struct PartsBox {
-    /// Empty only once `into_parts` has taken the parts.
-    full: Option<Box<Option<Parts>>>,
+    /// Absent only once `into_parts` has taken it.
+    parts: Option<Box<Parts>>,
 }
 
 const PRESENT: &str = "the parts are there until they are taken, and then so is the request";
 
 impl PartsBox {
-    pub(crate) fn new(parts: Parts) -> Self {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-        let mut full = spare.unwrap_or_default();
-        *full = Some(parts);
-        Self { full: Some(full) }
+        Self { parts: Some(spare.unwrap_or_else(|| Box::new(Parts::empty()))) }
     }
 
     pub(crate) fn into_parts(mut self) -> Parts {
-        self.full.as_mut().and_then(|full| full.take()).expect(PRESENT)
+        *self.parts.take().expect(PRESENT)
     }
 }
 
@@ -62,26 +74,26 @@ impl Deref for PartsBox {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        self.full.as_deref().and_then(Option::as_ref).expect(PRESENT)
+        self.parts.as_deref().expect(PRESENT)
     }
 }
 
 impl DerefMut for PartsBox {
     fn deref_mut(&mut self) -> &mut Parts {
-        self.full.as_deref_mut().and_then(Option::as_mut).expect(PRESENT)
+        self.parts.as_deref_mut().expect(PRESENT)
     }
 }
 
 impl Drop for PartsBox {
     fn drop(&mut self) {
-        let Some(mut full) = self.full.take() else { return };
-        // Dropped before the list is borrowed: what is attached to a request may be anything.
-        *full = None;
+        let Some(mut parts) = self.parts.take() else { return };
+        // Emptied before the list is borrowed: what is attached to a request may be anything.
+        *parts = Parts::empty();
         // A thread past its destructors keeps nothing.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < SPARE_BOXES_MAX {
-                spare.push(full);
+                spare.push(parts);
             }
         });
     }

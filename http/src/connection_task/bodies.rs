@@ -24,7 +24,7 @@ impl ConnectionTask {
         }
         budget.parts -= 1;
         loop {
-            match self.protocol.next_event(&self.server.limits) {
+            match self.protocol.next_body_event(&self.server.limits) {
                 Event::Body(part) => {
                     self.begin_to_wait(Waiting::Nothing);
                     body.push(part, cx.waker());
@@ -63,7 +63,7 @@ impl ConnectionTask {
         if budget.parts == 0 {
             return Ok(Step::Yield);
         }
-        match self.protocol.next_event(&self.server.limits) {
+        match self.protocol.next_body_event(&self.server.limits) {
             Event::Body(part) => {
                 budget.parts -= 1;
                 match left.checked_sub(part.len() as u64) {
@@ -72,10 +72,7 @@ impl ConnectionTask {
                 }
                 Ok(Step::Again)
             }
-            Event::NeedData => match self.read(cx)? {
-                Read::Some => Ok(Step::Again),
-                Read::Nothing => Ok(Step::Wait),
-            },
+            Event::NeedData => self.read_more(cx),
             Event::Error(_) => self.go_on(Work::Closing { linger: true }),
             Event::BodyEnd(_) | Event::Closed => self.go_on(Work::Reading),
             Event::Paused | Event::Request(_) => {

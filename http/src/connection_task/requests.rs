@@ -10,9 +10,7 @@ use crate::body::{Pipe, RequestBody};
 use crate::connection::Event;
 use crate::counters::Outcome;
 use crate::error::ProtocolError;
-use crate::extensions::Extensions;
-use crate::head::RequestHead;
-use crate::parts::{Parts, PartsBox};
+use crate::parts::PartsBox;
 use crate::request::Request;
 use crate::response::IntoResponse;
 
@@ -35,20 +33,28 @@ impl ConnectionTask {
         if budget.requests == 0 {
             return Ok(Step::Yield);
         }
-        match self.protocol.next_event(&self.server.limits) {
-            Event::Request(head) => {
+        if self.protocol.needs_data() {
+            return self.read_more(cx);
+        }
+        let mut request = Request { parts: PartsBox::new() };
+        match self.protocol.next_event_into(&mut request.parts.head, &self.server.limits) {
+            Event::Request(()) => {
                 budget.requests -= 1;
-                self.begin(head, out)
+                self.begin(request, out)
             }
-            Event::NeedData => match self.read(cx)? {
-                Read::Some => Ok(Step::Again),
-                Read::Nothing => Ok(Step::Wait),
-            },
+            Event::NeedData => self.read_more(cx),
             Event::Error(error) => self.refuse(error, out),
             Event::Closed => self.go_on(Work::Closing { linger: false }),
             Event::Paused | Event::Body(_) | Event::BodyEnd(_) => {
                 unreachable!("between requests nothing of a request is left")
             }
+        }
+    }
+
+    pub(super) fn read_more(&mut self, cx: &mut Context<'_>) -> Result<Step, Over> {
+        match self.read(cx)? {
+            Read::Some => Ok(Step::Again),
+            Read::Nothing => Ok(Step::Wait),
         }
     }
 
@@ -77,17 +83,17 @@ impl ConnectionTask {
         Ok(Read::Some)
     }
 
-    pub(super) fn begin(&mut self, head: RequestHead, out: &mut Vec<u8>) -> Result<Step, Over> {
+    fn begin(&mut self, mut request: Request, out: &mut Vec<u8>) -> Result<Step, Over> {
         self.waiting = Waiting::Nothing;
         self.begin_request();
         self.body_error = None;
         let server = self.server.clone();
-        let found = server.routes.find(&head);
+        let found = server.routes.find(&request);
         let route = found.route.clone();
         if self.may_be_watched() {
-            self.watch_request(&head, route.as_deref());
+            self.watch_request(&request, route.as_deref());
         }
-        self.body = if head.framing().has_body() {
+        self.body = if request.framing().has_body() {
             Some(Rc::new(Pipe::new()))
         } else {
             // Through which a handler that runs to its end hears of its client's end.
@@ -99,15 +105,11 @@ impl ConnectionTask {
         if let Err(error) = self.protocol.check_body_limit() {
             return self.answer(error.into_response(), None, out);
         }
-        let parts = Parts {
-            head,
-            body: RequestBody::new(self.body.clone()),
-            peer: self.peer,
-            route: route.clone(),
-            params: found.params,
-            extensions: Extensions::default(),
-        };
-        let request = Request { parts: PartsBox::new(parts) };
+        let parts = &mut *request.parts;
+        parts.body = RequestBody::new(self.body.clone());
+        parts.peer = self.peer;
+        parts.route.clone_from(&route);
+        parts.params = found.params;
         self.server.notebook.set(route.as_ref().map(|route| route.note));
         let watch = self.watch.as_deref();
         let endpoint = found.endpoint;
