@@ -87,6 +87,13 @@ enum Stage {
     Closed,
 }
 
+/// What comes after a request.
+enum Next {
+    Head,
+    NeedData,
+    End,
+}
+
 /// How far the answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
@@ -173,12 +180,21 @@ impl Connection {
     /// The same, with the head of a request where it is to be. Unless there is one, what is left
     /// in `head` means nothing.
     pub(crate) fn next_event_into(&mut self, head: &mut RequestHead, limits: &Limits) -> Event<()> {
-        let event = match self.stage {
-            Stage::Idle => self.next_request(head, limits),
-            Stage::Active if !self.body.is_done() => self.next_body_part(limits),
-            _ => return self.after_body(),
-        };
-        event.unwrap_or_else(|error| self.fail(error))
+        if self.stage != Stage::Idle {
+            return self.next_body_event(limits);
+        }
+        match self.next_head(head, limits) {
+            Ok(Next::Head) => {
+                self.begin(head, limits);
+                Event::Request(())
+            }
+            Ok(Next::NeedData) => Event::NeedData,
+            Ok(Next::End) => {
+                self.close();
+                Event::Closed
+            }
+            Err(error) => self.fail(error),
+        }
     }
 
     /// The same where no request can come: while one is being read, or answered.
@@ -198,22 +214,18 @@ impl Connection {
         }
     }
 
-    fn next_request(
+    fn next_head(
         &mut self,
         head: &mut RequestHead,
         limits: &Limits,
-    ) -> Result<Event<()>, ProtocolError> {
+    ) -> Result<Next, ProtocolError> {
         let is_blank = self.skip_blank_lines()?;
         if !is_blank && decode_request(&mut self.buffer, &mut self.head_scanned, limits, head)? {
-            self.begin(head, limits);
-            return Ok(Event::Request(()));
+            return Ok(Next::Head);
         }
         match (self.at_eof, is_blank) {
-            (false, _) => Ok(Event::NeedData),
-            (true, true) => {
-                self.close();
-                Ok(Event::Closed)
-            }
+            (false, _) => Ok(Next::NeedData),
+            (true, true) => Ok(Next::End),
             (true, false) => Err(ProtocolError::UnexpectedEnd),
         }
     }

@@ -14,8 +14,7 @@
 use std::ops::ControlFlow;
 
 // crates
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 // ours
 use crate::body_encoder::{BodyEncoder, BodyLength};
@@ -26,9 +25,6 @@ use crate::syntax::{is_host_and_port, is_target, list_contains, parse_decimal};
 
 /// Room that is made for a head at once; a larger one makes more.
 const HEAD_BYTES_USUAL: usize = 256;
-
-/// Of no meaning to a client that speaks HTTP/1.1, and of none that we would promise.
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// The request that a response answers, as far as that shapes the response.
 #[derive(Clone, Copy, Debug)]
@@ -73,12 +69,19 @@ fn write_response_fields(
     let mut close = false;
     let mut dated = status.is_informational();
     for (name, value) in headers {
-        if *name == CONNECTION {
-            close |= list_contains(value.as_bytes(), b"close");
-        } else if *name != KEEP_ALIVE && note_length(name, value, &mut declared)?.is_continue() {
-            dated |= *name == DATE;
-            write_field(name, value, out);
+        let name = name.as_str();
+        match name {
+            "connection" => {
+                close |= list_contains(value.as_bytes(), b"close");
+                continue;
+            }
+            // Of no meaning to a client that speaks HTTP/1.1, and of none that we would promise.
+            "keep-alive" => continue,
+            "date" => dated = true,
+            _ if note_length(name, value, &mut declared)?.is_break() => continue,
+            _ => {}
         }
+        write_field(name, value, out);
     }
     let (field, body) = response_framing(status, length, declared, asked)?;
     field.write(out);
@@ -167,15 +170,14 @@ fn agreed_length(length: BodyLength, declared: Option<u64>) -> Result<Option<u64
 
 /// Takes notice of a header that is about framing. Breaks if it is not to be written.
 fn note_length(
-    name: &HeaderName,
+    name: &str,
     value: &HeaderValue,
     declared: &mut Option<u64>,
 ) -> Result<ControlFlow<()>, EncodeError> {
-    if *name == TRANSFER_ENCODING {
-        return Err(EncodeError::TransferEncoding);
-    }
-    if *name != CONTENT_LENGTH {
-        return Ok(ControlFlow::Continue(()));
+    match name {
+        "transfer-encoding" => return Err(EncodeError::TransferEncoding),
+        "content-length" => {}
+        _ => return Ok(ControlFlow::Continue(())),
     }
     let length = parse_decimal(value.as_bytes()).ok_or(EncodeError::ContentLength)?;
     match declared.replace(length) {
@@ -204,8 +206,8 @@ fn write_persistence(keep_alive: bool, old: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn write_field(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_str().as_bytes());
+fn write_field(name: &str, value: &HeaderValue, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -261,7 +263,8 @@ fn write_request(
     let mut declared = None;
     let mut keep_alive = true;
     for (name, value) in headers {
-        match name.as_str() {
+        let name = name.as_str();
+        match name {
             "host" => continue,
             "connection" => keep_alive &= !list_contains(value.as_bytes(), b"close"),
             _ if note_length(name, value, &mut declared)?.is_break() => continue,

@@ -31,18 +31,32 @@ pub(crate) struct Running {
 }
 
 trait Call {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response>;
+    /// Once ready, the answer is in `place`.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: &mut Option<Response>) -> Poll<()>;
 
     /// Drops the future, and gives the box back for the next call.
     fn finish(self: Pin<Box<Self>>);
+}
+
+impl Running {
+    /// Once ready, the answer is in `place`: it is too large to be handed around.
+    pub(crate) fn poll_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        place: &mut Option<Response>,
+    ) -> Poll<()> {
+        let call = self.call.as_mut().expect("a call is present until dropped");
+        call.as_mut().poll(cx, place)
+    }
 }
 
 impl Future for Running {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        let call = self.call.as_mut().expect("a call is present until dropped");
-        call.as_mut().poll(cx)
+        let mut place = None;
+        ready!(self.poll_into(cx, &mut place));
+        Poll::Ready(place.expect("a call that is ready has left its answer"))
     }
 }
 
@@ -95,11 +109,10 @@ where
     Fut::Output: IntoResponse,
 {
     fn call(&self, request: Request) -> Running {
-        let future = (self.function)(request);
         let spare = self.spare.borrow_mut().pop();
         let mut slot =
             spare.unwrap_or_else(|| Box::pin(Slot { future: None, home: self.spare.clone() }));
-        slot.as_mut().project().future.set(Some(future));
+        slot.as_mut().project().future.set(Some((self.function)(request)));
         Running { call: Some(slot) }
     }
 }
@@ -109,10 +122,11 @@ where
     Fut: Future,
     Fut::Output: IntoResponse,
 {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: &mut Option<Response>) -> Poll<()> {
         let future = self.project().future.as_pin_mut().expect("a call has a future");
         let output = ready!(future.poll(cx));
-        Poll::Ready(output.into_response())
+        *place = Some(output.into_response());
+        Poll::Ready(())
     }
 
     fn finish(mut self: Pin<Box<Self>>) {

@@ -155,15 +155,19 @@ impl LoopServer {
         }
     }
 
-    /// The `Date` of answers that are sent now.
-    pub(crate) fn date(&self) -> [u8; DATE_BYTES] {
-        let mut date = self.date.borrow_mut();
+    /// Looks whether the date is new enough; to be called before answers are sent. Once a poll
+    /// will do: the loop's time stands still until the next one.
+    pub(crate) fn keep_date(&self) {
         let now = time::now();
         if now >= self.date_ends.get() {
             self.date_ends.set(now + DATE_AGE_MAX);
-            date.bytes(SystemTime::now());
+            self.date.borrow_mut().bytes(SystemTime::now());
         }
-        *date.text()
+    }
+
+    /// The `Date` of answers that are sent now.
+    pub(crate) fn date(&self) -> [u8; DATE_BYTES] {
+        *self.date.borrow().text()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

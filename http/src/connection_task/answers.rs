@@ -1,7 +1,6 @@
 //! From the handlers to what is written.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,11 +30,13 @@ impl ConnectionTask {
         let Work::Handling { running, route } = &mut self.work else { return Ok(Step::Again) };
         self.server.notebook.set(route.as_ref().map(|route| route.note));
         let watch = self.watch.as_deref();
-        let poll = || catch_unwind(AssertUnwindSafe(|| Pin::new(running).poll(cx)));
+        let mut response = None;
+        let poll = || catch_unwind(AssertUnwindSafe(|| running.poll_into(cx, &mut response)));
         match Self::within(watch, poll) {
-            Ok(Poll::Ready(response)) => {
+            Ok(Poll::Ready(())) => {
                 let route = route.take();
                 self.work = Work::Reading;
+                let response = response.as_mut().expect("a call that is ready has left its answer");
                 self.answer(response, route, out)
             }
             Ok(Poll::Pending) => self.feed_body(cx, out, budget),
@@ -65,40 +66,41 @@ impl ConnectionTask {
             );
         });
         self.protocol.close_after_answer();
-        self.answer(Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""), None, out)
+        let mut response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+        self.answer(&mut response, None, out)
     }
 
     pub(super) fn answer(
         &mut self,
-        mut response: Response,
+        response: &mut Response,
         route: Option<Rc<Route>>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
         if let Some(error) = self.body_error.filter(|_| response.status.is_success()) {
-            response = error.into_response();
+            *response = error.into_response();
         }
         if self.server.is_draining() || self.leaves_too_much_unread() {
             self.protocol.close_after_answer();
         }
         if let Some(watch) = &self.watch {
-            watch.answer(&mut response);
+            watch.answer(response);
         }
-        if let Err(error) = self.send_head(&response, out) {
+        if let Err(error) = self.send_head(response, out) {
             Self::within(self.watch.as_deref(), || {
                 tracing::error!(
                     target: "brigade::http",
                     "an answer that cannot be sent was replaced by a 500: {error}"
                 );
             });
-            response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+            *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
             if let Some(watch) = &self.watch {
-                watch.answer(&mut response);
+                watch.answer(response);
             }
-            if self.send_head(&response, out).is_err() {
+            if self.send_head(response, out).is_err() {
                 return self.cut_off();
             }
         }
-        match response.body.kind {
+        match std::mem::take(&mut response.body.kind) {
             BodyKind::Empty => self.finish(None, out),
             BodyKind::Full(bytes) => {
                 if self.send_part(bytes, out)?.is_err() {

@@ -285,6 +285,7 @@ impl Future for ConnectionTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        this.server.keep_date();
         let mut out = this.server.take_write_buffer();
         let ran = this.run(cx, &mut out);
         this.server.give_write_buffer(out);

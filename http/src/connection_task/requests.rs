@@ -103,7 +103,7 @@ impl ConnectionTask {
             self.protocol.set_body_limit(limit);
         }
         if let Err(error) = self.protocol.check_body_limit() {
-            return self.answer(error.into_response(), None, out);
+            return self.answer(&mut error.into_response(), None, out);
         }
         let parts = &mut *request.parts;
         parts.body = RequestBody::new(self.body.clone());
@@ -128,7 +128,7 @@ impl ConnectionTask {
         }
         self.in_flight = Some(Outcome::NONE);
         self.server.counters.begin_refusal();
-        self.answer(error.into_response(), None, out)?;
+        self.answer(&mut error.into_response(), None, out)?;
         self.go_on(Work::Closing { linger: true })
     }
 
