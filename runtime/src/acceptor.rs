@@ -52,6 +52,8 @@ pub struct Acceptor {
     placed: usize,
     /// When the loops were last looked at.
     looked: Option<Instant>,
+    /// When one of them was last seen to turn, once the end has begun.
+    turned: Option<Instant>,
     exhaustion: Exhaustion,
 }
 
@@ -83,6 +85,7 @@ impl Acceptor {
             candidates: Vec::with_capacity(loops),
             placed: 0,
             looked: None,
+            turned: None,
             exhaustion,
         };
         (acceptor, arrivals)
@@ -144,11 +147,11 @@ impl Acceptor {
                 Err(_) => {}
             }
         }
-        let mut turned = time::now();
         poll_fn(|cx| {
             while self.is_any_waiting() {
+                let turned = *self.turned.get_or_insert_with(time::now);
                 if self.seats.iter().any(Seat::is_turning) {
-                    turned = time::now();
+                    self.turned = Some(time::now());
                 } else if time::now() >= turned + END_PATIENCE {
                     break;
                 }
