@@ -296,9 +296,10 @@ impl Server {
         stats.add_acceptor(acceptor.turned_away_counter());
         let drain = options.timeouts.drain;
         let _ends = Ends(phases.clone());
+        // A loop that accepts for itself may do so before this thread goes on.
+        phases.enter(Phase::Accepting);
         let mut crew = start_crew(options, entrances, app)?;
         let reporter = report_on.map(|signal| report_on_signal(signal, &crew)).transpose()?;
-        phases.enter(Phase::Accepting);
         let shut_down = accept_until(&mut acceptor, &listeners, &mut crew, shutdown()).await;
         phases.enter(Phase::Draining);
         listeners.close(&mut acceptor).await;
