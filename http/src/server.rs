@@ -202,7 +202,8 @@ impl Server {
     /// ```
     ///
     /// - `intake`, on the first answer of a connection alone: from the time that it was accepted
-    ///   to that when its loop began with it. The later requests did not wait there.
+    ///   to that when its loop began with it; where the loops accept for themselves, from when the
+    ///   connection may have come, at the earliest. The later requests did not wait there.
     /// - `loop`: the number of the loop, and its lag: how long the connection's task waited for its
     ///   turn with this request, at most. That is until the request was begun, and while it was
     ///   handled each time from when the task may have been woken. The loop sees what arrives only

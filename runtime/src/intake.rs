@@ -59,7 +59,9 @@ pub struct Arrival {
     pub stream: TcpStream,
     /// The address of the peer.
     pub peer: SocketAddr,
-    /// When it was accepted, by the clock of the loop that accepted it.
+    /// When it was accepted, by the clock of the loop that accepted it. If that is the one that
+    /// serves it, since when it may have waited for that: see
+    /// [`time::ready_since`](crate::time::ready_since).
     pub accepted: Instant,
     /// Counts the connection as open on its loop; to be dropped when it is closed.
     pub place: Place,
@@ -315,7 +317,7 @@ impl Arrivals {
 
     /// A connection that the loop has accepted for itself.
     pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Arrival {
-        Arrival { stream, peer, accepted: time::now(), place: self.intake.admit() }
+        Arrival { stream, peer, accepted: time::ready_since(), place: self.intake.admit() }
     }
 
     /// Counts those whom the loop turns away.
