@@ -140,6 +140,8 @@ fn answers_are_counted_by_the_class_of_their_status() {
         &Sum { open: 1, handed: 1, requests: 7, answered: [0, 2, 1, 1, 3], ..Sum::default() },
     );
     assert_eq!(ask(&mut client, "/panic"), 500);
+    // The server would listen to it for a while.
+    drop(client);
     assert!(server.exchange("no request\r\n\r\n").contains("400"));
     let mut upgraded = server.connect();
     let head = "Connection: upgrade\r\nUpgrade: silence";
