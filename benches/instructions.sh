@@ -30,6 +30,7 @@ PYTHON
 # Prints the instructions of a server that answers $1 requests, $2 in a write.
 count() {
     local log="$work/$1.$2.log" port=""
+    : > "$log"
     valgrind --tool=callgrind --callgrind-out-file="$work/out" \
         "$hello" --listen 127.0.0.1:0 --loops 1 > "$log" 2>&1 &
     local server=$!
