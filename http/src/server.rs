@@ -294,7 +294,7 @@ impl Server {
         let entrances = entrances.map(|(index, arrivals)| listeners.entrance(index, arrivals));
         let entrances = entrances.collect::<io::Result<Vec<_>>>()?;
         let Options { phases, stats, report_on, .. } = options.clone();
-        stats.add_acceptor(acceptor.turned_away_counter());
+        stats.count_turned_away(acceptor.turned_away_counter());
         let drain = options.timeouts.drain;
         let _ends = Ends(phases.clone());
         // A loop that accepts for itself may do so before this thread goes on.

@@ -26,8 +26,8 @@ pub struct Stats {
 struct Sources {
     /// By their number, each from when it began for the first time.
     loops: Vec<Option<Source>>,
-    /// Of each acceptor.
-    turned_away: Vec<Arc<AtomicUsize>>,
+    /// Counted by all who accept for the server; absent until it serves.
+    turned_away: Option<Arc<AtomicUsize>>,
 }
 
 /// One loop.
@@ -85,7 +85,7 @@ impl Stats {
     /// Connections that were accepted and closed at once, since descriptors had run out.
     #[must_use]
     pub fn turned_away(&self) -> usize {
-        self.sources().turned_away.iter().map(|count| count.load(Relaxed)).sum()
+        self.sources().turned_away.as_ref().map_or(0, |count| count.load(Relaxed))
     }
 
     /// What one loop does, if it has begun.
@@ -107,9 +107,9 @@ impl Stats {
         counters
     }
 
-    /// `turned_away` counts those whom an acceptor of the server turns away.
-    pub(crate) fn add_acceptor(&self, turned_away: Arc<AtomicUsize>) {
-        self.sources().turned_away.push(turned_away);
+    /// `turned_away` counts those whom the server turns away.
+    pub(crate) fn count_turned_away(&self, turned_away: Arc<AtomicUsize>) {
+        self.sources().turned_away = Some(turned_away);
     }
 
     fn sources(&self) -> MutexGuard<'_, Sources> {
