@@ -3,11 +3,12 @@
 //! The parser, httparse, is lenient in places where leniency lets a request be smuggled; what it
 //! lets through is refused here. A request goes one of two ways to the same result:
 //!
-//! 1. Nearly always the head is there as a whole and right. Then it is parsed at once, and its
-//!    line ends are checked where the parser found them.
+//! 1. Nearly always the head is there as a whole, right and of the usual form. Then it is read in
+//!    one pass, by `scan`.
 //! 2. Otherwise the lines are searched from where the last search stopped, so that a head which
-//!    comes in pieces is searched once, and limits strike as soon as they are exceeded. What is
-//!    wrong first, in the order of the bytes, decides; so the outcome does not depend on the cuts.
+//!    comes in pieces is searched once, and limits strike as soon as they are exceeded; then it is
+//!    parsed. What is wrong first, in the order of the bytes, decides; so the outcome does not
+//!    depend on the cuts.
 
 // std
 use std::mem::MaybeUninit;
@@ -21,12 +22,13 @@ use crate::buffer::ReceiveBuffer;
 use crate::chunked::field_error;
 use crate::error::ProtocolError;
 use crate::fields::Fields;
-use crate::framing::{Framing, LengthFields};
+use crate::framing::Framing;
 use crate::head::{RequestHead, ResponseHead, Span};
+use crate::known_fields::KnownFields;
 use crate::limits::Limits;
+use crate::scan::scan_request;
 use crate::syntax::{
-    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, list_contains,
-    query_start,
+    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, query_start,
 };
 
 /// As many header lines as [`Limits::headers_count_max`] can ask for.
@@ -44,43 +46,28 @@ pub(crate) fn decode_request(
     head: &mut RequestHead,
 ) -> Result<bool, ProtocolError> {
     let window = &buffer[..buffer.len().min(limits.head_bytes_max.into())];
-    let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; u8::MAX as usize];
-    let lines = &mut lines[..limits.headers_count_max.into()];
-    let mut request = httparse::Request::new(&mut []);
-    let parsed = if *scanned == 0 && window.first().is_some_and(|&byte| is_token_byte(byte)) {
-        request.parse_with_uninit_headers(window, lines).ok()
-    } else {
-        None
+    let mut known = KnownFields::default();
+    let scanned_whole = match *scanned {
+        0 => scan_request(window, limits, head, &mut known),
+        _ => None,
     };
-    let length = match parsed {
-        Some(Status::Complete(end)) if is_right(&request, &window[..end], limits) => {
-            interpret_request(&request, &window[..end], head)?;
-            end
+    let length = match scanned_whole {
+        Some(length) => {
+            settle(head, &known, window)?;
+            length
         }
-        _ => {
-            let Some(end) = find_request_end(window, scanned, limits)? else {
-                return Ok(false);
-            };
-            parse_request(&window[..end], limits, head)?;
-            end
-        }
+        None => match find_request_end(window, scanned, limits)? {
+            Some(length) => {
+                parse_request(&window[..length], limits, head)?;
+                length
+            }
+            None => return Ok(false),
+        },
     };
     *scanned = 0;
     // After the target come a space, `HTTP/1.1`, CR and LF.
     head.fields = Fields::new(buffer.take(length), head.target.end + 11);
     Ok(true)
-}
-
-/// Returns `true` if each line ends in CR LF, and method and target are within their limits.
-fn is_right(request: &httparse::Request<'_, '_>, head: &[u8], limits: &Limits) -> bool {
-    let length = |part: Option<&str>| part.map_or(0, str::len);
-    length(request.method) <= limits.method_bytes_max.into()
-        && length(request.path) <= limits.target_bytes_max.into()
-        && head.ends_with(b"\r\n\r\n")
-        && request.headers.iter().all(|header| {
-            // A name begins where the line before it ended.
-            head[..offset(head, header.name.as_bytes())].ends_with(b"\r\n")
-        })
 }
 
 fn find_request_end(
@@ -146,7 +133,10 @@ fn parse_request(
     let lines = &mut lines[..limits.headers_count_max.into()];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, lines) {
-        Ok(Status::Complete(end)) if end == bytes.len() => interpret_request(&request, bytes, head),
+        Ok(Status::Complete(end)) if end == bytes.len() => {
+            read_request_line(&request, bytes, head)?;
+            settle(head, &gather(request.headers), bytes)
+        }
         Ok(_) => Err(ProtocolError::StartLine),
         Err(httparse::Error::Version) if says_other_version(bytes) => {
             Err(ProtocolError::VersionUnsupported)
@@ -165,35 +155,41 @@ fn says_other_version(head: &[u8]) -> bool {
     }
 }
 
-/// Decides what a well-formed head means, and whether that makes sense. Fills `head` but for its
-/// bytes, which are borrowed meanwhile.
-fn interpret_request(
+fn read_request_line(
     request: &httparse::Request<'_, '_>,
     bytes: &[u8],
     head: &mut RequestHead,
 ) -> Result<(), ProtocolError> {
-    let version = version(request.version);
-    let method = method(request.method.unwrap_or_default())?;
-    let target = span(bytes, request.path.unwrap_or_default().as_bytes());
-    let parts = split_target(&method, bytes, target)?;
-    let known = KnownFields::gather(request.headers);
-    let host = host(&known, bytes, version)?;
+    head.version = version(request.version);
+    head.method = method(request.method.unwrap_or_default())?;
+    head.target = span(bytes, request.path.unwrap_or_default().as_bytes());
+    let parts = split_target(&head.method, bytes, head.target)?;
+    head.path = parts.path;
+    head.authority = parts.authority.unwrap_or_default();
+    Ok(())
+}
+
+/// Decides what a well-formed head means, and whether that makes sense. Its request line is in
+/// `head`, which is complete afterwards but for its bytes: those are borrowed meanwhile.
+fn settle(
+    head: &mut RequestHead,
+    known: &KnownFields<'_>,
+    bytes: &[u8],
+) -> Result<(), ProtocolError> {
+    let version = head.version;
+    let host = host(known, bytes, version)?;
     let framing = known.length.of_request(version)?;
     let is_new = version == Version::HTTP_11;
     if known.expects_other {
         return Err(ProtocolError::Expectation);
     }
-    head.wants_upgrade = is_new
-        && known.upgrade
-        && known.connection_upgrade
-        && method == Method::GET
-        && !framing.has_body();
-    head.method = method;
+    // A target in absolute form says it first.
+    if head.authority.is_empty() {
+        head.authority = host;
+    }
+    let may_upgrade = is_new && head.method == Method::GET && !framing.has_body();
+    head.wants_upgrade = may_upgrade && known.wants_upgrade();
     head.framing = framing;
-    head.target = target;
-    head.path = parts.path;
-    head.authority = parts.authority.unwrap_or(host);
-    head.version = version;
     head.keep_alive = known.keeps_connection(version);
     head.expects_continue = is_new && known.expects_continue && framing.has_body();
     Ok(())
@@ -262,54 +258,12 @@ fn host(known: &KnownFields<'_>, head: &[u8], version: Version) -> Result<Span, 
     }
 }
 
-/// The headers that decide how a message is read.
-#[derive(Default)]
-struct KnownFields<'a> {
-    length: LengthFields<'a>,
-    host: Option<&'a [u8]>,
-    host_repeated: bool,
-    close: bool,
-    keep_alive: bool,
-    connection_upgrade: bool,
-    upgrade: bool,
-    expects_continue: bool,
-    expects_other: bool,
-}
-
-impl<'a> KnownFields<'a> {
-    fn gather(headers: &[Header<'a>]) -> Self {
-        let mut known = Self::default();
-        for header in headers {
-            known.note(header.name.as_bytes(), header.value);
-        }
-        known
+fn gather<'a>(headers: &[Header<'a>]) -> KnownFields<'a> {
+    let mut known = KnownFields::default();
+    for header in headers {
+        known.note(header.name.as_bytes(), header.value);
     }
-
-    fn note(&mut self, name: &[u8], value: &'a [u8]) {
-        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
-        match name.len() {
-            4 if is(b"host") => self.host_repeated |= self.host.replace(value).is_some(),
-            6 if is(b"expect") => {
-                let is_continue = value.eq_ignore_ascii_case(b"100-continue");
-                self.expects_continue |= is_continue;
-                self.expects_other |= !is_continue;
-            }
-            7 if is(b"upgrade") => self.upgrade = true,
-            10 if is(b"connection") => {
-                self.close |= list_contains(value, b"close");
-                self.keep_alive |= list_contains(value, b"keep-alive");
-                self.connection_upgrade |= list_contains(value, b"upgrade");
-            }
-            14 if is(b"content-length") => self.length.note_content_length(value),
-            17 if is(b"transfer-encoding") => self.length.note_transfer_encoding(value),
-            _ => {}
-        }
-    }
-
-    /// RFC 9112 section 9.3.
-    fn keeps_connection(&self, version: Version) -> bool {
-        !self.close && (version == Version::HTTP_11 || self.keep_alive)
-    }
+    known
 }
 
 /// Takes a response's head from the front of `buffer`; `None` if it is not all there.
@@ -374,7 +328,7 @@ fn parse_response(
     let version = version(response.version);
     let status = StatusCode::from_u16(response.code.unwrap_or_default())
         .map_err(|_| ProtocolError::StartLine)?;
-    let known = KnownFields::gather(response.headers);
+    let known = gather(response.headers);
     let line_end = memchr::memchr(b'\n', head).unwrap_or_default();
     let reason = response.reason.filter(|reason| !reason.is_empty()).unwrap_or_default();
     Ok(DecodedResponse {
@@ -400,4 +354,121 @@ fn span(head: &[u8], part: &[u8]) -> Span {
 
 fn offset(head: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr() - head.as_ptr().addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a request in `bytes` is read as: by the scan alone, if it takes it, or by the parser.
+    fn read(bytes: &[u8], by_scan: bool) -> Option<Result<String, ProtocolError>> {
+        let limits = Limits { headers_count_max: 3, target_bytes_max: 8, ..Limits::default() };
+        let mut head = RequestHead::empty();
+        let mut known = KnownFields::default();
+        let result = if by_scan {
+            let length = scan_request(bytes, &limits, &mut head, &mut known)?;
+            settle(&mut head, &known, bytes).map(|()| length)
+        } else {
+            match find_request_end(bytes, &mut 0, &limits) {
+                Ok(None) => return None,
+                Ok(Some(length)) => {
+                    parse_request(&bytes[..length], &limits, &mut head).map(|()| length)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        Some(result.map(|length| {
+            head.fields = Fields::new(Bytes::copy_from_slice(&bytes[..length]), 0);
+            format!(
+                "{head:?} {:?} {:?} {}{}{}",
+                head.path,
+                head.authority,
+                u8::from(head.keep_alive),
+                u8::from(head.expects_continue),
+                u8::from(head.wants_upgrade)
+            )
+        }))
+    }
+
+    /// Pieces of heads, most of them right.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let words = "GET |POST |HEAD |PUT |get |/|/a?b|/a?b?c|*|http://h/| HTTP/1.1\r\n\
+            | HTTP/1.0\r\n|HTTP/1.1|Host: a\r\n|host: b:80\r\n|Host:a\r\n|Host: \r\n|Host : a\r\n\
+            |Connection: close\r\n|Connection: upgrade, x\r\n|Upgrade: y\r\n\
+            |Expect: 100-continue\r\n|Content-Length: 5\r\n|Transfer-Encoding: chunked\r\n\
+            |A: a longer value, of more than one block\r\n|A: b \r\n|A:  b\r\n|A: b\tc\r\n\
+            |\r\n|\n|\r|\r\n\r\n| |:|é|: ";
+        let words: Vec<&str> = words.split('|').collect();
+        prop_oneof![
+            20 => proptest::sample::select(words).prop_map(|word| word.as_bytes().to_vec()),
+            1 => any::<u8>().prop_map(|byte| vec![byte]),
+        ]
+    }
+
+    /// A request of the usual form, with a few bytes that are not.
+    fn altered() -> impl Strategy<Value = Vec<u8>> {
+        let lines = "(Host: [a-z0-9:]{1,9}\r\n)?([A-Za-z-]{1,9}: [ -~]{0,40}\r\n){0,4}";
+        let usual = format!("(GET|POST|PUT|HEAD) /[a-z?]{{0,8}} HTTP/1.1\r\n{lines}\r\n");
+        let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3);
+        (proptest::string::string_regex(&usual).unwrap(), changes).prop_map(|(text, changes)| {
+            let mut bytes = text.into_bytes();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn what_the_scan_takes_the_parser_reads_in_the_same_way(
+            bytes in prop_oneof![
+                proptest::collection::vec(piece(), 3..9).prop_map(|pieces| pieces.concat()),
+                altered(),
+            ],
+        ) {
+            if let Some(scanned) = read(&bytes, true) {
+                prop_assert_eq!(Some(scanned), read(&bytes, false));
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_at_every_place_of_a_usual_request_is_read_in_the_same_way() {
+        let usual = b"GET /a?b HTTP/1.1\r\nHost: h:80\r\nLong-Name: a value of 20 bytes\r\n\r\n";
+        let mut taken = 0;
+        for at in 0..usual.len() {
+            for byte in 0..=u8::MAX {
+                let mut bytes = usual.to_vec();
+                bytes[at] = byte;
+                let scanned = read(&bytes, true);
+                taken += usize::from(scanned.is_some());
+                if scanned.is_some() {
+                    assert_eq!(scanned, read(&bytes, false), "{byte} at {at}");
+                }
+            }
+        }
+        assert!(taken > 3000, "the scan takes requests: {taken}");
+    }
+
+    #[test]
+    fn the_scan_takes_the_requests_of_usual_clients() {
+        let line = "/ HTTP/1.1\r\nHost: a:80\r\n";
+        let agent = "User-Agent: curl/8.5.0\r\nAccept: */*\r\n";
+        for method in ["GET", "HEAD", "POST", "PUT"] {
+            let request = format!("{method} {line}{agent}\r\n");
+            assert!(matches!(read(request.as_bytes(), true), Some(Ok(_))), "{request}");
+        }
+        for (request, error) in [
+            ("GET / HTTP/1.1\r\n\r\n", ProtocolError::HostMissing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", ProtocolError::HostRepeated),
+        ] {
+            assert_eq!(read(request.as_bytes(), true), Some(Err(error)));
+        }
+    }
 }

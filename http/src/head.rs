@@ -18,6 +18,12 @@ pub(crate) struct Span {
     pub(crate) end: u16,
 }
 
+impl Span {
+    pub(crate) const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
 /// The head of a request: its request line and headers.
 ///
 /// It shares the bytes that were received; nothing is copied out of them, and the

@@ -11,6 +11,7 @@
 //! | `framing` | how long a body is, in the order of RFC 9112 section 6.3 |
 //! | `head` | what was received of a request or a response before its body |
 //! | `chunked` | the chunked coding |
+//! | `known_fields`, `scan` | headers that decide how a message is read; heads of the usual form |
 //! | `decode`, `body_decoder` | bytes to heads and bodies |
 //! | `body_encoder`, `encode` | heads and bodies to bytes |
 //! | `connection`, `client_connection` | the two sides of the protocol as state machines |
@@ -82,6 +83,7 @@ mod head;
 mod headers;
 #[cfg(feature = "json")]
 mod json;
+mod known_fields;
 pub mod limits;
 mod listeners;
 mod loop_server;
@@ -97,6 +99,7 @@ mod query;
 mod request;
 mod response;
 mod router;
+mod scan;
 mod server;
 mod stats;
 mod syntax;

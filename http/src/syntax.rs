@@ -40,9 +40,14 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
 }
 
+/// Returns `true` if `byte` may be part of a request target.
+pub(crate) fn is_target_byte(byte: u8) -> bool {
+    TARGET[byte as usize]
+}
+
 /// Returns `true` if every byte of `text` may be part of a request target.
 pub(crate) fn is_target(text: &[u8]) -> bool {
-    text.iter().all(|&byte| TARGET[byte as usize])
+    text.iter().all(|&byte| is_target_byte(byte))
 }
 
 /// Where in `target` the query begins, with its question mark, or else where the target ends.

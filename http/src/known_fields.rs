@@ -1,0 +1,56 @@
+//! The headers that decide how a message is read.
+
+// crates
+use http::Version;
+
+// ours
+use crate::framing::LengthFields;
+use crate::syntax::list_contains;
+
+/// What is noted of them as the lines of a head go by.
+#[derive(Default)]
+pub(crate) struct KnownFields<'a> {
+    pub(crate) length: LengthFields<'a>,
+    pub(crate) host: Option<&'a [u8]>,
+    pub(crate) host_repeated: bool,
+    close: bool,
+    keep_alive: bool,
+    connection_upgrade: bool,
+    upgrade: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) expects_other: bool,
+}
+
+impl<'a> KnownFields<'a> {
+    /// Takes notice of a line.
+    pub(crate) fn note(&mut self, name: &[u8], value: &'a [u8]) {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            4 if is(b"host") => self.host_repeated |= self.host.replace(value).is_some(),
+            6 if is(b"expect") => {
+                let is_continue = value.eq_ignore_ascii_case(b"100-continue");
+                self.expects_continue |= is_continue;
+                self.expects_other |= !is_continue;
+            }
+            7 if is(b"upgrade") => self.upgrade = true,
+            10 if is(b"connection") => {
+                self.close |= list_contains(value, b"close");
+                self.keep_alive |= list_contains(value, b"keep-alive");
+                self.connection_upgrade |= list_contains(value, b"upgrade");
+            }
+            14 if is(b"content-length") => self.length.note_content_length(value),
+            17 if is(b"transfer-encoding") => self.length.note_transfer_encoding(value),
+            _ => {}
+        }
+    }
+
+    /// RFC 9112 section 9.3.
+    pub(crate) fn keeps_connection(&self, version: Version) -> bool {
+        !self.close && (version == Version::HTTP_11 || self.keep_alive)
+    }
+
+    /// RFC 9110 section 7.8.
+    pub(crate) fn wants_upgrade(&self) -> bool {
+        self.upgrade && self.connection_upgrade
+    }
+}
