@@ -410,10 +410,10 @@ async fn serve_loop(server: Rc<LoopServer>, mut acceptor: LoopAcceptor) -> LoopR
         Ok(()) => (0, Vec::new()),
         Err(_) => cut(&server).await,
     };
-    let arrivals = acceptor.arrivals();
+    let traffic = acceptor.arrivals().traffic();
     LoopReport {
-        connections: arrivals.handed() - arrivals.taken_back(),
-        taken_back: arrivals.taken_back(),
+        connections: traffic.handed() - traffic.taken_back(),
+        taken_back: traffic.taken_back(),
         requests: server.counters.requests(),
         cut,
         held,

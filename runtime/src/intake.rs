@@ -331,25 +331,7 @@ impl Arrivals {
         self.intake.door.wake();
     }
 
-    /// Connections of this loop that are open, those that wait to be taken included.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.intake.open()
-    }
-
-    /// Connections that were ever handed to this loop, or accepted by it.
-    #[must_use]
-    pub fn handed(&self) -> usize {
-        self.intake.handed()
-    }
-
-    /// Connections that were handed to this loop, and taken back since it did not turn.
-    #[must_use]
-    pub fn taken_back(&self) -> usize {
-        self.intake.taken_back()
-    }
-
-    /// These numbers for other threads.
+    /// What came to this loop, in numbers.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         Traffic { intake: self.intake.clone() }

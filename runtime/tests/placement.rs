@@ -106,19 +106,21 @@ async fn accept_until(mut acceptor: Acceptor, listener: TcpListener, told: impl 
 
 /// What each loop does. The task that takes connections is the first one that `main` spawns.
 async fn cook(number: usize, mut arrivals: Arrivals, ready: mpsc::Sender<()>) -> Counts {
+    let traffic = arrivals.traffic();
     let taker = task::Builder::new().name("taker").spawn(async move {
         while let Some(arrival) = arrivals.next().await {
             spawn(serve(number, arrival)).detach();
         }
-        (arrivals.handed(), arrivals.taken_back(), arrivals)
     });
     // By then the taker waits, since it was ready before.
     spawn(async move { ready.send(()).unwrap() }).detach();
-    let Ok((handed, taken_back, arrivals)) = taker.await else { return (0, 0, 0) };
-    while arrivals.open() > 0 {
+    if taker.await.is_err() {
+        return (0, 0, 0);
+    }
+    while traffic.open() > 0 {
         task::yield_now().await;
     }
-    (handed, taken_back, arrivals.open())
+    (traffic.handed(), traffic.taken_back(), traffic.open())
 }
 
 async fn serve(number: usize, arrival: Arrival) {
