@@ -3,8 +3,7 @@
 
 mod sockets;
 
-use std::cell::RefCell;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -12,11 +11,12 @@ use brigade_http::{
     Body, BodyError, LoopStats, OnLoopDeath, Phase, Request, Response, Router, Server, Stats,
     StatusCode, Timeouts, get as on_get, post as on_post,
 };
+use brigade_runtime::LoopHandle;
 use brigade_runtime::oneshot::{SyncReceiver, SyncSender, sync_channel};
-use brigade_runtime::{LoopHandle, run_in_thread};
 use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
+use sockets::blocks::{self, serve};
 use sockets::{Client, PATIENCE, TestServer, get};
 
 /// Holds one request of `/gate` back until the test lets it go.
@@ -285,35 +285,20 @@ fn a_loop_that_is_stuck_is_told_of_like_the_others() {
 fn counts_go_on_when_another_loop_takes_the_place_of_one_that_died() {
     let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
     let server = server.on_loop_death(OnLoopDeath::Restart);
-    let (address, stats, phases) = (server.local_addr().unwrap(), server.stats(), server.phases());
-    let (shutdown, told) = sync_channel::<()>();
-    let thread = run_in_thread("acceptor", move || async move {
-        let told = RefCell::new(Some(told));
-        let shutdown = async || match told.take() {
-            Some(told) => drop(told.await),
-            None => std::future::pending().await,
-        };
-        let stop = async |_: Request| {
-            LoopHandle::current().stop();
-            std::future::pending::<()>().await;
-        };
-        let app = move || {
-            Router::new().route("/", on_get(async |_| "hello")).route("/stop", on_get(stop))
-        };
-        server.serve(app, shutdown).await
-    });
-    let ask = |path: &str| -> io::Result<String> {
-        let mut stream = std::net::TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map(|_| answer)
+    let (stats, phases) = (server.stats(), server.phases());
+    let stop = async |_: Request| {
+        LoopHandle::current().stop();
+        std::future::pending::<()>().await;
     };
+    let app =
+        move || Router::new().route("/", on_get(async |_| "hello")).route("/stop", on_get(stop));
+    let (address, shutdown, thread) = serve(server, app);
+    let ask = |path: &str| blocks::ask(address, path);
     let mut before = None::<LoopStats>;
     for round in 1..=3 {
-        assert!(ask("/").unwrap().ends_with("hello"));
-        let _ = ask("/stop");
-        assert!(ask("/").unwrap().ends_with("hello"));
+        assert!(ask("/").ends_with("hello"));
+        assert_eq!(ask("/stop"), "");
+        assert!(ask("/").ends_with("hello"));
         let answered = [0, 2 * round, 0, 0, 0];
         let expected = Sum { handed: 3 * round as usize, requests: 3 * round, ..Sum::default() };
         await_sum(&stats, &Sum { answered, unanswered: round, ..expected });
@@ -326,5 +311,5 @@ fn counts_go_on_when_another_loop_takes_the_place_of_one_that_died() {
     }
     assert_eq!(phases.current(), Phase::Accepting);
     drop(shutdown);
-    assert_eq!(thread.unwrap().join().unwrap().unwrap().len(), 1);
+    assert_eq!(thread.join().unwrap().unwrap().len(), 1);
 }
