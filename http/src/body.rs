@@ -1,6 +1,7 @@
 //! Bodies: what a handler pulls from its request, and what it answers with.
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
@@ -16,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::body_encoder::BodyLength;
 use crate::disconnected::Presence;
-use crate::error::ProtocolError;
+use crate::error::{EncodeError, ProtocolError};
 use crate::upgrade::Upgraded;
 
 /// Any error that a body or a handler may end with.
@@ -73,6 +74,17 @@ pub struct RequestBody {
 impl RequestBody {
     pub(crate) fn new(pipe: Option<Rc<Pipe>>) -> Self {
         Self { pipe }
+    }
+
+    /// A body that is all there.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            return Self::default();
+        }
+        let pipe = Pipe::new();
+        pipe.push(bytes, Waker::noop());
+        pipe.end(Ok(None), Waker::noop());
+        Self::new(Some(Rc::new(pipe)))
     }
 
     /// Returns `true` if there is nothing to read, now or later.
@@ -134,6 +146,12 @@ impl RequestBody {
 }
 
 impl RequestBody {
+    /// The pipe of a body that comes from no connection, which is made if there is none: through
+    /// it a handler hears of its client's end.
+    pub(crate) fn pipe(&mut self) -> Rc<Pipe> {
+        self.pipe.get_or_insert_with(|| Rc::new(Pipe::ended())).clone()
+    }
+
     /// Tells when the client has gone; `None` if nobody would say so.
     pub(crate) fn presence(&self) -> Option<Rc<Presence>> {
         let pipe = self.pipe.as_ref()?;
@@ -343,6 +361,41 @@ impl Body {
             BodyKind::Empty => Some(&[]),
             BodyKind::Full(bytes) => Some(bytes),
             BodyKind::Stream(..) | BodyKind::Upgrade(_) => None,
+        }
+    }
+
+    /// Reads to the end and returns all of it, in one piece, without the trailers. Of an upgrade
+    /// that is nothing.
+    ///
+    /// # Errors
+    /// [`ProtocolError::BodyTooLarge`] if it is more than `limit` bytes,
+    /// [`EncodeError::BodyTooLong`] and [`EncodeError::BodyTooShort`] if a stream does not have
+    /// the length that it was given, and whatever the stream ends with.
+    pub async fn collect(self, limit: usize) -> Result<Bytes, BoxError> {
+        let (mut stream, length) = match self.kind {
+            BodyKind::Empty | BodyKind::Upgrade(_) => return Ok(Bytes::new()),
+            BodyKind::Full(bytes) if bytes.len() <= limit => return Ok(bytes),
+            BodyKind::Full(_) => return Err(ProtocolError::BodyTooLarge.into()),
+            BodyKind::Stream(stream, length) => (stream, length),
+        };
+        let mut all = BytesMut::new();
+        while let Some(part) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+            let Part::Data(data) = part? else { break };
+            all.extend_from_slice(&data);
+            if all.len() > limit {
+                return Err(ProtocolError::BodyTooLarge.into());
+            }
+        }
+        let came = all.len() as u64;
+        let announced = match length {
+            BodyLength::Empty => 0,
+            BodyLength::Known(length) => length,
+            BodyLength::Unknown => came,
+        };
+        match came.cmp(&announced) {
+            Ordering::Less => Err(EncodeError::BodyTooShort(announced - came).into()),
+            Ordering::Equal => Ok(all.freeze()),
+            Ordering::Greater => Err(EncodeError::BodyTooLong(came - announced).into()),
         }
     }
 }

@@ -31,6 +31,7 @@
 //! | go on with another protocol | [`Response::upgrade`] |
 //! | see from outside what the server does | [`Server::stats`]; with a feature `metrics` |
 //! | ask other servers | [`client`] |
+//! | test handlers and routers without sockets | [`Service`], [`Request::builder`] |
 //!
 //! # Features
 //!
@@ -97,10 +98,12 @@ mod parts;
 mod phase;
 mod query;
 mod request;
+mod request_builder;
 mod response;
 mod router;
 mod scan;
 mod server;
+mod service;
 mod stats;
 mod syntax;
 mod upgrade;
@@ -140,8 +143,10 @@ pub use metrics::metrics;
 pub use phase::{Phase, Phases};
 pub use query::BadParam;
 pub use request::Request;
+pub use request_builder::RequestBuilder;
 pub use response::{IntoResponse, Response};
 pub use router::{Methods, Router, any, delete, get, head, options, patch, post, put};
 pub use server::{LoopReport, STALL_THRESHOLD, Server};
+pub use service::Service;
 pub use stats::{LoopStats, Stats};
 pub use upgrade::Upgraded;

@@ -15,7 +15,7 @@ use crate::activity::{Activity, ConnectionState, describe};
 use crate::counters::Counters;
 use crate::date::{DATE_BYTES, DateCache};
 use crate::limits::{Limits, Timeouts};
-use crate::router::RouteTable;
+use crate::service::Service;
 use crate::stats::Stats;
 
 /// A write buffer that has grown beyond this is not kept.
@@ -34,7 +34,7 @@ thread_local! {
 
 /// One loop's side of a server.
 pub(crate) struct LoopServer {
-    pub(crate) routes: RouteTable,
+    pub(crate) routes: Service,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     /// The loop's number, if answers are to tell their times.
@@ -66,7 +66,7 @@ pub(crate) struct LoopServer {
 
 impl LoopServer {
     pub(crate) fn new(
-        routes: RouteTable,
+        routes: Service,
         limits: Limits,
         timeouts: Timeouts,
         timed_loop: Option<usize>,

@@ -1,4 +1,4 @@
-//! From a request to its handler: by path, then by method.
+//! Which handler answers which request: by path, then by method.
 
 use std::fmt;
 use std::rc::Rc;
@@ -9,10 +9,10 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::handler::{Endpoint, Handler, Next};
-use crate::head::RequestHead;
 use crate::middleware;
-use crate::request::{PARAMS_MAX, ParamSpans, Request};
+use crate::request::{PARAMS_MAX, Request};
 use crate::response::{IntoResponse, Response};
+use crate::service::{Other, PathEntry, Service};
 
 /// Routes of an application, each a path and the handlers of its methods.
 ///
@@ -119,8 +119,12 @@ impl Router {
         self
     }
 
-    /// The router as a server uses it.
-    pub(crate) fn build(self) -> RouteTable {
+    /// The router as a server uses it: to answer requests without one, as tests do.
+    ///
+    /// # Panics
+    /// As [`Router::route`] says.
+    #[must_use]
+    pub fn into_service(self) -> Service {
         let mut table = matchit::Router::new();
         for Path { pattern, methods, mut layers } in self.paths {
             let names = param_names(&pattern);
@@ -132,7 +136,7 @@ impl Router {
             }
         }
         let fallback = self.fallback.unwrap_or_else(|| fixed(StatusCode::NOT_FOUND, None));
-        RouteTable {
+        Service {
             table,
             fallback: layered(fallback, &self.layers),
             asterisk: layered(fixed(StatusCode::NO_CONTENT, None), &self.layers),
@@ -370,75 +374,4 @@ pub(crate) struct Route {
     pub(crate) note: Note,
     pub(crate) params: Box<[Box<str>]>,
     pub(crate) options: RouteOptions,
-}
-
-/// A router that is in use.
-pub(crate) struct RouteTable {
-    table: matchit::Router<PathEntry>,
-    fallback: Rc<dyn Endpoint>,
-    /// Answers `OPTIONS *`, which is about the server and no path of it.
-    asterisk: Rc<dyn Endpoint>,
-}
-
-struct PathEntry {
-    route: Rc<Route>,
-    handlers: Vec<(Method, Rc<dyn Endpoint>)>,
-    other: Other,
-}
-
-/// Who answers a method that has no handler of its own.
-enum Other {
-    Any(Rc<dyn Endpoint>),
-    /// 204 to OPTIONS and 405 to the rest, both with `Allow`.
-    Refuse {
-        options: Rc<dyn Endpoint>,
-        rest: Rc<dyn Endpoint>,
-    },
-}
-
-/// Where a request goes.
-pub(crate) struct Found<'a> {
-    pub(crate) endpoint: &'a Rc<dyn Endpoint>,
-    pub(crate) route: Option<Rc<Route>>,
-    pub(crate) params: ParamSpans,
-}
-
-impl RouteTable {
-    pub(crate) fn find(&self, head: &RequestHead) -> Found<'_> {
-        let path = head.path();
-        match self.table.at(path) {
-            Ok(found) => {
-                let mut params = ParamSpans::default();
-                for (index, (_, value)) in found.params.iter().enumerate() {
-                    let start = value.as_ptr() as usize - path.as_ptr() as usize;
-                    params.set(index, start, value.len());
-                }
-                let entry = found.value;
-                let endpoint = entry.endpoint(head.method());
-                Found { endpoint, route: Some(entry.route.clone()), params }
-            }
-            Err(_) => {
-                let endpoint = if path == "*" { &self.asterisk } else { &self.fallback };
-                Found { endpoint, route: None, params: ParamSpans::default() }
-            }
-        }
-    }
-}
-
-impl PathEntry {
-    fn endpoint(&self, method: &Method) -> &Rc<dyn Endpoint> {
-        let of = |wanted: &Method| {
-            let handler = self.handlers.iter().find(|(known, _)| known == wanted);
-            handler.map(|(_, endpoint)| endpoint)
-        };
-        let found = of(method).or_else(|| match &self.other {
-            Other::Refuse { .. } if *method == Method::HEAD => of(&Method::GET),
-            _ => None,
-        });
-        found.unwrap_or(match &self.other {
-            Other::Any(any) => any,
-            Other::Refuse { options, .. } if *method == Method::OPTIONS => options,
-            Other::Refuse { rest, .. } => rest,
-        })
-    }
 }

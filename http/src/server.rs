@@ -339,7 +339,7 @@ where
         async move {
             let acceptor = entrance.open();
             let counters = stats.enter(number, acceptor.arrivals().traffic());
-            let routes = app().build();
+            let routes = app().into_service();
             let server = LoopServer::new(routes, limits, timeouts, timed_loop, counters, stats);
             let server = Rc::new(server);
             serve_loop(server, acceptor).await

@@ -108,12 +108,9 @@ impl ConnectionTask {
         let parts = &mut *request.parts;
         parts.body = RequestBody::new(self.body.clone());
         parts.peer = self.peer;
-        parts.route.clone_from(&route);
-        parts.params = found.params;
         self.server.notebook.set(route.as_ref().map(|route| route.note));
         let watch = self.watch.as_deref();
-        let endpoint = found.endpoint;
-        let call = || catch_unwind(AssertUnwindSafe(|| endpoint.call(request)));
+        let call = || catch_unwind(AssertUnwindSafe(|| found.call(request)));
         match Self::within(watch, call) {
             Ok(running) => self.go_on(Work::Handling { running, route }),
             Err(payload) => self.answer_panic(&*payload, route, out),

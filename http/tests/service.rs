@@ -1,0 +1,354 @@
+//! A router that answers without a server, and beside one.
+#![forbid(unsafe_code)]
+
+mod sockets;
+
+use std::cell::Cell;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use brigade_http::{
+    Body, BodyError, BodyLength, BoxError, Bytes, EncodeError, HeaderMap, HeaderValue, Method,
+    Next, Part, ProtocolError, Request, RequestBuilder, Response, Router, Service, StatusCode, any,
+    get, header, options, post,
+};
+use brigade_runtime::{EventLoop, run, task};
+use futures_util::stream;
+use sockets::TestServer;
+
+/// What a handler is told of its request.
+async fn describe(mut request: Request) -> Result<String, BodyError> {
+    let body = request.body_mut().collect(64).await?;
+    Ok(format!(
+        "{} {:?} {:?} {:?} {:?} {:?} {}",
+        request.method(),
+        request.route(),
+        request.param("a"),
+        request.param("b"),
+        request.query(),
+        request.header("x-mark").map(String::from_utf8_lossy),
+        String::from_utf8_lossy(&body)
+    ))
+}
+
+async fn mark(request: Request, next: Next) -> Response {
+    let name = request.route().unwrap_or("none").to_owned();
+    let value = HeaderValue::try_from(name).unwrap();
+    next.run(request).await.with_header(header::SERVER, value)
+}
+
+fn app() -> Router {
+    let inner = Router::new().route("/{b}/x", any(describe)).layer(mark);
+    let silent = async |_: Request| pending::<()>().await;
+    let parts = async |_: Request| {
+        Body::stream(stream::iter(["a", "b"].map(|text| Ok::<_, BoxError>(text.into()))))
+    };
+    Router::new()
+        .route("/", get(async |_| "home"))
+        .route("/{a}/of/{b}", get(describe).post(describe))
+        .route("/own", get(async |_| "get").head(async |_| "head").options(describe))
+        .route("/options", options(async |_| StatusCode::ACCEPTED))
+        .route("/small", post(describe).body_limit(3))
+        .route("/silent", get(silent).timeout(Duration::from_millis(5)))
+        .route("/parts", get(parts))
+        .nest("/nested", inner)
+}
+
+fn full_app() -> Router {
+    app().fallback(describe).layer(mark)
+}
+
+/// What both say of an answer: status, `Allow`, `Server`, its length if known, its body.
+type Told = (u16, Option<String>, Option<String>, Option<String>, String);
+
+async fn ask_service(service: &Service, method: &str, target: &str, body: &'static str) -> Told {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let to_head = method == Method::HEAD;
+    let request = Request::builder(method, target).header("X-Mark", "m").body(body);
+    let response = service.call(request.build().unwrap()).await;
+    let header = |name| {
+        let value: Option<&HeaderValue> = response.headers.value(&name);
+        value.map(|value| value.to_str().unwrap().to_owned())
+    };
+    let (status, allow, server) =
+        (response.status.as_u16(), header(header::ALLOW), header(header::SERVER));
+    let length = match response.body.length() {
+        BodyLength::Empty if status == 204 => None,
+        BodyLength::Empty => Some("0".to_owned()),
+        BodyLength::Known(length) => Some(length.to_string()),
+        BodyLength::Unknown => None,
+    };
+    let body = response.body.collect(1024).await.unwrap();
+    let body = if to_head { "" } else { str::from_utf8(&body).unwrap() };
+    (status, allow, server, length, body.to_owned())
+}
+
+fn ask_server(server: &TestServer, method: &str, target: &str, body: &str) -> Told {
+    let mut client = server.connect();
+    let length = match body.len() {
+        0 => String::new(),
+        length => format!("content-length: {length}\r\n"),
+    };
+    let head = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\nx-mark: m\r\n{length}");
+    client.send(format!("{head}\r\n{body}"));
+    let answer = if method == "HEAD" {
+        client.finish_sending();
+        let text = client.rest();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        sockets::Answer { status, head: head.to_owned(), body: body.into() }
+    } else {
+        client.answer()
+    };
+    let header = |name| {
+        let mut lines = answer.head.lines().filter_map(|line| line.split_once(": "));
+        let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.to_owned())
+    };
+    let (allow, server) = (header("allow"), header("server"));
+    (answer.status, allow, server, header("content-length"), answer.text().to_owned())
+}
+
+#[test]
+fn a_service_answers_as_a_server_does() {
+    let asked = [
+        ("GET", "/", ""),
+        ("HEAD", "/", ""),
+        ("POST", "/", "body"),
+        ("OPTIONS", "/", ""),
+        ("OPTIONS", "*", ""),
+        ("GET", "/1/of/two%20?q=3", ""),
+        ("HEAD", "/1/of/2", ""),
+        ("POST", "/1/of/2", "body"),
+        ("POST", "http://elsewhere:80/1/of/2?q", "body"),
+        ("HEAD", "/own", ""),
+        ("OPTIONS", "/own", ""),
+        ("OPTIONS", "/options", ""),
+        ("GET", "/options", ""),
+        ("POST", "/small", "abc"),
+        ("POST", "/small", "abcd"),
+        ("GET", "/silent", ""),
+        ("GET", "/parts", ""),
+        ("PURGE", "/nested/1/x", ""),
+        ("GET", "/nested/1/x/", "body"),
+        ("GET", "http://elsewhere", ""),
+    ];
+    for app in [app, full_app] {
+        let server = TestServer::start(app);
+        run(async move {
+            let service = app().into_service();
+            for (method, target, body) in asked {
+                let told = ask_service(&service, method, target, body).await;
+                let should_be = ask_server(&server, method, target, body);
+                // The test's client has names and values of headers in lower case.
+                let told = format!("{told:?}").to_lowercase();
+                assert_eq!(told, format!("{should_be:?}").to_lowercase(), "{method} {target}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_service_says_what_is_asked_of_it() {
+    run(async {
+        let service = full_app().into_service();
+        let told = ask_service(&service, "POST", "/1/of/2?q=3", "body").await;
+        let text = "POST Some(\"/{a}/of/{b}\") Some(\"1\") Some(\"2\") Some(\"q=3\") Some(\"m\") \
+                    body";
+        let server = Some("/{a}/of/{b}".to_owned());
+        assert_eq!(told, (200, None, server, Some(text.len().to_string()), text.to_owned()));
+        let (status, allow, ..) = ask_service(&service, "DELETE", "/1/of/2", "").await;
+        assert_eq!((status, allow.as_deref()), (405, Some("GET, POST, HEAD, OPTIONS")));
+        assert_eq!(ask_service(&service, "GET", "/silent", "").await.0, 503);
+        assert_eq!(ask_service(&service, "POST", "/small", "abcd").await.0, 413);
+    });
+}
+
+#[test]
+fn what_no_server_would_take_is_refused() {
+    let build = |request: RequestBuilder| request.build().map(|request| request.path().to_owned());
+    let of = |target: &str| Request::builder(Method::GET, target);
+    for (request, error) in [
+        (of("/a b"), ProtocolError::Target),
+        (of("/ HTTP/1.1\r\nx: y\r\n\r\n"), ProtocolError::Target),
+        (of("/é"), ProtocolError::Target),
+        (of("/#fragment"), ProtocolError::Target),
+        (of("*"), ProtocolError::Target),
+        (of("a"), ProtocolError::Target),
+        (of("ftp://host/"), ProtocolError::Target),
+        (of("http://user@host/"), ProtocolError::Target),
+        (of(&"/".repeat(9000)), ProtocolError::TargetTooLong),
+        (Request::builder(Method::CONNECT, "/"), ProtocolError::MethodUnsupported),
+        (of("/").header("host", ""), ProtocolError::HostInvalid),
+        (of("/").header("host", "a").header("Host", "a"), ProtocolError::HostRepeated),
+        (of("/").header("a b", "c").header("a", "\n"), ProtocolError::HeaderName),
+        (of("/").header("a", "b\r\nc: d"), ProtocolError::HeaderValue),
+        (of("/").header("expect", "more"), ProtocolError::Expectation),
+        (of("/").header("x", "y".repeat(40_000)), ProtocolError::HeadTooLarge),
+        (of("/").header("content-length", "x"), ProtocolError::ContentLength),
+        (of("/").header("content-length", "1"), ProtocolError::UnexpectedEnd),
+        (of("/").header("transfer-encoding", "chunked"), ProtocolError::UnexpectedEnd),
+        (of("/").header("content-length", "1").body("1"), ProtocolError::ContentLengthRepeated),
+    ] {
+        let text = format!("{request:.200?}");
+        assert_eq!(build(request), Err(error), "{text:.200}");
+    }
+    assert!(of("").build().is_err());
+    assert_eq!(build(of("/").header("content-length", "0")).as_deref(), Ok("/"));
+    assert_eq!(build(Request::builder(Method::OPTIONS, "*")).as_deref(), Ok("*"));
+}
+
+#[test]
+fn a_request_is_what_it_was_made_of() {
+    let peer = SocketAddr::from(([192, 0, 2, 1], 7));
+    let plain = Request::builder(Method::GET, "/").build().unwrap();
+    assert_eq!((plain.authority(), plain.peer_addr().port()), (Some("localhost"), 0));
+    let request = Request::builder(Method::PUT, "/a?b")
+        .header("Host", "example.org:81")
+        .header("Cookie", "a=1")
+        .header("Cookie", HeaderValue::from_static("b=2"))
+        .body(vec![0, 255])
+        .peer_addr(peer);
+    let mut request = request.build().unwrap();
+    assert_eq!((request.method(), request.target()), (&Method::PUT, "/a?b"));
+    assert_eq!((request.authority(), request.peer_addr()), (Some("example.org:81"), peer));
+    assert_eq!(request.headers().get_all(header::COOKIE).iter().count(), 2);
+    assert_eq!(request.header("content-length"), Some(&b"2"[..]));
+    assert!(!request.body_mut().is_end());
+    run(async move {
+        assert_eq!(request.body_mut().chunk().await, Some(Ok(Bytes::from_static(&[0, 255]))));
+        assert_eq!(request.body_mut().chunk().await, None);
+        assert!(request.body_mut().is_end());
+    });
+}
+
+#[test]
+fn a_body_is_collected_if_it_has_its_length() {
+    async fn collect(body: Body, limit: usize) -> Result<Bytes, String> {
+        body.collect(limit).await.map_err(|error| error.to_string())
+    }
+    let of = |length| {
+        let parts = ["ab", "c"].map(|text| Ok(Part::Data(text.into())));
+        let end = [Ok(Part::Trailers(HeaderMap::new()))];
+        Body::parts(stream::iter(parts.into_iter().chain(end)), length)
+    };
+    let abc = Ok(Bytes::from_static(b"abc"));
+    let too_large = Err(ProtocolError::BodyTooLarge.to_string());
+    let broken = stream::iter([Ok("ab".into()), Err("broken")]);
+    run(async move {
+        assert_eq!(collect(Body::empty(), 0).await, Ok(Bytes::new()));
+        assert_eq!(collect("abc".into(), 3).await, abc);
+        assert_eq!(collect("abc".into(), 2).await, too_large);
+        assert_eq!(collect(of(BodyLength::Unknown), 3).await, abc);
+        assert_eq!(collect(of(BodyLength::Unknown), 2).await, too_large);
+        assert_eq!(collect(of(BodyLength::Known(3)), 3).await, abc);
+        for (length, error) in [
+            (BodyLength::Known(5), EncodeError::BodyTooShort(2)),
+            (BodyLength::Known(1), EncodeError::BodyTooLong(2)),
+            (BodyLength::Empty, EncodeError::BodyTooLong(3)),
+        ] {
+            assert_eq!(collect(of(length), 9).await, Err(error.to_string()));
+        }
+        assert_eq!(collect(Body::stream(broken), 9).await, Err("broken".to_owned()));
+    });
+}
+
+#[test]
+fn a_timeout_runs_by_the_clock_of_the_loop() {
+    let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
+    let limit = Duration::from_secs(3600);
+    let silent = async |_: Request| pending::<()>().await;
+    let service = Router::new().route("/", get(silent).timeout(limit)).into_service();
+    let request = Request::builder(Method::GET, "/").build().unwrap();
+    let response = event_loop.run_until_complete(service.call(request));
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A service whose handler notes in another task that its client has gone, and waits if asked to.
+fn telling(gone: &Rc<Cell<bool>>) -> Service {
+    let gone = gone.clone();
+    let handler = move |request: Request| {
+        let gone = gone.clone();
+        async move {
+            let disconnected = request.disconnected();
+            brigade_runtime::spawn(async move {
+                disconnected.await;
+                gone.set(true);
+            })
+            .detach();
+            if request.query().is_some() {
+                pending::<()>().await;
+            }
+        }
+    };
+    Router::new().route("/", any(handler).run_to_end()).into_service()
+}
+
+#[test]
+fn a_client_has_gone_when_it_has_its_answer_or_waits_no_more() {
+    for (target, body, is_answered) in [("/", "", true), ("/", "body", true), ("/?wait", "", false)]
+    {
+        let gone = Rc::new(Cell::new(false));
+        let service = telling(&gone);
+        run(async move {
+            let request = Request::builder(Method::POST, target).body(body).build().unwrap();
+            let answer = service.call(request);
+            let answered = futures_util::poll!(Box::pin(answer)).is_ready();
+            assert_eq!(answered, is_answered, "{target}");
+            assert!(!gone.get());
+            while !gone.get() {
+                task::yield_now().await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_panic_of_a_handler_reaches_the_test() {
+    async fn panics(_: Request) {
+        panic!("as it should");
+    }
+    let service = Router::new().route("/", get(panics)).into_service();
+    let request = Request::builder(Method::GET, "/").build().unwrap();
+    let answer = catch_unwind(AssertUnwindSafe(|| run(async move { service.call(request).await })));
+    assert_eq!(answer.unwrap_err().downcast_ref(), Some(&"as it should"));
+}
+
+#[cfg(all(feature = "json", feature = "query"))]
+#[test]
+fn bodies_are_read_as_forms_and_json() {
+    use brigade_http::Json;
+
+    #[derive(serde::Deserialize, serde::Serialize)]
+    struct Named {
+        name: String,
+    }
+    let app = Router::new()
+        .route(
+            "/json",
+            post(async |mut request: Request| request.json::<Named>(64).await.map(Json)),
+        )
+        .route(
+            "/form",
+            post(async |mut request: Request| {
+                request.form::<Named>(64).await.map(|named| named.name)
+            }),
+        );
+    run(async move {
+        let service = app.into_service();
+        for (path, content_type, body, status, answer) in [
+            ("/json", "application/json", "{\"name\":\"Ada\"}", 200, "{\"name\":\"Ada\"}"),
+            ("/form", "application/x-www-form-urlencoded", "name=Ada", 200, "Ada"),
+        ] {
+            let request = Request::builder(Method::POST, path).header("content-type", content_type);
+            let response = service.call(request.body(body).build().unwrap()).await;
+            assert_eq!(response.status.as_u16(), status);
+            assert_eq!(response.body.collect(64).await.unwrap(), answer);
+        }
+        let request = Request::builder(Method::POST, "/json").body("{}").build().unwrap();
+        assert_eq!(service.call(request).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    });
+}
