@@ -1,21 +1,29 @@
-//! The protocol without sockets: decoding heads, encoding answers, both.
+//! HTTP without sockets: decoding heads, encoding answers, both; and routing.
 //!
-//! Beside actix-http's codec, which does the same over the same parser, and that parser alone:
-//! what it takes is in the figures of the others, so it is the floor of decoding.
+//! The protocol beside actix-http's codec, which does the same over the same parser, and that
+//! parser alone: what it takes is in the figures of the others, so it is the floor of decoding.
+//! Routing, with the call of a handler that answers at once, beside axum's router, and beside
+//! matchit, the tree of paths that is in both.
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
 use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use actix_http::body::{BodySize, MessageBody};
 use actix_http::h1::{Codec, Message};
-use brigade::http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits};
+use axum::body::Body;
+use brigade::http::{
+    BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, Request, Router, get,
+};
 use brigade_micro::{Runtime, Tokio, group};
 use bytes::{Bytes, BytesMut};
-use criterion::{Criterion, criterion_group, criterion_main};
-use http::{HeaderValue, StatusCode, header};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::{HeaderValue, Method, StatusCode, header};
 use tokio_util::codec::{Decoder, Encoder};
+use tower_service::Service;
 
 const PLAIN: &str = "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
 
@@ -37,10 +45,28 @@ const BROWSER: &str = "GET /users/1234/posts/5678 HTTP/1.1\r\n\
     Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=yes; \
     _ga=GA1.1.1234567890.1234567890; _gid=GA1.1.987654321.1234567890; cart=0a1b2c3d4e5f\r\n\r\n";
 
-const BODY: &[u8] = b"Hello, World!";
+const HELLO: &str = "Hello, World!";
+const BODY: &[u8] = HELLO.as_bytes();
 const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 /// Requests in one read, where they are pipelined.
 const DEPTH: usize = 16;
+
+/// The paths of the ten routes of benches/peers.
+const PATTERNS: [&str; 10] = [
+    "/",
+    "/delay/{seconds}",
+    "/block/{milliseconds}",
+    "/users/{user}",
+    "/users/{user}/posts",
+    "/users/{user}/posts/{post}",
+    "/orgs/{org}/repos/{repo}/issues/{issue}",
+    "/upload",
+    "/download/{bytes}",
+    "/stream/{bytes}",
+];
+/// Requests that are made before the clock runs: few enough that they stay in the cache, and that
+/// brigade has their boxes for the next ones.
+const REQUESTS_AT_ONCE: BatchSize = BatchSize::NumIterations(32);
 
 fn protocol(criterion: &mut Criterion) {
     decode(criterion, "decode a plain GET", PLAIN);
@@ -156,5 +182,70 @@ fn answer_with_codec(codec: &mut Codec, out: &mut BytesMut) {
         .expect("nothing is wrong with this answer");
 }
 
-criterion_group! { name = benches; config = brigade_micro::criterion(); targets = protocol }
+fn routing(criterion: &mut Criterion) {
+    let (found, missing) = (StatusCode::OK, StatusCode::NOT_FOUND);
+    route(criterion, "route a literal path", "/upload", found);
+    route(criterion, "route a path with two parameters", "/users/1234/posts/5678", found);
+    route(criterion, "route a path that is not found", "/users/1234/likes", missing);
+}
+
+fn route(criterion: &mut Criterion, name: &str, path: &'static str, status: StatusCode) {
+    let mut route = group(criterion, name, 1);
+    route.bench_function("matchit alone", |bencher| {
+        let mut table = matchit::Router::new();
+        for pattern in PATTERNS {
+            table.insert(pattern, ()).expect("the paths do not stand against each other");
+        }
+        bencher.iter(|| {
+            let found = black_box(table.at(black_box(path)));
+            assert_eq!(found.is_ok(), status == StatusCode::OK);
+        });
+    });
+    route.bench_function("brigade", |bencher| {
+        let add = |router: Router, pattern| router.route(pattern, get(async |_| HELLO));
+        let service = PATTERNS.into_iter().fold(Router::new(), add).into_service();
+        let request = || {
+            let request = Request::builder(Method::GET, path).build();
+            request.expect("nothing is wrong with this request")
+        };
+        let answer = |request| {
+            let response = at_once(service.call(black_box(request)));
+            assert_eq!(response.status, status);
+            response
+        };
+        bencher.iter_batched(request, answer, REQUESTS_AT_ONCE);
+    });
+    route.bench_function("axum", |bencher| {
+        let handler = || axum::routing::get(async || HELLO);
+        let add = |router: axum::Router, pattern| router.route(pattern, handler());
+        let mut service = PATTERNS.into_iter().fold(axum::Router::new(), add);
+        let request = || {
+            let request = http::Request::builder().uri(path).body(Body::empty());
+            request.expect("nothing is wrong with this request")
+        };
+        let answer = |request| {
+            // It is always ready to be called.
+            let response = at_once(service.call(black_box(request)));
+            let response = response.unwrap_or_else(|error| match error {});
+            assert_eq!(response.status(), status);
+            response
+        };
+        bencher.iter_batched(request, answer, REQUESTS_AT_ONCE);
+    });
+    route.finish();
+}
+
+/// What a future gives that has nothing to wait for.
+fn at_once<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("these handlers have nothing to wait for"),
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = brigade_micro::criterion();
+    targets = protocol, routing
+}
 criterion_main!(benches);
