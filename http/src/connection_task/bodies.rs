@@ -57,6 +57,7 @@ impl ConnectionTask {
     pub(super) fn drain(
         &mut self,
         cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
         budget: &mut Budget,
     ) -> Result<Step, Over> {
         let Work::Draining { left } = &mut self.work else { return Ok(Step::Again) };
@@ -72,7 +73,7 @@ impl ConnectionTask {
                 }
                 Ok(Step::Again)
             }
-            Event::NeedData => self.read_more(cx),
+            Event::NeedData => self.read_more(cx, out),
             Event::Error(_) => self.go_on(Work::Closing { linger: true }),
             Event::BodyEnd(_) | Event::Closed => self.go_on(Work::Reading),
             Event::Paused | Event::Request(_) => {

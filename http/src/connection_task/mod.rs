@@ -235,7 +235,7 @@ impl ConnectionTask {
             Work::Reading => self.next_request(cx, out, budget),
             Work::Handling { .. } => self.handle(cx, out, budget),
             Work::Sending { .. } => self.send_body(cx, out, budget),
-            Work::Draining { .. } => self.drain(cx, budget),
+            Work::Draining { .. } => self.drain(cx, out, budget),
             Work::Closing { linger } => {
                 let linger = *linger;
                 self.close(out, linger)

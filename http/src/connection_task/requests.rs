@@ -34,7 +34,7 @@ impl ConnectionTask {
             return Ok(Step::Yield);
         }
         if self.protocol.needs_data() {
-            return self.read_more(cx);
+            return self.read_more(cx, out);
         }
         let mut request = Request { parts: PartsBox::new() };
         match self.protocol.next_event_into(&mut request.parts.head, &self.server.limits) {
@@ -42,7 +42,7 @@ impl ConnectionTask {
                 budget.requests -= 1;
                 self.begin(request, out)
             }
-            Event::NeedData => self.read_more(cx),
+            Event::NeedData => self.read_more(cx, out),
             Event::Error(error) => self.refuse(error, out),
             Event::Closed => self.go_on(Work::Closing { linger: false }),
             Event::Paused | Event::Body(_) | Event::BodyEnd(_) => {
@@ -51,11 +51,26 @@ impl ConnectionTask {
         }
     }
 
-    pub(super) fn read_more(&mut self, cx: &mut Context<'_>) -> Result<Step, Over> {
-        match self.read(cx)? {
-            Read::Some => Ok(Step::Again),
-            Read::Nothing => Ok(Step::Wait),
+    /// Inlined, since each request ends here, and this would be left outside of `poll`.
+    #[inline(always)]
+    pub(super) fn read_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Over> {
+        match self.read(cx) {
+            Ok(Read::Some) => Ok(Step::Again),
+            Ok(Read::Nothing) => Ok(Step::Wait),
+            Err(over) => self.end_reading(over, out),
         }
+    }
+
+    /// Sends what was answered before the reading failed: it may be that the selector takes no more
+    /// sockets, and that the peer is well.
+    #[cold]
+    fn end_reading(&mut self, over: Over, out: &mut Vec<u8>) -> Result<Step, Over> {
+        self.write(out)?;
+        Err(over)
     }
 
     /// Reads what is there, as far as the selector knows of it.
