@@ -421,14 +421,12 @@ async fn serve_loop(server: Rc<LoopServer>, mut acceptor: LoopAcceptor) -> LoopR
 }
 
 fn begin_connection(server: &Rc<LoopServer>, arrival: Arrival) {
-    match ConnectionTask::new(server.clone(), arrival) {
-        Ok(connection) if connection.is_watched() => {
-            task::Builder::new().name(CONNECTION).spawn(WatchedConnection(connection)).detach();
-        }
-        Ok(connection) => task::Builder::new().name(CONNECTION).spawn(connection).detach(),
-        Err(error) => {
-            tracing::warn!(target: "brigade::http", %error, "a connection was not taken");
-        }
+    let connection = ConnectionTask::new(server.clone(), arrival);
+    let task = task::Builder::new().name(CONNECTION);
+    if connection.is_watched() {
+        task.spawn(WatchedConnection(connection)).detach();
+    } else {
+        task.spawn(connection).detach();
     }
 }
 

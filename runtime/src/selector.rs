@@ -1,16 +1,19 @@
 //! What the loop waits in: the system's selector, and who waits for which source.
 //!
 //! The only file that names `mio::Poll`. A source is registered once, for reading and writing,
-//! edge-triggered. What the system then hints is kept as readiness bits beside the source until
+//! edge-triggered: at once, or when something has to wait for it for the first time, so never if
+//! nothing has to. What the system then hints is kept as readiness bits beside the source until
 //! an operation finds the source drained; so nothing is asked of the system between two edges.
 //! Events may be spurious, and a token may outlive its source: its key is stale then.
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mio::event::{Event, Source};
+use mio::event::Event;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 
 use crate::inbox::Notify;
@@ -31,6 +34,8 @@ struct System {
 /// What a source is ready for as far as is known, and who wants to know.
 struct Readiness {
     bits: u8,
+    /// Why it could not be registered.
+    refused: Option<io::ErrorKind>,
     readers: Waiters,
     writers: Waiters,
 }
@@ -48,6 +53,8 @@ const WRITABLE: u8 = 2;
 const READ_CLOSED: u8 = 4;
 /// Nothing more can be written; writing is ready for good, with an error.
 const WRITE_CLOSED: u8 = 8;
+/// The system tells what it is ready for.
+const REGISTERED: u8 = 16;
 
 /// Events taken from the system in one wait; more wait for the next turn.
 const EVENTS_PER_WAIT: usize = 1024;
@@ -127,15 +134,26 @@ impl Selector {
         writers.wake();
     }
 
-    /// Registers `io` for reading and writing. With `hopeful` it counts as ready for both until
-    /// an operation says otherwise; without, the system is heard first.
-    pub(crate) fn register(&self, io: &mut impl Source, hopeful: bool) -> io::Result<Key> {
+    /// A new source, not registered yet. A `hopeful` one counts as ready for reading and writing
+    /// until an operation says otherwise; for another one the system is heard first.
+    pub(crate) fn insert(&self, hopeful: bool) -> Key {
         let bits = if hopeful { READABLE | WRITABLE } else { 0 };
-        let source = Readiness { bits, readers: Waiters::None, writers: Waiters::None };
-        let key = self.sources.borrow_mut().insert(source);
+        let (readers, writers) = (Waiters::None, Waiters::None);
+        self.sources.borrow_mut().insert(Readiness { bits, refused: None, readers, writers })
+    }
+
+    /// Registers a source for reading and writing. What it is ready for at that moment is told like
+    /// a change, edge-triggered or not: epoll(7) polls a file that is added, kqueue(2) runs the
+    /// filter upon registration. So nothing is lost that came before, not even the end of a stream.
+    pub(crate) fn register(&self, key: Key, io: BorrowedFd<'_>) -> io::Result<()> {
         let token = Token(key.to_u64() as usize);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.registry.register(io, token, interest).inspect_err(|_| self.forget(key)).map(|()| key)
+        let registered = self.registry.register(&mut SourceFd(&io.as_raw_fd()), token, interest);
+        if let Some(source) = self.sources.borrow_mut().value_mut(key) {
+            source.refused = registered.as_ref().err().map(io::Error::kind);
+            source.bits |= if registered.is_ok() { REGISTERED } else { 0 };
+        }
+        registered
     }
 
     /// Forgets a source that is about to be closed: closing ends the system's interest in it.
@@ -144,24 +162,47 @@ impl Selector {
         let _forgotten = self.sources.borrow_mut().remove(key);
     }
 
-    /// Forgets a source that stays open.
-    pub(crate) fn deregister(&self, io: &mut impl Source, key: Key) -> io::Result<()> {
-        self.forget(key);
-        self.registry.deregister(io)
+    /// Ends the system's interest in a source that stays open, if it has any.
+    pub(crate) fn deregister(&self, key: Key, io: BorrowedFd<'_>) -> io::Result<()> {
+        match self.is(key, REGISTERED) {
+            true => self.registry.deregister(&mut SourceFd(&io.as_raw_fd())),
+            false => Ok(()),
+        }
     }
 
     /// Ready when an operation in `direction` may succeed, or fail with something better than
     /// `WouldBlock`; otherwise the task is woken when that is so.
+    #[inline(always)]
     pub(crate) fn poll_ready(
         &self,
         key: Key,
+        io: BorrowedFd<'_>,
         direction: Direction,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        self.poll_bits(key, io, direction, direction.bits(), cx)
+    }
+
+    /// Ready when one of `bits` is set, or no event will come since the source cannot be
+    /// registered; otherwise the task is woken at the next event in `direction`. Inlined, so that
+    /// direction and bits are known.
+    #[inline(always)]
+    fn poll_bits(
+        &self,
+        key: Key,
+        io: BorrowedFd<'_>,
+        direction: Direction,
+        bits: u8,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut sources = self.sources.borrow_mut();
         let Some(source) = sources.value_mut(key) else { return Poll::Ready(()) };
-        if source.bits & direction.bits() != 0 {
+        if source.bits & bits != 0 {
             return Poll::Ready(());
+        }
+        if source.bits & REGISTERED == 0 {
+            drop(sources);
+            return self.register_and_poll(key, io, direction, bits, cx);
         }
         let crowd = source.waiters(direction).add(cx.waker());
         drop(sources);
@@ -169,13 +210,41 @@ impl Selector {
         Poll::Pending
     }
 
+    /// Registers a source because a task has to wait for it. If that fails, whatever the task tries
+    /// next is told why, see [`Selector::would_block`].
+    #[cold]
+    fn register_and_poll(
+        &self,
+        key: Key,
+        io: BorrowedFd<'_>,
+        direction: Direction,
+        bits: u8,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        match self.register(key, io) {
+            Ok(()) => self.poll_bits(key, io, direction, bits, cx),
+            Err(error) => {
+                tracing::warn!(%error, "a socket could not be registered with the selector");
+                Poll::Ready(())
+            }
+        }
+    }
+
     /// The system answered `WouldBlock`: whatever was noted for `direction`, wait for the next
     /// edge.
     /// The end of a stream never answers so, but what counts as one may be an error that passes,
     /// such as the refusal of a datagram.
-    pub(crate) fn would_block(&self, key: Key, direction: Direction) {
-        if let Some(source) = self.sources.borrow_mut().value_mut(key) {
-            source.bits &= !direction.bits();
+    ///
+    /// An error if no edge will come, since the source could not be registered.
+    pub(crate) fn would_block(&self, key: Key, direction: Direction) -> io::Result<()> {
+        let mut sources = self.sources.borrow_mut();
+        let Some(source) = sources.value_mut(key) else { return Ok(()) };
+        source.bits &= !direction.bits();
+        match source.refused {
+            None => Ok(()),
+            Some(kind) => {
+                Err(io::Error::new(kind, "the socket could not be registered with the selector"))
+            }
         }
     }
 
@@ -192,30 +261,32 @@ impl Selector {
     /// Whether the peer has sent its last byte or the connection is gone, as far as is known.
     /// What it sent before may still wait to be read.
     pub(crate) fn is_read_closed(&self, key: Key) -> bool {
-        self.sources.borrow().value(key).is_some_and(|source| source.bits & READ_CLOSED != 0)
+        self.is(key, READ_CLOSED)
     }
 
     /// Whether nothing more can be written, as far as is known.
     pub(crate) fn is_write_closed(&self, key: Key) -> bool {
-        self.sources.borrow().value(key).is_some_and(|source| source.bits & WRITE_CLOSED != 0)
+        self.is(key, WRITE_CLOSED)
+    }
+
+    fn is(&self, key: Key, bit: u8) -> bool {
+        self.sources.borrow().value(key).is_some_and(|source| source.bits & bit != 0)
     }
 
     /// Ready when [`Selector::is_read_closed`]; otherwise the task is woken at the next event.
-    pub(crate) fn poll_read_closed(&self, key: Key, cx: &mut Context<'_>) -> Poll<()> {
-        let mut sources = self.sources.borrow_mut();
-        let Some(source) = sources.value_mut(key) else { return Poll::Ready(()) };
-        if source.bits & READ_CLOSED != 0 {
-            return Poll::Ready(());
-        }
-        let crowd = source.readers.add(cx.waker());
-        drop(sources);
-        crowd.wake();
-        Poll::Pending
+    pub(crate) fn poll_read_closed(
+        &self,
+        key: Key,
+        io: BorrowedFd<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        self.poll_bits(key, io, Direction::Read, READ_CLOSED, cx)
     }
 
-    /// How many sources are registered.
+    /// How many sources are registered. Goes through all of them.
     pub(crate) fn len(&self) -> usize {
-        self.sources.borrow().len()
+        let sources = self.sources.borrow();
+        sources.iter().filter(|(_, source)| source.bits & REGISTERED != 0).count()
     }
 }
 

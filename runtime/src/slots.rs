@@ -46,7 +46,6 @@ pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     /// The first slot of the free list, or `NONE`.
     free: u32,
-    len: usize,
 }
 
 struct Slot<T> {
@@ -64,12 +63,7 @@ const NONE: u32 = u32::MAX;
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: NONE, len: 0 }
-    }
-
-    /// How many values there are.
-    pub(crate) fn len(&self) -> usize {
-        self.len
+        Self { slots: Vec::new(), free: NONE }
     }
 
     /// Stores the value that `make` gives for the key it will have.
@@ -88,7 +82,6 @@ impl<T> Slots<T> {
             self.free = next_free;
         }
         slot.state = State::Occupied(make(key));
-        self.len += 1;
         key
     }
 
@@ -147,7 +140,6 @@ impl<T> Slots<T> {
         if !retired {
             self.free = key.index;
         }
-        self.len -= 1;
         Some(value)
     }
 
@@ -187,7 +179,7 @@ mod tests {
         assert_eq!(slots.remove(last), Some(1));
         assert_ne!(slots.insert(2).index, key.index);
         assert_eq!(slots.value(last), None);
-        assert_eq!(slots.len(), 1);
+        assert_eq!(slots.iter().count(), 1);
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn cook(number: usize, mut arrivals: Arrivals, ready: mpsc::Sender<()>) ->
 }
 
 async fn serve(number: usize, arrival: Arrival) {
-    let stream = brigade_runtime::net::TcpStream::from_nonblocking(arrival.stream).unwrap();
+    let stream = brigade_runtime::net::TcpStream::from_nonblocking(arrival.stream);
     stream.write_all(&[number as u8]).await.unwrap();
     drop(stream);
     drop(arrival.place);

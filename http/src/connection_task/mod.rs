@@ -165,11 +165,11 @@ enum Read {
 
 impl ConnectionTask {
     /// The task of a connection that just came to this loop.
-    pub(crate) fn new(server: Rc<LoopServer>, arrival: Arrival) -> io::Result<Self> {
-        let stream = TcpStream::from_nonblocking(arrival.stream)?;
+    pub(crate) fn new(server: Rc<LoopServer>, arrival: Arrival) -> Self {
+        let stream = TcpStream::from_nonblocking(arrival.stream);
         server.connection_opened();
         let watch = Watch::begin(server.timed_loop, arrival.accepted, arrival.peer);
-        Ok(Self {
+        Self {
             server,
             stream: Some(stream),
             peer: arrival.peer,
@@ -184,7 +184,7 @@ impl ConnectionTask {
             alarm: None,
             watch,
             _place: arrival.place,
-        })
+        }
     }
 
     fn stream(&self) -> &TcpStream {

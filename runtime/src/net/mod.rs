@@ -1,11 +1,15 @@
 //! Sockets of a loop.
 //!
-//! Each is registered with the loop of the thread that makes it, and stays on it. To hand a
-//! connection to another loop, take the standard library's socket out with `into_std`, send that,
-//! and make a new one there with `from_std`.
+//! Each belongs to the loop of the thread that makes it, and stays on it. To hand a connection to
+//! another loop, take the standard library's socket out with `into_std`, send that, and make a new
+//! one there with `from_std`.
 //!
 //! An operation is tried first, and the selector asked only if the socket is not ready. Several
 //! tasks may wait on one socket; all are woken, and each tries again.
+//!
+//! Listeners, and streams that connect, are registered with the selector at once; all others when
+//! something has to wait for them for the first time. If that fails (`StorageFull` if the user may
+//! not watch more, see epoll_ctl(2)), whatever would wait returns the error.
 
 #[macro_use]
 mod stream;

@@ -1,74 +1,97 @@
-//! A socket registered with the selector of this thread's loop.
+//! A socket and its place in the selector of this thread's loop.
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-
-use mio::event::Source;
 
 use crate::current::Core;
 use crate::selector::Direction;
 use crate::slots::Key;
 
 /// A socket and its place in the selector; it leaves the selector when dropped.
-pub(crate) struct Registered<S: Source> {
-    /// Present until `into_inner`.
-    socket: Option<S>,
+pub(crate) struct Registered<S> {
+    entry: Entry,
+    socket: S,
+}
+
+/// A place in the selector. Declared before its socket, and so dropped before it.
+struct Entry {
     core: Rc<Core>,
     key: Key,
 }
 
-impl<S: Source> Registered<S> {
-    /// Registers `socket`. A `hopeful` one is tried before the selector is asked: right for one
-    /// that a peer has most likely sent something to already.
+impl<S: AsFd> Registered<S> {
+    /// Registers `socket` at once, and hears from the selector before anything is tried.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
     ///
     /// # Panics
     /// If there is no event loop on this thread.
     #[track_caller]
-    pub(crate) fn new(mut socket: S, hopeful: bool) -> io::Result<Self> {
-        let core = Core::current();
-        let key = core.selector.register(&mut socket, hopeful)?;
-        Ok(Self { socket: Some(socket), core, key })
+    pub(crate) fn new(socket: S) -> io::Result<Self> {
+        let registered = Self { entry: Entry::new(false), socket };
+        let Entry { core, key } = &registered.entry;
+        core.selector.register(*key, registered.socket.as_fd())?;
+        Ok(registered)
+    }
+
+    /// Tries `socket` first, and registers it when something has to wait for it: right for one that
+    /// a peer has most likely sent something to already, and that may be closed soon after. If it
+    /// cannot be registered then, whatever would wait gets the error.
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
+    #[track_caller]
+    pub(crate) fn lazy(socket: S) -> Self {
+        Self { entry: Entry::new(true), socket }
     }
 
     pub(crate) fn socket(&self) -> &S {
-        self.socket.as_ref().expect("only `into_inner` takes the socket")
+        &self.socket
     }
 
     /// The socket, no longer registered.
-    pub(crate) fn into_inner(mut self) -> io::Result<S> {
-        let mut socket = self.socket.take().expect("only `into_inner` takes the socket");
-        self.core.selector.deregister(&mut socket, self.key)?;
+    pub(crate) fn into_inner(self) -> io::Result<S> {
+        let Self { entry, socket } = self;
+        entry.core.selector.deregister(entry.key, socket.as_fd())?;
         Ok(socket)
     }
 
+    /// Ready when an operation in `direction` most likely does not block, or cannot be waited for.
+    /// Inlined into those who know the direction.
+    #[inline(always)]
     pub(crate) fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
-        self.core.selector.poll_ready(self.key, direction, cx)
+        let Entry { core, key } = &self.entry;
+        core.selector.poll_ready(*key, self.socket.as_fd(), direction, cx)
     }
 
     pub(crate) async fn ready(&self, direction: Direction) {
         poll_fn(|cx| self.poll_ready(direction, cx)).await;
     }
 
-    /// The socket is not ready after all.
-    pub(crate) fn clear(&self, direction: Direction) {
-        self.core.selector.would_block(self.key, direction);
+    /// The socket is not ready after all. An error if it cannot be waited for.
+    pub(crate) fn would_block(&self, direction: Direction) -> io::Result<()> {
+        self.entry.core.selector.would_block(self.entry.key, direction)
     }
 
     pub(crate) fn is_read_closed(&self) -> bool {
-        self.core.selector.is_read_closed(self.key)
+        self.entry.core.selector.is_read_closed(self.entry.key)
     }
 
     pub(crate) fn is_write_closed(&self) -> bool {
-        self.core.selector.is_write_closed(self.key)
+        self.entry.core.selector.is_write_closed(self.entry.key)
     }
 
     pub(crate) fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.core.selector.poll_read_closed(self.key, cx)
+        let Entry { core, key } = &self.entry;
+        core.selector.poll_read_closed(*key, self.socket.as_fd(), cx)
     }
 
-    /// Does `operation` once, and notes if the socket is drained.
+    /// Does `operation` once, and notes if the socket is drained. Instead of `WouldBlock` it
+    /// returns why the socket cannot be waited for, if that was tried in vain.
     pub(crate) fn attempt<T>(
         &self,
         direction: Direction,
@@ -78,8 +101,7 @@ impl<S: Source> Registered<S> {
             match operation(self.socket()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.core.selector.would_block(self.key, direction);
-                    return Err(error);
+                    return Err(self.would_block(direction).err().unwrap_or(error));
                 }
                 result => return result,
             }
@@ -116,14 +138,14 @@ impl<S: Source> Registered<S> {
 /// attempt that would say so is spared.
 impl<S> Registered<S>
 where
-    S: Source,
+    S: AsFd,
     for<'a> &'a S: Read + Write,
 {
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.attempt(Direction::Read, |mut socket| socket.read(buffer))?;
         // The end of a stream makes no edge of its own when it came together with the last bytes.
         if read < buffer.len() && !self.is_read_closed() {
-            self.core.selector.clear_ready(self.key, Direction::Read);
+            self.drained(Direction::Read);
         }
         Ok(read)
     }
@@ -131,7 +153,7 @@ where
     pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         let written = self.attempt(Direction::Write, |mut socket| socket.write(data))?;
         if written < data.len() {
-            self.core.selector.clear_ready(self.key, Direction::Write);
+            self.drained(Direction::Write);
         }
         Ok(written)
     }
@@ -139,9 +161,13 @@ where
     pub(crate) fn try_write_vectored(&self, data: &[io::IoSlice<'_>]) -> io::Result<usize> {
         let written = self.attempt(Direction::Write, |mut socket| socket.write_vectored(data))?;
         if written < data.iter().map(|slice| slice.len()).sum() {
-            self.core.selector.clear_ready(self.key, Direction::Write);
+            self.drained(Direction::Write);
         }
         Ok(written)
+    }
+
+    fn drained(&self, direction: Direction) {
+        self.entry.core.selector.clear_ready(self.entry.key, direction);
     }
 
     pub(crate) fn poll_read(
@@ -189,9 +215,222 @@ where
     }
 }
 
-impl<S: Source> Drop for Registered<S> {
+impl Entry {
+    #[track_caller]
+    fn new(hopeful: bool) -> Self {
+        let core = Core::current();
+        let key = core.selector.insert(hopeful);
+        Self { core, key }
+    }
+}
+
+impl Drop for Entry {
     fn drop(&mut self) {
         // Closing the socket, which its own drop does next, ends the system's interest.
         self.core.selector.forget(self.key);
+    }
+}
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::{Shutdown, SocketAddr, TcpStream as Peer};
+    use std::time::Duration;
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::net::{TcpListener, TcpStream};
+    use crate::{run, spawn};
+
+    /// How many sockets are registered with this thread's loop.
+    fn registered() -> usize {
+        Core::current().selector.len()
+    }
+
+    /// An accepted connection, and its peer, of which no loop knows.
+    async fn accepted() -> (TcpStream, Peer) {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (stream, peer)
+    }
+
+    /// What one read brings.
+    async fn read(stream: &TcpStream) -> io::Result<Vec<u8>> {
+        let mut buffer = [0; 100];
+        let read = stream.read(&mut buffer).await?;
+        Ok(buffer[..read].to_vec())
+    }
+
+    #[test]
+    fn a_connection_that_is_served_at_once_never_enters_the_selector() {
+        run(async {
+            let (stream, mut peer) = accepted().await;
+            peer.write_all(b"request").unwrap();
+            assert_eq!(read(&stream).await.unwrap(), b"request");
+            stream.write_all(b"answer").await.unwrap();
+            assert_eq!(registered(), 0);
+            drop(stream);
+            let mut answer = Vec::new();
+            peer.read_to_end(&mut answer).unwrap();
+            assert_eq!(answer, b"answer");
+        });
+    }
+
+    #[test]
+    fn a_connection_that_waits_is_registered_until_it_is_closed() {
+        run(async {
+            let (stream, mut peer) = accepted().await;
+            for _ in 0..3 {
+                let writing = spawn(async move {
+                    let were_registered = registered();
+                    peer.write_all(b"request").unwrap();
+                    (were_registered, peer)
+                });
+                assert_eq!(read(&stream).await.unwrap(), b"request");
+                let were_registered;
+                (were_registered, peer) = writing.await.unwrap();
+                assert_eq!((were_registered, registered()), (1, 1));
+            }
+            drop(stream);
+            assert_eq!(registered(), 0);
+        });
+    }
+
+    #[test]
+    fn a_socket_that_left_the_selector_can_enter_it_again() {
+        run(async {
+            let (stream, mut peer) = accepted().await;
+            let stream = TcpStream::from_std(stream.into_std().unwrap()).unwrap();
+            let mut reading = Box::pin(read(&stream));
+            assert!(crate::time::timeout(Duration::ZERO, &mut reading).await.is_err());
+            drop(reading);
+            assert_eq!(registered(), 1);
+            let socket = stream.into_std().unwrap();
+            assert_eq!(registered(), 0);
+            let stream = TcpStream::from_std(socket).unwrap();
+            let reading = spawn(async move { read(&stream).await });
+            spawn(async move { peer.write_all(b"again").unwrap() }).detach();
+            assert_eq!(reading.await.unwrap().unwrap(), b"again");
+        });
+    }
+
+    #[test]
+    fn an_end_that_came_before_the_registration_is_noticed() {
+        run(async {
+            let (stream, mut peer) = accepted().await;
+            peer.write_all(b"last words").unwrap();
+            peer.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(read(&stream).await.unwrap(), b"last words");
+            assert!(registered() == 0 && !stream.is_read_closed());
+            poll_fn(|cx| stream.poll_read_closed(cx)).await;
+            assert!(stream.is_read_closed() && !stream.is_write_closed());
+            assert_eq!(read(&stream).await.unwrap(), b"");
+            stream.write_all(b"answer").await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_reset_that_came_before_the_registration_is_noticed() {
+        run(async {
+            let (stream, mut peer) = accepted().await;
+            peer.write_all(b"last words").unwrap();
+            assert_eq!(read(&stream).await.unwrap(), b"last words");
+            SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(peer);
+            assert_eq!(registered(), 0);
+            poll_fn(|cx| stream.poll_read_closed(cx)).await;
+            assert!(stream.is_write_closed());
+            assert_eq!(read(&stream).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    mod refused {
+        use std::fs::File;
+        use std::os::fd::BorrowedFd;
+        use std::os::unix::net::UnixStream;
+
+        use super::*;
+
+        /// A stream that passes for a regular file, which epoll refuses: `EPERM`, epoll_ctl(2).
+        struct Refused {
+            stream: UnixStream,
+            file: File,
+        }
+
+        impl AsFd for Refused {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.file.as_fd()
+            }
+        }
+
+        impl Read for &Refused {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                (&self.stream).read(buffer)
+            }
+        }
+
+        impl Write for &Refused {
+            fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+                (&self.stream).write(data)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        fn refused() -> (Refused, UnixStream) {
+            let (stream, peer) = UnixStream::pair().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let file = File::open(std::env::current_exe().unwrap()).unwrap();
+            (Refused { stream, file }, peer)
+        }
+
+        #[test]
+        fn what_would_wait_for_a_socket_that_is_refused_gets_the_error() {
+            run(async {
+                let (socket, mut peer) = refused();
+                let socket = Registered::lazy(socket);
+                let mut buffer = [0; 100];
+                let error = poll_fn(|cx| socket.poll_read(cx, &mut buffer)).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+                let error = socket.write_all(&vec![0; 10_000_000]).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+                // What does not wait is done all the same.
+                peer.write_all(b"request").unwrap();
+                let read = poll_fn(|cx| socket.poll_read(cx, &mut buffer)).await.unwrap();
+                assert_eq!(&buffer[..read], b"request");
+                assert_eq!(registered(), 0);
+                socket.into_inner().unwrap();
+            });
+        }
+
+        #[test]
+        fn who_waits_for_a_socket_that_is_refused_asks_and_gets_the_error() {
+            run(async {
+                let socket = Registered::lazy(refused().0);
+                poll_fn(|cx| socket.poll_read_closed(cx)).await;
+                assert!(!socket.is_read_closed());
+                let attempt = || {
+                    socket.attempt(Direction::Read, |_| -> io::Result<()> {
+                        Err(ErrorKind::WouldBlock.into())
+                    })
+                };
+                assert_eq!(attempt().unwrap_err().kind(), ErrorKind::PermissionDenied);
+                socket.ready(Direction::Read).await;
+                assert_eq!(attempt().unwrap_err().kind(), ErrorKind::PermissionDenied);
+            });
+        }
+
+        #[test]
+        fn a_socket_that_is_refused_at_once_is_not_taken() {
+            run(async {
+                let error = Registered::new(refused().0).err().unwrap();
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+            });
+        }
     }
 }

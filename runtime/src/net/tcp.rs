@@ -50,7 +50,7 @@ impl TcpListener {
         if NODELAY_IS_INHERITED {
             SockRef::from(&listener).set_tcp_nodelay(true)?;
         }
-        Ok(Self { io: Registered::new(mio::net::TcpListener::from_std(listener), true)? })
+        Ok(Self { io: Registered::new(mio::net::TcpListener::from_std(listener))? })
     }
 
     /// Waits for a connection, and returns it with the peer's address. Its nodelay is set.
@@ -60,10 +60,10 @@ impl TcpListener {
     /// (`ConnectionAborted`), some the whole process (no descriptor left).
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = self.accept_std().await?;
-        Ok((TcpStream::from_std(stream)?, peer))
+        Ok((TcpStream::from_nonblocking(stream), peer))
     }
 
-    /// Like [`TcpListener::accept`], but for another loop: the stream is not registered yet.
+    /// Like [`TcpListener::accept`], but for another loop: the stream is non-blocking already.
     ///
     /// # Errors
     /// Those of accept(2).
@@ -213,7 +213,7 @@ impl TcpStream {
     /// # Panics
     /// If there is no event loop on this thread.
     pub async fn connect_to(address: SocketAddr) -> io::Result<Self> {
-        let io = Registered::new(mio::net::TcpStream::connect(address)?, false)?;
+        let io = Registered::new(mio::net::TcpStream::connect(address)?)?;
         loop {
             io.ready(Direction::Write).await;
             if let Some(error) = io.socket().take_error()? {
@@ -223,7 +223,7 @@ impl TcpStream {
                 Ok(_) => break,
                 // Not connected yet: the event was a spurious one.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                    io.clear(Direction::Write);
+                    io.would_block(Direction::Write)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -235,24 +235,22 @@ impl TcpStream {
     /// Takes over a stream, for instance one that another loop accepted.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking, or cannot be registered.
+    /// If it cannot be made non-blocking.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Self::from_nonblocking(stream)
+        Ok(Self::from_nonblocking(stream))
     }
 
     /// Takes over a stream that is non-blocking already, which spares a system call.
     ///
-    /// # Errors
-    /// If it cannot be registered.
-    ///
     /// # Panics
     /// If there is no event loop on this thread.
-    pub fn from_nonblocking(stream: std::net::TcpStream) -> io::Result<Self> {
-        Ok(Self { io: Registered::new(mio::net::TcpStream::from_std(stream), true)? })
+    #[must_use]
+    pub fn from_nonblocking(stream: std::net::TcpStream) -> Self {
+        Self { io: Registered::lazy(mio::net::TcpStream::from_std(stream)) }
     }
 
     /// The stream without its loop, still non-blocking; to be sent to another one.
@@ -264,7 +262,8 @@ impl TcpStream {
     }
 
     /// Whether the peer has sent its last byte, or the connection is gone, as far as the selector
-    /// has said. What the peer sent before may still wait to be read.
+    /// has said, which says nothing before something had to wait for this stream. What the peer
+    /// sent before may still wait to be read.
     #[must_use]
     pub fn is_read_closed(&self) -> bool {
         self.io.is_read_closed()
@@ -278,7 +277,7 @@ impl TcpStream {
     }
 
     /// Ready when [`TcpStream::is_read_closed`]: tells a waiting task that its peer is going, and
-    /// reads nothing.
+    /// reads nothing. Ready as well if the stream cannot be registered with the selector.
     pub fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.io.poll_read_closed(cx)
     }

@@ -21,19 +21,19 @@ impl UdpSocket {
     /// # Panics
     /// If there is no event loop on this thread.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { io: Registered::new(mio::net::UdpSocket::bind(address)?, true)? })
+        Ok(Self { io: Registered::lazy(mio::net::UdpSocket::bind(address)?) })
     }
 
     /// Takes over a socket.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking, or cannot be registered.
+    /// If it cannot be made non-blocking.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { io: Registered::new(mio::net::UdpSocket::from_std(socket), true)? })
+        Ok(Self { io: Registered::lazy(mio::net::UdpSocket::from_std(socket)) })
     }
 
     /// Makes `peer` the one that [`UdpSocket::send`] sends to and [`UdpSocket::recv`] hears.

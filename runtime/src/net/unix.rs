@@ -22,7 +22,7 @@ impl UnixListener {
     /// # Panics
     /// If there is no event loop on this thread.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self { io: Registered::new(mio::net::UnixListener::bind(path)?, true)? })
+        Ok(Self { io: Registered::new(mio::net::UnixListener::bind(path)?)? })
     }
 
     /// Takes over a listening socket.
@@ -34,7 +34,7 @@ impl UnixListener {
     /// If there is no event loop on this thread.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { io: Registered::new(mio::net::UnixListener::from_std(listener), true)? })
+        Ok(Self { io: Registered::new(mio::net::UnixListener::from_std(listener))? })
     }
 
     /// Waits for a connection, and returns it with the peer's address.
@@ -43,7 +43,7 @@ impl UnixListener {
     /// Those of accept(2).
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, peer) = self.io.io(Direction::Read, mio::net::UnixListener::accept).await?;
-        Ok((UnixStream { io: Registered::new(stream, true)? }, peer))
+        Ok((UnixStream { io: Registered::lazy(stream) }, peer))
     }
 
     /// The address that this socket listens at.
@@ -69,7 +69,7 @@ impl UnixStream {
     /// # Panics
     /// If there is no event loop on this thread.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        let io = Registered::new(mio::net::UnixStream::connect(path)?, false)?;
+        let io = Registered::new(mio::net::UnixStream::connect(path)?)?;
         io.ready(Direction::Write).await;
         match io.socket().take_error()? {
             Some(error) => Err(error),
@@ -86,19 +86,19 @@ impl UnixStream {
     /// If there is no event loop on this thread.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = mio::net::UnixStream::pair()?;
-        Ok((Self { io: Registered::new(one, true)? }, Self { io: Registered::new(other, true)? }))
+        Ok((Self { io: Registered::lazy(one) }, Self { io: Registered::lazy(other) }))
     }
 
     /// Takes over a connected stream.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking, or cannot be registered.
+    /// If it cannot be made non-blocking.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { io: Registered::new(mio::net::UnixStream::from_std(stream), true)? })
+        Ok(Self { io: Registered::lazy(mio::net::UnixStream::from_std(stream)) })
     }
 
     /// The stream without its loop, still non-blocking.
