@@ -231,7 +231,9 @@ impl ChunkedDecoder {
             return Ok(Chunk::End(None));
         }
         check_fields(&window[..end], limits)?;
-        Ok(Chunk::End(Some(Fields::new(buffer.take(end), 0).to_map())))
+        let trailers = Fields::new(&buffer[..end], 0).to_map();
+        buffer.skip(end);
+        Ok(Chunk::End(Some(trailers)))
     }
 }
 

@@ -22,7 +22,6 @@ use crate::buffer::ReceiveBuffer;
 use crate::chunked::field_error;
 use crate::error::ProtocolError;
 use crate::fields::Fields;
-use crate::framing::Framing;
 use crate::head::{RequestHead, ResponseHead, Span};
 use crate::known_fields::KnownFields;
 use crate::limits::Limits;
@@ -66,7 +65,8 @@ pub(crate) fn decode_request(
     };
     *scanned = 0;
     // After the target come a space, `HTTP/1.1`, CR and LF.
-    head.fields = Fields::new(buffer.take(length), head.target.end + 11);
+    head.fields.fill(&buffer[..length], head.target.end + 11);
+    buffer.skip(length);
     Ok(true)
 }
 
@@ -285,38 +285,15 @@ pub(crate) fn decode_response(
     };
     let head = parse_response(&window[..end], to_head, limits)?;
     *scanned = 0;
-    Ok(Some(head.attach(buffer)))
-}
-
-/// A response's head without its bytes, which are borrowed while it is made.
-struct DecodedResponse {
-    framing: Framing,
-    reason: Span,
-    status: StatusCode,
-    version: Version,
-    keep_alive: bool,
-    fields_start: u16,
-    length: u16,
-}
-
-impl DecodedResponse {
-    fn attach(self, buffer: &mut ReceiveBuffer) -> ResponseHead {
-        ResponseHead {
-            fields: Fields::new(buffer.take(self.length.into()), self.fields_start),
-            framing: self.framing,
-            reason: self.reason,
-            status: self.status,
-            version: self.version,
-            keep_alive: self.keep_alive,
-        }
-    }
+    buffer.skip(end);
+    Ok(Some(head))
 }
 
 fn parse_response(
     head: &[u8],
     to_head: bool,
     limits: &Limits,
-) -> Result<DecodedResponse, ProtocolError> {
+) -> Result<ResponseHead, ProtocolError> {
     let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; u8::MAX as usize];
     let lines = &mut lines[..limits.headers_count_max.into()];
     let mut response = httparse::Response::new(&mut []);
@@ -331,14 +308,13 @@ fn parse_response(
     let known = gather(response.headers);
     let line_end = memchr::memchr(b'\n', head).unwrap_or_default();
     let reason = response.reason.filter(|reason| !reason.is_empty()).unwrap_or_default();
-    Ok(DecodedResponse {
+    Ok(ResponseHead {
+        fields: Fields::new(head, (line_end + 1) as u16),
         framing: known.length.of_response(to_head, status, version)?,
         reason: if reason.is_empty() { Span::default() } else { span(head, reason.as_bytes()) },
         status,
         version,
         keep_alive: known.keeps_connection(version),
-        fields_start: (line_end + 1) as u16,
-        length: head.len() as u16,
     })
 }
 
@@ -358,7 +334,6 @@ fn offset(head: &[u8], part: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
@@ -381,7 +356,7 @@ mod tests {
             }
         };
         Some(result.map(|length| {
-            head.fields = Fields::new(Bytes::copy_from_slice(&bytes[..length]), 0);
+            head.fields.fill(&bytes[..length], 0);
             format!(
                 "{head:?} {:?} {:?} {}{}{}",
                 head.path,

@@ -12,28 +12,49 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::syntax::trim_ows;
 
 /// Lines as they were received, and a map of them once somebody has asked for one.
+///
+/// The bytes are a copy of their own, in memory that serves one head after another: to copy a
+/// head costs less than to count who shares the buffer that it came in.
 #[derive(Clone)]
 pub(crate) struct Fields {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     map: OnceCell<Box<HeaderMap>>,
     /// Where in `bytes` the first line begins.
     start: u16,
 }
 
 impl Fields {
-    /// The lines from `start` to the end of `bytes`; they have been checked, and end in CR LF
-    /// each.
-    pub(crate) fn new(bytes: Bytes, start: u16) -> Self {
-        Self { bytes, map: OnceCell::new(), start }
-    }
-
     /// No lines.
     pub(crate) const fn empty() -> Self {
-        Self { bytes: Bytes::new(), map: OnceCell::new(), start: 0 }
+        Self { bytes: Vec::new(), map: OnceCell::new(), start: 0 }
+    }
+
+    /// The lines of `head` from `start` to its end; they have been checked, and end in CR LF each.
+    pub(crate) fn new(head: &[u8], start: u16) -> Self {
+        Self { bytes: head.to_vec(), map: OnceCell::new(), start }
+    }
+
+    /// Becomes the lines that [`new`](Self::new) makes, in the same memory.
+    pub(crate) fn fill(&mut self, head: &[u8], start: u16) {
+        self.clear();
+        self.bytes.extend_from_slice(head);
+        self.start = start;
+    }
+
+    /// Forgets the lines, and keeps memory for others.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.map.take();
+        self.start = 0;
+    }
+
+    /// How many bytes are set aside.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Everything that was received, start line included.
-    pub(crate) fn bytes(&self) -> &Bytes {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -57,11 +78,13 @@ impl Fields {
         self.map.get_or_init(|| self.to_map())
     }
 
-    /// A map whose values share the received bytes.
+    /// A map whose values share one copy of the received bytes.
     pub(crate) fn to_map(&self) -> Box<HeaderMap> {
         let mut map = Box::new(HeaderMap::with_capacity(self.lines().count()));
-        for (name, value) in self.lines() {
-            let shared = self.bytes.slice_ref(value);
+        let bytes = Bytes::copy_from_slice(&self.bytes);
+        let lines = HeaderLines { rest: bytes.get(usize::from(self.start)..).unwrap_or_default() };
+        for (name, value) in lines {
+            let shared = bytes.slice_ref(value);
             let name = HeaderName::from_bytes(name);
             let value = HeaderValue::from_maybe_shared(shared);
             debug_assert!(name.is_ok() && value.is_ok(), "decoding accepts what these types take");

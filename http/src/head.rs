@@ -4,7 +4,6 @@
 use std::fmt;
 
 // crates
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 // ours
@@ -26,8 +25,8 @@ impl Span {
 
 /// The head of a request: its request line and headers.
 ///
-/// It shares the bytes that were received; nothing is copied out of them, and the
-/// [`HeaderMap`] is built when it is first asked for.
+/// It is the bytes as they were received and where in them things are; the [`HeaderMap`] is built
+/// when it is first asked for.
 #[derive(Clone)]
 pub struct RequestHead {
     pub(crate) fields: Fields,
@@ -135,11 +134,10 @@ impl RequestHead {
         self.fields.lines()
     }
 
-    /// The target as a [`Uri`], which shares the received bytes.
+    /// The target as a [`Uri`], made of a copy of the received bytes.
     #[must_use]
     pub fn uri(&self) -> Uri {
-        let target = usize::from(self.target.start)..usize::from(self.target.end);
-        let uri = Uri::from_maybe_shared(self.fields.bytes().slice(target));
+        let uri = Uri::try_from(self.target());
         debug_assert!(uri.is_ok(), "decoding accepts what this type takes: {}", self.target());
         uri.unwrap_or_default()
     }
@@ -174,7 +172,7 @@ impl RequestHead {
 
     /// The whole head as it was received, its blank line included.
     #[must_use]
-    pub fn bytes(&self) -> &Bytes {
+    pub fn bytes(&self) -> &[u8] {
         self.fields.bytes()
     }
 

@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use crate::body::RequestBody;
 use crate::extensions::Extensions;
+use crate::fields::Fields;
 use crate::head::RequestHead;
 use crate::request::ParamSpans;
 use crate::router::Route;
@@ -30,7 +31,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    fn empty() -> Self {
+    fn new() -> Self {
         Self {
             head: RequestHead::empty(),
             body: RequestBody::new(None),
@@ -40,7 +41,21 @@ impl Parts {
             extensions: Extensions::default(),
         }
     }
+
+    /// Drops what the request held. What is plain is left as it is: the next request overwrites it.
+    fn clear(&mut self) {
+        if self.head.fields.capacity() > HEAD_BYTES_KEPT_MAX {
+            self.head.fields = Fields::empty();
+        }
+        self.head.fields.clear();
+        self.body = RequestBody::new(None);
+        self.route = None;
+        self.extensions = Extensions::default();
+    }
 }
+
+/// Memory for a head that is kept with a box; most heads have less.
+const HEAD_BYTES_KEPT_MAX: usize = 2048;
 
 /// Empty boxes that a thread keeps; what a burst of waiting requests needed beyond is given back.
 const SPARE_BOXES_MAX: usize = 64;
@@ -62,7 +77,7 @@ impl PartsBox {
     /// An empty one.
     pub(crate) fn new() -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-        Self { parts: Some(spare.unwrap_or_else(|| Box::new(Parts::empty()))) }
+        Self { parts: Some(spare.unwrap_or_else(|| Box::new(Parts::new()))) }
     }
 
     pub(crate) fn into_parts(mut self) -> Parts {
@@ -88,7 +103,7 @@ impl Drop for PartsBox {
     fn drop(&mut self) {
         let Some(mut parts) = self.parts.take() else { return };
         // Emptied before the list is borrowed: what is attached to a request may be anything.
-        *parts = Parts::empty();
+        parts.clear();
         // A thread past its destructors keeps nothing.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();

@@ -12,13 +12,10 @@ use http::{Method, Version};
 use crate::head::{RequestHead, Span};
 use crate::known_fields::KnownFields;
 use crate::limits::Limits;
-use crate::syntax::{is_target_byte, is_token_byte, query_start};
+use crate::syntax::{query_start, target_length, token_length, value_length};
 
 /// What follows the target.
 const VERSION: &[u8] = b" HTTP/1.1\r\n";
-
-/// Bytes of a value that are looked at together: the compiler makes one comparison of theirs.
-const BLOCK: usize = 16;
 
 /// Reads the head that `window` begins with: its request line into `head`, and of its headers
 /// into `known`. Returns its length, or `None` if it is one for the parser; then what is in `head`
@@ -55,7 +52,7 @@ fn scan_target(
     head: &mut RequestHead,
 ) -> Option<usize> {
     let text = &window[start..];
-    let end = text.iter().position(|&byte| !is_target_byte(byte))?;
+    let end = target_length(text);
     let (target, rest) = text.split_at(end);
     let is_plain = target.first() == Some(&b'/')
         && end <= limits.target_bytes_max.into()
@@ -83,10 +80,12 @@ fn scan_lines<'a>(
         if let [b'\r', b'\n', rest @ ..] = rest {
             return Some(window.len() - rest.len());
         }
-        let name_end = rest.iter().position(|&byte| !is_token_byte(byte))?;
-        let (name, [b':', b' ', behind @ ..]) = rest.split_at(name_end) else { return None };
-        let value_end = value_end(behind)?;
-        let (value, [b'\r', b'\n', next @ ..]) = behind.split_at(value_end) else { return None };
+        let (name, [b':', b' ', behind @ ..]) = rest.split_at(token_length(rest)) else {
+            return None;
+        };
+        let (value, [b'\r', b'\n', next @ ..]) = behind.split_at(value_length(behind)) else {
+            return None;
+        };
         // White space at the ends of a value is not part of it, and a value may be empty.
         let is_trimmed = matches!(value, [first, .., last] if *first != b' ' && *last != b' ')
             || matches!(value, [only] if *only != b' ');
@@ -97,17 +96,4 @@ fn scan_lines<'a>(
         rest = next;
     }
     None
-}
-
-/// Where the first control character stands, be it a tab, which a value may have within.
-fn value_end(text: &[u8]) -> Option<usize> {
-    let is_control = |byte: u8| byte < b' ' || byte == 0x7f;
-    let mut rest = text;
-    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>()
-        && !block.iter().fold(false, |found, &byte| found | is_control(byte))
-    {
-        rest = behind;
-    }
-    let end = rest.iter().position(|&byte| is_control(byte))?;
-    Some(text.len() - rest.len() + end)
 }

@@ -15,6 +15,21 @@ static TARGET: [bool; 256] = alphanumeric_and(b"!$%&'()*+,-./:;=?@[]_~{}|\\^");
 /// [`http::Uri`] take the latter.
 static NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+;=");
 
+/// Everything but control characters.
+static VALUE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = !is_control(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+const fn is_control(byte: u8) -> bool {
+    byte < b' ' || byte == 0x7f
+}
+
 const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -30,6 +45,45 @@ const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
     table
 }
 
+/// How many bytes `text` begins with that are in `table`. By the block, of which the compiler makes
+/// a look-up a byte without a counter.
+fn leading(text: &[u8], table: &[bool; 256]) -> usize {
+    const BLOCK: usize = 8;
+    let mut rest = text;
+    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>() {
+        if let Some(end) = block.iter().position(|&byte| !table[usize::from(byte)]) {
+            return text.len() - rest.len() + end;
+        }
+        rest = behind;
+    }
+    let end = rest.iter().position(|&byte| !table[usize::from(byte)]).unwrap_or(rest.len());
+    text.len() - rest.len() + end
+}
+
+/// How many bytes `text` begins with that may be part of a token.
+pub(crate) fn token_length(text: &[u8]) -> usize {
+    leading(text, &TOKEN)
+}
+
+/// How many bytes `text` begins with that are no control characters, be it a tab, which a value
+/// may have within.
+pub(crate) fn value_length(text: &[u8]) -> usize {
+    /// Bytes that are looked at together: the compiler makes one comparison of theirs.
+    const BLOCK: usize = 16;
+    let mut rest = text;
+    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>()
+        && !block.iter().fold(false, |found, &byte| found | is_control(byte))
+    {
+        rest = behind;
+    }
+    text.len() - rest.len() + leading(rest, &VALUE)
+}
+
+/// How many bytes `text` begins with that may be part of a request target.
+pub(crate) fn target_length(text: &[u8]) -> usize {
+    leading(text, &TARGET)
+}
+
 /// Returns `true` if `byte` may be part of a token.
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
@@ -40,14 +94,9 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// Returns `true` if `byte` may be part of a request target.
-pub(crate) fn is_target_byte(byte: u8) -> bool {
-    TARGET[byte as usize]
-}
-
 /// Returns `true` if every byte of `text` may be part of a request target.
 pub(crate) fn is_target(text: &[u8]) -> bool {
-    text.iter().all(|&byte| is_target_byte(byte))
+    target_length(text) == text.len()
 }
 
 /// Where in `target` the query begins, with its question mark, or else where the target ends.
@@ -62,9 +111,9 @@ pub(crate) fn is_host_and_port(text: &[u8]) -> bool {
     if text.first() == Some(&b'[') {
         return is_address_and_port(text);
     }
-    match text.iter().position(|&byte| !NAME[byte as usize]) {
-        None => !text.is_empty(),
-        Some(end) => end > 0 && is_port_after_colon(&text[end..]),
+    match text.split_at(leading(text, &NAME)) {
+        (name, []) => !name.is_empty(),
+        (name, port) => !name.is_empty() && is_port_after_colon(port),
     }
 }
 
