@@ -23,6 +23,9 @@ use crate::error::EncodeError;
 use crate::headers::Headers;
 use crate::syntax::{is_host_and_port, is_target, list_contains, parse_decimal};
 
+/// Lines are begun with what ends the one before: a head is put together of fewer parts so.
+const HEAD_END: &[u8; 4] = b"\r\n\r\n";
+
 /// Room that is made for a head at once; a larger one makes more.
 const HEAD_BYTES_USUAL: usize = 256;
 
@@ -87,16 +90,15 @@ fn write_response_fields(
     field.write(out);
     let keep_alive = asked.keep_alive && !close && body != BodyEncoder::UntilClose;
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        out.extend_from_slice(b"connection: upgrade\r\n");
+        out.extend_from_slice(b"\r\nconnection: upgrade");
     } else if !status.is_informational() {
         write_persistence(keep_alive, asked.old, out);
     }
     if !dated {
-        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(b"\r\ndate: ");
         out.extend_from_slice(date);
-        out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(HEAD_END);
     Ok((body, keep_alive))
 }
 
@@ -112,11 +114,10 @@ impl LengthField {
         match self {
             Self::Nothing => {}
             Self::Length(length) => {
-                out.extend_from_slice(b"content-length: ");
+                out.extend_from_slice(b"\r\ncontent-length: ");
                 out.extend_from_slice(itoa::Buffer::new().format(*length).as_bytes());
-                out.extend_from_slice(b"\r\n");
             }
-            Self::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Self::Chunked => out.extend_from_slice(b"\r\ntransfer-encoding: chunked"),
         }
     }
 }
@@ -188,29 +189,28 @@ fn note_length(
 
 fn write_status_line(status: StatusCode, out: &mut Vec<u8>) {
     if status == StatusCode::OK {
-        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return out.extend_from_slice(b"HTTP/1.1 200 OK");
     }
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Says what the peer would not assume by itself (RFC 9112 section 9.3).
 fn write_persistence(keep_alive: bool, old: bool, out: &mut Vec<u8>) {
     match (keep_alive, old) {
-        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
-        (true, true) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"\r\nconnection: close"),
+        (true, true) => out.extend_from_slice(b"\r\nconnection: keep-alive"),
         (true, false) => {}
     }
 }
 
 fn write_field(name: &str, value: &HeaderValue, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends a request's head. Returns how its body is framed and whether it lets the server keep
@@ -249,7 +249,7 @@ fn write_request(
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(target.as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    out.extend_from_slice(b" HTTP/1.1");
     let host = match headers.value(&http::header::HOST) {
         Some(host) => host.as_bytes(),
         None => authority.as_bytes(),
@@ -257,9 +257,8 @@ fn write_request(
     if !is_host_and_port(host) {
         return Err(EncodeError::Host);
     }
-    out.extend_from_slice(b"host: ");
+    out.extend_from_slice(b"\r\nhost: ");
     out.extend_from_slice(host);
-    out.extend_from_slice(b"\r\n");
     let mut declared = None;
     let mut keep_alive = true;
     for (name, value) in headers {
@@ -274,7 +273,7 @@ fn write_request(
     }
     let (field, body) = request_framing(method, agreed_length(length, declared)?);
     field.write(out);
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(HEAD_END);
     Ok((body, keep_alive))
 }
 

@@ -1,5 +1,6 @@
 //! From the handlers to what is written.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use super::{Budget, ConnectionTask, Over, Step, Work};
 use crate::body::{BodyError, BodyKind, Part};
 use crate::counters::Outcome;
 use crate::error::EncodeError;
+use crate::handler::Running;
 use crate::response::{IntoResponse, Response};
 use crate::router::Route;
 use crate::upgrade::Upgraded;
@@ -27,23 +29,37 @@ impl ConnectionTask {
         out: &mut Vec<u8>,
         budget: &mut Budget,
     ) -> Result<Step, Over> {
-        let Work::Handling { running, route } = &mut self.work else { return Ok(Step::Again) };
+        match mem::replace(&mut self.work, Work::Reading) {
+            Work::Handling { running, route } => {
+                self.poll_handler(running, route, cx, out, budget)
+            }
+            other => self.go_on(other),
+        }
+    }
+
+    /// Asks the handler for its answer; what it has to wait for, it waits for in `work`.
+    pub(super) fn poll_handler(
+        &mut self,
+        mut running: Running,
+        route: Option<Rc<Route>>,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        budget: &mut Budget,
+    ) -> Result<Step, Over> {
         self.server.notebook.set(route.as_ref().map(|route| route.note));
-        let watch = self.watch.as_deref();
         let mut response = None;
         let poll = || catch_unwind(AssertUnwindSafe(|| running.poll_into(cx, &mut response)));
-        match Self::within(watch, poll) {
+        match Self::within(self.watch.as_deref(), poll) {
             Ok(Poll::Ready(())) => {
-                let route = route.take();
-                self.work = Work::Reading;
+                drop(running);
                 let response = response.as_mut().expect("a call that is ready has left its answer");
                 self.answer(response, route, out)
             }
-            Ok(Poll::Pending) => self.feed_body(cx, out, budget),
-            Err(payload) => {
-                let route = route.take();
-                self.answer_panic(&*payload, route, out)
+            Ok(Poll::Pending) => {
+                self.work = Work::Handling { running, route };
+                self.feed_body(cx, out, budget)
             }
+            Err(payload) => self.answer_panic(&*payload, route, out),
         }
     }
 
@@ -76,7 +92,10 @@ impl ConnectionTask {
         route: Option<Rc<Route>>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
-        if let Some(error) = self.body_error.filter(|_| response.status.is_success()) {
+        // Two conditions, so that the status is not looked at for nothing: it was just written.
+        if let Some(error) = self.body_error
+            && response.status.is_success()
+        {
             *response = error.into_response();
         }
         if self.server.is_draining() || self.leaves_too_much_unread() {
@@ -100,7 +119,7 @@ impl ConnectionTask {
                 return self.cut_off();
             }
         }
-        match std::mem::take(&mut response.body.kind) {
+        match mem::take(&mut response.body.kind) {
             BodyKind::Empty => self.finish(None, out),
             BodyKind::Full(bytes) => {
                 if self.send_part(bytes, out)?.is_err() {

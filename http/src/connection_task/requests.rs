@@ -40,7 +40,7 @@ impl ConnectionTask {
         match self.protocol.next_event_into(&mut request.parts.head, &self.server.limits) {
             Event::Request(()) => {
                 budget.requests -= 1;
-                self.begin(request, out)
+                self.begin(request, cx, out, budget)
             }
             Event::NeedData => self.read_more(cx, out),
             Event::Error(error) => self.refuse(error, out),
@@ -98,7 +98,13 @@ impl ConnectionTask {
         Ok(Read::Some)
     }
 
-    fn begin(&mut self, mut request: Request, out: &mut Vec<u8>) -> Result<Step, Over> {
+    fn begin(
+        &mut self,
+        mut request: Request,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        budget: &mut Budget,
+    ) -> Result<Step, Over> {
         self.waiting = Waiting::Nothing;
         self.begin_request();
         self.body_error = None;
@@ -127,7 +133,7 @@ impl ConnectionTask {
         let watch = self.watch.as_deref();
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request)));
         match Self::within(watch, call) {
-            Ok(running) => self.go_on(Work::Handling { running, route }),
+            Ok(running) => self.poll_handler(running, route, cx, out, budget),
             Err(payload) => self.answer_panic(&*payload, route, out),
         }
     }
