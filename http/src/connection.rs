@@ -454,6 +454,7 @@ impl Connection {
     /// [`EncodeError::Status`] for 101 if no upgrade was asked for, and
     /// [`EncodeError::TransferEncoding`] and [`EncodeError::ContentLength`] for what `headers`
     /// may not say. Nothing is appended then, and another answer may be sent.
+    #[inline]
     pub fn send_head(
         &mut self,
         status: StatusCode,

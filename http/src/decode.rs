@@ -171,6 +171,7 @@ fn read_request_line(
 
 /// Decides what a well-formed head means, and whether that makes sense. Its request line is in
 /// `head`, which is complete afterwards but for its bytes: those are borrowed meanwhile.
+#[inline(always)]
 fn settle(
     head: &mut RequestHead,
     known: &KnownFields<'_>,

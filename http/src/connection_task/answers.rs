@@ -155,6 +155,7 @@ impl ConnectionTask {
         !is_wanted && left > self.server.limits.drain_bytes_max
     }
 
+    #[inline(always)]
     pub(super) fn send_head(
         &mut self,
         response: &Response,
@@ -166,6 +167,7 @@ impl ConnectionTask {
         self.protocol.send_head(response.status, &response.headers, length, &date, out)
     }
 
+    #[inline(always)]
     pub(super) fn send_part(
         &mut self,
         part: Bytes,
@@ -241,6 +243,7 @@ impl ConnectionTask {
         Err(Over)
     }
 
+    #[inline(always)]
     pub(super) fn finish(
         &mut self,
         trailers: Option<&HeaderMap>,
