@@ -177,9 +177,10 @@ impl Connection {
         }
     }
 
-    /// The same, with the head of a request where it is to be. Unless there is one, what is left
-    /// in `head` means nothing.
-    pub(crate) fn next_event_into(&mut self, head: &mut RequestHead, limits: &Limits) -> Event<()> {
+    /// The same, with the head of a request where it is to be. The memory of the head that was
+    /// there before is used again, so one after another costs no allocation. Unless there is a
+    /// request, what is left in `head` means nothing.
+    pub fn next_event_into(&mut self, head: &mut RequestHead, limits: &Limits) -> Event<()> {
         if self.stage != Stage::Idle {
             return self.next_body_event(limits);
         }

@@ -44,8 +44,10 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// A place for a head: that of no request.
-    pub(crate) const fn empty() -> Self {
+    /// A place for a head, for [`Connection::next_event_into`](crate::Connection::next_event_into):
+    /// that of no request.
+    #[must_use]
+    pub const fn empty() -> Self {
         const NOWHERE: Span = Span { start: 0, end: 0 };
         Self {
             fields: Fields::empty(),

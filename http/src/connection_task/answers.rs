@@ -30,9 +30,7 @@ impl ConnectionTask {
         budget: &mut Budget,
     ) -> Result<Step, Over> {
         match mem::replace(&mut self.work, Work::Reading) {
-            Work::Handling { running, route } => {
-                self.poll_handler(running, route, cx, out, budget)
-            }
+            Work::Handling { running, route } => self.poll_handler(running, route, cx, out, budget),
             other => self.go_on(other),
         }
     }
