@@ -16,7 +16,7 @@ use actix_http::body::{BodySize, MessageBody};
 use actix_http::h1::{Codec, Message};
 use axum::body::Body;
 use brigade::http::{
-    BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, Request, Router, get,
+    BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, Request, RequestHead, Router, get,
 };
 use brigade_micro::{Runtime, Tokio, group};
 use bytes::{Bytes, BytesMut};
@@ -87,12 +87,13 @@ fn decode(criterion: &mut Criterion, name: &str, input: &'static str) {
     });
     decode.bench_function("brigade", |bencher| {
         let limits = Limits::default();
+        let mut head = RequestHead::empty();
         bencher.iter(|| {
             let mut connection = Connection::new();
             connection.receive(black_box(input.as_bytes()));
-            let event = connection.next_event(&limits);
-            assert!(matches!(&event, Event::Request(_)));
-            event
+            let event = connection.next_event_into(&mut head, &limits);
+            assert!(matches!(&event, Event::Request(())));
+            black_box(&head);
         });
     });
     decode.bench_function("actix-http", |bencher| {
@@ -120,13 +121,14 @@ fn exchange(criterion: &mut Criterion, name: &str, input: &'static str, depth: u
     both.bench_function("brigade", |bencher| {
         let limits = Limits::default();
         let mut connection = Connection::new();
+        let mut head = RequestHead::empty();
         let mut out = Vec::new();
         bencher.iter(|| {
             out.clear();
             connection.receive(black_box(input));
             let mut answers = 0;
-            while let Event::Request(head) = connection.next_event(&limits) {
-                black_box(head);
+            while let Event::Request(()) = connection.next_event_into(&mut head, &limits) {
+                black_box(&head);
                 answer(&mut connection, &mut out);
                 answers += 1;
             }
