@@ -38,6 +38,7 @@ fn what_a_handler_logs_is_within_the_span_of_its_request() {
     assert!(request.is_closed && request.parent.is_none(), "{request:?}");
     drop((early_client, early, server));
     assert!(journal.spans().iter().all(|span| span.is_closed), "{:#?}", journal.spans());
+    requests_end_before_their_connections(&journal);
 }
 
 fn app() -> Router {
@@ -169,6 +170,17 @@ fn panics_resets_and_streams(journal: &Journal, server: &TestServer) {
     assert_eq!(ended[0].1.last().unwrap(), "/never/answered");
 }
 
+/// Also the one that was in flight when its connection ended.
+fn requests_end_before_their_connections(journal: &Journal) {
+    let (spans, closings) = journal.change(|notes| (notes.spans.clone(), notes.closings.clone()));
+    let closing = |wanted: usize| closings.iter().position(|closed| *closed == wanted).unwrap();
+    let has_parent = |index: &usize| spans[*index].parent.is_some();
+    for request in (0..spans.len()).filter(has_parent) {
+        let connection = spans[request].parent.unwrap();
+        assert!(closing(request) < closing(connection), "{:#?}", spans[request]);
+    }
+}
+
 thread_local! {
     /// The spans that this thread is in.
     static ENTERED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
@@ -185,6 +197,8 @@ struct Notes {
     spans: Vec<Noted>,
     /// The text of each event, and the paths and names of the spans it is in.
     events: Vec<(String, Vec<String>)>,
+    /// The indices of the closed spans, the first closed first.
+    closings: Vec<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -285,7 +299,11 @@ impl tracing::Subscriber for Journal {
             let span = &mut notes.spans[index(&id)];
             span.handles -= 1;
             span.is_closed = span.handles == 0;
-            span.is_closed
+            if !span.is_closed {
+                return false;
+            }
+            notes.closings.push(index(&id));
+            true
         })
     }
 

@@ -24,8 +24,10 @@ use crate::router::Route;
 pub(super) struct Watch {
     /// Present if answers are to tell their times.
     timing: Option<Timing>,
-    connection: Span,
+    /// Before the connection, since fields are dropped in this order and a span ends before the
+    /// one it is in.
     request: Span,
+    connection: Span,
 }
 
 impl Watch {
