@@ -7,7 +7,7 @@ use std::time::Duration;
 use brigade_runtime::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use brigade_runtime::task::yield_now;
 use brigade_runtime::{gather, gather_all, run, run_in_thread, spawn, time};
-use futures_util::{AsyncReadExt, AsyncWriteExt};
+use futures_util::{AsyncReadExt, AsyncWriteExt, FutureExt};
 
 mod support;
 
@@ -245,6 +245,24 @@ fn a_listener_accepts_all_that_came_at_once() {
             client.unwrap();
         }
         assert_eq!(listener.try_accept_std().unwrap_err().kind(), ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn a_listener_knows_whether_another_connection_waits_before_it_accepts_in_vain() {
+    run(async {
+        let listener = TcpListener::bind(any_port()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || std::net::TcpStream::connect(address).unwrap();
+        let is_ready = || listener.readable().now_or_never().is_some();
+        let _two = (connect(), connect());
+        listener.accept().await.unwrap();
+        assert!(is_ready(), "one waits");
+        listener.accept().await.unwrap();
+        assert!(!is_ready(), "none waits");
+        let _third = connect();
+        listener.accept().await.unwrap();
+        assert!(!is_ready(), "none waits");
     });
 }
 

@@ -77,6 +77,11 @@ impl<S: AsFd> Registered<S> {
         self.entry.core.selector.would_block(self.entry.key, direction)
     }
 
+    /// Nothing more is there in `direction`, as far as is known.
+    pub(super) fn drained(&self, direction: Direction) {
+        self.entry.core.selector.clear_ready(self.entry.key, direction);
+    }
+
     pub(crate) fn is_read_closed(&self) -> bool {
         self.entry.core.selector.is_read_closed(self.entry.key)
     }
@@ -164,10 +169,6 @@ where
             self.drained(Direction::Write);
         }
         Ok(written)
-    }
-
-    fn drained(&self, direction: Direction) {
-        self.entry.core.selector.clear_ready(self.entry.key, direction);
     }
 
     pub(crate) fn poll_read(

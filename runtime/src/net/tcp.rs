@@ -6,10 +6,11 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::registered::Registered;
@@ -75,8 +76,11 @@ impl TcpListener {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(std::net::TcpStream, SocketAddr)>> {
-        let accepted = self.io.poll_io(Direction::Read, cx, mio::net::TcpListener::accept);
-        accepted.map_ok(|(stream, peer)| (prepare(stream), peer))
+        let accepted = ready!(self.io.poll_io(Direction::Read, cx, mio::net::TcpListener::accept));
+        if !has_connection(self.io.socket()) {
+            self.io.drained(Direction::Read);
+        }
+        Poll::Ready(accepted.map(|(stream, peer)| (prepare(stream), peer)))
     }
 
     /// A connection that is there already.
@@ -108,6 +112,13 @@ impl TcpListener {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.socket().local_addr()
     }
+}
+
+/// Whether accept(2) would give a connection. An accept that gives none costs more than to ask: the
+/// system has made a socket and a file by then. If it cannot be told there may be one.
+fn has_connection(listener: &mio::net::TcpListener) -> bool {
+    let mut listener = [PollFd::new(listener, PollFlags::IN)];
+    rustix::event::poll(&mut listener, Some(&Timespec::default())) != Ok(0)
 }
 
 /// A listening socket at `address`, for [`TcpListener::from_std`]; it needs no loop. With
