@@ -1,8 +1,9 @@
 //! What the loop waits in: the system's selector, and who waits for which source.
 //!
-//! The only file that names `mio::Poll`. A source is registered once, for reading and writing,
-//! edge-triggered: at once, or when something has to wait for it for the first time, so never if
-//! nothing has to. What the system then hints is kept as readiness bits beside the source until
+//! The only file that names `mio::Poll`. A source is registered once, edge-triggered: at once, or
+//! when something has to wait for it for the first time, so never if nothing has to. Writing is
+//! added when it has to be waited for: most sockets always take what is written, and would make an
+//! event of it that nobody wants. What the system then hints is kept as readiness bits beside the source until
 //! an operation finds the source drained; so nothing is asked of the system between two edges.
 //! Events may be spurious, and a token may outlive its source: its key is stale then.
 
@@ -53,8 +54,10 @@ const WRITABLE: u8 = 2;
 const READ_CLOSED: u8 = 4;
 /// Nothing more can be written; writing is ready for good, with an error.
 const WRITE_CLOSED: u8 = 8;
-/// The system tells what it is ready for.
+/// The system tells what can be read, and the end.
 const REGISTERED: u8 = 16;
+/// And what can be written.
+const REGISTERED_FOR_WRITING: u8 = 32;
 
 /// Events taken from the system in one wait; more wait for the next turn.
 const EVENTS_PER_WAIT: usize = 1024;
@@ -142,16 +145,31 @@ impl Selector {
         self.sources.borrow_mut().insert(Readiness { bits, refused: None, readers, writers })
     }
 
-    /// Registers a source for reading and writing. What it is ready for at that moment is told like
-    /// a change, edge-triggered or not: epoll(7) polls a file that is added, kqueue(2) runs the
-    /// filter upon registration. So nothing is lost that came before, not even the end of a stream.
-    pub(crate) fn register(&self, key: Key, io: BorrowedFd<'_>) -> io::Result<()> {
+    /// Registers a source for reading, and if `direction` is writing for both. What it is ready
+    /// for at that moment is told like a change, edge-triggered or not: epoll(7) polls a file that
+    /// is added or modified, kqueue(2) runs the filter upon registration. So nothing is lost that
+    /// came before, not even the end of a stream.
+    pub(crate) fn register(
+        &self,
+        key: Key,
+        io: BorrowedFd<'_>,
+        direction: Direction,
+    ) -> io::Result<()> {
         let token = Token(key.to_u64() as usize);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.registry.register(&mut SourceFd(&io.as_raw_fd()), token, interest);
+        let (interest, bits) = match direction {
+            Direction::Read => (Interest::READABLE, REGISTERED),
+            Direction::Write => {
+                (Interest::READABLE | Interest::WRITABLE, REGISTERED | REGISTERED_FOR_WRITING)
+            }
+        };
+        let mut io = SourceFd(&io.as_raw_fd());
+        let registered = match self.is(key, REGISTERED) {
+            false => self.registry.register(&mut io, token, interest),
+            true => self.registry.reregister(&mut io, token, interest),
+        };
         if let Some(source) = self.sources.borrow_mut().value_mut(key) {
             source.refused = registered.as_ref().err().map(io::Error::kind);
-            source.bits |= if registered.is_ok() { REGISTERED } else { 0 };
+            source.bits |= if registered.is_ok() { bits } else { 0 };
         }
         registered
     }
@@ -200,7 +218,7 @@ impl Selector {
         if source.bits & bits != 0 {
             return Poll::Ready(());
         }
-        if source.bits & REGISTERED == 0 {
+        if source.bits & direction.registered() == 0 {
             drop(sources);
             return self.register_and_poll(key, io, direction, bits, cx);
         }
@@ -221,7 +239,7 @@ impl Selector {
         bits: u8,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        match self.register(key, io) {
+        match self.register(key, io, direction) {
             Ok(()) => self.poll_bits(key, io, direction, bits, cx),
             Err(error) => {
                 tracing::warn!(%error, "a socket could not be registered with the selector");
@@ -309,6 +327,14 @@ fn bits_of(event: &Event) -> u8 {
 }
 
 impl Direction {
+    /// The bit of a source that is registered for this.
+    fn registered(self) -> u8 {
+        match self {
+            Self::Read => REGISTERED,
+            Self::Write => REGISTERED_FOR_WRITING,
+        }
+    }
+
     /// The bits of which one is enough.
     fn bits(self) -> u8 {
         match self {

@@ -23,7 +23,8 @@ struct Entry {
 }
 
 impl<S: AsFd> Registered<S> {
-    /// Registers `socket` at once, and hears from the selector before anything is tried.
+    /// Registers `socket` at once, for what is waited for first, and hears from the selector before
+    /// anything is tried.
     ///
     /// # Errors
     /// Those of epoll_ctl(2).
@@ -31,10 +32,10 @@ impl<S: AsFd> Registered<S> {
     /// # Panics
     /// If there is no event loop on this thread.
     #[track_caller]
-    pub(crate) fn new(socket: S) -> io::Result<Self> {
+    pub(crate) fn new(socket: S, first: Direction) -> io::Result<Self> {
         let registered = Self { entry: Entry::new(false), socket };
         let Entry { core, key } = &registered.entry;
-        core.selector.register(*key, registered.socket.as_fd())?;
+        core.selector.register(*key, registered.socket.as_fd(), first)?;
         Ok(registered)
     }
 
@@ -238,9 +239,11 @@ mod tests {
     use std::net::{Shutdown, SocketAddr, TcpStream as Peer};
     use std::time::Duration;
 
+    use futures_util::FutureExt;
     use socket2::SockRef;
 
     use super::*;
+    use crate::blocking::spawn_blocking;
     use crate::net::{TcpListener, TcpStream};
     use crate::{run, spawn};
 
@@ -296,6 +299,40 @@ mod tests {
             }
             drop(stream);
             assert_eq!(registered(), 0);
+        });
+    }
+
+    #[test]
+    fn a_connection_that_waits_to_read_makes_no_event_of_its_room_for_writing() {
+        run(async {
+            let (stream, mut peer) = accepted().await;
+            let selector = &Core::current().selector;
+            let events = || {
+                selector.wait(Some(Duration::ZERO)).unwrap();
+                selector.mark_ready()
+            };
+            assert!(read(&stream).now_or_never().is_none());
+            assert_eq!((registered(), events()), (1, 0));
+            peer.write_all(b"request").unwrap();
+            assert_eq!(events(), 1);
+        });
+    }
+
+    #[test]
+    fn a_connection_that_has_waited_to_read_can_wait_to_write() {
+        run(async {
+            let (stream, mut peer) = accepted().await;
+            assert!(read(&stream).now_or_never().is_none());
+            let mut written = 0;
+            while let Some(part) = stream.write(&[1; 64 * 1024]).now_or_never() {
+                written += part.unwrap();
+            }
+            let reading = spawn_blocking(move || {
+                let mut bytes = vec![0; written + 1];
+                peer.read_exact(&mut bytes).map(|()| bytes)
+            });
+            stream.write_all(b"2").await.unwrap();
+            assert_eq!(reading.await.unwrap().unwrap().last(), Some(&b'2'));
         });
     }
 
@@ -429,7 +466,7 @@ mod tests {
         #[test]
         fn a_socket_that_is_refused_at_once_is_not_taken() {
             run(async {
-                let error = Registered::new(refused().0).err().unwrap();
+                let error = Registered::new(refused().0, Direction::Read).err().unwrap();
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied);
             });
         }

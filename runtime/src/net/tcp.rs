@@ -51,7 +51,9 @@ impl TcpListener {
         if NODELAY_IS_INHERITED {
             SockRef::from(&listener).set_tcp_nodelay(true)?;
         }
-        Ok(Self { io: Registered::new(mio::net::TcpListener::from_std(listener))? })
+        Ok(Self {
+            io: Registered::new(mio::net::TcpListener::from_std(listener), Direction::Read)?,
+        })
     }
 
     /// Waits for a connection, and returns it with the peer's address. Its nodelay is set.
@@ -224,7 +226,7 @@ impl TcpStream {
     /// # Panics
     /// If there is no event loop on this thread.
     pub async fn connect_to(address: SocketAddr) -> io::Result<Self> {
-        let io = Registered::new(mio::net::TcpStream::connect(address)?)?;
+        let io = Registered::new(mio::net::TcpStream::connect(address)?, Direction::Write)?;
         loop {
             io.ready(Direction::Write).await;
             if let Some(error) = io.socket().take_error()? {

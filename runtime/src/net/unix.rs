@@ -22,7 +22,7 @@ impl UnixListener {
     /// # Panics
     /// If there is no event loop on this thread.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self { io: Registered::new(mio::net::UnixListener::bind(path)?)? })
+        Ok(Self { io: Registered::new(mio::net::UnixListener::bind(path)?, Direction::Read)? })
     }
 
     /// Takes over a listening socket.
@@ -34,7 +34,9 @@ impl UnixListener {
     /// If there is no event loop on this thread.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { io: Registered::new(mio::net::UnixListener::from_std(listener))? })
+        Ok(Self {
+            io: Registered::new(mio::net::UnixListener::from_std(listener), Direction::Read)?,
+        })
     }
 
     /// Waits for a connection, and returns it with the peer's address.
@@ -69,7 +71,7 @@ impl UnixStream {
     /// # Panics
     /// If there is no event loop on this thread.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        let io = Registered::new(mio::net::UnixStream::connect(path)?)?;
+        let io = Registered::new(mio::net::UnixStream::connect(path)?, Direction::Write)?;
         io.ready(Direction::Write).await;
         match io.socket().take_error()? {
             Some(error) => Err(error),
