@@ -1,10 +1,12 @@
 //! A socket and its place in the selector of this thread's loop.
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+
+use rustix::net::{RecvFlags, SendFlags};
 
 use crate::current::Core;
 use crate::selector::Direction;
@@ -140,15 +142,25 @@ impl<S: AsFd> Registered<S> {
     }
 }
 
+/// A connection that is gone is told by an error, not by a signal. Where the flag is missing std and
+/// mio have set an option of the socket.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+
 /// Streams: what was read or written short is taken as a sign that the system has no more, so the
-/// attempt that would say so is spared.
+/// attempt that would say so is spared. They are read and written by the system call itself: in a
+/// process with threads libc's functions are points of cancellation, which nobody here asks for.
 impl<S> Registered<S>
 where
     S: AsFd,
-    for<'a> &'a S: Read + Write,
+    for<'a> &'a S: Write,
 {
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.attempt(Direction::Read, |mut socket| socket.read(buffer))?;
+        let read = self.attempt(Direction::Read, |socket| {
+            Ok(rustix::net::recv(socket, &mut *buffer, RecvFlags::empty())?.0)
+        })?;
         // The end of a stream makes no edge of its own when it came together with the last bytes.
         if read < buffer.len() && !self.is_read_closed() {
             self.drained(Direction::Read);
@@ -157,7 +169,8 @@ where
     }
 
     pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
-        let written = self.attempt(Direction::Write, |mut socket| socket.write(data))?;
+        let written = self
+            .attempt(Direction::Write, |socket| Ok(rustix::net::send(socket, data, SEND_FLAGS)?))?;
         if written < data.len() {
             self.drained(Direction::Write);
         }
@@ -235,7 +248,7 @@ impl Drop for Entry {
 
 #[cfg(all(test, not(brigade_loom)))]
 mod tests {
-    use std::io::ErrorKind;
+    use std::io::{ErrorKind, Read};
     use std::net::{Shutdown, SocketAddr, TcpStream as Peer};
     use std::time::Duration;
 
@@ -404,22 +417,6 @@ mod tests {
             }
         }
 
-        impl Read for &Refused {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                (&self.stream).read(buffer)
-            }
-        }
-
-        impl Write for &Refused {
-            fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-                (&self.stream).write(data)
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-
         fn refused() -> (Refused, UnixStream) {
             let (stream, peer) = UnixStream::pair().unwrap();
             stream.set_nonblocking(true).unwrap();
@@ -432,15 +429,16 @@ mod tests {
             run(async {
                 let (socket, mut peer) = refused();
                 let socket = Registered::lazy(socket);
-                let mut buffer = [0; 100];
-                let error = poll_fn(|cx| socket.poll_read(cx, &mut buffer)).await.unwrap_err();
+                let read = |socket: &Refused| io::read_to_string((&socket.stream).take(7));
+                let write = |socket: &Refused| (&socket.stream).write_all(&[0; 100_000]);
+                let error = socket.io(Direction::Read, read).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-                let error = socket.write_all(&vec![0; 10_000_000]).await.unwrap_err();
+                while socket.io(Direction::Write, write).await.is_ok() {}
+                let error = socket.io(Direction::Write, write).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied);
                 // What does not wait is done all the same.
                 peer.write_all(b"request").unwrap();
-                let read = poll_fn(|cx| socket.poll_read(cx, &mut buffer)).await.unwrap();
-                assert_eq!(&buffer[..read], b"request");
+                assert_eq!(socket.io(Direction::Read, read).await.unwrap(), "request");
                 assert_eq!(registered(), 0);
                 socket.into_inner().unwrap();
             });
