@@ -177,9 +177,10 @@ impl Connection {
         }
     }
 
-    /// The same, with the head of a request where it is to be. The memory of the head that was
-    /// there before is used again, so one after another costs no allocation. Unless there is a
-    /// request, what is left in `head` means nothing.
+    /// What [`next_event`](Self::next_event) says, with the head of a request where it is to be.
+    /// The memory of the head that was there before is used again, so one after another costs no
+    /// allocation. Between two requests `head` means nothing, unless and until the event is
+    /// [`Request`](Event::Request); it is not touched while that is read and answered.
     // Inlined, with the search for a head, into the one place of the server that needs both.
     #[inline(always)]
     pub fn next_event_into(&mut self, head: &mut RequestHead, limits: &Limits) -> Event<()> {

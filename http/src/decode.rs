@@ -358,15 +358,30 @@ mod tests {
         };
         Some(result.map(|length| {
             head.fields.fill(&bytes[..length], 0);
-            format!(
-                "{head:?} {:?} {:?} {}{}{}",
-                head.path,
-                head.authority,
-                u8::from(head.keep_alive),
-                u8::from(head.expects_continue),
-                u8::from(head.wants_upgrade)
-            )
+            describe(&head)
         }))
+    }
+
+    /// Reads what `bytes` begins with into `head`, and asks for all that there is to know.
+    fn decode(bytes: &[u8], head: &mut RequestHead) -> Option<Result<String, ProtocolError>> {
+        let mut buffer = ReceiveBuffer::default();
+        buffer.append(bytes);
+        match decode_request(&mut buffer, &mut 0, &Limits::default(), head) {
+            Ok(true) => Some(Ok(format!("{} {:?}", describe(head), head.headers()))),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn describe(head: &RequestHead) -> String {
+        format!(
+            "{head:?} {:?} {:?} {}{}{}",
+            head.path,
+            head.authority,
+            u8::from(head.keep_alive),
+            u8::from(head.expects_continue),
+            u8::from(head.wants_upgrade)
+        )
     }
 
     /// Pieces of heads, most of them right.
@@ -399,17 +414,30 @@ mod tests {
         })
     }
 
+    fn any_head() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            proptest::collection::vec(piece(), 3..9).prop_map(|pieces| pieces.concat()),
+            altered(),
+        ]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
         #[test]
-        fn what_the_scan_takes_the_parser_reads_in_the_same_way(
-            bytes in prop_oneof![
-                proptest::collection::vec(piece(), 3..9).prop_map(|pieces| pieces.concat()),
-                altered(),
-            ],
-        ) {
+        fn what_the_scan_takes_the_parser_reads_in_the_same_way(bytes in any_head()) {
             if let Some(scanned) = read(&bytes, true) {
                 prop_assert_eq!(Some(scanned), read(&bytes, false));
+            }
+        }
+
+        #[test]
+        fn nothing_of_a_head_shows_in_the_next_one_in_its_place(
+            heads in proptest::collection::vec(any_head(), 1..4),
+        ) {
+            let mut place = RequestHead::empty();
+            for head in heads {
+                let alone = decode(&head, &mut RequestHead::empty());
+                prop_assert_eq!(decode(&head, &mut place), alone);
             }
         }
     }

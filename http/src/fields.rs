@@ -37,6 +37,8 @@ impl Fields {
     /// Becomes the lines that [`new`](Self::new) makes, in the same memory.
     pub(crate) fn fill(&mut self, head: &[u8], start: u16) {
         self.clear();
+        // No more than that: a handler may hold it for long.
+        self.bytes.reserve_exact(head.len());
         self.bytes.extend_from_slice(head);
         self.start = start;
     }

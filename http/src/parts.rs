@@ -119,3 +119,19 @@ impl fmt::Debug for PartsBox {
         Parts::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_head_serves_the_next_one_unless_it_is_large() {
+        let capacity_after = |head: &[u8]| {
+            PartsBox::new().head.fields.fill(head, 0);
+            PartsBox::new().head.fields.capacity()
+        };
+        assert_eq!(capacity_after(&[b'a'; 100]), 100);
+        assert_eq!(capacity_after(&[b'a'; HEAD_BYTES_KEPT_MAX]), HEAD_BYTES_KEPT_MAX);
+        assert_eq!(capacity_after(&[b'a'; HEAD_BYTES_KEPT_MAX + 1]), 0);
+    }
+}

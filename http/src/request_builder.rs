@@ -96,16 +96,15 @@ impl RequestBuilder {
         let mut connection = Connection::new();
         connection.receive(&self.head()?);
         connection.receive_eof();
-        let head = match connection.next_event(&Limits::default()) {
-            Event::Request(head) => head,
+        let mut parts = PartsBox::new();
+        match connection.next_event_into(&mut parts.head, &Limits::default()) {
+            Event::Request(()) => {}
             Event::Error(error) => return Err(error),
             _ => return Err(ProtocolError::UnexpectedEnd),
-        };
-        if self.body.is_empty() && head.framing().has_body() {
+        }
+        if self.body.is_empty() && parts.head.framing().has_body() {
             return Err(ProtocolError::UnexpectedEnd);
         }
-        let mut parts = PartsBox::new();
-        parts.head = head;
         parts.body = RequestBody::full(self.body);
         parts.peer = self.peer;
         Ok(Request { parts })

@@ -16,7 +16,7 @@ use crate::response::{IntoResponse, Response};
 use crate::router::Route;
 
 /// A router in use, made by [`Router::into_service`](crate::Router::into_service): it answers
-/// requests, whether they come from a connection or not.
+/// requests that were [built](crate::Request::builder) and came from no connection.
 ///
 /// A server has one on each loop. Tests have one without a server and without sockets.
 ///

@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use brigade_http::{
-    Body, BodyError, BodyLength, BoxError, Bytes, EncodeError, HeaderMap, HeaderValue, Method,
-    Next, Part, ProtocolError, Request, RequestBuilder, Response, Router, Service, StatusCode, any,
-    get, header, options, post,
+    Body, BodyError, BodyLength, BoxError, Bytes, EncodeError, HeaderMap, HeaderName, HeaderValue,
+    Method, Next, Part, ProtocolError, Request, RequestBuilder, Response, Router, Service,
+    StatusCode, any, get, header, options, post,
 };
 use brigade_runtime::{EventLoop, run, task};
 use futures_util::stream;
@@ -352,5 +352,35 @@ fn bodies_are_read_as_forms_and_json() {
         }
         let request = Request::builder(Method::POST, "/json").body("{}").build().unwrap();
         assert_eq!(service.call(request).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    });
+}
+
+#[test]
+fn nothing_of_a_request_shows_in_the_next_one() {
+    async fn tell(mut request: Request) -> String {
+        let body = request.body_mut().collect(64).await.unwrap();
+        let told = format!(
+            "{:?} {:?} {:?} {:?} {:?} {body:?} {}",
+            request.attached::<u32>(),
+            request.route(),
+            request.param("a"),
+            request.header("x-mark"),
+            request.headers().get("x-mark"),
+            request.peer_addr(),
+        );
+        request.attach(7_u32);
+        told
+    }
+    run(async {
+        let service = Router::new().route("/{a}", any(tell)).fallback(tell).into_service();
+        let plain = || Request::builder(Method::GET, "/no/route").build().unwrap();
+        let first = service.call(plain()).await;
+        let rich = Request::builder(Method::POST, "/value")
+            .header(HeaderName::from_static("x-mark"), HeaderValue::from_static("1"))
+            .body("a body")
+            .peer_addr("192.0.2.1:1".parse().unwrap());
+        service.call(rich.build().unwrap()).await;
+        let second = service.call(plain()).await;
+        assert_eq!(first.body.as_bytes(), second.body.as_bytes());
     });
 }

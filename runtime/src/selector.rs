@@ -1,10 +1,11 @@
 //! What the loop waits in: the system's selector, and who waits for which source.
 //!
-//! The only file that names `mio::Poll`. A source is registered once, edge-triggered: at once, or
-//! when something has to wait for it for the first time, so never if nothing has to. Writing is
-//! added when it has to be waited for: most sockets always take what is written, and would make an
-//! event of it that nobody wants. What the system then hints is kept as readiness bits beside the source until
-//! an operation finds the source drained; so nothing is asked of the system between two edges.
+//! The only file that names `mio::Poll`. A source is registered edge-triggered, for reading: at
+//! once, or when something has to wait for it for the first time, so never if nothing has to.
+//! Writing is added when it has to be waited for: most sockets always take what is written, and
+//! would make an event of it that nobody wants. What the system then hints is kept as readiness
+//! bits beside the source until an operation finds the source drained; so nothing is asked of the
+//! system between two edges.
 //! Events may be spurious, and a token may outlive its source: its key is stale then.
 
 use std::cell::RefCell;
@@ -259,10 +260,10 @@ impl Selector {
         let Some(source) = sources.value_mut(key) else { return Ok(()) };
         source.bits &= !direction.bits();
         match source.refused {
-            None => Ok(()),
-            Some(kind) => {
+            Some(kind) if source.bits & direction.registered() == 0 => {
                 Err(io::Error::new(kind, "the socket could not be registered with the selector"))
             }
+            _ => Ok(()),
         }
     }
 
@@ -313,7 +314,8 @@ fn bits_of(event: &Event) -> u8 {
     if event.is_read_closed() {
         bits |= READABLE | READ_CLOSED;
     }
-    if event.is_write_closed() {
+    // kqueue tells those who wait only to read of a reset as the end of the stream with an error.
+    if event.is_write_closed() || (event.is_read_closed() && event.is_error()) {
         bits |= WRITABLE | WRITE_CLOSED;
     }
     // An error is told by the next operation, whichever it is.

@@ -30,12 +30,16 @@ impl ConnectionTask {
         budget: &mut Budget,
     ) -> Result<Step, Over> {
         match mem::replace(&mut self.work, Work::Reading) {
-            Work::Handling { running, route } => self.poll_handler(running, route, cx, out, budget),
+            Work::Handling { running, route } => {
+                self.server.notebook.set(route.as_ref().map(|route| route.note));
+                self.poll_handler(running, route, cx, out, budget)
+            }
             other => self.go_on(other),
         }
     }
 
-    /// Asks the handler for its answer; what it has to wait for, it waits for in `work`.
+    /// Asks the handler for its answer; while it has to wait for something, it waits in `work`.
+    /// The notebook says already whose handler it is.
     pub(super) fn poll_handler(
         &mut self,
         mut running: Running,
@@ -44,7 +48,6 @@ impl ConnectionTask {
         out: &mut Vec<u8>,
         budget: &mut Budget,
     ) -> Result<Step, Over> {
-        self.server.notebook.set(route.as_ref().map(|route| route.note));
         let mut response = None;
         let poll = || catch_unwind(AssertUnwindSafe(|| running.poll_into(cx, &mut response)));
         match Self::within(self.watch.as_deref(), poll) {

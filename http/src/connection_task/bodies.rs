@@ -36,8 +36,10 @@ impl ConnectionTask {
                 }
                 Event::NeedData => {
                     self.protocol.send_continue(out);
-                    if matches!(self.read(cx)?, Read::Nothing) {
-                        return Ok(Step::Wait);
+                    match self.read(cx) {
+                        Ok(Read::Some) => {}
+                        Ok(Read::Nothing) => return Ok(Step::Wait),
+                        Err(over) => return self.end_reading(over, out),
                     }
                 }
                 Event::Error(error) => {

@@ -68,7 +68,7 @@ impl ConnectionTask {
     /// Sends what was answered before the reading failed: it may be that the selector takes no more
     /// sockets, and that the peer is well.
     #[cold]
-    fn end_reading(&mut self, over: Over, out: &mut Vec<u8>) -> Result<Step, Over> {
+    pub(super) fn end_reading(&mut self, over: Over, out: &mut Vec<u8>) -> Result<Step, Over> {
         self.write(out)?;
         Err(over)
     }

@@ -58,8 +58,12 @@ impl ConnectionTask {
         let (Work::Handling { route, .. } | Work::Sending { route, .. }) = &self.work else {
             return Ok(());
         };
+        // Ready also where it cannot be told: then this connection cannot be waited for, and ends.
         if self.stream().poll_read_closed(cx).is_pending() {
             return Ok(());
+        }
+        if !self.stream().is_read_closed() {
+            return Err(Over);
         }
         // An orderly end may lie behind a body that the handler has yet to read; a reset does not.
         if self.protocol.is_reading_body() && !self.stream().is_write_closed() {

@@ -18,7 +18,7 @@ macro_rules! stream_methods {
             /// at the end of what the peer sends, or for an empty buffer.
             ///
             /// # Errors
-            /// `WouldBlock` if nothing is there, and those of read(2).
+            /// `WouldBlock` if nothing is there, and those of recv(2).
             pub fn try_read(&self, buffer: &mut [u8]) -> ::std::io::Result<usize> {
                 self.io.try_read(buffer)
             }
@@ -26,7 +26,7 @@ macro_rules! stream_methods {
             /// Writes as much of `data` as the system takes now, and returns how much that was.
             ///
             /// # Errors
-            /// `WouldBlock` if it takes nothing, and those of write(2).
+            /// `WouldBlock` if it takes nothing, and those of send(2).
             pub fn try_write(&self, data: &[u8]) -> ::std::io::Result<usize> {
                 self.io.try_write(data)
             }
@@ -35,7 +35,7 @@ macro_rules! stream_methods {
             /// how much that was.
             ///
             /// # Errors
-            /// `WouldBlock` if it takes nothing, and those of writev(2).
+            /// `WouldBlock` if it takes nothing, and those of sendmsg(2).
             pub fn try_write_vectored(
                 &self,
                 data: &[::std::io::IoSlice<'_>],
@@ -64,7 +64,7 @@ macro_rules! stream_methods {
             /// nothing was read.
             ///
             /// # Errors
-            /// Those of read(2), such as `ConnectionReset`.
+            /// Those of recv(2), such as `ConnectionReset`.
             pub async fn read(&self, buffer: &mut [u8]) -> ::std::io::Result<usize> {
                 ::std::future::poll_fn(|cx| self.io.poll_read(cx, buffer)).await
             }
@@ -72,7 +72,7 @@ macro_rules! stream_methods {
             /// Fills `buffer`.
             ///
             /// # Errors
-            /// `UnexpectedEof` if the peer sends less, and those of read(2).
+            /// `UnexpectedEof` if the peer sends less, and those of recv(2).
             pub async fn read_exact(&self, buffer: &mut [u8]) -> ::std::io::Result<()> {
                 self.io.read_exact(buffer).await
             }
@@ -81,7 +81,7 @@ macro_rules! stream_methods {
             /// nothing was written.
             ///
             /// # Errors
-            /// Those of write(2), such as `BrokenPipe`.
+            /// Those of send(2), such as `BrokenPipe`.
             pub async fn write(&self, data: &[u8]) -> ::std::io::Result<usize> {
                 ::std::future::poll_fn(|cx| self.io.poll_write(cx, data)).await
             }
@@ -89,7 +89,7 @@ macro_rules! stream_methods {
             /// Writes all of `data`.
             ///
             /// # Errors
-            /// Those of write(2), such as `BrokenPipe`; some of `data` may have been written.
+            /// Those of send(2), such as `BrokenPipe`; some of `data` may have been written.
             pub async fn write_all(&self, data: &[u8]) -> ::std::io::Result<()> {
                 self.io.write_all(data).await
             }
@@ -142,9 +142,7 @@ macro_rules! stream_traits {
                 cx: &mut ::std::task::Context<'_>,
                 data: &[::std::io::IoSlice<'_>],
             ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                self.io.poll_io($crate::selector::Direction::Write, cx, |mut socket| {
-                    ::std::io::Write::write_vectored(&mut socket, data)
-                })
+                self.io.poll_write_vectored(cx, data)
             }
 
             fn poll_flush(

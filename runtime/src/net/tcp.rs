@@ -80,7 +80,7 @@ impl TcpListener {
     ) -> Poll<io::Result<(std::net::TcpStream, SocketAddr)>> {
         let accepted = ready!(self.io.poll_io(Direction::Read, cx, mio::net::TcpListener::accept));
         if !has_connection(self.io.socket()) {
-            self.io.drained(Direction::Read);
+            self.io.clear_ready(Direction::Read);
         }
         Poll::Ready(accepted.map(|(stream, peer)| (prepare(stream), peer)))
     }
@@ -282,8 +282,9 @@ impl TcpStream {
         self.io.is_read_closed()
     }
 
-    /// Whether nothing more can be written, as far as the selector has said: the peer has reset the
-    /// connection, or both sides are closed.
+    /// Whether nothing more can be written, as far as the selector has said, which says nothing
+    /// before something had to wait for this stream: the peer has reset the connection, or both
+    /// sides are closed.
     #[must_use]
     pub fn is_write_closed(&self) -> bool {
         self.io.is_write_closed()
@@ -389,7 +390,7 @@ macro_rules! halves {
             /// See [`TcpStream::read`].
             ///
             /// # Errors
-            /// Those of read(2).
+            /// Those of recv(2).
             pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.stream.read(buffer).await
             }
@@ -405,7 +406,7 @@ macro_rules! halves {
             /// See [`TcpStream::write`].
             ///
             /// # Errors
-            /// Those of write(2).
+            /// Those of send(2).
             pub async fn write(&mut self, data: &[u8]) -> io::Result<usize> {
                 self.stream.write(data).await
             }
@@ -413,7 +414,7 @@ macro_rules! halves {
             /// See [`TcpStream::write_all`].
             ///
             /// # Errors
-            /// Those of write(2).
+            /// Those of send(2).
             pub async fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
                 self.stream.write_all(data).await
             }
