@@ -46,6 +46,12 @@ impl Results {
         (!values.is_empty()).then(|| stats::median(values))
     }
 
+    /// The least over the rounds, if there was a round: what was measured while the rest of the
+    /// machine disturbed it least.
+    pub fn least(&self, scenario: &str, server: &str, figure: &str) -> Option<f64> {
+        self.values(scenario, server, figure).into_iter().reduce(f64::min)
+    }
+
     /// How far the rounds lie apart, as a fraction of their median, if there was a round.
     pub fn spread(&self, scenario: &str, server: &str, figure: &str) -> Option<f64> {
         let values = self.values(scenario, server, figure);

@@ -19,7 +19,9 @@ pub(super) fn render(
     let seconds = size.seconds;
     let mut text = format!(
         "# brigade beside its peers\n\n{machine}. Medians of {rounds} rounds of {seconds} s; \
-         spread is the distance between the lowest and the highest of the first figure.\n"
+         spread is the distance between the lowest and the highest of the first figure. A machine \
+         that does something else only adds to it: the least of the rounds is what was disturbed \
+         least.\n"
     );
     if *smoke {
         text.push_str("\nA smoke run: everything is smaller than said below, and says nothing.\n");
@@ -44,12 +46,14 @@ fn table(text: &mut String, scenario: &Scenario, results: &Results) {
     let figures = results.figures(scenario.name);
     let Some(&(first, _)) = figures.first() else { return };
     let floor = results.median(scenario.name, "floor", first);
+    let least_floor = results.least(scenario.name, "floor", first);
     let _ = write!(text, "\n## {}\n{}\n\n| server |", scenario.name, scenario.about);
     for (figure, unit) in &figures {
         let _ = write!(text, " {figure} ({unit}) |");
     }
-    let _ = writeln!(text, "{} spread |", floor.map_or("", |_| " of the floor |"));
-    let columns = figures.len() + 2 + usize::from(floor.is_some());
+    let of_floor = floor.map_or("", |_| " of the floor | of the floor, least rounds |");
+    let _ = writeln!(text, "{of_floor} spread |");
+    let columns = figures.len() + 2 + 2 * usize::from(floor.is_some());
     let _ = writeln!(text, "|{}", " --- |".repeat(columns));
     for (server, _) in &results.servers {
         let Some(value) = results.median(scenario.name, server, first) else { continue };
@@ -58,8 +62,9 @@ fn table(text: &mut String, scenario: &Scenario, results: &Results) {
             let value = results.median(scenario.name, server, figure);
             let _ = write!(text, " {} |", value.map_or_else(String::new, digits));
         }
-        if let Some(floor) = floor {
-            let _ = write!(text, " {:.2} x |", value / floor);
+        let least = results.least(scenario.name, server, first);
+        if let (Some(floor), Some(least), Some(least_floor)) = (floor, least, least_floor) {
+            let _ = write!(text, " {:.2} x | {:.2} x |", value / floor, least / least_floor);
         }
         let spread = results.spread(scenario.name, server, first).unwrap_or(0.0);
         let _ = writeln!(text, " {:.0} % |", spread * 100.0);
