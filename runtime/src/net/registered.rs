@@ -123,9 +123,19 @@ impl<S: AsFd> Registered<S> {
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&S) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
+        self.poll_until_ready(direction, cx, || self.attempt(direction, &mut operation))
+    }
+
+    /// Makes `attempt` as soon as it does not end in `WouldBlock`.
+    fn poll_until_ready<T>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut attempt: impl FnMut() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
         loop {
             ready!(self.poll_ready(direction, cx));
-            match self.attempt(direction, &mut operation) {
+            match attempt() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
@@ -189,23 +199,11 @@ impl<S: AsFd> Registered<S> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_ready(Direction::Read, cx));
-            match self.try_read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        self.poll_until_ready(Direction::Read, cx, || self.try_read(buffer))
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_ready(Direction::Write, cx));
-            match self.try_write(data) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        self.poll_until_ready(Direction::Write, cx, || self.try_write(data))
     }
 
     pub(crate) fn poll_write_vectored(
@@ -213,13 +211,7 @@ impl<S: AsFd> Registered<S> {
         cx: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_ready(Direction::Write, cx));
-            match self.try_write_vectored(data) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        self.poll_until_ready(Direction::Write, cx, || self.try_write_vectored(data))
     }
 
     pub(crate) async fn write_all(&self, mut data: &[u8]) -> io::Result<()> {
