@@ -62,8 +62,11 @@ impl Fields {
 
     /// The part of the head that was found to be ASCII when it was decoded.
     pub(crate) fn text(&self, start: u16, end: u16) -> &str {
-        let part = self.bytes.get(usize::from(start)..usize::from(end)).unwrap_or_default();
-        std::str::from_utf8(part).unwrap_or_default()
+        std::str::from_utf8(self.part(start, end)).unwrap_or_default()
+    }
+
+    pub(crate) fn part(&self, start: u16, end: u16) -> &[u8] {
+        self.bytes.get(usize::from(start)..usize::from(end)).unwrap_or_default()
     }
 
     pub(crate) fn lines(&self) -> HeaderLines<'_> {

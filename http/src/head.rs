@@ -85,6 +85,14 @@ impl RequestHead {
         }
     }
 
+    /// The same in bytes, which need not be checked to be text.
+    pub(crate) fn path_bytes(&self) -> &[u8] {
+        match self.fields.part(self.path.start, self.path.end) {
+            [] => b"/",
+            path => path,
+        }
+    }
+
     /// What follows the first `?` of the target, still percent-encoded, if there is one.
     #[must_use]
     pub fn query(&self) -> Option<&str> {

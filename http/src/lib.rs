@@ -87,6 +87,7 @@ mod json;
 mod known_fields;
 pub mod limits;
 mod listeners;
+mod literals;
 mod loop_server;
 #[cfg(any(feature = "json", feature = "query"))]
 mod media_type;

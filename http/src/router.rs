@@ -9,6 +9,7 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::handler::{Endpoint, Handler, Next};
+use crate::literals::Literals;
 use crate::middleware;
 use crate::request::{PARAMS_MAX, Request};
 use crate::response::{IntoResponse, Response};
@@ -125,19 +126,23 @@ impl Router {
     /// As [`Router::route`] says.
     #[must_use]
     pub fn into_service(self) -> Service {
-        let mut table = matchit::Router::new();
+        let mut literals = Literals::new();
+        let mut patterns = matchit::Router::new();
         for Path { pattern, methods, mut layers } in self.paths {
             let names = param_names(&pattern);
             assert!(names.len() <= PARAMS_MAX, "'{pattern}' has more than {PARAMS_MAX} parameters");
             layers.extend(self.layers.iter().cloned());
             let entry = methods.build(&pattern, &names, &layers);
-            if let Err(error) = table.insert(pattern.clone(), entry) {
+            if Literals::<PathEntry>::takes(&pattern) {
+                literals.insert(&pattern, entry);
+            } else if let Err(error) = patterns.insert(pattern.clone(), entry) {
                 panic!("the route '{pattern}' cannot be added: {error}");
             }
         }
         let fallback = self.fallback.unwrap_or_else(|| fixed(StatusCode::NOT_FOUND, None));
         Service {
-            table,
+            literals,
+            patterns,
             fallback: layered(fallback, &self.layers),
             asterisk: layered(fixed(StatusCode::NO_CONTENT, None), &self.layers),
         }

@@ -11,6 +11,7 @@ use crate::framing::Framing;
 use crate::handler::{Endpoint, Running};
 use crate::head::RequestHead;
 use crate::limits::BODY_BYTES_MAX;
+use crate::literals::Literals;
 use crate::request::{ParamSpans, Request};
 use crate::response::{IntoResponse, Response};
 use crate::router::Route;
@@ -48,7 +49,10 @@ use crate::router::Route;
 /// # it_greets_by_name().unwrap();
 /// ```
 pub struct Service {
-    pub(crate) table: matchit::Router<PathEntry>,
+    /// The paths that have no parameter.
+    pub(crate) literals: Literals<PathEntry>,
+    /// Those that have one.
+    pub(crate) patterns: matchit::Router<PathEntry>,
     pub(crate) fallback: Rc<dyn Endpoint>,
     /// Answers `OPTIONS *`, which is about the server and no path of it.
     pub(crate) asterisk: Rc<dyn Endpoint>,
@@ -110,17 +114,22 @@ impl Service {
     }
 
     pub(crate) fn find(&self, head: &RequestHead) -> Found<'_> {
+        match self.literals.find(head.path_bytes()) {
+            Some(entry) => entry.found(head.method(), ParamSpans::default()),
+            None => self.find_pattern(head),
+        }
+    }
+
+    fn find_pattern(&self, head: &RequestHead) -> Found<'_> {
         let path = head.path();
-        match self.table.at(path) {
+        match self.patterns.at(path) {
             Ok(found) => {
                 let mut params = ParamSpans::default();
                 for (index, (_, value)) in found.params.iter().enumerate() {
                     let start = value.as_ptr() as usize - path.as_ptr() as usize;
                     params.set(index, start, value.len());
                 }
-                let entry = found.value;
-                let endpoint = entry.endpoint(head.method());
-                Found { endpoint, route: Some(entry.route.clone()), params }
+                found.value.found(head.method(), params)
             }
             Err(_) => {
                 let endpoint = if path == "*" { &self.asterisk } else { &self.fallback };
@@ -137,6 +146,10 @@ impl fmt::Debug for Service {
 }
 
 impl PathEntry {
+    fn found(&self, method: &Method, params: ParamSpans) -> Found<'_> {
+        Found { endpoint: self.endpoint(method), route: Some(self.route.clone()), params }
+    }
+
     fn endpoint(&self, method: &Method) -> &Rc<dyn Endpoint> {
         let of = |wanted: &Method| {
             let handler = self.handlers.iter().find(|(known, _)| known == wanted);
