@@ -13,57 +13,103 @@ use bytes::{Buf, Bytes, BytesMut};
 #[derive(Default)]
 pub(crate) struct ReceiveBuffer {
     bytes: BytesMut,
+    /// How many of the bytes in front are forgotten. To take them off is dearer than to count them,
+    /// and most heads are followed by nothing else, or by one more head.
+    skipped: usize,
 }
 
 impl ReceiveBuffer {
     /// Copies `data` behind what is there.
     pub(crate) fn append(&mut self, data: &[u8]) {
-        if self.bytes.is_empty() {
-            self.bytes = BytesMut::from(data);
+        if self.is_empty() {
+            *self = Self { bytes: BytesMut::from(data), skipped: 0 };
         } else {
+            // Else the forgotten bytes of a peer that never stops would pile up.
+            self.settle();
             self.bytes.extend_from_slice(data);
         }
     }
 
     /// Takes the first `count` bytes out, without copying them.
     pub(crate) fn take(&mut self, count: usize) -> Bytes {
-        if count == self.bytes.len() {
-            mem::take(&mut self.bytes).freeze()
+        if count == self.len() {
+            self.take_all().freeze()
         } else {
+            self.settle();
             self.bytes.split_to(count).freeze()
         }
     }
 
     /// Forgets the first `count` bytes.
+    #[inline]
     pub(crate) fn skip(&mut self, count: usize) {
-        if count == self.bytes.len() {
+        self.skipped += count;
+        if self.is_empty() {
             self.clear();
-        } else {
-            self.bytes.advance(count);
         }
     }
 
     /// Forgets everything and gives the memory back.
     pub(crate) fn clear(&mut self) {
-        self.bytes = BytesMut::new();
+        *self = Self::default();
     }
 
     /// Takes everything out, to be appended to by its new owner.
     pub(crate) fn take_all(&mut self) -> BytesMut {
-        mem::take(&mut self.bytes)
+        self.settle();
+        mem::take(self).bytes
+    }
+
+    fn settle(&mut self) {
+        self.bytes.advance(mem::take(&mut self.skipped));
     }
 }
 
 impl ops::Deref for ReceiveBuffer {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(self.skipped..).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for ReceiveBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_and_left_is_what_was_appended() {
+        let mut buffer = ReceiveBuffer::default();
+        buffer.append(b"0123456789");
+        buffer.skip(2);
+        assert_eq!(&*buffer, b"23456789");
+        assert_eq!(buffer.take(3), "234");
+        buffer.skip(1);
+        buffer.append(b"ab");
+        assert_eq!(&*buffer, b"6789ab");
+        assert_eq!(buffer.take(6), "6789ab");
+        assert!(buffer.is_empty());
+        buffer.append(b"cd");
+        buffer.skip(1);
+        assert_eq!(&*buffer.take_all(), b"d");
+    }
+
+    #[test]
+    fn memory_is_bounded_by_what_is_not_decoded() {
+        let mut buffer = ReceiveBuffer::default();
+        for _ in 0..1000 {
+            buffer.append(&[b'a'; 1000]);
+            buffer.skip(buffer.len() - 1);
+        }
+        assert!(buffer.bytes.capacity() < 10_000, "{} bytes", buffer.bytes.capacity());
+        buffer.skip(1);
+        assert_eq!((buffer.bytes.capacity(), buffer.skipped), (0, 0));
     }
 }
