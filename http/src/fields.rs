@@ -11,6 +11,19 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 // ours
 use crate::syntax::trim_ows;
 
+/// A part of a head, as offsets from its beginning.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    pub(crate) start: u16,
+    pub(crate) end: u16,
+}
+
+impl Span {
+    pub(crate) const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
 /// Lines as they were received, and a map of them once somebody has asked for one.
 ///
 /// The bytes are a copy of their own, in memory that serves one head after another: to copy a
@@ -36,18 +49,17 @@ impl Fields {
 
     /// Becomes the lines that [`new`](Self::new) makes, in the same memory.
     pub(crate) fn fill(&mut self, head: &[u8], start: u16) {
-        self.clear();
+        self.forget_map();
+        self.bytes.clear();
         // No more than that: a handler may hold it for long.
         self.bytes.reserve_exact(head.len());
         self.bytes.extend_from_slice(head);
         self.start = start;
     }
 
-    /// Forgets the lines, and keeps memory for others.
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
+    /// Drops the map of the lines, if there is one.
+    pub(crate) fn forget_map(&mut self) {
         self.map.take();
-        self.start = 0;
     }
 
     /// How many bytes are set aside.
@@ -61,12 +73,17 @@ impl Fields {
     }
 
     /// The part of the head that was found to be ASCII when it was decoded.
-    pub(crate) fn text(&self, start: u16, end: u16) -> &str {
-        std::str::from_utf8(self.part(start, end)).unwrap_or_default()
+    pub(crate) fn text(&self, part: Span) -> &str {
+        std::str::from_utf8(self.part(part)).unwrap_or_default()
     }
 
-    pub(crate) fn part(&self, start: u16, end: u16) -> &[u8] {
-        self.bytes.get(usize::from(start)..usize::from(end)).unwrap_or_default()
+    pub(crate) fn part(&self, part: Span) -> &[u8] {
+        self.bytes.get(usize::from(part.start)..usize::from(part.end)).unwrap_or_default()
+    }
+
+    /// Returns `true` if the part holds `text`, and is not empty.
+    pub(crate) fn has_part(&self, part: Span, text: &[u8]) -> bool {
+        !part.is_empty() && self.part(part) == text
     }
 
     pub(crate) fn lines(&self) -> HeaderLines<'_> {

@@ -7,21 +7,8 @@ use std::fmt;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 // ours
-use crate::fields::{Fields, HeaderLines};
+use crate::fields::{Fields, HeaderLines, Span};
 use crate::framing::Framing;
-
-/// A part of a head, as offsets from its beginning.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Span {
-    pub(crate) start: u16,
-    pub(crate) end: u16,
-}
-
-impl Span {
-    pub(crate) const fn is_empty(self) -> bool {
-        self.start == self.end
-    }
-}
 
 /// The head of a request: its request line and headers.
 ///
@@ -87,7 +74,7 @@ impl RequestHead {
 
     /// The same in bytes, which need not be checked to be text.
     pub(crate) fn path_bytes(&self) -> &[u8] {
-        match self.fields.part(self.path.start, self.path.end) {
+        match self.fields.part(self.path) {
             [] => b"/",
             path => path,
         }
@@ -191,7 +178,7 @@ impl RequestHead {
     }
 
     fn text(&self, part: Span) -> &str {
-        self.fields.text(part.start, part.end)
+        self.fields.text(part)
     }
 }
 
@@ -228,7 +215,7 @@ impl ResponseHead {
     /// The reason phrase as it was sent; empty if there is none or it is no ASCII.
     #[must_use]
     pub fn reason(&self) -> &str {
-        self.fields.text(self.reason.start, self.reason.end)
+        self.fields.text(self.reason)
     }
 
     /// HTTP/1.0 or HTTP/1.1.

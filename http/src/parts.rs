@@ -43,11 +43,12 @@ impl Parts {
     }
 
     /// Drops what the request held. What is plain is left as it is: the next request overwrites it.
+    /// Nor does its head go, with which the next one is compared.
     fn clear(&mut self) {
         if self.head.fields.capacity() > HEAD_BYTES_KEPT_MAX {
             self.head.fields = Fields::empty();
         }
-        self.head.fields.clear();
+        self.head.fields.forget_map();
         self.body = RequestBody::new(None);
         self.route = None;
         self.extensions = Extensions::default();

@@ -9,7 +9,8 @@
 use http::{Method, Version};
 
 // ours
-use crate::head::{RequestHead, Span};
+use crate::fields::Span;
+use crate::head::RequestHead;
 use crate::known_fields::KnownFields;
 use crate::limits::Limits;
 use crate::syntax::{query_start, target_length, token_length, value_length};
