@@ -459,7 +459,7 @@ impl Connection {
     /// [`EncodeError::Status`] for 101 if no upgrade was asked for, and
     /// [`EncodeError::TransferEncoding`] and [`EncodeError::ContentLength`] for what `headers`
     /// may not say. Nothing is appended then, and another answer may be sent.
-    #[inline]
+    #[inline(always)]
     pub fn send_head(
         &mut self,
         status: StatusCode,
@@ -490,6 +490,38 @@ impl Connection {
         if is_upgrade {
             self.stage = Stage::Upgraded;
         }
+        Ok(())
+    }
+
+    /// Appends a whole answer, of which all of the body is there: what
+    /// [`send_head`](Self::send_head), [`send_data`](Self::send_data) and
+    /// [`send_end`](Self::send_end) do together.
+    ///
+    /// # Errors
+    /// Those of [`send_head`](Self::send_head), and [`EncodeError::Status`] for an informational
+    /// status, which ends no request. Nothing is appended then, and another answer may be sent.
+    #[inline(always)]
+    pub fn send_whole(
+        &mut self,
+        status: StatusCode,
+        headers: &Headers,
+        body: &[u8],
+        date: &[u8; DATE_BYTES],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        if status.is_informational() {
+            return Err(EncodeError::Status(status));
+        }
+        let length = match body.len() {
+            0 => BodyLength::Empty,
+            length => BodyLength::Known(length as u64),
+        };
+        self.send_head(status, headers, length, date, out)?;
+        if self.sends_body() {
+            out.extend_from_slice(body);
+        }
+        self.answer = Answer::Over;
+        self.turn_over();
         Ok(())
     }
 

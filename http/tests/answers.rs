@@ -151,6 +151,47 @@ fn a_date_set_by_hand_replaces_ours() {
 }
 
 #[test]
+fn a_whole_answer_is_what_its_parts_are() {
+    let requests = [get_with(""), get_with("Connection: close\r\n")];
+    let requests = requests.iter().map(String::as_str).chain([OLD, OLD_KEPT, HEAD, OLD_HEAD]);
+    let lines: [&[(&str, &str)]; 4] =
+        [&[], &[("server", "b"), ("etag", "c")], &[("content-length", "4")], &[("date", "today")]];
+    for request in requests {
+        for (status, body) in [(200, "heho"), (200, ""), (404, "heho"), (204, "heho"), (304, "")] {
+            for lines in lines {
+                let length = match body.len() {
+                    0 => BodyLength::Empty,
+                    length => BodyLength::Known(length as u64),
+                };
+                let expected = answer(request, status, lines, length, &[body]);
+                let mut connection = asked(request);
+                let mut out = Vec::new();
+                let code = StatusCode::from_u16(status).unwrap();
+                let sent =
+                    connection.send_whole(code, &headers(lines), body.as_bytes(), DATE, &mut out);
+                let text = String::from_utf8(out).unwrap();
+                let seen = sent.map(|()| text.replacen(&format!("{DATE_LINE}\r\n"), "\r\n", 1));
+                assert_eq!(seen, expected, "{status} {body:?} {lines:?} to {request}");
+                assert!(seen.is_err() == connection.can_answer() && !connection.is_answering());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_informational_status_is_no_whole_answer() {
+    let get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: b\r\n\r\n";
+    for status in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::EARLY_HINTS] {
+        let mut connection = asked(get);
+        let mut out = Vec::new();
+        let sent = connection.send_whole(status, &Headers::new(), b"", DATE, &mut out);
+        assert_eq!((sent, out.len()), (Err(EncodeError::Status(status)), 0));
+        connection.send_whole(StatusCode::OK, &Headers::new(), b"", DATE, &mut out).unwrap();
+        assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+}
+
+#[test]
 fn a_payload_may_be_written_beside_its_framing() {
     let sent = |request: &str, length| {
         let mut connection = asked(request);

@@ -32,6 +32,8 @@ fn app() -> Router {
         )
         .route("/count/{n}", on_get(count))
         .route("/panic", on_get(panics))
+        .route("/hints", on_get(async |_| StatusCode::EARLY_HINTS))
+        .route("/hints/{bytes}", on_get(hints))
         .route("/wait", on_get(async |_| std::future::pending::<()>().await))
 }
 
@@ -43,6 +45,11 @@ async fn count(request: Request) -> Response {
     let n = request.param("n").unwrap().parse().unwrap();
     let lines = (0..n).map(|line: u32| Ok::<_, std::io::Error>(Bytes::from(format!("{line}\n"))));
     Response::new(Body::stream(stream::iter(lines)))
+}
+
+async fn hints(request: Request) -> Response {
+    let bytes = request.param("bytes").unwrap().parse().unwrap();
+    Response::new(vec![b'x'; bytes]).with_status(StatusCode::EARLY_HINTS)
 }
 
 async fn panics(_: Request) -> Response {
@@ -98,6 +105,18 @@ fn methods_without_a_handler_get_405_with_allow_and_options_204() {
     let answer = client.answer();
     assert_eq!((answer.status, answer.header("allow")), (204, Some("get, head, options")));
     assert_eq!(client.answer().status, 204);
+}
+
+#[test]
+fn an_informational_status_of_a_handler_is_replaced_by_a_500() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    for path in ["/hints", "/hints/5", "/hints/100000"] {
+        client.send(get(path));
+        assert_eq!(client.answer().status, 500, "{path}");
+    }
+    client.send(get("/"));
+    assert_eq!(client.answer().text(), "root");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::{Budget, ConnectionTask, Over, Step, Work};
-use crate::body::{BodyError, BodyKind, Part};
+use crate::body::{BodyError, BodyKind, Part, Upgrade};
 use crate::counters::Outcome;
 use crate::error::EncodeError;
 use crate::handler::Running;
@@ -105,24 +105,21 @@ impl ConnectionTask {
         if let Some(watch) = &self.watch {
             watch.answer(response);
         }
-        if let Err(error) = self.send_head(response, out) {
-            Self::within(self.watch.as_deref(), || {
-                tracing::error!(
-                    target: "brigade::http",
-                    "an answer that cannot be sent was replaced by a 500: {error}"
-                );
-            });
-            *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
-            if let Some(watch) = &self.watch {
-                watch.answer(response);
-            }
-            if self.send_head(response, out).is_err() {
-                return self.cut_off();
-            }
+        let unread = self.has_unread();
+        let is_complete = match self.begin_answer(response, out) {
+            Ok(is_complete) => is_complete,
+            Err(error) => match self.answer_otherwise(error, response, out) {
+                Ok(is_complete) => is_complete,
+                Err(_) => return self.cut_off(),
+            },
+        };
+        if is_complete {
+            return self.go_on_after(unread);
         }
         match mem::take(&mut response.body.kind) {
             BodyKind::Empty => self.finish(None, out),
             BodyKind::Full(bytes) => {
+                // A large one, since it is not sent yet.
                 if self.send_part(bytes, out)?.is_err() {
                     return self.cut_off();
                 }
@@ -133,20 +130,68 @@ impl ConnectionTask {
             BodyKind::Upgrade(_) if response.status != StatusCode::SWITCHING_PROTOCOLS => {
                 self.finish(None, out)
             }
-            BodyKind::Upgrade(upgrade) => {
-                self.write(out)?;
-                if self.outgoing.is_blocked() {
-                    // A peer that does not even take this much is none to go on with.
-                    return self.cut_off();
-                }
-                let early = self.protocol.upgrade().freeze();
-                let stream = self.stream.take().expect("a connection is upgraded once");
-                self.end_request();
-                let begin = || upgrade(Upgraded::new(early, stream));
-                let protocol = Self::within(self.watch.as_deref(), begin);
-                self.go_on(Work::Upgraded { protocol })
+            BodyKind::Upgrade(upgrade) => self.upgrade(upgrade, out),
+        }
+    }
+
+    /// Sends the head of an answer, and all of it if the body is there and is to be copied.
+    /// Returns `true` if the answer is complete.
+    #[inline(always)]
+    fn begin_answer(
+        &mut self,
+        response: &Response,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, EncodeError> {
+        let date = self.server.date();
+        let Response { status, headers, body } = response;
+        self.in_flight = Outcome::of(*status);
+        match body.as_bytes() {
+            Some(bytes) if bytes.len() < UNCOPIED_BYTES_MIN => {
+                self.protocol.send_whole(*status, headers, bytes, &date, out).map(|()| true)
+            }
+            // It would be sent besides the answer, which a handler cannot say twice.
+            _ if status.is_informational() && *status != StatusCode::SWITCHING_PROTOCOLS => {
+                Err(EncodeError::Status(*status))
+            }
+            _ => {
+                self.protocol.send_head(*status, headers, body.length(), &date, out).map(|()| false)
             }
         }
+    }
+
+    /// Sends a 500 in place of an answer that cannot be sent.
+    #[cold]
+    fn answer_otherwise(
+        &mut self,
+        error: EncodeError,
+        response: &mut Response,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, EncodeError> {
+        Self::within(self.watch.as_deref(), || {
+            tracing::error!(
+                target: "brigade::http",
+                "an answer that cannot be sent was replaced by a 500: {error}"
+            );
+        });
+        *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+        if let Some(watch) = &self.watch {
+            watch.answer(response);
+        }
+        self.begin_answer(response, out)
+    }
+
+    fn upgrade(&mut self, upgrade: Upgrade, out: &mut Vec<u8>) -> Result<Step, Over> {
+        self.write(out)?;
+        if self.outgoing.is_blocked() {
+            // A peer that does not even take this much is none to go on with.
+            return self.cut_off();
+        }
+        let early = self.protocol.upgrade().freeze();
+        let stream = self.stream.take().expect("a connection is upgraded once");
+        self.end_request();
+        let begin = || upgrade(Upgraded::new(early, stream));
+        let protocol = Self::within(self.watch.as_deref(), begin);
+        self.go_on(Work::Upgraded { protocol })
     }
 
     /// Whether more of the request's body is left, wanted by nobody, than is worth to read.
@@ -154,18 +199,6 @@ impl ConnectionTask {
         let is_wanted = self.body.as_ref().is_some_and(|body| Rc::strong_count(body) > 1);
         let left = self.protocol.body_remaining().unwrap_or(0);
         !is_wanted && left > self.server.limits.drain_bytes_max
-    }
-
-    #[inline(always)]
-    pub(super) fn send_head(
-        &mut self,
-        response: &Response,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        let date = self.server.date();
-        let length = response.body.length();
-        self.in_flight = Outcome::of(response.status);
-        self.protocol.send_head(response.status, &response.headers, length, &date, out)
     }
 
     #[inline(always)]
@@ -250,10 +283,22 @@ impl ConnectionTask {
         trailers: Option<&HeaderMap>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
-        let unread = self.protocol.is_reading_body() || self.protocol.buffered() > 0;
+        let unread = self.has_unread();
         if let Err(error) = self.protocol.send_end(trailers, out) {
             return self.fail_midway(&error, out);
         }
+        self.go_on_after(unread)
+    }
+
+    /// Whether anything was received, or is known to come, that will not have been read when the
+    /// answer is complete.
+    fn has_unread(&self) -> bool {
+        self.protocol.is_reading_body() || self.protocol.buffered() > 0
+    }
+
+    /// The answer is complete; `unread` is what [`has_unread`](Self::has_unread) said before.
+    #[inline(always)]
+    fn go_on_after(&mut self, unread: bool) -> Result<Step, Over> {
         self.end_request();
         if let Some(body) = self.body.take() {
             body.end(Err(BodyError::Gone), std::task::Waker::noop());
