@@ -4,7 +4,7 @@
 //! A waker may outlive its task, its loop and its thread. Its key is stale then, or its inbox is
 //! closed, and waking does nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,6 +34,10 @@ pub(crate) struct ReadyQueue {
 thread_local! {
     /// The ready queue of this thread's loop.
     static READY: RefCell<Option<Rc<ReadyQueue>>> = const { RefCell::new(None) };
+
+    /// Where its inbox is; zero without a loop. It tells a waker whose thread it is called on, for
+    /// less than it takes to borrow the queue.
+    static INBOX_ADDRESS: Cell<usize> = const { Cell::new(0) };
 }
 
 impl ReadyQueue {
@@ -43,6 +47,7 @@ impl ReadyQueue {
 
     /// Makes `queue` the one that wakers find on this thread, or none.
     pub(crate) fn install(queue: Option<Rc<Self>>) {
+        INBOX_ADDRESS.set(queue.as_ref().map_or(0, |queue| address(&queue.inbox)));
         READY.set(queue);
     }
 
@@ -119,18 +124,21 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // The thread may be past its destructors: then there is no loop on it either.
-        let woken = READY.try_with(|ready| match &*ready.borrow() {
-            Some(ready) if Arc::ptr_eq(&ready.inbox, &self.remote.inbox) => {
-                self.wake_in(ready);
-                true
-            }
-            _ => false,
-        });
-        if !woken.unwrap_or(false) {
-            self.remote.wake();
+        if INBOX_ADDRESS.get() != address(&self.remote.inbox) {
+            return self.remote.wake();
         }
+        // The thread may be past its destructors: then its loop, never dropped, runs no more.
+        let _ = READY.try_with(|ready| {
+            if let Some(ready) = &*ready.borrow() {
+                self.wake_in(ready);
+            }
+        });
     }
+}
+
+/// Nothing else has it while somebody holds the inbox.
+fn address<T>(inbox: &Arc<T>) -> usize {
+    Arc::as_ptr(inbox).addr()
 }
 
 /// Wakes a task from a thread that is not its loop's.
