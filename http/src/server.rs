@@ -111,6 +111,32 @@ impl Server {
         Ok(Self::new(listen_at_first(address, listen_reuse_port)?, Accept::PerLoop))
     }
 
+    /// Serves what comes to a socket that listens already, as [`Server::bind`] does: one that a
+    /// service manager handed over, so that no connection is refused during a restart
+    /// (sd_listen_fds(3)), or one with options that are not set here, such as `TCP_DEFER_ACCEPT`
+    /// (tcp(7)). It keeps the backlog that it was given.
+    ///
+    /// # Errors
+    /// Those of getsockname(2), if `listener` is no socket at an address of the internet.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::net::TcpListener;
+    ///
+    /// use brigade_http::{Router, Server, get};
+    ///
+    /// fn main() -> std::io::Result<()> {
+    ///     let listener = TcpListener::bind("127.0.0.1:8080")?;
+    ///     let server = Server::from_listener(listener)?;
+    ///     server.run(|| Router::new().route("/", get(async |_| "Hello, World!")))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn from_listener(listener: TcpListener) -> io::Result<Self> {
+        listener.local_addr()?;
+        Ok(Self::new(listener, Accept::Placed))
+    }
+
     fn new(listener: TcpListener, accept: Accept) -> Self {
         let options = Options {
             loops: default_loops(),

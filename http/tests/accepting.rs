@@ -6,7 +6,10 @@ mod sockets;
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix;
 use std::sync::mpsc;
 
 use brigade_http::{LoopReport, OnLoopDeath, Phase, Router, Server, get as on_get};
@@ -98,6 +101,33 @@ fn block_all(
 
 fn connections(reports: &[LoopReport]) -> Vec<usize> {
     reports.iter().map(|report| report.connections).collect()
+}
+
+#[test]
+fn a_socket_that_listens_already_is_served_with_what_waits_there() {
+    for loops in [1, LOOPS] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let waiting = ask_many(listener.local_addr().unwrap());
+        let server = Server::from_listener(listener).unwrap().loops(loops).pin(false);
+        let server = TestServer::of(server, hello);
+        assert_eq!(answered_by(waiting).len(), MANY);
+        assert_eq!(answered_by(ask_many(server.address)).len(), MANY);
+        let served: usize = server.join().iter().map(|report| report.connections).sum();
+        assert_eq!(served, 2 * MANY);
+    }
+}
+
+#[test]
+fn a_socket_that_is_none_of_the_internet_is_refused() {
+    let listener = unix::net::UnixListener::bind_addr(&abstract_name()).unwrap();
+    let listener = TcpListener::from(OwnedFd::from(listener));
+    assert!(Server::from_listener(listener).is_err());
+}
+
+/// The name of a socket without a file.
+fn abstract_name() -> unix::net::SocketAddr {
+    let name = format!("brigade-{}", std::process::id());
+    unix::net::SocketAddr::from_abstract_name(name).unwrap()
 }
 
 #[test]
