@@ -5,7 +5,7 @@ use http::Version;
 
 // ours
 use crate::framing::LengthFields;
-use crate::syntax::list_contains;
+use crate::syntax::list_members;
 
 /// What is noted of them as the lines of a head go by.
 #[derive(Default)]
@@ -33,14 +33,22 @@ impl<'a> KnownFields<'a> {
                 self.expects_other |= !is_continue;
             }
             7 if is(b"upgrade") => self.upgrade = true,
-            10 if is(b"connection") => {
-                self.close |= list_contains(value, b"close");
-                self.keep_alive |= list_contains(value, b"keep-alive");
-                self.connection_upgrade |= list_contains(value, b"upgrade");
-            }
+            10 if is(b"connection") => self.note_connection(value),
             14 if is(b"content-length") => self.length.note_content_length(value),
             17 if is(b"transfer-encoding") => self.length.note_transfer_encoding(value),
             _ => {}
+        }
+    }
+
+    fn note_connection(&mut self, value: &[u8]) {
+        for option in list_members(value) {
+            let is = |known: &[u8]| option.eq_ignore_ascii_case(known);
+            match option.len() {
+                5 => self.close |= is(b"close"),
+                7 => self.connection_upgrade |= is(b"upgrade"),
+                10 => self.keep_alive |= is(b"keep-alive"),
+                _ => {}
+            }
         }
     }
 

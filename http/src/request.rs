@@ -30,9 +30,11 @@ impl ParamSpans {
         self.spans[index] = (start as u16, (start + length) as u16);
     }
 
-    fn value(self, index: usize, path: &str) -> Option<&str> {
+    fn value(self, index: usize, path: &[u8]) -> Option<&str> {
         let (start, end) = self.spans[index];
-        path.get(usize::from(start)..usize::from(end))
+        let value = path.get(usize::from(start)..usize::from(end))?;
+        // A path was found to be ASCII when it was decoded.
+        std::str::from_utf8(value).ok()
     }
 }
 
@@ -42,7 +44,7 @@ impl Request {
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         let index = self.parts.route.as_ref()?.params.iter().position(|param| **param == *name)?;
-        self.parts.params.value(index, self.parts.head.path())
+        self.parts.params.value(index, self.parts.head.path_bytes())
     }
 
     /// The route that matched, as it was given to the router: `/delay/{duration}`.
