@@ -3,16 +3,17 @@
 #![forbid(unsafe_code)]
 
 // crates
-use brigade_http::{BodyLength, Connection, Event, Headers, Limits};
+use brigade_http::{BodyLength, Connection, Event, Headers, Limits, RequestHead};
 use http::StatusCode;
 
 /// Feeds `pieces`, then the end of the stream, and answers each request once it has been read.
+/// Each piece is received and then asked about; or both at once, into one place for all heads.
 ///
 /// Returns the events as text, adjacent parts of a body merged.
 ///
 /// # Panics
 /// If the connection does not do as its documentation says.
-pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, at_once: bool) -> String {
     // Small enough to be exceeded by what a fuzzer comes up with.
     let limits = Limits {
         target_bytes_max: 64,
@@ -26,12 +27,22 @@ pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
     };
     let mut connection = Connection::new();
     let mut entries = Vec::new();
-    for piece in pieces {
+    let mut head = RequestHead::empty();
+    let mut receive = |connection: &mut Connection, piece: &[u8]| {
+        if at_once {
+            let event = connection.receive_into(piece, &mut head, &limits);
+            return event.map_head(|()| head.clone());
+        }
         connection.receive(piece);
-        pump(&mut connection, &limits, &mut entries);
+        connection.next_event(&limits)
+    };
+    for piece in pieces {
+        let event = receive(&mut connection, piece);
+        pump(&mut connection, event, &limits, &mut entries);
     }
     connection.receive_eof();
-    pump(&mut connection, &limits, &mut entries);
+    let event = receive(&mut connection, b"");
+    pump(&mut connection, event, &limits, &mut entries);
     assert!(matches!(connection.next_event(&limits), Event::Closed));
     assert_eq!(connection.buffered(), 0);
     entries.concat()
@@ -42,10 +53,11 @@ pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
 /// # Panics
 /// If it does.
 pub fn check(input: &[u8], cut: usize) {
-    let whole = journal([input]);
+    let whole = journal([input], false);
     let (before, after) = input.split_at(cut.min(input.len()));
-    assert_eq!(journal([before, after]), whole, "cut at {cut}");
-    assert_eq!(journal(input.chunks(1)), whole, "byte by byte");
+    assert_eq!(journal([input], true), whole, "received and asked about at once");
+    assert_eq!(journal([before, after], true), whole, "cut at {cut}");
+    assert_eq!(journal(input.chunks(1), false), whole, "byte by byte");
 }
 
 /// Takes the first two bytes of `data` as the place of a cut; `None` if they are not there.
@@ -55,9 +67,10 @@ pub fn take_cut(data: &[u8]) -> Option<(usize, &[u8])> {
     Some((cut % (input.len() + 1), input))
 }
 
-fn pump(connection: &mut Connection, limits: &Limits, entries: &mut Vec<String>) {
+fn pump(connection: &mut Connection, first: Event, limits: &Limits, entries: &mut Vec<String>) {
+    let mut event = first;
     loop {
-        match connection.next_event(limits) {
+        match event {
             Event::NeedData | Event::Closed => return,
             Event::Request(head) => {
                 assert!(head.path().starts_with('/') || head.path() == "*");
@@ -77,6 +90,7 @@ fn pump(connection: &mut Connection, limits: &Limits, entries: &mut Vec<String>)
                 answer(connection, error.status());
             }
         }
+        event = connection.next_event(limits);
     }
 }
 

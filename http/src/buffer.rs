@@ -20,7 +20,11 @@ pub(crate) struct ReceiveBuffer {
 
 impl ReceiveBuffer {
     /// Copies `data` behind what is there.
+    #[inline]
     pub(crate) fn append(&mut self, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
         if self.is_empty() {
             *self = Self { bytes: BytesMut::from(data), skipped: 0 };
         } else {

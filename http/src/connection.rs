@@ -71,6 +71,21 @@ pub enum Event<Head = RequestHead> {
     Error(ProtocolError),
 }
 
+impl<Head> Event<Head> {
+    /// The same event, with what `map` makes of the head of a request.
+    pub fn map_head<Other>(self, map: impl FnOnce(Head) -> Other) -> Event<Other> {
+        match self {
+            Self::Request(head) => Event::Request(map(head)),
+            Self::NeedData => Event::NeedData,
+            Self::Body(data) => Event::Body(data),
+            Self::BodyEnd(trailers) => Event::BodyEnd(trailers),
+            Self::Paused => Event::Paused,
+            Self::Closed => Event::Closed,
+            Self::Error(error) => Event::Error(error),
+        }
+    }
+}
+
 /// Where the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -166,15 +181,8 @@ impl Connection {
     /// What comes next of what was received.
     pub fn next_event(&mut self, limits: &Limits) -> Event {
         let mut head = RequestHead::empty();
-        match self.next_event_into(&mut head, limits) {
-            Event::Request(()) => Event::Request(head),
-            Event::NeedData => Event::NeedData,
-            Event::Body(data) => Event::Body(data),
-            Event::BodyEnd(trailers) => Event::BodyEnd(trailers),
-            Event::Paused => Event::Paused,
-            Event::Closed => Event::Closed,
-            Event::Error(error) => Event::Error(error),
-        }
+        let event = self.next_event_into(&mut head, limits);
+        event.map_head(|()| head)
     }
 
     /// What [`next_event`](Self::next_event) says, with the head of a request where it is to be.
@@ -201,6 +209,32 @@ impl Connection {
         }
     }
 
+    /// What [`receive`](Self::receive) and then [`next_event_into`](Self::next_event_into) do. A
+    /// head that `data` begins with, if it is all there, is read where it stands: of a request
+    /// without a body nothing is kept here, and no memory is set aside for it.
+    #[inline(always)]
+    pub fn receive_into(
+        &mut self,
+        data: &[u8],
+        head: &mut RequestHead,
+        limits: &Limits,
+    ) -> Event<()> {
+        let may_be_head = data.first().is_some_and(|first| *first != b'\r');
+        if may_be_head && self.is_idle() {
+            match decode_request(data, &mut self.head_scanned, limits, head) {
+                Ok(Some(length)) => {
+                    self.receive(&data[length..]);
+                    self.begin(head, limits);
+                    return Event::Request(());
+                }
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
+            }
+        }
+        self.receive(data);
+        self.next_event_into(head, limits)
+    }
+
     /// The same where no request can come: while one is being read, or answered.
     pub(crate) fn next_body_event(&mut self, limits: &Limits) -> Event<()> {
         match self.stage {
@@ -225,7 +259,11 @@ impl Connection {
         limits: &Limits,
     ) -> Result<Next, ProtocolError> {
         let is_blank = self.skip_blank_lines()?;
-        if !is_blank && decode_request(&mut self.buffer, &mut self.head_scanned, limits, head)? {
+        if !is_blank
+            && let Some(length) =
+                decode_request(&self.buffer, &mut self.head_scanned, limits, head)?
+        {
+            self.buffer.skip(length);
             return Ok(Next::Head);
         }
         match (self.at_eof, is_blank) {

@@ -33,31 +33,29 @@ use crate::syntax::{
 /// As many header lines as [`Limits::headers_count_max`] can ask for.
 type Lines<'a> = [MaybeUninit<Header<'a>>; u8::MAX as usize];
 
-/// Takes a request's head from the front of `buffer`, and puts it where it is to be: it is too
-/// large to be handed around. Returns `false` if it is not all there; then, and after an error,
-/// what is in `head` means nothing.
+/// Reads the request's head that `received` begins with, and puts it where it is to be: it is too
+/// large to be handed around. Returns its length, or `None` if it is not all there; then, and after
+/// an error, what is in `head` means nothing.
 ///
 /// `scanned` is 0 when a head begins, and kept between calls by the caller.
 #[inline(always)]
 pub(crate) fn decode_request(
-    buffer: &mut ReceiveBuffer,
+    received: &[u8],
     scanned: &mut u16,
     limits: &Limits,
     head: &mut RequestHead,
-) -> Result<bool, ProtocolError> {
-    let window = &buffer[..buffer.len().min(limits.head_bytes_max.into())];
+) -> Result<Option<usize>, ProtocolError> {
+    let window = &received[..received.len().min(limits.head_bytes_max.into())];
     let host_before = mem::take(&mut head.authority);
-    let Some(length) = read_request(window, scanned, limits, head, host_before)
+    let length = read_request(window, scanned, limits, head, host_before)
         // What it says of a host is of bytes that are not kept.
-        .inspect_err(|_| head.authority = Span::default())?
-    else {
-        return Ok(false);
-    };
-    *scanned = 0;
-    // After the target come a space, `HTTP/1.1`, CR and LF.
-    head.fields.fill(&buffer[..length], head.target.end + 11);
-    buffer.skip(length);
-    Ok(true)
+        .inspect_err(|_| head.authority = Span::default())?;
+    if let Some(length) = length {
+        *scanned = 0;
+        // After the target come a space, `HTTP/1.1`, CR and LF.
+        head.fields.fill(&window[..length], head.target.end + 11);
+    }
+    Ok(length)
 }
 
 /// Reads a head into `head`, but for its bytes, and returns its length; `None` if it is not all
@@ -388,11 +386,9 @@ mod tests {
 
     /// Reads what `bytes` begins with into `head`, and asks for all that there is to know.
     fn decode(bytes: &[u8], head: &mut RequestHead) -> Option<Result<String, ProtocolError>> {
-        let mut buffer = ReceiveBuffer::default();
-        buffer.append(bytes);
-        match decode_request(&mut buffer, &mut 0, &Limits::default(), head) {
-            Ok(true) => Some(Ok(format!("{} {:?}", describe(head), head.headers()))),
-            Ok(false) => None,
+        match decode_request(bytes, &mut 0, &Limits::default(), head) {
+            Ok(Some(_)) => Some(Ok(format!("{} {:?}", describe(head), head.headers()))),
+            Ok(None) => None,
             Err(error) => Some(Err(error)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::task::Context;
 
-use super::{Budget, ConnectionTask, Over, Read, Step, Waiting, Work};
+use super::{Budget, ConnectionTask, Over, Step, Waiting, Work};
 use crate::body::BodyError;
 use crate::connection::Event;
 
@@ -37,8 +37,8 @@ impl ConnectionTask {
                 Event::NeedData => {
                     self.protocol.send_continue(out);
                     match self.read(cx) {
-                        Ok(Read::Some) => {}
-                        Ok(Read::Nothing) => return Ok(Step::Wait),
+                        Ok(true) => {}
+                        Ok(false) => return Ok(Step::Wait),
                         Err(over) => return self.end_reading(over, out),
                     }
                 }

@@ -157,12 +157,6 @@ struct Budget {
     parts: u32,
 }
 
-/// What a read gave.
-enum Read {
-    Some,
-    Nothing,
-}
-
 impl ConnectionTask {
     /// The task of a connection that just came to this loop.
     pub(crate) fn new(server: Rc<LoopServer>, arrival: Arrival) -> Self {

@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Context;
 
-use super::{Budget, ConnectionTask, Over, Read, Step, Waiting, Work, runs_to_end};
+use super::{Budget, ConnectionTask, Over, Step, Waiting, Work, runs_to_end};
 use crate::body::{Pipe, RequestBody};
-use crate::connection::Event;
+use crate::connection::{Connection, Event};
 use crate::counters::Outcome;
 use crate::error::ProtocolError;
+use crate::head::RequestHead;
 use crate::parts::PartsBox;
 use crate::request::Request;
 use crate::response::IntoResponse;
@@ -33,11 +34,20 @@ impl ConnectionTask {
         if budget.requests == 0 {
             return Ok(Step::Yield);
         }
-        if self.protocol.needs_data() {
-            return self.read_more(cx, out);
+        let needs_data = self.protocol.needs_data();
+        if needs_data && self.stream().poll_readable(cx).is_pending() {
+            return Ok(Step::Wait);
         }
         let mut request = Request { parts: PartsBox::new() };
-        match self.protocol.next_event_into(&mut request.parts.head, &self.server.limits) {
+        let head = &mut request.parts.head;
+        let event = match needs_data {
+            false => self.protocol.next_event_into(head, &self.server.limits),
+            true => match self.read_event(head) {
+                Ok(event) => event,
+                Err(over) => return self.end_reading(over, out),
+            },
+        };
+        match event {
             Event::Request(()) => {
                 budget.requests -= 1;
                 self.begin(request, cx, out, budget)
@@ -51,16 +61,23 @@ impl ConnectionTask {
         }
     }
 
-    /// Inlined, since each request ends here, and this would be left outside of `poll`.
-    #[inline(always)]
+    /// Reads, and what comes of it; a request goes to where its head is to be.
+    fn read_event(&mut self, head: &mut RequestHead) -> Result<Event<()>, Over> {
+        let server = self.server.clone();
+        let take = |protocol: &mut Connection, bytes: &[u8]| {
+            protocol.receive_into(bytes, head, &server.limits)
+        };
+        Ok(self.read_with(take)?.unwrap_or(Event::NeedData))
+    }
+
     pub(super) fn read_more(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
         match self.read(cx) {
-            Ok(Read::Some) => Ok(Step::Again),
-            Ok(Read::Nothing) => Ok(Step::Wait),
+            Ok(true) => Ok(Step::Again),
+            Ok(false) => Ok(Step::Wait),
             Err(over) => self.end_reading(over, out),
         }
     }
@@ -73,29 +90,39 @@ impl ConnectionTask {
         Err(over)
     }
 
-    /// Reads what is there, as far as the selector knows of it.
-    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Result<Read, Over> {
-        if self.stream().poll_readable(cx).is_pending() {
-            return Ok(Read::Nothing);
+    /// Reads what is there, as far as the selector knows of it. Returns `true` if that was
+    /// something, or the end.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
+        while self.stream().poll_readable(cx).is_ready() {
+            if self.read_now()? {
+                return Ok(true);
+            }
+            // The selector was wrong, and is asked again.
         }
-        match self.read_now()? {
-            Read::Some => Ok(Read::Some),
-            // The selector was wrong, and is to be asked again.
-            Read::Nothing if self.stream().poll_readable(cx).is_pending() => Ok(Read::Nothing),
-            Read::Nothing => Ok(Read::Some),
-        }
+        Ok(false)
     }
 
-    pub(super) fn read_now(&mut self) -> Result<Read, Over> {
+    /// Reads what is there, whatever the selector knows of it.
+    pub(super) fn read_now(&mut self) -> Result<bool, Over> {
+        Ok(self.read_with(Connection::receive)?.is_some())
+    }
+
+    /// Has `take` take what is there, or nothing at the end.
+    #[inline(always)]
+    fn read_with<R>(
+        &mut self,
+        take: impl FnOnce(&mut Connection, &[u8]) -> R,
+    ) -> Result<Option<R>, Over> {
         let server = self.server.clone();
         let mut buffer = server.read_buffer.borrow_mut();
-        match self.stream().try_read(&mut buffer) {
-            Ok(0) => self.protocol.receive_eof(),
-            Ok(read) => self.protocol.receive(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Read::Nothing),
-            Err(error) => return Err(error.into()),
+        let read = match self.stream().try_read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            read => read?,
+        };
+        if read == 0 {
+            self.protocol.receive_eof();
         }
-        Ok(Read::Some)
+        Ok(Some(take(&mut self.protocol, &buffer[..read])))
     }
 
     fn begin(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use brigade_runtime::time;
 use brigade_runtime::time::sleep_until;
 
-use super::{ConnectionTask, Over, Read, Waiting, Work, runs_to_end};
+use super::{ConnectionTask, Over, Waiting, Work, runs_to_end};
 use crate::body::BodyError;
 use crate::error::ProtocolError;
 use crate::router::RouteOptions;
@@ -181,7 +181,7 @@ impl ConnectionTask {
     /// process may have been stopped meanwhile.
     pub(super) fn expire(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Over> {
         let reads = matches!(self.waiting, Waiting::Idle | Waiting::Head | Waiting::Body);
-        if reads && matches!(self.read_now()?, Read::Some) {
+        if reads && self.read_now()? {
             return Ok(Poll::Ready(()));
         }
         match self.waiting {

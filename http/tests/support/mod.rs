@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 // crates
-use brigade_http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits};
+use brigade_http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, RequestHead};
 use http::{HeaderMap, StatusCode};
 
 /// A date that nobody checks.
@@ -26,23 +26,45 @@ impl Journal {
     }
 }
 
-/// Feeds `pieces`, then the end of the stream.
+/// Feeds `pieces`, then the end of the stream, in both ways that there are: each piece received and
+/// then asked about, and both at once. They have to come to the same.
 pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let pieces: Vec<&[u8]> = pieces.into_iter().collect();
+    let apart = journal_of(limits, &pieces, |connection, piece| {
+        connection.receive(piece);
+        connection.next_event(limits)
+    });
+    let mut head = RequestHead::empty();
+    let at_once = journal_of(limits, &pieces, |connection, piece| {
+        let event = connection.receive_into(piece, &mut head, limits);
+        event.map_head(|()| head.clone())
+    });
+    assert_eq!(at_once, apart, "received and asked about at once, and one after the other");
+    apart
+}
+
+fn journal_of(
+    limits: &Limits,
+    pieces: &[&[u8]],
+    mut receive: impl FnMut(&mut Connection, &[u8]) -> Event,
+) -> String {
     let mut connection = Connection::new();
     let mut journal = Journal::default();
     for piece in pieces {
-        connection.receive(piece);
-        pump(&mut connection, limits, &mut journal);
+        let event = receive(&mut connection, piece);
+        pump(&mut connection, event, limits, &mut journal);
     }
     connection.receive_eof();
-    pump(&mut connection, limits, &mut journal);
+    let event = receive(&mut connection, b"");
+    pump(&mut connection, event, limits, &mut journal);
     assert_eq!(connection.buffered(), 0, "nothing is kept of a connection that ended");
     journal.entries.join(" ")
 }
 
-fn pump(connection: &mut Connection, limits: &Limits, journal: &mut Journal) {
+fn pump(connection: &mut Connection, first: Event, limits: &Limits, journal: &mut Journal) {
+    let mut event = first;
     loop {
-        match connection.next_event(limits) {
+        match event {
             Event::NeedData => return,
             Event::Request(head) => {
                 let authority = head.authority().unwrap_or("-");
@@ -70,6 +92,7 @@ fn pump(connection: &mut Connection, limits: &Limits, journal: &mut Journal) {
                 return;
             }
         }
+        event = connection.next_event(limits);
     }
 }
 
