@@ -16,7 +16,7 @@ use actix_http::body::{BodySize, MessageBody};
 use actix_http::h1::{Codec, Message};
 use axum::body::Body;
 use brigade::http::{
-    BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, Request, RequestHead, Router, get,
+    Connection, DATE_BYTES, Event, Headers, Limits, Request, RequestHead, Router, get,
 };
 use brigade_micro::{Runtime, Tokio, group};
 use bytes::{Bytes, BytesMut};
@@ -90,8 +90,7 @@ fn decode(criterion: &mut Criterion, name: &str, input: &'static str) {
         let mut head = RequestHead::empty();
         bencher.iter(|| {
             let mut connection = Connection::new();
-            connection.receive(black_box(input.as_bytes()));
-            let event = connection.next_event_into(&mut head, &limits);
+            let event = connection.receive_into(black_box(input.as_bytes()), &mut head, &limits);
             assert!(matches!(&event, Event::Request(())));
             black_box(&head);
         });
@@ -125,12 +124,13 @@ fn exchange(criterion: &mut Criterion, name: &str, input: &'static str, depth: u
         let mut out = Vec::new();
         bencher.iter(|| {
             out.clear();
-            connection.receive(black_box(input));
+            let mut event = connection.receive_into(black_box(input), &mut head, &limits);
             let mut answers = 0;
-            while let Event::Request(()) = connection.next_event_into(&mut head, &limits) {
+            while let Event::Request(()) = event {
                 black_box(&head);
                 answer(&mut connection, &mut out);
                 answers += 1;
+                event = connection.next_event_into(&mut head, &limits);
             }
             assert_eq!(answers, depth);
             black_box(&out);
@@ -145,10 +145,8 @@ fn exchange(criterion: &mut Criterion, name: &str, input: &'static str, depth: u
 fn answer(connection: &mut Connection, out: &mut Vec<u8>) {
     let mut headers = Headers::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    let length = BodyLength::Known(BODY.len() as u64);
-    let sent = connection.send_head(StatusCode::OK, &headers, length, DATE, out);
-    sent.and_then(|()| connection.send_data(BODY, out))
-        .and_then(|()| connection.send_end(None, out))
+    connection
+        .send_whole(StatusCode::OK, &headers, BODY, DATE, out)
         .expect("nothing is wrong with this answer");
 }
 
