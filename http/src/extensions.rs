@@ -16,6 +16,16 @@ struct Values {
     list: Vec<Box<dyn Any>>,
 }
 
+impl Extensions {
+    /// Drops all values. Inlined, since there are none in most requests.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        if self.values.is_some() {
+            self.values = None;
+        }
+    }
+}
+
 impl Request {
     /// Attaches a value for those who get the request next: middleware tells the handler so what
     /// it found out. Returns the value of this type that was attached before.

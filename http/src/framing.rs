@@ -93,6 +93,7 @@ impl<'a> LengthFields<'a> {
         Ok(self.declared(version)?.unwrap_or(Framing::UntilClose))
     }
 
+    #[inline]
     fn declared(&self, version: Version) -> Result<Option<Framing>, ProtocolError> {
         if !self.transfer_encoding.is_absent() && !self.content_length.is_absent() {
             return Err(ProtocolError::LengthAndEncoding);

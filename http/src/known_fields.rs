@@ -26,7 +26,10 @@ impl<'a> KnownFields<'a> {
     pub(crate) fn note(&mut self, name: &[u8], value: &'a [u8]) {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
-            4 if is(b"host") => self.host_repeated |= self.host.replace(value).is_some(),
+            // As nearly all clients write it, which takes one comparison.
+            4 if name == b"Host" || is(b"host") => {
+                self.host_repeated |= self.host.replace(value).is_some();
+            }
             6 if is(b"expect") => {
                 let is_continue = value.eq_ignore_ascii_case(b"100-continue");
                 self.expects_continue |= is_continue;

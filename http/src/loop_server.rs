@@ -1,6 +1,6 @@
 //! What all connections of one loop share: the application, the options, the buffers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::activity::{Activity, ConnectionState, describe};
 use crate::counters::Counters;
-use crate::date::{DATE_BYTES, DateCache};
+use crate::date::DateCache;
 use crate::limits::{Limits, Timeouts};
 use crate::service::Service;
 use crate::stats::Stats;
@@ -165,9 +165,9 @@ impl LoopServer {
         }
     }
 
-    /// The `Date` of answers that are sent now.
-    pub(crate) fn date(&self) -> [u8; DATE_BYTES] {
-        *self.date.borrow().text()
+    /// Knows the `Date` of answers that are sent now.
+    pub(crate) fn date(&self) -> Ref<'_, DateCache> {
+        self.date.borrow()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

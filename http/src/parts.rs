@@ -51,7 +51,7 @@ impl Parts {
         self.head.fields.forget_map();
         self.body = RequestBody::new(None);
         self.route = None;
-        self.extensions = Extensions::default();
+        self.extensions.clear();
     }
 }
 

@@ -147,14 +147,15 @@ impl ConnectionTask {
         self.in_flight = Outcome::of(*status);
         match body.as_bytes() {
             Some(bytes) if bytes.len() < UNCOPIED_BYTES_MIN => {
-                self.protocol.send_whole(*status, headers, bytes, &date, out).map(|()| true)
+                self.protocol.send_whole(*status, headers, bytes, date.text(), out).map(|()| true)
             }
             // It would be sent besides the answer, which a handler cannot say twice.
             _ if status.is_informational() && *status != StatusCode::SWITCHING_PROTOCOLS => {
                 Err(EncodeError::Status(*status))
             }
             _ => {
-                self.protocol.send_head(*status, headers, body.length(), &date, out).map(|()| false)
+                let length = body.length();
+                self.protocol.send_head(*status, headers, length, date.text(), out).map(|()| false)
             }
         }
     }
@@ -312,7 +313,11 @@ impl ConnectionTask {
             return self.go_on(Work::Closing { linger });
         }
         if !self.protocol.is_reading_body() {
-            return self.go_on(Work::Reading);
+            // It was left only for a handler that had to wait.
+            if !matches!(self.work, Work::Reading) {
+                self.work = Work::Reading;
+            }
+            return Ok(Step::Again);
         }
         let left = self.server.limits.drain_bytes_max;
         match self.protocol.body_remaining() {
