@@ -81,9 +81,9 @@ impl Fields {
         self.bytes.get(usize::from(part.start)..usize::from(part.end)).unwrap_or_default()
     }
 
-    /// Returns `true` if the part holds `text`, and is not empty.
+    /// Returns `true` if `text` is what the part holds, and is not empty.
     pub(crate) fn has_part(&self, part: Span, text: &[u8]) -> bool {
-        !part.is_empty() && self.part(part) == text
+        !text.is_empty() && self.part(part) == text
     }
 
     pub(crate) fn lines(&self) -> HeaderLines<'_> {

@@ -13,7 +13,6 @@ use std::rc::Rc;
 
 use crate::body::RequestBody;
 use crate::extensions::Extensions;
-use crate::fields::Fields;
 use crate::head::RequestHead;
 use crate::request::ParamSpans;
 use crate::router::Route;
@@ -46,7 +45,7 @@ impl Parts {
     /// Nor does its head go, with which the next one is compared.
     fn clear(&mut self) {
         if self.head.fields.capacity() > HEAD_BYTES_KEPT_MAX {
-            self.head.fields = Fields::empty();
+            self.head = RequestHead::empty();
         }
         self.head.fields.forget_map();
         self.body = RequestBody::new(None);
@@ -124,6 +123,37 @@ impl fmt::Debug for PartsBox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::{Connection, Event};
+    use crate::error::ProtocolError;
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_head_that_was_too_large_to_be_kept_leaves_no_host_behind() {
+        let read = |head: String| {
+            let mut request = PartsBox::new();
+            let mut connection = Connection::new();
+            let limits = Limits::default();
+            match connection.receive_into(head.as_bytes(), &mut request.head, &limits) {
+                Event::Request(()) => None,
+                Event::Error(error) => Some(error),
+                event => panic!("all of the head is there: {event:?}"),
+            }
+        };
+        for long in [10, HEAD_BYTES_KEPT_MAX] {
+            for (host, error) in [
+                ("a", None),
+                ("", Some(ProtocolError::HostInvalid)),
+                (" ", Some(ProtocolError::HostInvalid)),
+                ("a,", Some(ProtocolError::HostInvalid)),
+            ] {
+                let filler = "x".repeat(long);
+                let before = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {filler}\r\n\r\n");
+                assert_eq!(read(before), None);
+                let head = format!("GET / HTTP/1.1\r\nHost:{host}\r\n\r\n");
+                assert_eq!(read(head), error, "{host:?} after {long} bytes");
+            }
+        }
+    }
 
     #[test]
     fn the_memory_of_a_head_serves_the_next_one_unless_it_is_large() {
