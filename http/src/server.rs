@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use brigade_runtime::event_loop::{self, EventLoop};
 use brigade_runtime::group::{self, default_loops};
-use brigade_runtime::net::{listen, listen_reuse_port};
+use brigade_runtime::net::{listen, listen_on, listen_reuse_port};
 use brigade_runtime::signal::{SignalKind, Signals};
 use brigade_runtime::{Acceptor, Arrival, Incoming, LoopAcceptor, task, time};
 
@@ -114,10 +114,11 @@ impl Server {
     /// Serves what comes to a socket that listens already, as [`Server::bind`] does: one that a
     /// service manager handed over, so that no connection is refused during a restart
     /// (sd_listen_fds(3)), or one with options that are not set here, such as `TCP_DEFER_ACCEPT`
-    /// (tcp(7)). It keeps the backlog that it was given.
+    /// (tcp(7)). Its backlog becomes that of [`Server::bind`].
     ///
     /// # Errors
-    /// Those of getsockname(2), if `listener` is no socket at an address of the internet.
+    /// If `listener` is at no address of the internet, and those of listen(2): `InvalidInput` for a
+    /// connection, as a service manager hands over with `Accept=yes`.
     ///
     /// # Examples
     /// ```no_run
@@ -134,7 +135,7 @@ impl Server {
     /// ```
     pub fn from_listener(listener: TcpListener) -> io::Result<Self> {
         listener.local_addr()?;
-        Ok(Self::new(listener, Accept::Placed))
+        Ok(Self::new(listen_on(listener)?, Accept::Placed))
     }
 
     fn new(listener: TcpListener, accept: Accept) -> Self {

@@ -124,6 +124,14 @@ fn a_socket_that_is_none_of_the_internet_is_refused() {
     assert!(Server::from_listener(listener).is_err());
 }
 
+#[test]
+fn a_connection_is_refused_where_a_socket_is_to_listen() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let server = Server::from_listener(TcpListener::from(OwnedFd::from(connection)));
+    assert_eq!(server.unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
 /// The name of a socket without a file.
 fn abstract_name() -> unix::net::SocketAddr {
     let name = format!("brigade-{}", std::process::id());

@@ -20,7 +20,7 @@ mod unix;
 
 pub(crate) use tcp::BACKLOG;
 pub use tcp::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf, listen,
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf, listen, listen_on,
     listen_reuse_port,
 };
 pub use udp::UdpSocket;

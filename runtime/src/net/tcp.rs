@@ -133,6 +133,16 @@ pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     bind_and_listen(socket, address)
 }
 
+/// Has a socket that was made elsewhere listen, with the backlog of [`listen`]; one that listens
+/// already gets that backlog.
+///
+/// # Errors
+/// Those of listen(2): `InvalidInput` if it is connected.
+pub fn listen_on(socket: std::net::TcpListener) -> io::Result<std::net::TcpListener> {
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
 /// Like [`listen`], but several such sockets may listen at the same address, among which the
 /// kernel spreads the connections by a hash of their addresses (`SO_REUSEPORT`, socket(7)). To
 /// share a port that the system chose, the others are given the address of the first one.
