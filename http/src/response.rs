@@ -83,6 +83,12 @@ impl Response {
             .with_header(UPGRADE, protocol)
     }
 
+    /// Returns `true` if the connection is to go on with another protocol.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        let is_switching = self.status == StatusCode::SWITCHING_PROTOCOLS;
+        is_switching && matches!(self.body.kind, BodyKind::Upgrade(_))
+    }
+
     /// A short text that says what `status` means, and `reason` if there is one.
     pub(crate) fn plain(status: StatusCode, reason: &str) -> Self {
         let mut text = status.to_string();

@@ -32,8 +32,8 @@ fn app() -> Router {
         )
         .route("/count/{n}", on_get(count))
         .route("/panic", on_get(panics))
-        .route("/hints", on_get(async |_| StatusCode::EARLY_HINTS))
-        .route("/hints/{bytes}", on_get(hints))
+        .route("/status/{status}/{bytes}", on_get(status))
+        .route("/status/{status}/stream", on_get(status))
         .route("/wait", on_get(async |_| std::future::pending::<()>().await))
 }
 
@@ -47,9 +47,13 @@ async fn count(request: Request) -> Response {
     Response::new(Body::stream(stream::iter(lines)))
 }
 
-async fn hints(request: Request) -> Response {
-    let bytes = request.param("bytes").unwrap().parse().unwrap();
-    Response::new(vec![b'x'; bytes]).with_status(StatusCode::EARLY_HINTS)
+async fn status(request: Request) -> Response {
+    let status = request.param("status").unwrap().parse().unwrap();
+    let body = match request.param("bytes") {
+        Some(bytes) => vec![b'x'; bytes.parse().unwrap()].into(),
+        None => Body::stream(stream::iter([Ok::<_, std::io::Error>(Bytes::from("x"))])),
+    };
+    Response::new(body).with_status(status)
 }
 
 async fn panics(_: Request) -> Response {
@@ -111,9 +115,15 @@ fn methods_without_a_handler_get_405_with_allow_and_options_204() {
 fn an_informational_status_of_a_handler_is_replaced_by_a_500() {
     let server = TestServer::start(app);
     let mut client = server.connect();
-    for path in ["/hints", "/hints/5", "/hints/100000"] {
-        client.send(get(path));
-        assert_eq!(client.answer().status, 500, "{path}");
+    let upgrade = "\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    for status in ["101", "103"] {
+        for body in ["0", "5", "100000", "stream"] {
+            let request = get(&format!("/status/{status}/{body}"));
+            for request in [request.replace("\r\n\r\n", upgrade), request] {
+                client.send(&request);
+                assert_eq!(client.answer().status, 500, "{request}");
+            }
+        }
     }
     client.send(get("/"));
     assert_eq!(client.answer().text(), "root");

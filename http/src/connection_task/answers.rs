@@ -117,7 +117,7 @@ impl ConnectionTask {
             return self.go_on_after(unread);
         }
         match mem::take(&mut response.body.kind) {
-            BodyKind::Empty => self.finish(None, out),
+            BodyKind::Empty => unreachable!("an answer without a body was complete"),
             BodyKind::Full(bytes) => {
                 // A large one, since it is not sent yet.
                 if self.send_part(bytes, out)?.is_err() {
@@ -149,8 +149,8 @@ impl ConnectionTask {
             Some(bytes) if bytes.len() < UNCOPIED_BYTES_MIN => {
                 self.protocol.send_whole(*status, headers, bytes, date.text(), out).map(|()| true)
             }
-            // It would be sent besides the answer, which a handler cannot say twice.
-            _ if status.is_informational() && *status != StatusCode::SWITCHING_PROTOCOLS => {
+            // It would be no answer; a 101 is one only with what goes on after it.
+            _ if status.is_informational() && !response.is_upgrade() => {
                 Err(EncodeError::Status(*status))
             }
             _ => {
@@ -313,7 +313,7 @@ impl ConnectionTask {
             return self.go_on(Work::Closing { linger });
         }
         if !self.protocol.is_reading_body() {
-            // It was left only for a handler that had to wait.
+            // It is, but after a body that was streamed.
             if !matches!(self.work, Work::Reading) {
                 self.work = Work::Reading;
             }
