@@ -28,21 +28,22 @@ pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, at_once: bool) ->
     let mut connection = Connection::new();
     let mut entries = Vec::new();
     let mut head = RequestHead::empty();
-    let mut receive = |connection: &mut Connection, piece: &[u8]| {
-        if at_once {
-            let event = connection.receive_into(piece, &mut head, &limits);
-            return event.map_head(|()| head.clone());
-        }
-        connection.receive(piece);
-        connection.next_event(&limits)
+    let mut next = |connection: &mut Connection, piece: Option<&[u8]>| {
+        let event = match piece {
+            Some(piece) if at_once => connection.receive_into(piece, &mut head, &limits),
+            None if at_once => connection.next_event_into(&mut head, &limits),
+            piece => {
+                connection.receive(piece.unwrap_or_default());
+                return connection.next_event(&limits);
+            }
+        };
+        event.map_head(|()| head.clone())
     };
     for piece in pieces {
-        let event = receive(&mut connection, piece);
-        pump(&mut connection, event, &limits, &mut entries);
+        pump(&mut connection, piece, &mut next, &mut entries);
     }
     connection.receive_eof();
-    let event = receive(&mut connection, b"");
-    pump(&mut connection, event, &limits, &mut entries);
+    pump(&mut connection, b"", &mut next, &mut entries);
     assert!(matches!(connection.next_event(&limits), Event::Closed));
     assert_eq!(connection.buffered(), 0);
     entries.concat()
@@ -67,8 +68,13 @@ pub fn take_cut(data: &[u8]) -> Option<(usize, &[u8])> {
     Some((cut % (input.len() + 1), input))
 }
 
-fn pump(connection: &mut Connection, first: Event, limits: &Limits, entries: &mut Vec<String>) {
-    let mut event = first;
+fn pump(
+    connection: &mut Connection,
+    piece: &[u8],
+    next: &mut impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
+    entries: &mut Vec<String>,
+) {
+    let mut event = next(connection, Some(piece));
     loop {
         match event {
             Event::NeedData | Event::Closed => return,
@@ -90,7 +96,7 @@ fn pump(connection: &mut Connection, first: Event, limits: &Limits, entries: &mu
                 answer(connection, error.status());
             }
         }
-        event = connection.next_event(limits);
+        event = next(connection, None);
     }
 }
 

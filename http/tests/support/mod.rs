@@ -30,39 +30,47 @@ impl Journal {
 /// then asked about, and both at once. They have to come to the same.
 pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
     let pieces: Vec<&[u8]> = pieces.into_iter().collect();
-    let apart = journal_of(limits, &pieces, |connection, piece| {
-        connection.receive(piece);
+    let apart = journal_of(&pieces, |connection, piece| {
+        if let Some(piece) = piece {
+            connection.receive(piece);
+        }
         connection.next_event(limits)
     });
     let mut head = RequestHead::empty();
-    let at_once = journal_of(limits, &pieces, |connection, piece| {
-        let event = connection.receive_into(piece, &mut head, limits);
+    let at_once = journal_of(&pieces, |connection, piece| {
+        let event = match piece {
+            Some(piece) => connection.receive_into(piece, &mut head, limits),
+            None => connection.next_event_into(&mut head, limits),
+        };
         event.map_head(|()| head.clone())
     });
     assert_eq!(at_once, apart, "received and asked about at once, and one after the other");
     apart
 }
 
+/// `next` has the connection take what it is given, if that is anything, and asks what comes next.
 fn journal_of(
-    limits: &Limits,
     pieces: &[&[u8]],
-    mut receive: impl FnMut(&mut Connection, &[u8]) -> Event,
+    mut next: impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
 ) -> String {
     let mut connection = Connection::new();
     let mut journal = Journal::default();
     for piece in pieces {
-        let event = receive(&mut connection, piece);
-        pump(&mut connection, event, limits, &mut journal);
+        pump(&mut connection, piece, &mut next, &mut journal);
     }
     connection.receive_eof();
-    let event = receive(&mut connection, b"");
-    pump(&mut connection, event, limits, &mut journal);
+    pump(&mut connection, b"", &mut next, &mut journal);
     assert_eq!(connection.buffered(), 0, "nothing is kept of a connection that ended");
     journal.entries.join(" ")
 }
 
-fn pump(connection: &mut Connection, first: Event, limits: &Limits, journal: &mut Journal) {
-    let mut event = first;
+fn pump(
+    connection: &mut Connection,
+    piece: &[u8],
+    next: &mut impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
+    journal: &mut Journal,
+) {
+    let mut event = next(connection, Some(piece));
     loop {
         match event {
             Event::NeedData => return,
@@ -92,7 +100,7 @@ fn pump(connection: &mut Connection, first: Event, limits: &Limits, journal: &mu
                 return;
             }
         }
-        event = connection.next_event(limits);
+        event = next(connection, None);
     }
 }
 
