@@ -29,7 +29,7 @@ impl ReceiveBuffer {
             *self = Self { bytes: BytesMut::from(data), skipped: 0 };
         } else {
             // Else the forgotten bytes of a peer that never stops would pile up.
-            self.settle();
+            self.drop_skipped();
             self.bytes.extend_from_slice(data);
         }
     }
@@ -39,7 +39,7 @@ impl ReceiveBuffer {
         if count == self.len() {
             self.take_all().freeze()
         } else {
-            self.settle();
+            self.drop_skipped();
             self.bytes.split_to(count).freeze()
         }
     }
@@ -47,6 +47,7 @@ impl ReceiveBuffer {
     /// Forgets the first `count` bytes.
     #[inline]
     pub(crate) fn skip(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
         self.skipped += count;
         if self.is_empty() {
             self.clear();
@@ -60,11 +61,12 @@ impl ReceiveBuffer {
 
     /// Takes everything out, to be appended to by its new owner.
     pub(crate) fn take_all(&mut self) -> BytesMut {
-        self.settle();
+        self.drop_skipped();
         mem::take(self).bytes
     }
 
-    fn settle(&mut self) {
+    /// Takes off what is forgotten.
+    fn drop_skipped(&mut self) {
         self.bytes.advance(mem::take(&mut self.skipped));
     }
 }
@@ -80,7 +82,7 @@ impl ops::Deref for ReceiveBuffer {
 
 impl fmt::Debug for ReceiveBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.bytes.len())
+        write!(f, "{} bytes", self.len())
     }
 }
 

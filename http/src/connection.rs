@@ -5,13 +5,14 @@
 //! 1. What was read goes into [`receive`](Connection::receive), the end of the stream into
 //!    [`receive_eof`](Connection::receive_eof). [`next_event`](Connection::next_event) is asked
 //!    until it says [`NeedData`](Event::NeedData), [`Paused`](Event::Paused) or
-//!    [`Closed`](Event::Closed).
+//!    [`Closed`](Event::Closed). [`receive_into`](Connection::receive_into) does both at once.
 //! 2. There is one request at a time. After [`Request`](Event::Request) come the parts of its
 //!    body and [`BodyEnd`](Event::BodyEnd), if it has a body; then `Paused` until its answer is
 //!    complete. So answers leave in the order of the requests, however many were pipelined.
 //! 3. An answer is one [`send_head`](Connection::send_head), any number of parts, and one
-//!    [`send_end`](Connection::send_end), each appended to the `out` that the caller writes. It
-//!    may begin and end before the request's body has been read.
+//!    [`send_end`](Connection::send_end), or one [`send_whole`](Connection::send_whole), each
+//!    appended to the `out` that the caller writes. It may begin and end before the request's body
+//!    has been read.
 //! 4. A request is over when its answer and its body are. Whoever answered without reading reads
 //!    on (and drops the data), or closes; until then no other request comes.
 //! 5. After [`Error`](Event::Error) nothing more is parsed. If

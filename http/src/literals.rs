@@ -19,13 +19,14 @@ impl<T> Literals<T> {
         !pattern.contains(['{', '}'])
     }
 
-    /// Adds a path; one that is there already is found no more.
+    /// Adds a path, which must not be there yet.
     pub(crate) fn insert(&mut self, path: &str, value: T) {
         if self.by_length.len() <= path.len() {
             self.by_length.resize_with(path.len() + 1, Vec::new);
         }
         let alike = &mut self.by_length[path.len()];
         let at = alike.partition_point(|(known, _)| **known < *path.as_bytes());
+        debug_assert!(alike.get(at).is_none_or(|(known, _)| **known != *path.as_bytes()));
         alike.insert(at, (path.as_bytes().into(), value));
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use brigade_http::{
     Body, BodyError, BodyLength, BoxError, Bytes, EncodeError, HeaderMap, HeaderName, HeaderValue,
-    Method, Next, Part, ProtocolError, Request, RequestBuilder, Response, Router, Service,
+    Method, Methods, Next, Part, ProtocolError, Request, RequestBuilder, Response, Router, Service,
     StatusCode, any, get, header, options, post,
 };
 use brigade_runtime::{EventLoop, run, task};
@@ -110,6 +110,67 @@ fn ask_server(server: &TestServer, method: &str, target: &str, body: &str) -> To
     };
     let (allow, server) = (header("allow"), header("server"));
     (answer.status, allow, server, header("content-length"), answer.text().to_owned())
+}
+
+/// Which of these routes answers what is asked for, and with which status.
+fn answered(routes: &[(&'static str, Method)], method: Method, path: &str) -> (u16, String) {
+    let mut router = Router::new();
+    for (route, method) in routes {
+        router = router.route(route, any_of(method.clone(), route));
+    }
+    let service = router.into_service();
+    let request = Request::builder(method, path).build().unwrap();
+    run(async move {
+        let response = service.call(request).await;
+        let status = response.status.as_u16();
+        let text = response.body.collect(1024).await.unwrap();
+        (status, String::from_utf8_lossy(&text).into_owned())
+    })
+}
+
+fn any_of(method: Method, route: &'static str) -> Methods {
+    Methods::default().on(method, move |_| std::future::ready(route))
+}
+
+#[test]
+fn a_path_without_parameters_wins_over_those_with_some_whichever_came_first() {
+    let routes = [
+        ("/a", Method::GET),
+        ("/{x}", Method::GET),
+        ("/a/{*rest}", Method::GET),
+        ("/a/b", Method::GET),
+        ("/{x}/b", Method::GET),
+        ("/b{{c", Method::GET),
+        ("/posted", Method::POST),
+    ];
+    let reversed: Vec<_> = routes.iter().cloned().rev().collect();
+    for routes in [&routes[..], &reversed] {
+        for (path, route) in [
+            ("/a", "/a"),
+            ("/b", "/{x}"),
+            ("/a/b", "/a/b"),
+            ("/a/c", "/a/{*rest}"),
+            ("/c/b", "/{x}/b"),
+            ("/A", "/{x}"),
+            ("/%61", "/{x}"),
+            ("/b{c", "/b{{c"),
+            ("/b{{c", "/{x}"),
+        ] {
+            assert_eq!(answered(routes, Method::GET, path), (200, route.to_owned()), "{path}");
+        }
+        // It wins before the method is looked at.
+        assert_eq!(answered(routes, Method::GET, "/posted").0, 405);
+        for path in ["/c/d", "/a/", "/"] {
+            assert_eq!(answered(routes, Method::GET, path).0, 404, "{path}");
+        }
+    }
+    let [own, rest] = ["/own", "/{*rest}"];
+    for routes in [[own, rest], [rest, own]] {
+        let routes = routes.map(|route| (route, Method::GET));
+        for (path, route) in [("/own", own), ("/own/", rest), ("/ow", rest), ("/own/x", rest)] {
+            assert_eq!(answered(&routes, Method::GET, path), (200, route.to_owned()), "{path}");
+        }
+    }
 }
 
 #[test]
