@@ -154,7 +154,8 @@ impl error::Error for ProtocolError {}
 pub enum EncodeError {
     /// There is no message in progress that this would be a part of, or it has been sent before.
     OutOfTurn,
-    /// A status that may not be sent here: 101 to a request that asked for no upgrade.
+    /// A status that may not be sent here: 101 to a request that asked for no upgrade, or any 1xx
+    /// as a whole answer, since it ends no request.
     Status(StatusCode),
     /// A `Transfer-Encoding` was set by hand; the framing is the connection's to decide.
     TransferEncoding,

@@ -66,10 +66,7 @@ impl RequestHead {
     /// The path of the target, still percent-encoded: at least `/`, or `*` for `OPTIONS *`.
     #[must_use]
     pub fn path(&self) -> &str {
-        match self.text(self.path) {
-            "" => "/",
-            path => path,
-        }
+        std::str::from_utf8(self.path_bytes()).unwrap_or_default()
     }
 
     /// The same in bytes, which need not be checked to be text.

@@ -42,7 +42,7 @@ impl Parts {
     }
 
     /// Drops what the request held. What is plain is left as it is: the next request overwrites it.
-    /// Nor does its head go, with which the next one is compared.
+    /// Nor does its head go, unless it is large: the next one's host is compared with it.
     fn clear(&mut self) {
         if self.head.fields.capacity() > HEAD_BYTES_KEPT_MAX {
             self.head = RequestHead::empty();
