@@ -138,10 +138,10 @@ impl Selector {
         writers.wake();
     }
 
-    /// A new source, not registered yet. A `hopeful` one counts as ready for reading and writing
-    /// until an operation says otherwise; for another one the system is heard first.
-    pub(crate) fn insert(&self, hopeful: bool) -> Key {
-        let bits = if hopeful { READABLE | WRITABLE } else { 0 };
+    /// A new source, not registered yet. One that is `open` counts as ready for writing until an
+    /// operation says otherwise; what is to be read the system tells first.
+    pub(crate) fn insert(&self, open: bool) -> Key {
+        let bits = if open { WRITABLE } else { 0 };
         let (readers, writers) = (Waiters::None, Waiters::None);
         self.sources.borrow_mut().insert(Readiness { bits, refused: None, readers, writers })
     }

@@ -4,12 +4,13 @@
 //! another loop, take the standard library's socket out with `into_std`, send that, and make a new
 //! one there with `from_std`.
 //!
-//! An operation is tried first, and the selector asked only if the socket is not ready. Several
-//! tasks may wait on one socket; all are woken, and each tries again.
+//! What is to be written is tried first; to read, to accept and to connect the selector is heard
+//! first, until the socket is found to be drained. Several tasks may wait on one socket; all are
+//! woken, and each tries again.
 //!
 //! Listeners, and streams that connect, are registered with the selector at once; all others when
-//! something has to wait for them for the first time. If that fails (`StorageFull` if the user may
-//! not watch more, see epoll_ctl(2)), whatever would wait returns the error.
+//! something is to be read from them, or has to wait to be written. If that fails (`StorageFull` if
+//! the user may not watch more, see epoll_ctl(2)), whatever would wait returns the error.
 
 #[macro_use]
 mod stream;
