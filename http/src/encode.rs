@@ -14,6 +14,7 @@
 use std::ops::ControlFlow;
 
 // crates
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 
 // ours
@@ -72,6 +73,12 @@ fn write_response_fields(
     let mut close = false;
     let mut dated = status.is_informational();
     for (name, value) in headers {
+        if *name == CONTENT_TYPE {
+            // In nearly every answer, and so begun by one copy.
+            out.extend_from_slice(b"\r\ncontent-type: ");
+            out.extend_from_slice(value.as_bytes());
+            continue;
+        }
         let name = name.as_str();
         match name {
             "connection" => {
@@ -94,12 +101,18 @@ fn write_response_fields(
     } else if !status.is_informational() {
         write_persistence(keep_alive, asked.old, out);
     }
-    if !dated {
-        out.extend_from_slice(b"\r\ndate: ");
-        out.extend_from_slice(date);
+    match dated {
+        true => out.extend_from_slice(HEAD_END),
+        false => write_date_and_end(date, out),
     }
-    out.extend_from_slice(HEAD_END);
     Ok((body, keep_alive))
+}
+
+fn write_date_and_end(date: &[u8; DATE_BYTES], out: &mut Vec<u8>) {
+    const NAME: &[u8] = b"\r\ndate: ";
+    let mut line = *b"\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+    line[NAME.len()..NAME.len() + DATE_BYTES].copy_from_slice(date);
+    out.extend_from_slice(&line);
 }
 
 /// What a head says of its body's length.

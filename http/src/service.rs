@@ -77,7 +77,7 @@ pub(crate) enum Other {
 /// Where a request goes.
 pub(crate) struct Found<'a> {
     endpoint: &'a Rc<dyn Endpoint>,
-    pub(crate) route: Option<Rc<Route>>,
+    pub(crate) route: Option<&'a Rc<Route>>,
     params: ParamSpans,
 }
 
@@ -97,7 +97,7 @@ impl Service {
     /// If the handler does, now or when the future is polled.
     pub fn call(&self, mut request: Request) -> impl Future<Output = Response> + use<> {
         let found = self.find(&request);
-        let options = found.route.as_ref().map(|route| route.options).unwrap_or_default();
+        let options = found.route.map(|route| route.options).unwrap_or_default();
         let limit = options.body_bytes_max.unwrap_or(BODY_BYTES_MAX);
         let presence = options.runs_to_end.then(|| Leaves(request.body_mut().pipe()));
         let running = match request.framing() {
@@ -147,7 +147,7 @@ impl fmt::Debug for Service {
 
 impl PathEntry {
     fn found(&self, method: &Method, params: ParamSpans) -> Found<'_> {
-        Found { endpoint: self.endpoint(method), route: Some(self.route.clone()), params }
+        Found { endpoint: self.endpoint(method), route: Some(&self.route), params }
     }
 
     fn endpoint(&self, method: &Method) -> &Rc<dyn Endpoint> {
@@ -170,7 +170,7 @@ impl PathEntry {
 impl Found<'_> {
     /// Tells the request what matched it, and begins the answer.
     pub(crate) fn call(self, mut request: Request) -> Running {
-        request.parts.route = self.route;
+        request.parts.route = self.route.cloned();
         request.parts.params = self.params;
         self.endpoint.call(request)
     }

@@ -32,7 +32,7 @@ impl ConnectionTask {
         match mem::replace(&mut self.work, Work::Reading) {
             Work::Handling { running, route } => {
                 self.server.notebook.set(route.as_ref().map(|route| route.note));
-                self.poll_handler(running, route, cx, out, budget)
+                self.poll_handler(running, route.as_ref(), cx, out, budget)
             }
             other => self.go_on(other),
         }
@@ -43,7 +43,7 @@ impl ConnectionTask {
     pub(super) fn poll_handler(
         &mut self,
         mut running: Running,
-        route: Option<Rc<Route>>,
+        route: Option<&Rc<Route>>,
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
         budget: &mut Budget,
@@ -57,7 +57,7 @@ impl ConnectionTask {
                 self.answer(response, route, out)
             }
             Ok(Poll::Pending) => {
-                self.work = Work::Handling { running, route };
+                self.work = Work::Handling { running, route: route.cloned() };
                 self.feed_body(cx, out, budget)
             }
             Err(payload) => self.answer_panic(&*payload, route, out),
@@ -67,12 +67,12 @@ impl ConnectionTask {
     pub(super) fn answer_panic(
         &mut self,
         payload: &(dyn std::any::Any + Send),
-        route: Option<Rc<Route>>,
+        route: Option<&Rc<Route>>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
         let message = payload.downcast_ref::<&str>().copied();
         let message = message.or_else(|| payload.downcast_ref().map(String::as_str));
-        let pattern = route.as_ref().map_or("(no route)", |route| &route.pattern);
+        let pattern = route.map_or("(no route)", |route| &route.pattern);
         let task = task::current().map_or_else(String::new, |task| task.label.to_string());
         Self::within(self.watch.as_deref(), || {
             tracing::error!(
@@ -90,7 +90,7 @@ impl ConnectionTask {
     pub(super) fn answer(
         &mut self,
         response: &mut Response,
-        route: Option<Rc<Route>>,
+        route: Option<&Rc<Route>>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
         // Two conditions, so that the status is not looked at for nothing: it was just written.
@@ -126,7 +126,9 @@ impl ConnectionTask {
                 self.finish(None, out)
             }
             BodyKind::Stream(..) if !self.protocol.sends_body() => self.finish(None, out),
-            BodyKind::Stream(stream, _) => self.go_on(Work::Sending { stream, route }),
+            BodyKind::Stream(stream, _) => {
+                self.go_on(Work::Sending { stream, route: route.cloned() })
+            }
             BodyKind::Upgrade(_) if response.status != StatusCode::SWITCHING_PROTOCOLS => {
                 self.finish(None, out)
             }

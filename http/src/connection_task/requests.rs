@@ -137,17 +137,17 @@ impl ConnectionTask {
         self.body_error = None;
         let server = self.server.clone();
         let found = server.routes.find(&request);
-        let route = found.route.clone();
+        let route = found.route;
         if self.may_be_watched() {
-            self.watch_request(&request, route.as_deref());
+            self.watch_request(&request, route.map(|route| &**route));
         }
         self.body = if request.framing().has_body() {
             Some(Rc::new(Pipe::new()))
         } else {
             // Through which a handler that runs to its end hears of its client's end.
-            runs_to_end(route.as_ref()).then(|| Rc::new(Pipe::ended()))
+            runs_to_end(route).then(|| Rc::new(Pipe::ended()))
         };
-        if let Some(limit) = route.as_ref().and_then(|route| route.options.body_bytes_max) {
+        if let Some(limit) = route.and_then(|route| route.options.body_bytes_max) {
             self.protocol.set_body_limit(limit);
         }
         if let Err(error) = self.protocol.check_body_limit() {
@@ -156,7 +156,7 @@ impl ConnectionTask {
         let parts = &mut *request.parts;
         parts.body = RequestBody::new(self.body.clone());
         parts.peer = self.peer;
-        self.server.notebook.set(route.as_ref().map(|route| route.note));
+        self.server.notebook.set(route.map(|route| route.note));
         let watch = self.watch.as_deref();
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request)));
         match Self::within(watch, call) {
