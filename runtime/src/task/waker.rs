@@ -163,8 +163,14 @@ impl<N: Notify> RemoteWake<N> {
         // A read-modify-write here and in `taken`: a wake that finds `true` comes before the
         // `taken` that clears it, and so before the poll that follows.
         if !self.in_inbox.swap(true, AcqRel) {
-            self.inbox.push(Message::Wake(self.key()));
+            self.send();
         }
+    }
+
+    /// Not inlined: nearly all wakes end before it, and would save registers for it.
+    #[inline(never)]
+    fn send(&self) {
+        self.inbox.push(Message::Wake(self.key()));
     }
 
     fn taken(&self) {
