@@ -287,7 +287,7 @@ fn may_run_on(core: &Core) -> bool {
 
 /// A turn that has run so many polls runs no further batch. Asking the selector costs as much as
 /// some ten polls of small tasks: those that only wake each other would spend their time there.
-const POLLS_BEFORE_IO: usize = 32;
+const POLLS_BEFORE_IO: usize = 64;
 
 /// Step 3. Returns how many timers were due.
 fn expire_timers(core: &Core) -> usize {

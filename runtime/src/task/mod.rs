@@ -263,7 +263,7 @@ pub fn abort(task: TaskId) {
 }
 
 /// Lets all other tasks that are ready have their turn before this task goes on. The selector is
-/// asked once some 32 polls are over, so a task that yields again and again lets I/O happen. What
+/// asked once some 64 polls are over, so a task that yields again and again lets I/O happen. What
 /// `await asyncio.sleep(0)` is for.
 pub async fn yield_now() {
     let mut yielded = false;
