@@ -43,7 +43,14 @@ impl<'a> KnownFields<'a> {
         }
     }
 
+    /// Not inlined: every other line would save registers for it.
+    #[inline(never)]
     fn note_connection(&mut self, value: &[u8]) {
+        // As browsers write it.
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
         for option in list_members(value) {
             let is = |known: &[u8]| option.eq_ignore_ascii_case(known);
             match option.len() {
