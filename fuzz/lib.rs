@@ -6,14 +6,26 @@
 use brigade_http::{BodyLength, Connection, Event, Headers, Limits, RequestHead};
 use http::StatusCode;
 
+/// A way to receive a piece.
+#[derive(Clone, Copy, Debug)]
+pub enum Receiving {
+    /// It is copied, and then asked about.
+    Copied,
+    /// Its memory is taken over, and then asked about.
+    TakenOver,
+    /// It is received and asked about at once, with one place for all heads.
+    AtOnce,
+}
+
+use Receiving::{AtOnce, Copied, TakenOver};
+
 /// Feeds `pieces`, then the end of the stream, and answers each request once it has been read.
-/// Each piece is received and then asked about; or both at once, into one place for all heads.
 ///
 /// Returns the events as text, adjacent parts of a body merged.
 ///
 /// # Panics
 /// If the connection does not do as its documentation says.
-pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, at_once: bool) -> String {
+pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, receiving: Receiving) -> String {
     // Small enough to be exceeded by what a fuzzer comes up with.
     let limits = Limits {
         target_bytes_max: 64,
@@ -29,11 +41,14 @@ pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, at_once: bool) ->
     let mut entries = Vec::new();
     let mut head = RequestHead::empty();
     let mut next = |connection: &mut Connection, piece: Option<&[u8]>| {
-        let event = match piece {
-            Some(piece) if at_once => connection.receive_into(piece, &mut head, &limits),
-            None if at_once => connection.next_event_into(&mut head, &limits),
-            piece => {
-                connection.receive(piece.unwrap_or_default());
+        let event = match (receiving, piece) {
+            (AtOnce, Some(piece)) => connection.receive_into(piece, &mut head, &limits),
+            (AtOnce, None) => connection.next_event_into(&mut head, &limits),
+            (Copied | TakenOver, piece) => {
+                match receiving {
+                    TakenOver => connection.receive_owned(piece.unwrap_or_default().to_vec()),
+                    _ => connection.receive(piece.unwrap_or_default()),
+                }
                 return connection.next_event(&limits);
             }
         };
@@ -54,11 +69,12 @@ pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, at_once: bool) ->
 /// # Panics
 /// If it does.
 pub fn check(input: &[u8], cut: usize) {
-    let whole = journal([input], false);
+    let whole = journal([input], Copied);
     let (before, after) = input.split_at(cut.min(input.len()));
-    assert_eq!(journal([input], true), whole, "received and asked about at once");
-    assert_eq!(journal([before, after], true), whole, "cut at {cut}");
-    assert_eq!(journal(input.chunks(1), false), whole, "byte by byte");
+    assert_eq!(journal([input], AtOnce), whole, "received and asked about at once");
+    assert_eq!(journal([before, after], AtOnce), whole, "cut at {cut}");
+    assert_eq!(journal([before, after], TakenOver), whole, "cut at {cut}, taken over");
+    assert_eq!(journal(input.chunks(1), Copied), whole, "byte by byte");
 }
 
 /// Takes the first two bytes of `data` as the place of a cut; `None` if they are not there.

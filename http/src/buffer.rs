@@ -34,6 +34,16 @@ impl ReceiveBuffer {
         }
     }
 
+    /// Puts `data` behind what is there: its memory, if there is nothing and half of it is used at
+    /// the least; else a copy.
+    pub(crate) fn append_owned(&mut self, data: Vec<u8>) {
+        if self.is_empty() && data.len() > data.capacity() / 2 {
+            *self = Self { bytes: Bytes::from(data).into(), skipped: 0 };
+        } else {
+            self.append(&data);
+        }
+    }
+
     /// Takes the first `count` bytes out, without copying them.
     pub(crate) fn take(&mut self, count: usize) -> Bytes {
         if count == self.len() {
@@ -105,6 +115,23 @@ mod tests {
         buffer.append(b"cd");
         buffer.skip(1);
         assert_eq!(&*buffer.take_all(), b"d");
+    }
+
+    #[test]
+    fn memory_that_is_handed_over_is_kept_unless_it_is_much_too_large() {
+        let taken = |before: &[u8], length: usize, capacity: usize| {
+            let mut data = Vec::with_capacity(capacity);
+            data.resize(length, b'a');
+            let place = data.as_ptr();
+            let mut buffer = ReceiveBuffer::default();
+            buffer.append(before);
+            buffer.append_owned(data);
+            let all = buffer.take(buffer.len());
+            assert_eq!(all, [before, &vec![b'a'; length]].concat());
+            all.as_ptr() == place
+        };
+        assert!(taken(b"", 1000, 1000) && taken(b"", 501, 1000));
+        assert!(!taken(b"", 500, 1000) && !taken(b"", 0, 1000) && !taken(b"b", 1000, 1000));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! 1. What was read goes into [`receive`](Connection::receive), the end of the stream into
 //!    [`receive_eof`](Connection::receive_eof). [`next_event`](Connection::next_event) is asked
 //!    until it says [`NeedData`](Event::NeedData), [`Paused`](Event::Paused) or
-//!    [`Closed`](Event::Closed). [`receive_into`](Connection::receive_into) does both at once.
+//!    [`Closed`](Event::Closed). [`receive_into`](Connection::receive_into) does both at once;
+//!    [`receive_owned`](Connection::receive_owned) takes memory over.
 //! 2. There is one request at a time. After [`Request`](Event::Request) come the parts of its
 //!    body and [`BodyEnd`](Event::BodyEnd), if it has a body; then `Paused` until its answer is
 //!    complete. So answers leave in the order of the requests, however many were pipelined.
@@ -171,6 +172,15 @@ impl Connection {
     pub fn receive(&mut self, data: &[u8]) {
         if matches!(self.stage, Stage::Idle | Stage::Active | Stage::Upgraded) {
             self.buffer.append(data);
+        }
+    }
+
+    /// What [`receive`](Self::receive) does, with memory that is handed over: a large body goes on
+    /// to who reads it in the same memory, uncopied. Memory is copied all the same where less than
+    /// half of its capacity is used, or something is left from before.
+    pub fn receive_owned(&mut self, data: Vec<u8>) {
+        if matches!(self.stage, Stage::Idle | Stage::Active | Stage::Upgraded) {
+            self.buffer.append_owned(data);
         }
     }
 

@@ -179,6 +179,25 @@ fn a_large_body_goes_both_ways() {
 }
 
 #[test]
+fn a_request_behind_a_large_body_is_answered() {
+    let server = TestServer::start(app);
+    let mut client = server.connect();
+    for length in [16_000, 16_384, 40_000, 65_536, 200_000] {
+        let body: Vec<u8> = (0..length).map(|n: u32| (n % 251) as u8).collect();
+        let with_length = format!("Content-Length: {length}\r\n\r\n").into_bytes();
+        let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n").into_bytes();
+        let cases =
+            [[&with_length[..], &body].concat(), [&chunked, &body, &b"\r\n0\r\n\r\n"[..]].concat()];
+        for rest in cases {
+            let head = b"POST /echo HTTP/1.1\r\nHost: a\r\n";
+            client.send([&head[..], &rest, get("/").as_bytes()].concat());
+            assert!(client.answer().body == body, "{length}");
+            assert_eq!(client.answer().body, b"root", "{length}");
+        }
+    }
+}
+
+#[test]
 fn a_body_over_the_limit_is_refused_before_it_is_sent() {
     let server = TestServer::start(app);
     let all = server.exchange("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n");

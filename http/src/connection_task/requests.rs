@@ -17,6 +17,9 @@ use crate::response::IntoResponse;
 
 /// Answers are written when so much of them has gathered.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
+/// A body of which so much is still to come, or which does not say how much, is read into memory of
+/// its own: to set that aside costs less than to copy so much.
+const LARGE_BODY_BYTES: u64 = 16 * 1024;
 
 impl ConnectionTask {
     pub(super) fn next_request(
@@ -104,7 +107,21 @@ impl ConnectionTask {
 
     /// Reads what is there, whatever the selector knows of it.
     pub(super) fn read_now(&mut self) -> Result<bool, Over> {
-        Ok(self.read_with(Connection::receive)?.is_some())
+        match self.protocol.body_remaining() {
+            Some(0..LARGE_BODY_BYTES) => Ok(self.read_with(Connection::receive)?.is_some()),
+            _ => self.read_large(),
+        }
+    }
+
+    /// Reads a part of a large body into memory of its own, in which it goes on to the handler.
+    fn read_large(&mut self) -> Result<bool, Over> {
+        let mut data = Vec::with_capacity(self.server.limits.read_ahead_bytes_max.max(1));
+        let read = self.stream().try_read_buf(&mut data);
+        if self.has_read(read)?.is_none() {
+            return Ok(false);
+        }
+        self.protocol.receive_owned(data);
+        Ok(true)
     }
 
     /// Has `take` take what is there, or nothing at the end.
@@ -115,14 +132,20 @@ impl ConnectionTask {
     ) -> Result<Option<R>, Over> {
         let server = self.server.clone();
         let mut buffer = server.read_buffer.borrow_mut();
-        let read = match self.stream().try_read(&mut buffer) {
+        let read = self.stream().try_read(&mut buffer);
+        let read = self.has_read(read)?;
+        Ok(read.map(|read| take(&mut self.protocol, &buffer[..read])))
+    }
+
+    /// What came of an attempt to read; nothing if nothing was there.
+    #[inline(always)]
+    fn has_read(&mut self, read: io::Result<usize>) -> Result<Option<usize>, Over> {
+        match read {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            read => read?,
-        };
-        if read == 0 {
-            self.protocol.receive_eof();
+            Ok(0) => self.protocol.receive_eof(),
+            _ => {}
         }
-        Ok(Some(take(&mut self.protocol, &buffer[..read])))
+        Ok(Some(read?))
     }
 
     fn begin(

@@ -26,8 +26,8 @@ impl Journal {
     }
 }
 
-/// Feeds `pieces`, then the end of the stream, in both ways that there are: each piece received and
-/// then asked about, and both at once. They have to come to the same.
+/// Feeds `pieces`, then the end of the stream, in the three ways that there are: each piece copied,
+/// or taken over, and then asked about, and both at once. They have to come to the same.
 pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
     let pieces: Vec<&[u8]> = pieces.into_iter().collect();
     let apart = journal_of(&pieces, |connection, piece| {
@@ -36,6 +36,13 @@ pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a 
         }
         connection.next_event(limits)
     });
+    let taken_over = journal_of(&pieces, |connection, piece| {
+        if let Some(piece) = piece {
+            connection.receive_owned(piece.to_vec());
+        }
+        connection.next_event(limits)
+    });
+    assert_eq!(taken_over, apart, "taken over, and copied");
     let mut head = RequestHead::empty();
     let at_once = journal_of(&pieces, |connection, piece| {
         let event = match piece {

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::current::Core;
@@ -168,11 +169,25 @@ impl<S: AsFd> Registered<S> {
         let read = self.attempt(Direction::Read, |socket| {
             Ok(rustix::net::recv(socket, &mut *buffer, RecvFlags::empty())?.0)
         })?;
+        self.note_read(read, buffer.len());
+        Ok(read)
+    }
+
+    pub(crate) fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let room = buffer.capacity() - buffer.len();
+        let read = self.attempt(Direction::Read, |socket| {
+            Ok(rustix::net::recv(socket, spare_capacity(buffer), RecvFlags::empty())?.0)
+        })?;
+        self.note_read(read, room);
+        Ok(read)
+    }
+
+    /// So much was read where there was room for `most`.
+    fn note_read(&self, read: usize, most: usize) {
         // The end of a stream makes no edge of its own when it came together with the last bytes.
-        if read < buffer.len() && !self.is_read_closed() {
+        if read < most && !self.is_read_closed() {
             self.clear_ready(Direction::Read);
         }
-        Ok(read)
     }
 
     pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {

@@ -23,6 +23,19 @@ macro_rules! stream_methods {
                 self.io.try_read(buffer)
             }
 
+            /// Reads what is there to the end of `buffer`, as far as that has room without growing:
+            /// memory that need not be initialised before. Returns how many bytes it was; 0 at the
+            /// end of what the peer sends, or without room.
+            ///
+            /// # Errors
+            /// `WouldBlock` if nothing is there, and those of recv(2).
+            pub fn try_read_buf(
+                &self,
+                buffer: &mut ::std::vec::Vec<u8>,
+            ) -> ::std::io::Result<usize> {
+                self.io.try_read_buf(buffer)
+            }
+
             /// Writes as much of `data` as the system takes now, and returns how much that was.
             ///
             /// # Errors
