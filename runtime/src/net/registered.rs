@@ -326,6 +326,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_into_the_room_of_a_buffer_stands_behind_what_it_holds() {
+        run(async {
+            let (stream, mut peer) = accepted().await;
+            let mut buffer = Vec::with_capacity(8);
+            buffer.extend_from_slice(b"ab");
+            let (capacity, place) = (buffer.capacity(), buffer.as_ptr());
+            let error = stream.try_read_buf(&mut buffer).unwrap_err();
+            assert_eq!((error.kind(), &buffer[..]), (ErrorKind::WouldBlock, &b"ab"[..]));
+            peer.write_all(&[b'x'; 100]).unwrap();
+            stream.readable().await;
+            assert_eq!(stream.try_read_buf(&mut buffer).unwrap(), capacity - 2);
+            assert_eq!((buffer.len(), buffer.as_ptr()), (capacity, place));
+            assert!(buffer.starts_with(b"abx"));
+            assert_eq!(stream.try_read_buf(&mut buffer).unwrap(), 0, "no room");
+            // It was read to the full, so the rest is there without another event.
+            assert!(stream.readable().now_or_never().is_some());
+            drop(peer);
+            let mut rest = Vec::with_capacity(200);
+            while stream.try_read_buf(&mut rest).unwrap() > 0 {
+                stream.readable().await;
+            }
+            assert_eq!(rest.len(), 100 - (capacity - 2));
+        });
+    }
+
+    #[test]
     fn a_connection_that_waits_is_registered_until_it_is_closed() {
         run(async {
             let (stream, mut peer) = accepted().await;
