@@ -6,7 +6,7 @@
 use std::future::ready;
 use std::rc::Rc;
 
-use brigade::http::{Methods, Request, Response, any};
+use brigade::http::{MethodRouter, Request, Response, any};
 use http::Method;
 
 use crate::cors;
@@ -38,7 +38,10 @@ impl Allowed {
 }
 
 /// An endpoint that answers at once.
-pub(crate) fn at_once(allowed: Allowed, answer: impl Fn(&Request) -> Answer + 'static) -> Methods {
+pub(crate) fn at_once(
+    allowed: Allowed,
+    answer: impl Fn(&Request) -> Answer + 'static,
+) -> MethodRouter {
     any(move |request| ready(answered(&request, &allowed, &answer)))
 }
 
@@ -54,7 +57,7 @@ pub(crate) fn answered(
 }
 
 /// An endpoint that waits: for a body, or for the time to come.
-pub(crate) fn in_time<F>(allowed: Allowed, answer: F) -> Methods
+pub(crate) fn in_time<F>(allowed: Allowed, answer: F) -> MethodRouter
 where
     F: AsyncFn(&mut Request) -> Answer + 'static,
 {

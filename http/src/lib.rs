@@ -20,7 +20,7 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | route requests, and limit what a route may take | [`Router`], [`Methods`] |
+//! | route requests, and limit what a route may take | [`Router`], [`MethodRouter`] |
 //! | read path, query and cookies | [`Request`], [`RequestHead`] |
 //! | read a body | [`Request::body_mut`], [`RequestBody`]; with features `Request::json`, `form` |
 //! | answer, also with an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
@@ -53,101 +53,54 @@
 //! - `Date` replaces ours.
 #![forbid(unsafe_code)]
 
-mod activity;
-mod body;
-mod body_decoder;
-mod body_encoder;
-mod buffer;
-mod chunked;
 pub mod client;
-mod client_connection;
-mod connection;
-mod connection_task;
-mod cookies;
-mod counters;
-mod crew;
-mod date;
-mod decode;
-mod disconnected;
-mod encode;
-mod error;
-mod extensions;
-mod fields;
 #[cfg(feature = "files")]
-mod file;
-#[cfg(feature = "query")]
-mod form;
-mod framing;
-mod handler;
-mod handler_error;
-mod head;
-mod headers;
-#[cfg(feature = "json")]
-mod json;
-mod known_fields;
-pub mod limits;
-mod listeners;
-mod literals;
-mod loop_server;
-#[cfg(any(feature = "json", feature = "query"))]
-mod media_type;
-#[cfg(feature = "metrics")]
-mod metrics;
+mod files;
+mod message;
 pub mod middleware;
-mod outgoing;
-mod parts;
-mod phase;
-mod query;
-mod request;
-mod request_builder;
-mod response;
-mod router;
-mod scan;
+pub mod protocol;
+mod routing;
 mod server;
-mod service;
-mod stats;
-mod syntax;
-mod upgrade;
+mod transport;
 
 // What our signatures speak of, so that an application needs no dependency of its own for it.
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
-pub use activity::{Activity, ConnectionState};
-pub use body::{Body, BodyError, BoxError, Part, RequestBody};
-pub use body_encoder::BodyLength;
 pub use client::{
     Client, ClientBuilder, ClientError, ClientErrorKind, ClientRequest, ClientResponse, Waited,
 };
-pub use client_connection::{ClientConnection, ClientEvent};
-pub use connection::{Connection, Event};
-pub use cookies::Cookies;
-pub use crew::OnLoopDeath;
-pub use date::{DATE_BYTES, DateCache};
-pub use disconnected::Disconnected;
-pub use error::{EncodeError, ProtocolError};
-pub use fields::HeaderLines;
 #[cfg(feature = "files")]
-pub use file::{Directory, serve_file};
+pub use files::{Directory, serve_file};
+pub use message::body::{Body, Part};
+pub use message::body_error::{BodyError, BoxError};
+pub use message::cookies::Cookies;
+pub use message::extensions::Extensions;
 #[cfg(feature = "query")]
-pub use form::FormError;
-pub use framing::Framing;
-pub use handler::Next;
-pub use handler_error::HandlerError;
-pub use head::{RequestHead, ResponseHead};
-pub use headers::{Headers, Iter};
+pub use message::form::FormError;
+pub use message::handler_error::HandlerError;
 #[cfg(feature = "json")]
-pub use json::{Json, JsonError};
-pub use limits::{Limits, Timeouts};
+pub use message::json::{Json, JsonError};
+pub use message::presence::Disconnected;
+pub use message::query::BadParam;
+pub use message::request::Request;
+pub use message::request_body::RequestBody;
+pub use message::request_builder::RequestBuilder;
+pub use message::response::{IntoResponse, Response};
+pub use message::upgrade::Upgraded;
+pub use protocol::limits::{self, Limits, Timeouts};
+pub use protocol::{
+    BodyLength, ClientConnection, ClientEvent, Connection, DATE_BYTES, DateCache, EncodeError,
+    Event, Framing, HeaderLines, Headers, Iter, ProtocolError, RequestHead, ResponseHead,
+};
+pub use routing::handler::Next;
+pub use routing::method_router::{MethodRouter, any, delete, get, head, options, patch, post, put};
+pub use routing::router::Router;
+pub use routing::service::Service;
+pub use server::activity::{Activity, ConnectionState};
+pub use server::crew::OnLoopDeath;
 #[cfg(feature = "metrics")]
-pub use metrics::metrics;
-pub use phase::{Phase, Phases};
-pub use query::BadParam;
-pub use request::Request;
-pub use request_builder::RequestBuilder;
-pub use response::{IntoResponse, Response};
-pub use router::{Methods, Router, any, delete, get, head, options, patch, post, put};
-pub use server::{LoopReport, STALL_THRESHOLD, Server};
-pub use service::Service;
-pub use stats::{LoopStats, Stats};
-pub use upgrade::Upgraded;
+pub use server::metrics::metrics;
+pub use server::options::{LoopReport, STALL_THRESHOLD, Server};
+pub use server::phase::{Phase, Phases};
+pub use server::stats::{LoopStats, Stats};

@@ -190,7 +190,7 @@ fn each_request_has_an_id_its_own_or_a_new_one() {
                 .route(
                     "/",
                     on_get(async |request: Request| {
-                        request.attached::<RequestId>().unwrap().as_str().to_owned()
+                        request.extensions().get::<RequestId>().unwrap().as_str().to_owned()
                     }),
                 )
                 .layer(request_id)

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use brigade_http::{
     Body, BodyError, BodyLength, BoxError, Bytes, EncodeError, HeaderMap, HeaderName, HeaderValue,
-    Method, Methods, Next, Part, ProtocolError, Request, RequestBuilder, Response, Router, Service,
-    StatusCode, any, get, header, options, post,
+    Method, MethodRouter, Next, Part, ProtocolError, Request, RequestBuilder, Response, Router,
+    Service, StatusCode, any, get, header, options, post,
 };
 use brigade_runtime::{EventLoop, run, task};
 use futures_util::stream;
@@ -128,8 +128,8 @@ fn answered(routes: &[(&'static str, Method)], method: Method, path: &str) -> (u
     })
 }
 
-fn any_of(method: Method, route: &'static str) -> Methods {
-    Methods::default().on(method, move |_| std::future::ready(route))
+fn any_of(method: Method, route: &'static str) -> MethodRouter {
+    MethodRouter::default().on(method, move |_| std::future::ready(route))
 }
 
 #[test]
@@ -422,14 +422,14 @@ fn nothing_of_a_request_shows_in_the_next_one() {
         let body = request.body_mut().collect(64).await.unwrap();
         let told = format!(
             "{:?} {:?} {:?} {:?} {:?} {body:?} {}",
-            request.attached::<u32>(),
+            request.extensions().get::<u32>(),
             request.route(),
             request.param("a"),
             request.header("x-mark"),
             request.headers().get("x-mark"),
             request.peer_addr(),
         );
-        request.attach(7_u32);
+        request.extensions_mut().insert(7_u32);
         told
     }
     run(async {

@@ -7,8 +7,8 @@ use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::current::Core;
-use crate::task::table::Origin;
+use crate::executor::core::Core;
+use crate::executor::table::Origin;
 use crate::task::{JoinHandle, spawn_on};
 use crate::time::{Sleep, now, sleep, sleep_until};
 

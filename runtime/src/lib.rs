@@ -62,50 +62,31 @@
 //! | `reserve`, `exhaustion`, `acceptor`, `loop_acceptor` | who accepts them |
 #![forbid(unsafe_code)]
 
-mod acceptor;
-mod blocking;
 mod callback;
-mod clock;
-mod current;
-mod debug;
-pub mod event_loop;
-mod exhaustion;
-mod gather;
-pub mod group;
-mod handle;
-mod inbox;
-mod intake;
-mod labels;
+mod executor;
 pub mod local;
-mod loop_acceptor;
 pub mod net;
+mod observe;
 pub mod oneshot;
-mod placement;
-mod poll_times;
-mod reserve;
-mod selector;
+pub mod server;
 pub mod signal;
-mod slots;
-mod snapshot;
 mod sync;
 pub mod task;
-pub mod thread;
+mod threads;
 pub mod time;
-mod timers;
-mod vitals;
-mod watchdog;
 
-pub use acceptor::Acceptor;
-pub use blocking::{BlockingHandle, spawn_blocking};
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
-pub use debug::{Stall, Unhandled};
-pub use event_loop::{EventLoop, run};
-pub use gather::{Gather, TryGather, gather, gather_all, try_gather, try_gather_all};
-pub use group::EventLoopGroup;
-pub use handle::{LoopEnded, LoopHandle, RemoteJoinHandle};
-pub use intake::{Arrival, Arrivals, Incoming, Place, Traffic};
-pub use loop_acceptor::LoopAcceptor;
-pub use poll_times::PollTimes;
-pub use snapshot::Snapshot;
-pub use task::{JoinError, JoinHandle, TaskGroup, spawn};
-pub use thread::{ThreadHandle, run_in_thread};
+pub use executor::event_loop::{self, EventLoop, run};
+pub use executor::handle::{LoopEnded, LoopHandle, RemoteJoinHandle};
+pub use observe::panic::panic_message;
+pub use observe::poll_times::PollTimes;
+pub use observe::snapshot::Snapshot;
+pub use observe::unhandled::{Stall, Unhandled};
+pub use server::{Acceptor, Arrival, Arrivals, Incoming, LoopAcceptor, Place, Traffic};
+pub use task::{
+    Gather, JoinError, JoinHandle, TaskGroup, TryGather, gather, gather_all, spawn, try_gather,
+    try_gather_all,
+};
+pub use threads::blocking::{BlockingHandle, spawn_blocking};
+pub use threads::group::{self, EventLoopGroup};
+pub use threads::thread::{self, ThreadHandle, run_in_thread};

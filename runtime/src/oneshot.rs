@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::sync::Mutex;
+#[cfg(not(brigade_loom))]
+use crate::sync::lock;
 
 /// The sender was dropped without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,11 +225,6 @@ oneshot_ends!(SyncSender, SyncReceiver, lock);
 
 fn borrow<T>(slot: &Rc<RefCell<Slot<T>>>) -> std::cell::RefMut<'_, Slot<T>> {
     slot.borrow_mut()
-}
-
-#[cfg(not(brigade_loom))]
-fn lock<T>(slot: &Arc<Mutex<Slot<T>>>) -> std::sync::MutexGuard<'_, Slot<T>> {
-    slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(brigade_loom)]

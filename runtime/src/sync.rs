@@ -3,6 +3,8 @@
 //! Under `--cfg brigade_loom` the atomics are loom's, and the queue is a locked list: the model is
 //! of our protocol around the queue, which crossbeam tests for itself.
 
+use std::sync::{MutexGuard, PoisonError};
+
 #[cfg(not(brigade_loom))]
 pub(crate) use crossbeam_queue::SegQueue as Queue;
 #[cfg(not(brigade_loom))]
@@ -14,6 +16,12 @@ pub(crate) use std::sync::atomic;
 pub(crate) use loom::sync::Mutex;
 #[cfg(brigade_loom)]
 pub(crate) use loom::sync::atomic;
+
+/// Locks `mutex`, also after a panic of another holder: what our mutexes protect is valid between
+/// any two statements.
+pub(crate) fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[cfg(brigade_loom)]
 pub(crate) struct Queue<T>(loom::sync::Mutex<std::collections::VecDeque<T>>);

@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::body::BoxError;
-use crate::error::{EncodeError, ProtocolError};
+use crate::message::body_error::BoxError;
+use crate::protocol::error::{EncodeError, ProtocolError};
 
 /// Why a request got no answer, or not all of one. Says which request it was; what went wrong is
 /// its [`kind`](ClientError::kind).

@@ -15,18 +15,18 @@ use bytes::Bytes;
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::error::{ClientErrorKind, Waited};
-use super::options::CONTINUE_TIMEOUT;
-use super::pool::{InUse, Link};
-use super::target::Target;
-use crate::body::{Body, BodyKind, Part, PartStream};
-use crate::client_connection::ClientEvent;
-use crate::error::ProtocolError;
-use crate::head::ResponseHead;
-use crate::headers::Headers;
-use crate::limits::DRAIN_BYTES_MAX;
-use crate::outgoing::Outgoing;
-use crate::upgrade::Upgraded;
+use crate::client::error::{ClientErrorKind, Waited};
+use crate::client::options::CONTINUE_TIMEOUT;
+use crate::client::pool::{InUse, Link};
+use crate::client::target::Target;
+use crate::message::body::{Body, BodyKind, Part, PartStream};
+use crate::message::upgrade::Upgraded;
+use crate::protocol::client_connection::ClientEvent;
+use crate::protocol::error::ProtocolError;
+use crate::protocol::head::ResponseHead;
+use crate::protocol::headers::Headers;
+use crate::protocol::limits::DRAIN_BYTES_MAX;
+use crate::transport::outgoing::Outgoing;
 
 /// Parts of a body and events that are handled in one poll; then others have their turn.
 const STEPS_PER_POLL: u32 = 16;

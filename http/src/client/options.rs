@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{Limits, WRITE_TIMEOUT};
+use crate::protocol::limits::{Limits, WRITE_TIMEOUT};
 
 /// The system sends a lost SYN again after 1, 3 and 7 s; looking the name up is included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::{CallbackHandle, call_later, time};
 
-use super::options::Options;
-use crate::client_connection::{ClientConnection, ClientEvent};
-use crate::limits::{DRAIN_BYTES_MAX, Limits};
+use crate::client::options::Options;
+use crate::protocol::client_connection::{ClientConnection, ClientEvent};
+use crate::protocol::limits::{DRAIN_BYTES_MAX, Limits};
 
 /// A read takes this much at the most. One such buffer serves all connections of a client.
 const READ_BUFFER_BYTES: usize = 64 * 1024;

@@ -11,14 +11,14 @@ use brigade_runtime::net::TcpStream;
 use brigade_runtime::time;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use super::error::{ClientError, ClientErrorKind, Waited};
-use super::exchange::{Exchange, Progress, Question};
-use super::pool::{InUse, Link, LoopClient};
-use super::response::ClientResponse;
-use super::target::{Target, presentable};
-use crate::body::{Body, BodyKind};
-use crate::head::ResponseHead;
-use crate::headers::Headers;
+use crate::client::error::{ClientError, ClientErrorKind, Waited};
+use crate::client::exchange::{Exchange, Progress, Question};
+use crate::client::pool::{InUse, Link, LoopClient};
+use crate::client::response::ClientResponse;
+use crate::client::target::{Target, presentable};
+use crate::message::body::{Body, BodyKind};
+use crate::protocol::head::ResponseHead;
+use crate::protocol::headers::Headers;
 
 /// A request that is being made up; [`send`](ClientRequest::send) sends it.
 ///

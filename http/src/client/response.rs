@@ -10,10 +10,10 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode, Version};
 
-use super::error::{ClientError, ClientErrorKind};
-use super::exchange::{Exchange, Progress};
-use crate::head::ResponseHead;
-use crate::upgrade::Upgraded;
+use crate::client::error::{ClientError, ClientErrorKind};
+use crate::client::exchange::{Exchange, Progress};
+use crate::message::upgrade::Upgraded;
+use crate::protocol::head::ResponseHead;
 
 /// An answer: its head, and its body to be pulled part by part.
 ///

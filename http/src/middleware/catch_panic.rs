@@ -8,9 +8,9 @@ use std::task::Poll;
 
 use http::StatusCode;
 
-use crate::handler::Next;
-use crate::request::Request;
-use crate::response::Response;
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::routing::handler::Next;
 
 /// Answers 500 where what is below panics, and logs the panic, so that the layers above see an
 /// answer and can log it or give it their headers.

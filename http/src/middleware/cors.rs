@@ -10,11 +10,11 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::handler::Next;
-use crate::headers::Headers;
+use crate::message::request::Request;
+use crate::message::response::Response;
 use crate::middleware::Answering;
-use crate::request::Request;
-use crate::response::Response;
+use crate::protocol::headers::Headers;
+use crate::routing::handler::Next;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// Browsers ask again after two hours at the latest.

@@ -6,10 +6,10 @@ use std::time::Instant;
 use http::StatusCode;
 use tracing::Level;
 
-use crate::handler::Next;
-use crate::head::RequestHead;
-use crate::request::Request;
-use crate::response::Response;
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::protocol::head::RequestHead;
+use crate::routing::handler::Next;
 
 /// Logs each request when it is answered: an event of level `INFO` and target
 /// `brigade::access`, with the fields `method`, `path` (without the query, which may hold what

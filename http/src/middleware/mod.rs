@@ -31,7 +31,7 @@ mod timeout;
 
 use std::pin::Pin;
 
-use crate::response::Response;
+use crate::message::response::Response;
 
 pub use catch_panic::catch_panic;
 pub use cors::{CorsOptions, cors};

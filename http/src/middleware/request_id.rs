@@ -6,9 +6,9 @@ use std::hash::{BuildHasher, RandomState};
 use http::{HeaderName, HeaderValue};
 use tracing::Instrument;
 
-use crate::handler::Next;
-use crate::request::Request;
-use crate::response::Response;
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::routing::handler::Next;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Several times a UUID; nobody has to write longer ones in their log because a client says so.
@@ -24,7 +24,7 @@ pub async fn request_id(mut request: Request, next: Next) -> Response {
     let id = RequestId::of_client(&request).unwrap_or_else(RequestId::new);
     let span = tracing::info_span!(target: "brigade::http", "request", id = id.as_str());
     let value = id.value.clone();
-    request.attach(id);
+    request.extensions_mut().insert(id);
     let response = next.run(request).instrument(span).await;
     response.with_header(X_REQUEST_ID, value)
 }

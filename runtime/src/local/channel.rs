@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
-use super::permits::Permits;
+use crate::local::permits::Permits;
 
 /// A queue of at most `capacity` values: who sends into a full one waits, first come, first
 /// served.

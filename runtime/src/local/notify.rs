@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use super::permits::Permits;
+use crate::local::permits::Permits;
 
 /// Lets tasks wait until another one says that they may go on. A clone is the same `Notify`.
 ///

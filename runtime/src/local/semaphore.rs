@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use super::permits::Permits;
+use crate::local::permits::Permits;
 
 /// A number of permits, each held by one task at a time. A clone is the same semaphore.
 ///

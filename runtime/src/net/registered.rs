@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use crate::current::Core;
-use crate::selector::Direction;
-use crate::slots::Key;
+use crate::executor::core::Core;
+use crate::executor::selector::Direction;
+use crate::executor::slots::Key;
 
 /// A socket and its place in the selector; it leaves the selector when dropped.
 pub(crate) struct Registered<S> {
@@ -277,8 +277,8 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
-    use crate::blocking::spawn_blocking;
     use crate::net::{TcpListener, TcpStream};
+    use crate::threads::blocking::spawn_blocking;
     use crate::{run, spawn};
 
     /// How many sockets are registered with this thread's loop.

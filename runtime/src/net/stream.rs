@@ -6,12 +6,12 @@ macro_rules! stream_methods {
         impl $Stream {
             /// Waits until reading most likely does not block. The hint may be wrong.
             pub async fn readable(&self) {
-                self.io.ready($crate::selector::Direction::Read).await;
+                self.io.ready($crate::executor::selector::Direction::Read).await;
             }
 
             /// Waits until writing most likely does not block. The hint may be wrong.
             pub async fn writable(&self) {
-                self.io.ready($crate::selector::Direction::Write).await;
+                self.io.ready($crate::executor::selector::Direction::Write).await;
             }
 
             /// Reads what is there, up to the length of `buffer`. Returns how many bytes it was; 0
@@ -61,7 +61,7 @@ macro_rules! stream_methods {
                 &self,
                 cx: &mut ::std::task::Context<'_>,
             ) -> ::std::task::Poll<()> {
-                self.io.poll_ready($crate::selector::Direction::Read, cx)
+                self.io.poll_ready($crate::executor::selector::Direction::Read, cx)
             }
 
             /// Ready when writing most likely does not block.
@@ -69,7 +69,7 @@ macro_rules! stream_methods {
                 &self,
                 cx: &mut ::std::task::Context<'_>,
             ) -> ::std::task::Poll<()> {
-                self.io.poll_ready($crate::selector::Direction::Write, cx)
+                self.io.poll_ready($crate::executor::selector::Direction::Write, cx)
             }
 
             /// Waits for bytes and reads them, up to the length of `buffer`. Returns how many it

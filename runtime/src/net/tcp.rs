@@ -13,9 +13,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::registered::Registered;
-use crate::blocking::spawn_blocking;
-use crate::selector::Direction;
+use crate::executor::selector::Direction;
+use crate::net::registered::Registered;
+use crate::threads::blocking::spawn_blocking;
 
 /// Connections that the kernel holds for an accept, as far as `net.core.somaxconn` lets it.
 pub(crate) const BACKLOG: i32 = 4096;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::registered::Registered;
-use crate::selector::Direction;
+use crate::executor::selector::Direction;
+use crate::net::registered::Registered;
 
 /// A socket for datagrams.
 pub struct UdpSocket {

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
-use super::registered::Registered;
-use crate::selector::Direction;
+use crate::executor::selector::Direction;
+use crate::net::registered::Registered;
 
 /// A socket in the file system that connections come to. Dropping it leaves the file.
 pub struct UnixListener {

@@ -11,12 +11,12 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::error::JoinError;
-use super::join::JoinHandle;
-use super::spawn_on;
-use super::table::Origin;
-use crate::current::Core;
+use crate::executor::core::Core;
+use crate::executor::join_error::JoinError;
+use crate::executor::table::Origin;
 use crate::oneshot;
+use crate::task::join::JoinHandle;
+use crate::task::spawn_on;
 
 /// A group of tasks: its children. Made by [`TaskGroup::run`], for the time of its body.
 ///

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::error::JoinError;
-use super::{TaskId, TaskInfo};
-use crate::current::Core;
-use crate::slots::Key;
+use crate::executor::core::Core;
+use crate::executor::join_error::JoinError;
+use crate::executor::slots::Key;
+use crate::task::{TaskId, TaskInfo};
 
 /// A task that was spawned on this thread's loop: await it for its outcome.
 ///
@@ -29,7 +29,7 @@ pub struct JoinHandle<T> {
 
 impl<T: 'static> JoinHandle<T> {
     pub(crate) fn new(core: Rc<Core>, key: Key) -> Self {
-        Self { core, key: Some(key), id: TaskId(key), output: PhantomData }
+        Self { core, key: Some(key), id: key.into(), output: PhantomData }
     }
 
     pub(crate) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {

@@ -5,10 +5,10 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::join::JoinHandle;
-use super::spawn_on;
-use super::table::Origin;
-use crate::current::Core;
+use crate::executor::core::Core;
+use crate::executor::table::Origin;
+use crate::task::join::JoinHandle;
+use crate::task::spawn_on;
 
 /// Runs `future` as a task of its own, and gives its output: when whoever awaits that is
 /// cancelled, `future` runs on to its end. What `asyncio.shield` is for.

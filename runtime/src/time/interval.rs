@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::sleep::{Sleep, sleep_until};
+use crate::time::sleep::{Sleep, sleep_until};
 
 /// A tick now, and then one each `period`.
 ///

@@ -19,7 +19,7 @@ pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 
 use std::time::Instant;
 
-use crate::current::Core;
+use crate::executor::core::Core;
 
 /// The loop's time: read when it is first asked for in a batch of tasks, standing still until the
 /// batch is over, and until it is moved where the loop's clock is moved by hand. What

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::clock::Tick;
-use crate::current::Core;
-use crate::slots::Key;
+use crate::executor::clock::Tick;
+use crate::executor::core::Core;
+use crate::executor::slots::Key;
 
 /// Waits for `duration`, counted from now. A sleep of zero lets other tasks run once.
 ///

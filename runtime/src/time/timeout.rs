@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
-use super::sleep::{Sleep, sleep, sleep_until};
+use crate::time::sleep::{Sleep, sleep, sleep_until};
 
 /// Awaits `future` for `duration` at the most.
 ///

@@ -1,0 +1,195 @@
+//! Bodies: what a handler pulls from its request, and what it answers with.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http::HeaderMap;
+
+use crate::message::body_error::BoxError;
+use crate::message::upgrade::Upgraded;
+use crate::protocol::body_encoder::BodyLength;
+use crate::protocol::error::{EncodeError, ProtocolError};
+
+/// The body of a response: empty, full, or a stream.
+#[derive(Default)]
+pub struct Body {
+    pub(crate) kind: BodyKind,
+}
+
+#[derive(Default)]
+pub(crate) enum BodyKind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Stream(PartStream, BodyLength),
+    /// The connection goes on with another protocol, which this begins.
+    Upgrade(Upgrade),
+}
+
+pub(crate) type Upgrade = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+pub(crate) type PartStream = Pin<Box<dyn Stream<Item = Result<Part, BoxError>>>>;
+
+/// A part of a streamed body.
+#[derive(Debug)]
+pub enum Part {
+    /// Some bytes.
+    Data(Bytes),
+    /// Headers after the body: the last part. They are sent only in chunks, to those who asked
+    /// for nothing else (RFC 9110 section 6.5).
+    Trailers(HeaderMap),
+}
+
+impl Body {
+    /// No body.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { kind: BodyKind::Empty }
+    }
+
+    /// A body of which the length is not known: it goes out in chunks. An error ends the
+    /// connection before the end of the body, so that the client notices.
+    pub fn stream<S, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self::parts(DataOnly { stream: Box::pin(stream) }, BodyLength::Unknown)
+    }
+
+    /// A body of `length` bytes. A stream that gives less, or more, ends the connection.
+    pub fn stream_with_length<S, E>(length: u64, stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self::parts(DataOnly { stream: Box::pin(stream) }, BodyLength::Known(length))
+    }
+
+    /// A body of parts, of which the last may be trailers.
+    pub fn parts<S>(stream: S, length: BodyLength) -> Self
+    where
+        S: Stream<Item = Result<Part, BoxError>> + 'static,
+    {
+        Self { kind: BodyKind::Stream(Box::pin(stream), length) }
+    }
+
+    /// What is known of the length.
+    #[must_use]
+    pub fn length(&self) -> BodyLength {
+        match &self.kind {
+            BodyKind::Empty | BodyKind::Upgrade(_) => BodyLength::Empty,
+            BodyKind::Full(bytes) => BodyLength::Known(bytes.len() as u64),
+            BodyKind::Stream(_, length) => *length,
+        }
+    }
+
+    /// The bytes of a body that is all there; `None` for a stream.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.kind {
+            BodyKind::Empty => Some(&[]),
+            BodyKind::Full(bytes) => Some(bytes),
+            BodyKind::Stream(..) | BodyKind::Upgrade(_) => None,
+        }
+    }
+
+    /// Reads to the end and returns all of it, in one piece, without the trailers. Of an upgrade
+    /// that is nothing.
+    ///
+    /// # Errors
+    /// [`ProtocolError::BodyTooLarge`] if it is more than `limit` bytes,
+    /// [`EncodeError::BodyTooLong`] and [`EncodeError::BodyTooShort`] if a stream does not have
+    /// the length that it was given, and whatever the stream ends with.
+    pub async fn collect(self, limit: usize) -> Result<Bytes, BoxError> {
+        let (mut stream, length) = match self.kind {
+            BodyKind::Empty | BodyKind::Upgrade(_) => return Ok(Bytes::new()),
+            BodyKind::Full(bytes) if bytes.len() <= limit => return Ok(bytes),
+            BodyKind::Full(_) => return Err(ProtocolError::BodyTooLarge.into()),
+            BodyKind::Stream(stream, length) => (stream, length),
+        };
+        let mut all = BytesMut::new();
+        while let Some(part) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+            let Part::Data(data) = part? else { break };
+            all.extend_from_slice(&data);
+            if all.len() > limit {
+                return Err(ProtocolError::BodyTooLarge.into());
+            }
+        }
+        let came = all.len() as u64;
+        let announced = match length {
+            BodyLength::Empty => 0,
+            BodyLength::Known(length) => length,
+            BodyLength::Unknown => came,
+        };
+        match came.cmp(&announced) {
+            Ordering::Less => Err(EncodeError::BodyTooShort(announced - came).into()),
+            Ordering::Equal => Ok(all.freeze()),
+            Ordering::Greater => Err(EncodeError::BodyTooLong(came - announced).into()),
+        }
+    }
+}
+
+/// A stream of bytes as one of parts.
+struct DataOnly<S> {
+    stream: Pin<Box<S>>,
+}
+
+impl<S, E> Stream for DataOnly<S>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<BoxError>,
+{
+    type Item = Result<Part, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.stream.as_mut().poll_next(cx);
+        next.map(|next| next.map(|item| item.map(Part::Data).map_err(Into::into)))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self { kind: BodyKind::Full(bytes) }
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            BodyKind::Empty => f.write_str("Empty"),
+            BodyKind::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            BodyKind::Stream(_, length) => write!(f, "Stream({length:?})"),
+            BodyKind::Upgrade(_) => f.write_str("Upgrade"),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Requests and responses: what handlers and callers of the client hold in their hands.
+
+pub(crate) mod body;
+pub(crate) mod body_error;
+pub(crate) mod cookies;
+pub(crate) mod extensions;
+#[cfg(feature = "query")]
+pub(crate) mod form;
+pub(crate) mod handler_error;
+#[cfg(feature = "json")]
+pub(crate) mod json;
+#[cfg(any(feature = "json", feature = "query"))]
+pub(crate) mod media_type;
+pub(crate) mod params;
+pub(crate) mod parts;
+pub(crate) mod pipe;
+pub(crate) mod presence;
+pub(crate) mod query;
+pub(crate) mod request;
+pub(crate) mod request_body;
+pub(crate) mod request_builder;
+pub(crate) mod response;
+pub(crate) mod route;
+pub(crate) mod upgrade;

@@ -1,0 +1,145 @@
+//! Between the connection, which decodes the body of a request, and the handler, which pulls it.
+
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::message::body_error::BodyError;
+use crate::message::presence::Presence;
+
+/// Between the connection, which decodes a body, and the handler, which pulls it.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    state: RefCell<PipeState>,
+    /// How long the handler has waited for it, up to the wait that is going on.
+    pub(crate) waited: Cell<Duration>,
+    /// How many bytes of the body have come.
+    pub(crate) received: Cell<u64>,
+    /// Made when somebody asks for it.
+    presence: OnceCell<Rc<Presence>>,
+    /// The client has gone, or there is nothing any more that it could get.
+    is_left: Cell<bool>,
+}
+
+#[derive(Debug, Default)]
+struct PipeState {
+    parts: VecDeque<Bytes>,
+    /// Set once nothing more will be pushed.
+    end: Option<Result<Option<Box<HeaderMap>>, BodyError>>,
+    /// The handler waits for a part.
+    is_wanted: bool,
+    reader: Option<Waker>,
+    /// The connection's task, to be woken when somebody else's task wants a part.
+    connection: Option<Waker>,
+}
+
+impl Pipe {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: RefCell::default(),
+            waited: Cell::new(Duration::ZERO),
+            received: Cell::new(0),
+            presence: OnceCell::new(),
+            is_left: Cell::new(false),
+        }
+    }
+
+    /// Of a request that has no body.
+    pub(crate) fn ended() -> Self {
+        let pipe = Self::new();
+        pipe.state.borrow_mut().end = Some(Ok(None));
+        pipe
+    }
+
+    /// The client has gone, or there is nothing any more that it could get.
+    pub(crate) fn leave(&self) {
+        self.is_left.set(true);
+        if let Some(presence) = self.presence.get() {
+            presence.leave();
+        }
+    }
+
+    /// Returns `true` if no part is left and none will come.
+    pub(crate) fn is_end(&self) -> bool {
+        let state = self.state.borrow();
+        state.parts.is_empty() && matches!(state.end, Some(Ok(_)))
+    }
+
+    /// Returns the trailers, once the end has come.
+    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
+        match &self.state.borrow().end {
+            Some(Ok(Some(trailers))) => Some(HeaderMap::clone(trailers)),
+            _ => None,
+        }
+    }
+
+    /// Returns what says when the client has gone.
+    pub(crate) fn presence(&self) -> Rc<Presence> {
+        let presence = || Rc::new(Presence::new(self.is_left.get()));
+        self.presence.get_or_init(presence).clone()
+    }
+
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let mut state = self.state.borrow_mut();
+        if let Some(part) = state.parts.pop_front() {
+            return Poll::Ready(Some(Ok(part)));
+        }
+        if let Some(end) = &state.end {
+            return Poll::Ready(end.as_ref().err().map(|error| Err(*error)));
+        }
+        state.is_wanted = true;
+        let waker = cx.waker();
+        let connection = state.connection.take_if(|connection| !connection.will_wake(waker));
+        let before = state.reader.replace(waker.clone());
+        drop(state);
+        drop(before);
+        if let Some(connection) = connection {
+            connection.wake();
+        }
+        Poll::Pending
+    }
+
+    /// Whether the handler waits for a part.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.state.borrow().is_wanted
+    }
+
+    /// The connection waits for something else: `waker` is to be woken when a part is wanted.
+    pub(crate) fn watch(&self, waker: &Waker) {
+        let mut state = self.state.borrow_mut();
+        if !state.connection.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.connection = Some(waker.clone());
+        }
+    }
+
+    /// Adds a part. The task of `waker` is running, and will poll the handler again by itself.
+    pub(crate) fn push(&self, part: Bytes, waker: &Waker) {
+        self.received.update(|received| received + part.len() as u64);
+        let mut state = self.state.borrow_mut();
+        state.parts.push_back(part);
+        Self::wake_reader(state, waker);
+    }
+
+    /// Nothing more comes: the end with its trailers, or an error.
+    pub(crate) fn end(&self, end: Result<Option<Box<HeaderMap>>, BodyError>, waker: &Waker) {
+        let mut state = self.state.borrow_mut();
+        if state.end.is_none() {
+            state.end = Some(end);
+        }
+        Self::wake_reader(state, waker);
+    }
+
+    fn wake_reader(mut state: RefMut<'_, PipeState>, running: &Waker) {
+        state.is_wanted = false;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader.filter(|reader| !reader.will_wake(running)) {
+            reader.wake();
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Answers, and what can be made one.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, LOCATION, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::message::body::{Body, BodyKind};
+use crate::message::body_error::BodyError;
+use crate::message::upgrade::Upgraded;
+use crate::protocol::error::ProtocolError;
+use crate::protocol::headers::Headers;
+
+/// An answer: status, headers and body.
+///
+/// `Content-Length` or `Transfer-Encoding`, `Date` and `Connection` are added when it is sent.
+#[derive(Debug, Default)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers, in the order in which they are sent.
+    pub headers: Headers,
+    /// The body.
+    pub body: Body,
+}
+
+impl Response {
+    /// 200 with `body`, and no header.
+    #[must_use]
+    pub fn new(body: impl Into<Body>) -> Self {
+        Self { status: StatusCode::OK, headers: Headers::new(), body: body.into() }
+    }
+
+    /// `status` and nothing else.
+    #[must_use]
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: Headers::new(), body: Body::empty() }
+    }
+
+    /// Text in UTF-8.
+    #[must_use]
+    pub fn text(text: impl Into<Body>) -> Self {
+        Self::typed("text/plain; charset=utf-8", text)
+    }
+
+    /// HTML in UTF-8.
+    #[must_use]
+    pub fn html(html: impl Into<Body>) -> Self {
+        Self::typed("text/html; charset=utf-8", html)
+    }
+
+    /// 200 with a body of `content_type`.
+    ///
+    /// # Panics
+    /// If `content_type` is no header value.
+    #[must_use]
+    pub fn typed(content_type: &'static str, body: impl Into<Body>) -> Self {
+        let headers = Headers::one(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self { status: StatusCode::OK, headers, body: body.into() }
+    }
+
+    /// 303 to `location`: look there with GET (RFC 9110 section 15.4.4).
+    ///
+    /// # Errors
+    /// If `location` is no header value.
+    pub fn see_other(location: &str) -> Result<Self, http::Error> {
+        let location = HeaderValue::try_from(location)?;
+        Ok(Self::empty(StatusCode::SEE_OTHER).with_header(LOCATION, location))
+    }
+
+    /// 101: the connection goes on with `protocol`, which `run` speaks over the connection that it
+    /// is given. To be answered to a request of which
+    /// [`RequestHead::upgrade`](crate::RequestHead::upgrade) names that protocol; to any other
+    /// one a 500 is sent instead (RFC 9110 section 7.8).
+    #[must_use]
+    pub fn upgrade<F, Fut>(protocol: HeaderValue, run: F) -> Self
+    where
+        F: FnOnce(Upgraded) -> Fut + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let body = Body { kind: BodyKind::Upgrade(Box::new(|io| Box::pin(run(io)))) };
+        Self { status: StatusCode::SWITCHING_PROTOCOLS, headers: Headers::new(), body }
+            .with_header(UPGRADE, protocol)
+    }
+
+    /// Returns `true` if the connection is to go on with another protocol.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        let is_switching = self.status == StatusCode::SWITCHING_PROTOCOLS;
+        is_switching && matches!(self.body.kind, BodyKind::Upgrade(_))
+    }
+
+    /// A short text that says what `status` means, and `reason` if there is one.
+    pub(crate) fn plain(status: StatusCode, reason: &str) -> Self {
+        let mut text = status.to_string();
+        if !reason.is_empty() {
+            text.push_str(": ");
+            text.push_str(reason);
+        }
+        text.push('\n');
+        Self::text(text).with_status(status)
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same with a header more, or in place of the one of that name.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+/// What a handler may return.
+pub trait IntoResponse {
+    /// The answer.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl IntoResponse for () {
+    fn into_response(self) -> Response {
+        Response::empty(StatusCode::OK)
+    }
+}
+
+impl IntoResponse for StatusCode {
+    fn into_response(self) -> Response {
+        Response::empty(self)
+    }
+}
+
+impl IntoResponse for &'static str {
+    fn into_response(self) -> Response {
+        Response::text(self)
+    }
+}
+
+impl IntoResponse for String {
+    fn into_response(self) -> Response {
+        Response::text(self)
+    }
+}
+
+impl IntoResponse for Bytes {
+    fn into_response(self) -> Response {
+        Response::typed("application/octet-stream", self)
+    }
+}
+
+impl IntoResponse for Vec<u8> {
+    fn into_response(self) -> Response {
+        Response::typed("application/octet-stream", self)
+    }
+}
+
+impl IntoResponse for Body {
+    fn into_response(self) -> Response {
+        Response::new(self)
+    }
+}
+
+/// An answer with another status.
+impl<R: IntoResponse> IntoResponse for (StatusCode, R) {
+    fn into_response(self) -> Response {
+        self.1.into_response().with_status(self.0)
+    }
+}
+
+/// An answer with these headers more.
+impl<R: IntoResponse> IntoResponse for (StatusCode, HeaderMap, R) {
+    fn into_response(self) -> Response {
+        let mut response = (self.0, self.2).into_response();
+        for (name, value) in Headers::from(self.1) {
+            response.headers.insert(name, value);
+        }
+        response
+    }
+}
+
+impl<R: IntoResponse, E: IntoResponse> IntoResponse for Result<R, E> {
+    fn into_response(self) -> Response {
+        match self {
+            Ok(response) => response.into_response(),
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+/// 404 for nothing.
+impl<R: IntoResponse> IntoResponse for Option<R> {
+    fn into_response(self) -> Response {
+        match self {
+            Some(response) => response.into_response(),
+            None => Response::plain(StatusCode::NOT_FOUND, ""),
+        }
+    }
+}
+
+impl IntoResponse for Infallible {
+    fn into_response(self) -> Response {
+        match self {}
+    }
+}
+
+impl IntoResponse for ProtocolError {
+    fn into_response(self) -> Response {
+        Response::plain(self.status(), &self.to_string())
+    }
+}
+
+impl IntoResponse for BodyError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Protocol(error) => error.into_response(),
+            Self::Gone => Response::plain(StatusCode::BAD_REQUEST, "the body was not received"),
+        }
+    }
+}

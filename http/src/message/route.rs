@@ -1,0 +1,25 @@
+//! The route that a request matched, and what that route sets differently from the server.
+
+use std::time::Duration;
+
+use brigade_runtime::task::Note;
+
+/// What is known of the route that a request matched.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) pattern: Box<str>,
+    /// The pattern, for the report of a loop that is stuck in a handler.
+    pub(crate) note: Note,
+    pub(crate) params: Box<[Box<str>]>,
+    pub(crate) options: RouteOptions,
+}
+
+/// What a route does otherwise than its server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RouteOptions {
+    pub(crate) body_bytes_max: Option<u64>,
+    pub(crate) runs_to_end: bool,
+    pub(crate) body_gap: Option<Duration>,
+    pub(crate) body_bytes_per_second_min: Option<u32>,
+    pub(crate) timeout: Option<Duration>,
+}

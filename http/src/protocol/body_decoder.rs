@@ -1,0 +1,105 @@
+//! The body of a message that is being received.
+
+// crates
+use bytes::Bytes;
+use http::HeaderMap;
+
+// ours
+use crate::protocol::chunked::{Chunk, ChunkedDecoder};
+use crate::protocol::error::ProtocolError;
+use crate::protocol::framing::Framing;
+use crate::protocol::limits::Limits;
+use crate::protocol::receive_buffer::ReceiveBuffer;
+
+/// What of a body is still to come.
+#[derive(Debug)]
+pub(crate) enum BodyDecoder {
+    /// Nothing: the message is complete.
+    Done,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked(ChunkedDecoder),
+    /// Whatever comes before the end of the connection.
+    UntilClose,
+}
+
+/// A part of a body.
+#[derive(Debug)]
+pub(crate) enum BodyPart {
+    NeedData,
+    Data(Bytes),
+    End(Option<Box<HeaderMap>>),
+}
+
+impl BodyDecoder {
+    pub(crate) const fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::None | Framing::Length(0) => Self::Done,
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(ChunkedDecoder::new()),
+            Framing::UntilClose => Self::UntilClose,
+        }
+    }
+
+    /// Returns `true` if the message is complete.
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// How many bytes are still to come, if that is known.
+    pub(crate) const fn remaining(&self) -> Option<u64> {
+        match self {
+            Self::Done => Some(0),
+            Self::Length(left) => Some(*left),
+            Self::Chunked(_) | Self::UntilClose => None,
+        }
+    }
+
+    /// Takes the next part out of `buffer`. After an end the decoder is done.
+    ///
+    /// `at_eof` says that nothing will be appended to `buffer` any more; `allowance` is how many
+    /// bytes the body may still have.
+    pub(crate) fn decode(
+        &mut self,
+        buffer: &mut ReceiveBuffer,
+        at_eof: bool,
+        allowance: &mut u64,
+        limits: &Limits,
+    ) -> Result<BodyPart, ProtocolError> {
+        let part = match self {
+            Self::Done => BodyPart::End(None),
+            Self::Length(left) if *left > *allowance => return Err(ProtocolError::BodyTooLarge),
+            Self::Length(0) => BodyPart::End(None),
+            Self::Length(left) => {
+                let count = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+                *left -= count as u64;
+                take(count, buffer, allowance)
+            }
+            Self::UntilClose if buffer.is_empty() && at_eof => BodyPart::End(None),
+            Self::UntilClose if buffer.len() as u64 > *allowance => {
+                return Err(ProtocolError::BodyTooLarge);
+            }
+            Self::UntilClose => take(buffer.len(), buffer, allowance),
+            Self::Chunked(chunks) => match chunks.decode(buffer, allowance, limits)? {
+                Chunk::NeedData => BodyPart::NeedData,
+                Chunk::Data(data) => BodyPart::Data(data),
+                Chunk::End(trailers) => BodyPart::End(trailers),
+            },
+        };
+        match part {
+            BodyPart::End(_) => *self = Self::Done,
+            BodyPart::NeedData if at_eof => return Err(ProtocolError::UnexpectedEnd),
+            BodyPart::NeedData | BodyPart::Data(_) => {}
+        }
+        Ok(part)
+    }
+}
+
+fn take(count: usize, buffer: &mut ReceiveBuffer, allowance: &mut u64) -> BodyPart {
+    if count == 0 {
+        return BodyPart::NeedData;
+    }
+    *allowance = allowance.saturating_sub(count as u64);
+    BodyPart::Data(buffer.take(count))
+}

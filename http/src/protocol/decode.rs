@@ -1,0 +1,513 @@
+//! From received bytes to heads.
+//!
+//! The parser, httparse, is lenient in places where leniency lets a request be smuggled; what it
+//! lets through is refused here. A request goes one of two ways to the same result:
+//!
+//! 1. Nearly always the head is there as a whole, right and of the usual form. Then it is read in
+//!    one pass, by `scan`.
+//! 2. Otherwise the lines are searched from where the last search stopped, so that a head which
+//!    comes in pieces is searched once, and limits strike as soon as they are exceeded; then it is
+//!    parsed. What is wrong first, in the order of the bytes, decides; so the outcome does not
+//!    depend on the cuts.
+
+// std
+use std::mem::{self, MaybeUninit};
+
+// crates
+use http::{Method, StatusCode, Version};
+use httparse::{Header, ParserConfig, Status};
+
+// ours
+use crate::protocol::chunked::field_error;
+use crate::protocol::error::ProtocolError;
+use crate::protocol::fields::{Fields, Span};
+use crate::protocol::head::{RequestHead, ResponseHead};
+use crate::protocol::known_fields::KnownFields;
+use crate::protocol::limits::Limits;
+use crate::protocol::receive_buffer::ReceiveBuffer;
+use crate::protocol::scan::scan_request;
+use crate::protocol::syntax::{
+    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, query_start,
+};
+
+/// As many header lines as [`Limits::headers_count_max`] can ask for.
+type Lines<'a> = [MaybeUninit<Header<'a>>; u8::MAX as usize];
+
+/// Reads the request's head that `received` begins with, and puts it where it is to be: it is too
+/// large to be handed around. Returns its length, or `None` if it is not all there; then, and after
+/// an error, what is in `head` means nothing.
+///
+/// `scanned` is 0 when a head begins, and kept between calls by the caller.
+#[inline(always)]
+pub(crate) fn decode_request(
+    received: &[u8],
+    scanned: &mut u16,
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<Option<usize>, ProtocolError> {
+    let window = &received[..received.len().min(limits.head_bytes_max.into())];
+    let host_before = mem::take(&mut head.authority);
+    let length = read_request(window, scanned, limits, head, host_before)
+        // What it says of a host is of bytes that are not kept.
+        .inspect_err(|_| head.authority = Span::default())?;
+    if let Some(length) = length {
+        *scanned = 0;
+        // After the target come a space, `HTTP/1.1`, CR and LF.
+        head.fields.fill(&window[..length], head.target.end + 11);
+    }
+    Ok(length)
+}
+
+/// Reads a head into `head`, but for its bytes, and returns its length; `None` if it is not all
+/// there. `host_before` is the authority of the head that `head` still has the bytes of.
+fn read_request(
+    window: &[u8],
+    scanned: &mut u16,
+    limits: &Limits,
+    head: &mut RequestHead,
+    host_before: Span,
+) -> Result<Option<usize>, ProtocolError> {
+    let mut known = KnownFields::default();
+    let scanned_whole = match *scanned {
+        0 => scan_request(window, limits, head, &mut known),
+        _ => None,
+    };
+    if let Some(length) = scanned_whole {
+        settle(head, &known, window, host_before)?;
+        return Ok(Some(length));
+    }
+    let Some(length) = find_request_end(window, scanned, limits)? else {
+        return Ok(None);
+    };
+    parse_request(&window[..length], limits, head, host_before)?;
+    Ok(Some(length))
+}
+
+fn find_request_end(
+    window: &[u8],
+    scanned: &mut u16,
+    limits: &Limits,
+) -> Result<Option<usize>, ProtocolError> {
+    check_request_line(window, limits)?;
+    find_head_end(window, scanned, limits)
+}
+
+/// Checks what can be told of a request line that may not be all there.
+fn check_request_line(window: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+    let method_max = usize::from(limits.method_bytes_max);
+    let line = match memchr::memchr(b'\n', window) {
+        Some(end) => &window[..end],
+        None => window,
+    };
+    if line.first().is_some_and(|&byte| !is_token_byte(byte)) {
+        return Err(ProtocolError::StartLine);
+    }
+    if line.len() <= method_max {
+        return Ok(());
+    }
+    let Some(method_end) = memchr::memchr(b' ', &line[..=method_max]) else {
+        let is_method = is_token(&line[..=method_max]);
+        return Err(if is_method {
+            ProtocolError::MethodTooLong
+        } else {
+            ProtocolError::StartLine
+        });
+    };
+    let target = &line[method_end + 1..];
+    let target_length = memchr::memchr(b' ', target).unwrap_or(target.len());
+    if target_length > limits.target_bytes_max.into() {
+        return Err(ProtocolError::TargetTooLong);
+    }
+    Ok(())
+}
+
+/// The length of the head with its blank line, if that is there.
+fn find_head_end(
+    window: &[u8],
+    scanned: &mut u16,
+    limits: &Limits,
+) -> Result<Option<usize>, ProtocolError> {
+    let mut from = usize::from(*scanned);
+    let end = find_blank_line(window, &mut from).map_err(|_| ProtocolError::LineEnd)?;
+    if end.is_none() && window.len() == usize::from(limits.head_bytes_max) {
+        return Err(ProtocolError::HeadTooLarge);
+    }
+    *scanned = u16::try_from(from).unwrap_or(u16::MAX);
+    Ok(end)
+}
+
+/// Parses a head whose lines all end in CR LF, the last of them blank.
+fn parse_request(
+    bytes: &[u8],
+    limits: &Limits,
+    head: &mut RequestHead,
+    host_before: Span,
+) -> Result<(), ProtocolError> {
+    let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; u8::MAX as usize];
+    let lines = &mut lines[..limits.headers_count_max.into()];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, lines) {
+        Ok(Status::Complete(end)) if end == bytes.len() => {
+            read_request_line(&request, bytes, head)?;
+            settle(head, &gather(request.headers), bytes, host_before)
+        }
+        Ok(_) => Err(ProtocolError::StartLine),
+        Err(httparse::Error::Version) if says_other_version(bytes) => {
+            Err(ProtocolError::VersionUnsupported)
+        }
+        Err(error) => Err(field_error(error)),
+    }
+}
+
+/// Returns `true` if the request line ends in a well-formed version (RFC 9112 section 2.3).
+fn says_other_version(head: &[u8]) -> bool {
+    let line_end = memchr::memchr(b'\r', head).unwrap_or(head.len());
+    let version = head[..line_end].splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
+    match version.strip_prefix(b"HTTP/") {
+        Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
+        _ => false,
+    }
+}
+
+fn read_request_line(
+    request: &httparse::Request<'_, '_>,
+    bytes: &[u8],
+    head: &mut RequestHead,
+) -> Result<(), ProtocolError> {
+    head.version = version(request.version);
+    head.method = method(request.method.unwrap_or_default())?;
+    head.target = span(bytes, request.path.unwrap_or_default().as_bytes());
+    let parts = split_target(&head.method, bytes, head.target)?;
+    head.path = parts.path;
+    head.authority = parts.authority.unwrap_or_default();
+    Ok(())
+}
+
+/// Decides what a well-formed head means, and whether that makes sense. Its request line is in
+/// `head`, which is complete afterwards but for its bytes: those are borrowed meanwhile.
+#[inline(always)]
+fn settle(
+    head: &mut RequestHead,
+    known: &KnownFields<'_>,
+    bytes: &[u8],
+    host_before: Span,
+) -> Result<(), ProtocolError> {
+    let version = head.version;
+    let host = match known.host {
+        // Nearly all requests to a loop name the host that the one before named.
+        Some(host) if !known.host_repeated && head.fields.has_part(host_before, host) => {
+            span(bytes, host)
+        }
+        _ => host(known, bytes, version)?,
+    };
+    let framing = known.length.of_request(version)?;
+    let is_new = version == Version::HTTP_11;
+    if known.expects_other {
+        return Err(ProtocolError::Expectation);
+    }
+    // A target in absolute form says it first.
+    if head.authority.is_empty() {
+        head.authority = host;
+    }
+    let may_upgrade = is_new && head.method == Method::GET && !framing.has_body();
+    head.wants_upgrade = may_upgrade && known.wants_upgrade();
+    head.framing = framing;
+    head.keep_alive = known.keeps_connection(version);
+    head.expects_continue = is_new && known.expects_continue && framing.has_body();
+    Ok(())
+}
+
+fn method(name: &str) -> Result<Method, ProtocolError> {
+    match name {
+        "GET" => Ok(Method::GET),
+        "CONNECT" | "TRACE" => Err(ProtocolError::MethodUnsupported),
+        _ => Method::from_bytes(name.as_bytes()).map_err(|_| ProtocolError::StartLine),
+    }
+}
+
+struct TargetParts {
+    /// Of a target in absolute form.
+    authority: Option<Span>,
+    path: Span,
+}
+
+/// Takes a target apart (RFC 9112 section 3.2).
+fn split_target(method: &Method, head: &[u8], target: Span) -> Result<TargetParts, ProtocolError> {
+    let text = &head[usize::from(target.start)..usize::from(target.end)];
+    if !is_target(text) {
+        return Err(ProtocolError::Target);
+    }
+    let part = |start: usize, end: usize| Span {
+        start: target.start + start as u16,
+        end: target.start + end as u16,
+    };
+    let path_end = |from: usize| from + query_start(&text[from..]);
+    match text {
+        [b'/', ..] => Ok(TargetParts { authority: None, path: part(0, path_end(0)) }),
+        b"*" if method == Method::OPTIONS => Ok(TargetParts { authority: None, path: target }),
+        _ => {
+            let authority_start = scheme_length(text).ok_or(ProtocolError::Target)?;
+            let rest = &text[authority_start..];
+            let authority_end = authority_start
+                + rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
+            if !is_host_and_port(&text[authority_start..authority_end]) {
+                return Err(ProtocolError::Target);
+            }
+            Ok(TargetParts {
+                authority: Some(part(authority_start, authority_end)),
+                path: part(authority_end, path_end(authority_end)),
+            })
+        }
+    }
+}
+
+/// The length of `http://` or `https://`, if `target` begins with that.
+fn scheme_length(target: &[u8]) -> Option<usize> {
+    [&b"http://"[..], b"https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme)))
+        .map(<[u8]>::len)
+}
+
+/// The one host that a request has to name (RFC 9112 section 3.2).
+fn host(known: &KnownFields<'_>, head: &[u8], version: Version) -> Result<Span, ProtocolError> {
+    match known.host {
+        _ if known.host_repeated => Err(ProtocolError::HostRepeated),
+        Some(host) if is_host_and_port(host) => Ok(span(head, host)),
+        Some(_) => Err(ProtocolError::HostInvalid),
+        None if version == Version::HTTP_10 => Ok(Span::default()),
+        None => Err(ProtocolError::HostMissing),
+    }
+}
+
+fn gather<'a>(headers: &[Header<'a>]) -> KnownFields<'a> {
+    let mut known = KnownFields::default();
+    for header in headers {
+        known.note(header.name.as_bytes(), header.value);
+    }
+    known
+}
+
+/// Takes a response's head from the front of `buffer`; `None` if it is not all there.
+///
+/// `to_head` says whether the request was `HEAD`; `scanned` is as for [`decode_request`].
+pub(crate) fn decode_response(
+    buffer: &mut ReceiveBuffer,
+    scanned: &mut u16,
+    to_head: bool,
+    limits: &Limits,
+) -> Result<Option<ResponseHead>, ProtocolError> {
+    let window = &buffer[..buffer.len().min(limits.head_bytes_max.into())];
+    let begins_right = window.iter().zip(b"HTTP/1.").all(|(is, should_be)| is == should_be);
+    if !begins_right {
+        return Err(ProtocolError::StartLine);
+    }
+    let Some(end) = find_head_end(window, scanned, limits)? else {
+        return Ok(None);
+    };
+    let head = parse_response(&window[..end], to_head, limits)?;
+    *scanned = 0;
+    buffer.skip(end);
+    Ok(Some(head))
+}
+
+fn parse_response(
+    head: &[u8],
+    to_head: bool,
+    limits: &Limits,
+) -> Result<ResponseHead, ProtocolError> {
+    let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; u8::MAX as usize];
+    let lines = &mut lines[..limits.headers_count_max.into()];
+    let mut response = httparse::Response::new(&mut []);
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, lines) {
+        Ok(Status::Complete(end)) if end == head.len() => {}
+        Ok(_) => return Err(ProtocolError::StartLine),
+        Err(error) => return Err(field_error(error)),
+    }
+    let version = version(response.version);
+    let status = StatusCode::from_u16(response.code.unwrap_or_default())
+        .map_err(|_| ProtocolError::StartLine)?;
+    let known = gather(response.headers);
+    let line_end = memchr::memchr(b'\n', head).unwrap_or_default();
+    let reason = response.reason.filter(|reason| !reason.is_empty()).unwrap_or_default();
+    Ok(ResponseHead {
+        fields: Fields::new(head, (line_end + 1) as u16),
+        framing: known.length.of_response(to_head, status, version)?,
+        reason: if reason.is_empty() { Span::default() } else { span(head, reason.as_bytes()) },
+        status,
+        version,
+        keep_alive: known.keeps_connection(version),
+    })
+}
+
+fn version(minor: Option<u8>) -> Version {
+    if minor == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 }
+}
+
+/// Where in `head` its `part` lies; heads are no longer than a `u16` can say.
+fn span(head: &[u8], part: &[u8]) -> Span {
+    let start = offset(head, part) as u16;
+    Span { start, end: start + part.len() as u16 }
+}
+
+fn offset(head: &[u8], part: &[u8]) -> usize {
+    part.as_ptr().addr() - head.as_ptr().addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a request in `bytes` is read as: by the scan alone, if it takes it, or by the parser.
+    fn read(bytes: &[u8], by_scan: bool) -> Option<Result<String, ProtocolError>> {
+        let limits = Limits { headers_count_max: 3, target_bytes_max: 8, ..Limits::default() };
+        let mut head = RequestHead::empty();
+        let mut known = KnownFields::default();
+        let result = if by_scan {
+            let length = scan_request(bytes, &limits, &mut head, &mut known)?;
+            settle(&mut head, &known, bytes, Span::default()).map(|()| length)
+        } else {
+            match find_request_end(bytes, &mut 0, &limits) {
+                Ok(None) => return None,
+                Ok(Some(length)) => {
+                    parse_request(&bytes[..length], &limits, &mut head, Span::default())
+                        .map(|()| length)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        Some(result.map(|length| {
+            head.fields.fill(&bytes[..length], 0);
+            describe(&head)
+        }))
+    }
+
+    /// Reads what `bytes` begins with into `head`, and asks for all that there is to know.
+    fn decode(bytes: &[u8], head: &mut RequestHead) -> Option<Result<String, ProtocolError>> {
+        match decode_request(bytes, &mut 0, &Limits::default(), head) {
+            Ok(Some(_)) => Some(Ok(format!("{} {:?}", describe(head), head.headers()))),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn describe(head: &RequestHead) -> String {
+        format!(
+            "{head:?} {:?} {:?} {}{}{}",
+            head.path,
+            head.authority,
+            u8::from(head.keep_alive),
+            u8::from(head.expects_continue),
+            u8::from(head.wants_upgrade)
+        )
+    }
+
+    /// Pieces of heads, most of them right.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let words = "GET |POST |HEAD |PUT |get |/|/a?b|/a?b?c|*|http://h/| HTTP/1.1\r\n\
+            | HTTP/1.0\r\n|HTTP/1.1|Host: a\r\n|host: b:80\r\n|Host:a\r\n|Host: \r\n|Host : a\r\n\
+            |Connection: close\r\n|Connection: upgrade, x\r\n|Upgrade: y\r\n\
+            |Expect: 100-continue\r\n|Content-Length: 5\r\n|Transfer-Encoding: chunked\r\n\
+            |A: a longer value, of more than one block\r\n|A: b \r\n|A:  b\r\n|A: b\tc\r\n\
+            |\r\n|\n|\r|\r\n\r\n| |:|é|: ";
+        let words: Vec<&str> = words.split('|').collect();
+        prop_oneof![
+            20 => proptest::sample::select(words).prop_map(|word| word.as_bytes().to_vec()),
+            1 => any::<u8>().prop_map(|byte| vec![byte]),
+        ]
+    }
+
+    /// A request of the usual form, with a few bytes that are not.
+    fn altered() -> impl Strategy<Value = Vec<u8>> {
+        let lines = "(Host: [a-z0-9:]{1,9}\r\n)?([A-Za-z-]{1,9}: [ -~]{0,40}\r\n){0,4}";
+        let usual = format!("(GET|POST|PUT|HEAD) /[a-z?]{{0,8}} HTTP/1.1\r\n{lines}\r\n");
+        let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3);
+        (proptest::string::string_regex(&usual).unwrap(), changes).prop_map(|(text, changes)| {
+            let mut bytes = text.into_bytes();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes
+        })
+    }
+
+    fn any_head() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            proptest::collection::vec(piece(), 3..9).prop_map(|pieces| pieces.concat()),
+            altered(),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn what_the_scan_takes_the_parser_reads_in_the_same_way(bytes in any_head()) {
+            if let Some(scanned) = read(&bytes, true) {
+                prop_assert_eq!(Some(scanned), read(&bytes, false));
+            }
+        }
+
+        #[test]
+        fn nothing_of_a_head_shows_in_the_next_one_in_its_place(
+            heads in proptest::collection::vec(any_head(), 1..4),
+        ) {
+            let mut place = RequestHead::empty();
+            for head in heads {
+                let alone = decode(&head, &mut RequestHead::empty());
+                prop_assert_eq!(decode(&head, &mut place), alone);
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_at_every_place_of_a_usual_request_is_read_in_the_same_way() {
+        let usual = b"GET /a?b HTTP/1.1\r\nHost: h:80\r\nLong-Name: a value of 20 bytes\r\n\r\n";
+        let mut taken = 0;
+        for at in 0..usual.len() {
+            for byte in 0..=u8::MAX {
+                let mut bytes = usual.to_vec();
+                bytes[at] = byte;
+                let scanned = read(&bytes, true);
+                taken += usize::from(scanned.is_some());
+                if scanned.is_some() {
+                    assert_eq!(scanned, read(&bytes, false), "{byte} at {at}");
+                }
+            }
+        }
+        assert!(taken > 3000, "the scan takes requests: {taken}");
+    }
+
+    #[test]
+    fn a_host_is_compared_with_one_that_was_checked_and_with_nothing_else() {
+        let mut place = RequestHead::empty();
+        let mut read = |head: &str| decode(head.as_bytes(), &mut place).unwrap().is_ok();
+        assert!(read("GET / HTTP/1.1\r\nX: a,b\r\nHost: h\r\n\r\n"));
+        // Refused for want of a `Host`, with an authority where `a,b` stands in the head before.
+        assert!(!read("OPTIONSXXXX http://abc/ HTTP/1.1\r\n\r\n"));
+        assert!(!read("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n"));
+        assert!(read("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+        for refused in ["Host: h\r\nHost: h", "Host: h,", "Host: ", "X: h"] {
+            assert!(read("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+            assert!(!read(&format!("GET / HTTP/1.1\r\n{refused}\r\n\r\n")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_scan_takes_the_requests_of_usual_clients() {
+        let line = "/ HTTP/1.1\r\nHost: a:80\r\n";
+        let agent = "User-Agent: curl/8.5.0\r\nAccept: */*\r\n";
+        for method in ["GET", "HEAD", "POST", "PUT"] {
+            let request = format!("{method} {line}{agent}\r\n");
+            assert!(matches!(read(request.as_bytes(), true), Some(Ok(_))), "{request}");
+        }
+        for (request, error) in [
+            ("GET / HTTP/1.1\r\n\r\n", ProtocolError::HostMissing),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", ProtocolError::HostRepeated),
+        ] {
+            assert_eq!(read(request.as_bytes(), true), Some(Err(error)));
+        }
+    }
+}

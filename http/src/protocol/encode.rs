@@ -1,0 +1,301 @@
+//! From heads to bytes.
+//!
+//! Whoever sets headers need not think of framing; the rules for those that bear on it are:
+//!
+//! - `Content-Length` may be set where it says something: on the answer to `HEAD`, on a 304, or
+//!   on a body of unknown length, which is then sent with that length. Elsewhere it has to be
+//!   right. One that contradicts the body is refused.
+//! - `Transfer-Encoding` is refused.
+//! - `Connection: close` in an answer closes the connection after it; any other option in an
+//!   answer's `Connection` or `Keep-Alive` is left out. In a request both are sent as they are.
+//! - `Date` replaces ours.
+
+// std
+use std::ops::ControlFlow;
+
+// crates
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+
+// ours
+use crate::protocol::body_encoder::{BodyEncoder, BodyLength};
+use crate::protocol::date::DATE_BYTES;
+use crate::protocol::error::EncodeError;
+use crate::protocol::headers::Headers;
+use crate::protocol::syntax::{is_host_and_port, is_target, list_contains, parse_decimal};
+
+/// Lines are begun with what ends the one before: a head is put together of fewer parts so.
+const HEAD_END: &[u8; 4] = b"\r\n\r\n";
+
+/// Room that is made for a head at once; a larger one makes more.
+const HEAD_BYTES_USUAL: usize = 256;
+
+/// The request that a response answers, as far as that shapes the response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// The method was `HEAD`.
+    pub(crate) head: bool,
+    /// The version was 1.0.
+    pub(crate) old: bool,
+    /// The connection can be kept.
+    pub(crate) keep_alive: bool,
+}
+
+/// Appends a response's head. Returns how its body is framed and whether the connection is kept;
+/// after an error nothing has been appended.
+pub(crate) fn encode_response(
+    status: StatusCode,
+    headers: &Headers,
+    length: BodyLength,
+    asked: Asked,
+    date: &[u8; DATE_BYTES],
+    out: &mut Vec<u8>,
+) -> Result<(BodyEncoder, bool), EncodeError> {
+    let start = out.len();
+    out.reserve(HEAD_BYTES_USUAL);
+    write_status_line(status, out);
+    let result = write_response_fields(status, headers, length, asked, date, out);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn write_response_fields(
+    status: StatusCode,
+    headers: &Headers,
+    length: BodyLength,
+    asked: Asked,
+    date: &[u8; DATE_BYTES],
+    out: &mut Vec<u8>,
+) -> Result<(BodyEncoder, bool), EncodeError> {
+    let mut declared = None;
+    let mut close = false;
+    let mut dated = status.is_informational();
+    for (name, value) in headers {
+        if *name == CONTENT_TYPE {
+            // In nearly every answer, and so begun by one copy.
+            out.extend_from_slice(b"\r\ncontent-type: ");
+            out.extend_from_slice(value.as_bytes());
+            continue;
+        }
+        let name = name.as_str();
+        match name {
+            "connection" => {
+                close |= list_contains(value.as_bytes(), b"close");
+                continue;
+            }
+            // Of no meaning to a client that speaks HTTP/1.1, and of none that we would promise.
+            "keep-alive" => continue,
+            "date" => dated = true,
+            _ if note_length(name, value, &mut declared)?.is_break() => continue,
+            _ => {}
+        }
+        write_field(name, value, out);
+    }
+    let (field, body) = response_framing(status, length, declared, asked)?;
+    field.write(out);
+    let keep_alive = asked.keep_alive && !close && body != BodyEncoder::UntilClose;
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        out.extend_from_slice(b"\r\nconnection: upgrade");
+    } else if !status.is_informational() {
+        write_persistence(keep_alive, asked.old, out);
+    }
+    match dated {
+        true => out.extend_from_slice(HEAD_END),
+        false => write_date_and_end(date, out),
+    }
+    Ok((body, keep_alive))
+}
+
+fn write_date_and_end(date: &[u8; DATE_BYTES], out: &mut Vec<u8>) {
+    const NAME: &[u8] = b"\r\ndate: ";
+    let mut line = *b"\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+    line[NAME.len()..NAME.len() + DATE_BYTES].copy_from_slice(date);
+    out.extend_from_slice(&line);
+}
+
+/// What a head says of its body's length.
+enum LengthField {
+    Nothing,
+    Length(u64),
+    Chunked,
+}
+
+impl LengthField {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Nothing => {}
+            Self::Length(length) => {
+                out.extend_from_slice(b"\r\ncontent-length: ");
+                out.extend_from_slice(itoa::Buffer::new().format(*length).as_bytes());
+            }
+            Self::Chunked => out.extend_from_slice(b"\r\ntransfer-encoding: chunked"),
+        }
+    }
+}
+
+/// What to say of the body's length, and what to do with the body (RFC 9112 section 6.3,
+/// RFC 9110 sections 8.6 and 15).
+fn response_framing(
+    status: StatusCode,
+    length: BodyLength,
+    declared: Option<u64>,
+    asked: Asked,
+) -> Result<(LengthField, BodyEncoder), EncodeError> {
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return Ok((LengthField::Nothing, BodyEncoder::Dropped));
+    }
+    if status == StatusCode::NOT_MODIFIED {
+        let field = declared.map_or(LengthField::Nothing, LengthField::Length);
+        return Ok((field, BodyEncoder::Dropped));
+    }
+    if status == StatusCode::RESET_CONTENT {
+        return Ok((LengthField::Length(0), BodyEncoder::Dropped));
+    }
+    if asked.head {
+        let field = match (declared, length) {
+            (Some(length), _) | (None, BodyLength::Known(length)) => LengthField::Length(length),
+            (None, BodyLength::Empty) => LengthField::Length(0),
+            (None, BodyLength::Unknown) if asked.old => LengthField::Nothing,
+            (None, BodyLength::Unknown) => LengthField::Chunked,
+        };
+        return Ok((field, BodyEncoder::Dropped));
+    }
+    Ok(match agreed_length(length, declared)? {
+        Some(length) => (LengthField::Length(length), BodyEncoder::Length(length)),
+        None if asked.old => (LengthField::Nothing, BodyEncoder::UntilClose),
+        None => (LengthField::Chunked, BodyEncoder::Chunked),
+    })
+}
+
+/// The length that the body and a `Content-Length` set by hand agree on; `None` if neither knows.
+fn agreed_length(length: BodyLength, declared: Option<u64>) -> Result<Option<u64>, EncodeError> {
+    let known = match length {
+        BodyLength::Empty => 0,
+        BodyLength::Known(length) => length,
+        BodyLength::Unknown => return Ok(declared),
+    };
+    if declared.is_some_and(|declared| declared != known) {
+        return Err(EncodeError::ContentLength);
+    }
+    Ok(Some(known))
+}
+
+/// Takes notice of a header that is about framing. Breaks if it is not to be written.
+fn note_length(
+    name: &str,
+    value: &HeaderValue,
+    declared: &mut Option<u64>,
+) -> Result<ControlFlow<()>, EncodeError> {
+    match name {
+        "transfer-encoding" => return Err(EncodeError::TransferEncoding),
+        "content-length" => {}
+        _ => return Ok(ControlFlow::Continue(())),
+    }
+    let length = parse_decimal(value.as_bytes()).ok_or(EncodeError::ContentLength)?;
+    match declared.replace(length) {
+        Some(other) if other != length => Err(EncodeError::ContentLength),
+        _ => Ok(ControlFlow::Break(())),
+    }
+}
+
+fn write_status_line(status: StatusCode, out: &mut Vec<u8>) {
+    if status == StatusCode::OK {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK");
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+}
+
+/// Says what the peer would not assume by itself (RFC 9112 section 9.3).
+fn write_persistence(keep_alive: bool, old: bool, out: &mut Vec<u8>) {
+    match (keep_alive, old) {
+        (false, _) => out.extend_from_slice(b"\r\nconnection: close"),
+        (true, true) => out.extend_from_slice(b"\r\nconnection: keep-alive"),
+        (true, false) => {}
+    }
+}
+
+fn write_field(name: &str, value: &HeaderValue, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+}
+
+/// Appends a request's head. Returns how its body is framed and whether it lets the server keep
+/// the connection; after an error nothing has been appended.
+///
+/// `authority` becomes the `Host`, unless `headers` has one.
+pub(crate) fn encode_request(
+    method: &Method,
+    target: &str,
+    authority: &str,
+    headers: &Headers,
+    length: BodyLength,
+    out: &mut Vec<u8>,
+) -> Result<(BodyEncoder, bool), EncodeError> {
+    let start = out.len();
+    let result = write_request(method, target, authority, headers, length, out);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn write_request(
+    method: &Method,
+    target: &str,
+    authority: &str,
+    headers: &Headers,
+    length: BodyLength,
+    out: &mut Vec<u8>,
+) -> Result<(BodyEncoder, bool), EncodeError> {
+    let is_asterisk = target == "*" && method == Method::OPTIONS;
+    let begins_right = target.starts_with('/') || target.starts_with("http") || is_asterisk;
+    if *method == Method::CONNECT || !begins_right || !is_target(target.as_bytes()) {
+        return Err(EncodeError::Target);
+    }
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1");
+    let host = match headers.value(&http::header::HOST) {
+        Some(host) => host.as_bytes(),
+        None => authority.as_bytes(),
+    };
+    if !is_host_and_port(host) {
+        return Err(EncodeError::Host);
+    }
+    out.extend_from_slice(b"\r\nhost: ");
+    out.extend_from_slice(host);
+    let mut declared = None;
+    let mut keep_alive = true;
+    for (name, value) in headers {
+        let name = name.as_str();
+        match name {
+            "host" => continue,
+            "connection" => keep_alive &= !list_contains(value.as_bytes(), b"close"),
+            _ if note_length(name, value, &mut declared)?.is_break() => continue,
+            _ => {}
+        }
+        write_field(name, value, out);
+    }
+    let (field, body) = request_framing(method, agreed_length(length, declared)?);
+    field.write(out);
+    out.extend_from_slice(HEAD_END);
+    Ok((body, keep_alive))
+}
+
+/// An empty body is worth a word only where the method leads to expect one (RFC 9110 section 8.6).
+fn request_framing(method: &Method, length: Option<u64>) -> (LengthField, BodyEncoder) {
+    let expects_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+    match length {
+        None => (LengthField::Chunked, BodyEncoder::Chunked),
+        Some(0) if !expects_body => (LengthField::Nothing, BodyEncoder::Length(0)),
+        Some(length) => (LengthField::Length(length), BodyEncoder::Length(length)),
+    }
+}

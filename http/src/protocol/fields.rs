@@ -1,0 +1,145 @@
+//! The header lines or trailer lines of a message that was received.
+
+// std
+use std::cell::OnceCell;
+use std::fmt;
+
+// crates
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+// ours
+use crate::protocol::syntax::trim_ows;
+
+/// A part of a head, as offsets from its beginning.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    pub(crate) start: u16,
+    pub(crate) end: u16,
+}
+
+impl Span {
+    pub(crate) const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// Lines as they were received, and a map of them once somebody has asked for one.
+///
+/// The bytes are a copy of their own, in memory that serves one head after another: to copy a
+/// head costs less than to count who shares the buffer that it came in.
+#[derive(Clone)]
+pub(crate) struct Fields {
+    bytes: Vec<u8>,
+    map: OnceCell<Box<HeaderMap>>,
+    /// Where in `bytes` the first line begins.
+    start: u16,
+}
+
+impl Fields {
+    /// No lines.
+    pub(crate) const fn empty() -> Self {
+        Self { bytes: Vec::new(), map: OnceCell::new(), start: 0 }
+    }
+
+    /// The lines of `head` from `start` to its end; they have been checked, and end in CR LF each.
+    pub(crate) fn new(head: &[u8], start: u16) -> Self {
+        Self { bytes: head.to_vec(), map: OnceCell::new(), start }
+    }
+
+    /// Becomes the lines that [`new`](Self::new) makes, in the same memory.
+    pub(crate) fn fill(&mut self, head: &[u8], start: u16) {
+        self.forget_map();
+        self.bytes.clear();
+        // No more than that: a handler may hold it for long.
+        self.bytes.reserve_exact(head.len());
+        self.bytes.extend_from_slice(head);
+        self.start = start;
+    }
+
+    /// Drops the map of the lines, if there is one.
+    pub(crate) fn forget_map(&mut self) {
+        self.map.take();
+    }
+
+    /// How many bytes are set aside.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Everything that was received, start line included.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The part of the head that was found to be ASCII when it was decoded.
+    pub(crate) fn text(&self, part: Span) -> &str {
+        std::str::from_utf8(self.part(part)).unwrap_or_default()
+    }
+
+    pub(crate) fn part(&self, part: Span) -> &[u8] {
+        self.bytes.get(usize::from(part.start)..usize::from(part.end)).unwrap_or_default()
+    }
+
+    /// Returns `true` if `text` is what the part holds, and is not empty.
+    pub(crate) fn has_part(&self, part: Span, text: &[u8]) -> bool {
+        !text.is_empty() && self.part(part) == text
+    }
+
+    pub(crate) fn lines(&self) -> HeaderLines<'_> {
+        HeaderLines { rest: self.bytes.get(usize::from(self.start)..).unwrap_or_default() }
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&[u8]> {
+        self.lines()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+    }
+
+    pub(crate) fn map(&self) -> &HeaderMap {
+        self.map.get_or_init(|| self.to_map())
+    }
+
+    /// A map whose values share one copy of the received bytes.
+    pub(crate) fn to_map(&self) -> Box<HeaderMap> {
+        let mut map = Box::new(HeaderMap::with_capacity(self.lines().count()));
+        let bytes = Bytes::copy_from_slice(&self.bytes);
+        let lines = HeaderLines { rest: bytes.get(usize::from(self.start)..).unwrap_or_default() };
+        for (name, value) in lines {
+            let shared = bytes.slice_ref(value);
+            let name = HeaderName::from_bytes(name);
+            let value = HeaderValue::from_maybe_shared(shared);
+            debug_assert!(name.is_ok() && value.is_ok(), "decoding accepts what these types take");
+            if let (Ok(name), Ok(value)) = (name, value) {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy;
+        f.debug_map().entries(self.lines().map(|(name, value)| (text(name), text(value)))).finish()
+    }
+}
+
+/// Goes through header lines in the order and the case in which they were sent, as name and
+/// value without the white space around it.
+#[derive(Clone, Debug)]
+pub struct HeaderLines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for HeaderLines<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = memchr::memchr(b'\n', self.rest)?;
+        let (line, rest) = self.rest.split_at(end + 1);
+        self.rest = rest;
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], trim_ows(line[colon + 1..].strip_suffix(b"\r\n")?)))
+    }
+}

@@ -1,0 +1,134 @@
+//! How long a message's body is, decided in the order of RFC 9112 section 6.3.
+
+// crates
+use http::{StatusCode, Version};
+
+// ours
+use crate::protocol::error::ProtocolError;
+use crate::protocol::syntax::{is_token, list_members, parse_decimal};
+
+/// How the end of a body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    None,
+    /// The body has so many bytes.
+    Length(u64),
+    /// The body comes in chunks (RFC 9112 section 7.1).
+    Chunked,
+    /// The body ends where the connection does; responses only.
+    UntilClose,
+}
+
+impl Framing {
+    /// Returns `true` if there is at least one byte to expect, be it the end of an empty list of
+    /// chunks.
+    #[must_use]
+    pub const fn has_body(self) -> bool {
+        !matches!(self, Self::None | Self::Length(0))
+    }
+}
+
+/// The fields of a head that decide on the length of its body, as they were sent.
+#[derive(Debug, Default)]
+pub(crate) struct LengthFields<'a> {
+    content_length: Field<'a>,
+    transfer_encoding: Field<'a>,
+}
+
+#[derive(Debug, Default)]
+enum Field<'a> {
+    #[default]
+    Absent,
+    Once(&'a [u8]),
+    Repeated,
+}
+
+impl<'a> Field<'a> {
+    fn note(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
+    }
+
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+impl<'a> LengthFields<'a> {
+    pub(crate) fn note_content_length(&mut self, value: &'a [u8]) {
+        self.content_length.note(value);
+    }
+
+    pub(crate) fn note_transfer_encoding(&mut self, value: &'a [u8]) {
+        self.transfer_encoding.note(value);
+    }
+
+    /// The framing of a request.
+    pub(crate) fn of_request(&self, version: Version) -> Result<Framing, ProtocolError> {
+        // Rules 1 and 2 are about responses. 3: a sender that says both may be smuggling.
+        // 4: chunked has to be the last coding; we know no other.
+        // 5 and 6: a valid Content-Length counts.
+        // 7: what says nothing has no body.
+        Ok(self.declared(version)?.unwrap_or(Framing::None))
+    }
+
+    /// The framing of the response to a request whose method is HEAD or is not.
+    pub(crate) fn of_response(
+        &self,
+        to_head: bool,
+        status: StatusCode,
+        version: Version,
+    ) -> Result<Framing, ProtocolError> {
+        // 1: no body, whatever the fields say.
+        let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if to_head || status.is_informational() || bodiless {
+            return Ok(Framing::None);
+        }
+        // 2 is about CONNECT, which is never sent. 3 to 6 as for requests, and as strictly: a
+        // response whose length is in doubt is not worth a guess.
+        // 8: what says nothing ends with the connection.
+        Ok(self.declared(version)?.unwrap_or(Framing::UntilClose))
+    }
+
+    #[inline]
+    fn declared(&self, version: Version) -> Result<Option<Framing>, ProtocolError> {
+        if !self.transfer_encoding.is_absent() && !self.content_length.is_absent() {
+            return Err(ProtocolError::LengthAndEncoding);
+        }
+        match self.transfer_encoding {
+            Field::Absent => {}
+            // RFC 9112 section 6.1: the framing of such a message is faulty.
+            _ if version == Version::HTTP_10 => return Err(ProtocolError::EncodingInOldVersion),
+            Field::Repeated => return Err(ProtocolError::TransferEncoding),
+            Field::Once(value) => return transfer_encoding(value).map(Some),
+        }
+        match self.content_length {
+            Field::Absent => Ok(None),
+            Field::Repeated => Err(ProtocolError::ContentLengthRepeated),
+            Field::Once(value) => {
+                let length = parse_decimal(value).ok_or(ProtocolError::ContentLength)?;
+                Ok(Some(Framing::Length(length)))
+            }
+        }
+    }
+}
+
+fn transfer_encoding(value: &[u8]) -> Result<Framing, ProtocolError> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Framing::Chunked);
+    }
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let is_other = |coding: &[u8]| {
+        is_token(coding) && !is_chunked(coding) && !coding.eq_ignore_ascii_case(b"identity")
+    };
+    let last_comma = memchr::memrchr(b',', value).ok_or(ProtocolError::TransferEncoding)?;
+    let (others, last) = (&value[..last_comma], &value[last_comma + 1..]);
+    if is_chunked(crate::protocol::syntax::trim_ows(last)) && list_members(others).all(is_other) {
+        Err(ProtocolError::EncodingUnsupported)
+    } else {
+        Err(ProtocolError::TransferEncoding)
+    }
+}

@@ -1,0 +1,251 @@
+//! The headers of a message to be sent: a list, in the order in which they were set.
+//!
+//! Most answers carry one header or two, for which a hash map is a waste: one is kept in place
+//! and costs no allocation, more go to a vector.
+
+// std
+use std::{fmt, iter, option, slice};
+
+// crates
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+// ours
+use crate::protocol::error::EncodeError;
+
+type Line = (HeaderName, HeaderValue);
+
+/// An insertion-ordered list of headers. Names may repeat.
+#[derive(Clone, Default)]
+pub struct Headers {
+    /// The first header. If there is none, `rest` is empty.
+    first: Option<Line>,
+    rest: Vec<Line>,
+}
+
+impl Headers {
+    /// No headers; allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { first: None, rest: Vec::new() }
+    }
+
+    /// One header; allocates nothing.
+    #[must_use]
+    pub const fn one(name: HeaderName, value: HeaderValue) -> Self {
+        Self { first: Some((name, value)), rest: Vec::new() }
+    }
+
+    /// Sets a header: replaces the first one of this name where it stands and removes any other,
+    /// or appends it.
+    pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
+        let Some(at) = self.iter().position(|(known, _)| *known == name) else {
+            return self.append(name, value);
+        };
+        match (at, &mut self.first) {
+            (0, Some(first)) => first.1 = value,
+            _ => self.rest[at - 1].1 = value,
+        }
+        let mut index = 0;
+        self.rest.retain(|(known, _)| {
+            index += 1;
+            index <= at || *known != name
+        });
+    }
+
+    /// [`insert`](Self::insert) of a name and a value as text.
+    ///
+    /// # Errors
+    /// [`EncodeError::Header`] if `name` is no token or `value` holds a control character.
+    pub fn try_insert(&mut self, name: &str, value: &str) -> Result<(), EncodeError> {
+        let name = HeaderName::try_from(name).map_err(|_| EncodeError::Header)?;
+        let value = HeaderValue::try_from(value).map_err(|_| EncodeError::Header)?;
+        self.insert(name, value);
+        Ok(())
+    }
+
+    /// Adds a header after all others, whether or not there is one of this name.
+    pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        if self.first.is_none() {
+            self.first = Some((name, value));
+        } else {
+            self.rest.push((name, value));
+        }
+    }
+
+    /// Removes all headers of this name; returns `true` if there were any.
+    pub fn remove(&mut self, name: &HeaderName) -> bool {
+        let before = self.len();
+        self.rest.retain(|(known, _)| known != name);
+        if self.first.as_ref().is_some_and(|(known, _)| known == name) {
+            self.first = (!self.rest.is_empty()).then(|| self.rest.remove(0));
+        }
+        self.len() != before
+    }
+
+    /// The value of the first header of this name.
+    #[must_use]
+    pub fn value(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// Returns `true` if there is a header of this name.
+    #[must_use]
+    pub fn contains(&self, name: &HeaderName) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// All headers in the order in which they are sent.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { lines: self.first.iter().chain(&self.rest) }
+    }
+
+    /// How many headers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// Returns `true` if there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Removes all; keeps what was allocated.
+    pub fn clear(&mut self) {
+        self.first = None;
+        self.rest.clear();
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+impl Extend<(HeaderName, HeaderValue)> for Headers {
+    fn extend<I: IntoIterator<Item = Line>>(&mut self, lines: I) {
+        for (name, value) in lines {
+            self.append(name, value);
+        }
+    }
+}
+
+impl FromIterator<(HeaderName, HeaderValue)> for Headers {
+    fn from_iter<I: IntoIterator<Item = Line>>(lines: I) -> Self {
+        let mut headers = Self::new();
+        headers.extend(lines);
+        headers
+    }
+}
+
+impl From<HeaderMap> for Headers {
+    fn from(map: HeaderMap) -> Self {
+        let mut headers = Self::new();
+        // A map says a name once, before the first of its values.
+        let mut last_name = None;
+        for (name, value) in map {
+            if name.is_some() {
+                last_name = name;
+            }
+            if let Some(name) = &last_name {
+                headers.append(name.clone(), value);
+            }
+        }
+        headers
+    }
+}
+
+impl From<Headers> for HeaderMap {
+    fn from(headers: Headers) -> Self {
+        let mut map = HeaderMap::with_capacity(headers.len());
+        for (name, value) in headers {
+            map.append(name, value);
+        }
+        map
+    }
+}
+
+/// Goes through [`Headers`] by reference.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    lines: iter::Chain<option::Iter<'a, Line>, slice::Iter<'a, Line>>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a HeaderName, &'a HeaderValue);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.lines.next().map(|(name, value)| (name, value))
+    }
+}
+
+impl<'a> IntoIterator for &'a Headers {
+    type Item = (&'a HeaderName, &'a HeaderValue);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Headers {
+    type Item = (HeaderName, HeaderValue);
+    type IntoIter = iter::Chain<option::IntoIter<Line>, std::vec::IntoIter<Line>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{ACCEPT, SERVER, SET_COOKIE};
+
+    fn list(headers: &Headers) -> String {
+        let lines =
+            headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
+        lines.collect::<Vec<_>>().join(" ")
+    }
+
+    fn value(text: &'static str) -> HeaderValue {
+        HeaderValue::from_static(text)
+    }
+
+    #[test]
+    fn insert_replaces_where_the_first_stood_and_removes_the_others() {
+        let mut headers = Headers::new();
+        for name in [SET_COOKIE, SERVER, SET_COOKIE, ACCEPT, SET_COOKIE] {
+            headers.append(name, value("1"));
+        }
+        headers.insert(SERVER, value("2"));
+        assert_eq!(list(&headers), "set-cookie=1 server=2 set-cookie=1 accept=1 set-cookie=1");
+        headers.insert(SET_COOKIE, value("3"));
+        assert_eq!(list(&headers), "set-cookie=3 server=2 accept=1");
+        assert!(headers.remove(&SET_COOKIE) && !headers.contains(&SET_COOKIE));
+        assert_eq!((list(&headers).as_str(), headers.len()), ("server=2 accept=1", 2));
+    }
+
+    #[test]
+    fn map_and_back() {
+        let mut headers = Headers::new();
+        headers.append(SET_COOKIE, value("a"));
+        headers.append(SET_COOKIE, value("b"));
+        let again = Headers::from(HeaderMap::from(headers));
+        assert_eq!(list(&again), "set-cookie=a set-cookie=b");
+    }
+
+    #[test]
+    fn text_that_would_split_a_message_is_refused() {
+        let mut headers = Headers::new();
+        for (name, value) in
+            [("a b", "c"), ("", "c"), ("a", "b\r\nc: d"), ("a", "b\n"), ("a", "\0")]
+        {
+            assert_eq!(headers.try_insert(name, value), Err(EncodeError::Header));
+        }
+        assert!(headers.is_empty());
+    }
+}

@@ -1,0 +1,74 @@
+//! The headers that decide how a message is read.
+
+// crates
+use http::Version;
+
+// ours
+use crate::protocol::framing::LengthFields;
+use crate::protocol::syntax::list_members;
+
+/// What is noted of them as the lines of a head go by.
+#[derive(Default)]
+pub(crate) struct KnownFields<'a> {
+    pub(crate) length: LengthFields<'a>,
+    pub(crate) host: Option<&'a [u8]>,
+    pub(crate) host_repeated: bool,
+    close: bool,
+    keep_alive: bool,
+    connection_upgrade: bool,
+    upgrade: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) expects_other: bool,
+}
+
+impl<'a> KnownFields<'a> {
+    /// Takes notice of a line.
+    pub(crate) fn note(&mut self, name: &[u8], value: &'a [u8]) {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            // As nearly all clients write it, which takes one comparison.
+            4 if name == b"Host" || is(b"host") => {
+                self.host_repeated |= self.host.replace(value).is_some();
+            }
+            6 if is(b"expect") => {
+                let is_continue = value.eq_ignore_ascii_case(b"100-continue");
+                self.expects_continue |= is_continue;
+                self.expects_other |= !is_continue;
+            }
+            7 if is(b"upgrade") => self.upgrade = true,
+            10 if is(b"connection") => self.note_connection(value),
+            14 if is(b"content-length") => self.length.note_content_length(value),
+            17 if is(b"transfer-encoding") => self.length.note_transfer_encoding(value),
+            _ => {}
+        }
+    }
+
+    /// Not inlined: every other line would save registers for it.
+    #[inline(never)]
+    fn note_connection(&mut self, value: &[u8]) {
+        // As browsers write it.
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
+        for option in list_members(value) {
+            let is = |known: &[u8]| option.eq_ignore_ascii_case(known);
+            match option.len() {
+                5 => self.close |= is(b"close"),
+                7 => self.connection_upgrade |= is(b"upgrade"),
+                10 => self.keep_alive |= is(b"keep-alive"),
+                _ => {}
+            }
+        }
+    }
+
+    /// RFC 9112 section 9.3.
+    pub(crate) fn keeps_connection(&self, version: Version) -> bool {
+        !self.close && (version == Version::HTTP_11 || self.keep_alive)
+    }
+
+    /// RFC 9110 section 7.8.
+    pub(crate) fn wants_upgrade(&self) -> bool {
+        self.upgrade && self.connection_upgrade
+    }
+}

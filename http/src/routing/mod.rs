@@ -1,0 +1,9 @@
+//! From a request to its handler.
+
+pub(crate) mod handler;
+mod layers;
+mod literals;
+pub(crate) mod method_router;
+pub(crate) mod router;
+pub(crate) mod service;
+pub(crate) mod timeout;

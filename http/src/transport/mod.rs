@@ -1,0 +1,3 @@
+//! What the drivers of a server connection and of a client connection share.
+
+pub(crate) mod outgoing;

@@ -1,0 +1,215 @@
+//! Timers: set, cancel, ask for the next deadline, expire.
+//!
+//! A four-way heap of small entries over a slab of wakers. Each waker knows where its entry
+//! stands in the heap, so a cancelled timer leaves at once and keeps nothing. Four children of an
+//! entry share a cache line. Setting a timer later than all others, which is what a server with
+//! one timeout does, touches one entry; firing costs a walk down of log4(n) lines.
+
+use std::task::Waker;
+
+use crate::executor::clock::Tick;
+use crate::executor::slots::{Key, Slots};
+
+pub(crate) struct Timers {
+    heap: Vec<Entry>,
+    timers: Slots<Timer>,
+    /// The number of the next timer: those of one deadline fire in the order they were set.
+    next_order: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    deadline: Tick,
+    order: u32,
+    /// The timer's slot.
+    index: u32,
+}
+
+struct Timer {
+    /// Where its entry stands in the heap.
+    position: u32,
+    waker: Waker,
+}
+
+const ARITY: usize = 4;
+
+impl Timers {
+    pub(crate) const fn new() -> Self {
+        Self { heap: Vec::new(), timers: Slots::new(), next_order: 0 }
+    }
+
+    /// How many timers are set.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// The deadline that comes first, if any timer is set.
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        self.heap.first().map(|entry| entry.deadline)
+    }
+
+    /// Sets a timer: `waker` comes out of [`Timers::expire`] once `deadline` is reached.
+    pub(crate) fn set(&mut self, deadline: Tick, waker: Waker) -> Key {
+        let position = self.heap.len();
+        let key = self.timers.insert(Timer { position: position as u32, waker });
+        let entry = Entry { deadline, order: self.next_order, index: key.index() };
+        self.next_order = self.next_order.wrapping_add(1);
+        self.heap.push(entry);
+        self.sift_up(position);
+        key
+    }
+
+    /// Whether the timer is still set, and then with `waker` in place of the one it had.
+    pub(crate) fn update_waker(&mut self, key: Key, waker: &Waker) -> bool {
+        let Some(timer) = self.timers.value_mut(key) else { return false };
+        timer.waker.clone_from(waker);
+        true
+    }
+
+    /// Forgets the timer. Returns its waker, or nothing if it has fired or was cancelled before.
+    pub(crate) fn cancel(&mut self, key: Key) -> Option<Waker> {
+        let timer = self.timers.remove(key)?;
+        self.remove_entry(timer.position as usize);
+        Some(timer.waker)
+    }
+
+    /// Takes the first timer whose deadline is `now` or earlier, and returns its waker.
+    pub(crate) fn expire(&mut self, now: Tick) -> Option<Waker> {
+        let first = *self.heap.first().filter(|entry| entry.deadline <= now)?;
+        let key = self.timers.key_at(first.index)?;
+        self.remove_entry(0);
+        self.timers.remove(key).map(|timer| timer.waker)
+    }
+
+    fn remove_entry(&mut self, position: usize) {
+        let last = self.heap.pop().expect("a timer has an entry");
+        if position < self.heap.len() {
+            self.place(position, last);
+            self.sift_down(position);
+            self.sift_up(position);
+        }
+    }
+
+    fn sift_up(&mut self, mut position: usize) {
+        let entry = self.heap[position];
+        while position > 0 {
+            let parent = (position - 1) / ARITY;
+            if !entry.is_before(&self.heap[parent]) {
+                break;
+            }
+            self.place(position, self.heap[parent]);
+            position = parent;
+        }
+        self.place(position, entry);
+    }
+
+    fn sift_down(&mut self, mut position: usize) {
+        let entry = self.heap[position];
+        loop {
+            let first_child = position * ARITY + 1;
+            let children = first_child..(first_child + ARITY).min(self.heap.len());
+            let Some(least) = children.reduce(|least, child| {
+                if self.heap[child].is_before(&self.heap[least]) { child } else { least }
+            }) else {
+                break;
+            };
+            if !self.heap[least].is_before(&entry) {
+                break;
+            }
+            self.place(position, self.heap[least]);
+            position = least;
+        }
+        self.place(position, entry);
+    }
+
+    fn place(&mut self, position: usize, entry: Entry) {
+        self.heap[position] = entry;
+        if let Some(timer) = self.timers.at_mut(entry.index) {
+            timer.position = position as u32;
+        }
+    }
+}
+
+impl Entry {
+    /// Whether this one fires first. `order` may wrap: two timers of one deadline are never set
+    /// 2^31 timers apart in practice, and if they were only their order would be wrong.
+    fn is_before(&self, other: &Self) -> bool {
+        match self.deadline.cmp(&other.deadline) {
+            std::cmp::Ordering::Less => true,
+            std::cmp::Ordering::Greater => false,
+            std::cmp::Ordering::Equal => (self.order.wrapping_sub(other.order) as i32) < 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn drain(timers: &mut Timers, now: Tick) -> usize {
+        std::iter::from_fn(|| timers.expire(now)).count()
+    }
+
+    #[test]
+    fn nothing_expires_before_its_deadline() {
+        let mut timers = Timers::new();
+        timers.set(10, Waker::noop().clone());
+        timers.set(20, Waker::noop().clone());
+        assert_eq!(timers.next_deadline(), Some(10));
+        assert_eq!(drain(&mut timers, 9), 0);
+        assert_eq!(drain(&mut timers, 10), 1);
+        assert_eq!(timers.next_deadline(), Some(20));
+    }
+
+    #[test]
+    fn a_cancelled_timer_leaves_at_once_and_its_key_is_stale() {
+        let mut timers = Timers::new();
+        let first = timers.set(10, Waker::noop().clone());
+        timers.set(20, Waker::noop().clone());
+        assert!(timers.cancel(first).is_some());
+        assert!(timers.cancel(first).is_none());
+        assert!(!timers.update_waker(first, Waker::noop()));
+        assert_eq!((timers.len(), timers.next_deadline()), (1, Some(20)));
+    }
+
+    proptest! {
+        /// Against a sorted map: the same deadlines come out, whatever is set and cancelled.
+        #[test]
+        fn fires_in_the_order_of_deadlines(
+            steps in prop::collection::vec(
+                (0_u8..4, 0_u64..50, any::<prop::sample::Index>()), 1..300
+            )
+        ) {
+            let mut timers = Timers::new();
+            let mut model = BTreeMap::new();
+            let mut keys = Vec::new();
+            for (order, (action, tick, pick)) in steps.into_iter().enumerate() {
+                match action {
+                    0 | 1 => {
+                        let key = timers.set(tick, Waker::noop().clone());
+                        model.insert((tick, order), key);
+                        keys.push((key, (tick, order)));
+                    }
+                    2 if !keys.is_empty() => {
+                        let (key, at) = keys[pick.index(keys.len())];
+                        prop_assert_eq!(timers.cancel(key).is_some(), model.remove(&at).is_some());
+                    }
+                    _ => {
+                        let due = model.iter().next().filter(|((at, _), _)| *at <= tick);
+                        let due = due.map(|(at, _)| *at);
+                        prop_assert_eq!(timers.expire(tick).is_some(), due.is_some());
+                        if let Some(key) = due.and_then(|at| model.remove(&at)) {
+                            prop_assert!(timers.cancel(key).is_none(), "the first set fired");
+                        }
+                    }
+                }
+                prop_assert_eq!(timers.len(), model.len());
+                prop_assert_eq!(timers.next_deadline(), model.keys().next().map(|(at, _)| *at));
+            }
+        }
+    }
+}

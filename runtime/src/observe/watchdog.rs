@@ -1,0 +1,105 @@
+//! The thread that looks at the loops while they cannot speak for themselves.
+//!
+//! There is one for all loops of the process. It starts with the first loop that is to be watched
+//! and ends when none is left.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::observe::shared::Shared;
+use crate::observe::unhandled::{Stall, Unhandled};
+use crate::observe::vitals::Pulse;
+use crate::sync::lock;
+
+static WATCHDOG: Mutex<Watchdog> = Mutex::new(Watchdog { is_running: false, loops: Vec::new() });
+
+/// How often a loop is looked at within its threshold.
+const LOOKS_PER_THRESHOLD: u32 = 4;
+
+struct Watchdog {
+    is_running: bool,
+    loops: Vec<Watched>,
+}
+
+/// One loop that is watched.
+struct Watched {
+    shared: Arc<Shared>,
+    threshold: Duration,
+    pulse: Pulse,
+    /// What was reported, until the loop turns again.
+    reported: Option<Stall>,
+}
+
+/// Watches a loop until it ends, if its options say so.
+pub(crate) fn watch(shared: &Arc<Shared>) {
+    let Some(threshold) = shared.stall_threshold else { return };
+    let pulse = Pulse::new(shared.vitals.progress(), Instant::now());
+    let watched = Watched { shared: shared.clone(), threshold, pulse, reported: None };
+    let mut watchdog = lock(&WATCHDOG);
+    watchdog.loops.push(watched);
+    if !watchdog.is_running {
+        let thread = std::thread::Builder::new().name("brigade-watchdog".to_owned()).spawn(run);
+        watchdog.is_running = thread.is_ok();
+        if let Err(error) = thread {
+            tracing::warn!(target: "brigade", %error, "stuck loops will not be reported");
+        }
+    }
+}
+
+fn run() {
+    while let Some((reports, pause)) = look_at_all() {
+        for (shared, unhandled) in reports {
+            shared.report(&unhandled);
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+type Report = (Arc<Shared>, Unhandled);
+
+/// Looks at each loop. Returns what there is to report, and when to look again; nothing once no
+/// loop is left.
+fn look_at_all() -> Option<(Vec<Report>, Duration)> {
+    let mut watchdog = lock(&WATCHDOG);
+    let now = Instant::now();
+    let mut reports = Vec::new();
+    for watched in &mut watchdog.loops {
+        let report = watched.look(now);
+        reports.extend(report.map(|unhandled| (watched.shared.clone(), unhandled)));
+    }
+    watchdog.loops.retain(|watched| !watched.shared.vitals.has_ended());
+    let shortest = watchdog.loops.iter().map(|watched| watched.threshold).min();
+    if shortest.is_none() && reports.is_empty() {
+        // Under the lock: a loop that comes now starts another thread.
+        watchdog.is_running = false;
+        return None;
+    }
+    Some((reports, shortest.unwrap_or_default() / LOOKS_PER_THRESHOLD))
+}
+
+impl Watched {
+    fn look(&mut self, now: Instant) -> Option<Unhandled> {
+        let vitals = &self.shared.vitals;
+        let since = self.pulse.since();
+        let stuck_for = self.pulse.look(vitals.progress(), now);
+        if stuck_for.is_zero() {
+            let lasted = now.saturating_duration_since(since);
+            let stall = self.reported.take()?;
+            return Some(Unhandled::Recovered(Stall { lasted, ..stall }));
+        }
+        if stuck_for < self.threshold || self.reported.is_some() {
+            return None;
+        }
+        let poll = vitals.poll();
+        let stall = Stall {
+            event_loop: self.shared.name.clone(),
+            task: poll.and_then(|poll| self.shared.label_of(poll)),
+            note: poll.and_then(|poll| poll.note),
+            lasted: stuck_for,
+        };
+        self.shared.stalls.fetch_add(1, Relaxed);
+        self.reported = Some(stall.clone());
+        Some(Unhandled::Stalled(stall))
+    }
+}

@@ -1,0 +1,189 @@
+//! Threads that run an event loop each.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, ready};
+
+use crate::executor::event_loop;
+use crate::executor::event_loop::EventLoop;
+use crate::executor::handle::{LoopHandle, block_on};
+use crate::oneshot::{SyncReceiver, sync_channel};
+use crate::task::JoinError;
+
+/// Starts a thread with an event loop of its own, and runs on it the future that `make` makes
+/// there. The future need not be `Send`.
+///
+/// Returns once the loop is there, with a handle to await or join for the future's output.
+///
+/// # Errors
+/// If the system gives no thread, or no selector for its loop.
+///
+/// # Examples
+/// ```
+/// let thread = brigade_runtime::run_in_thread("cook", || async { "soup" }).unwrap();
+/// assert_eq!(thread.join().unwrap(), "soup");
+/// ```
+#[track_caller]
+pub fn run_in_thread<M, F>(name: impl Into<String>, make: M) -> io::Result<ThreadHandle<F::Output>>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    Builder::new().name(name).run(make)
+}
+
+/// Starts threads that run an event loop, with options.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    name: Option<String>,
+    core: Option<usize>,
+    event_loop: event_loop::Builder,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// A builder of threads without a name, on any core.
+    pub fn new() -> Self {
+        Self { name: None, core: None, event_loop: EventLoop::builder() }
+    }
+
+    /// The name of the thread and its loop.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// Keeps the thread on one core: the `index`-th of those that this process may use, counted
+    /// on from the first one when there are fewer. Where the system refuses, a warning is logged
+    /// and the thread runs on any core.
+    pub fn pin_to_core(self, index: usize) -> Self {
+        Self { core: Some(index), ..self }
+    }
+
+    /// The options of the thread's loop.
+    pub fn event_loop(self, event_loop: event_loop::Builder) -> Self {
+        Self { event_loop, ..self }
+    }
+
+    /// Starts the thread; see [`run_in_thread`].
+    ///
+    /// # Errors
+    /// If the system gives no thread, or no selector for its loop.
+    #[track_caller]
+    pub fn run<M, F>(self, make: M) -> io::Result<ThreadHandle<F::Output>>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let (sender, outcome) = sync_channel();
+        let (started, is_started) = mpsc::sync_channel::<io::Result<LoopHandle>>(1);
+        let mut thread = std::thread::Builder::new();
+        if let Some(name) = &self.name {
+            thread = thread.name(name.clone());
+        }
+        let site = std::panic::Location::caller();
+        let thread = thread.spawn(move || {
+            if let Some(index) = self.core {
+                pin(index);
+            }
+            let mut event_loop = match self.event_loop.build() {
+                Ok(event_loop) => event_loop,
+                Err(error) => return drop(started.send(Err(error.into()))),
+            };
+            let _ = started.send(Ok(event_loop.handle()));
+            let outcome = event_loop.try_run_until_complete(site, async move { make().await });
+            // The loop ends first, so that whoever sees the outcome sees nothing of it left.
+            let handle = event_loop.handle();
+            drop(event_loop);
+            if let Err(outcome) = sender.send(outcome) {
+                handle.bury(outcome);
+            }
+        })?;
+        let handle = is_started.recv().map_err(io::Error::other)??;
+        Ok(ThreadHandle { handle, thread: Some(thread), outcome })
+    }
+}
+
+fn pin(index: usize) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let pinned = !cores.is_empty() && core_affinity::set_for_current(cores[index % cores.len()]);
+    if !pinned {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        tracing::warn!(target: "brigade", "thread '{name}' could not be kept on core {index}");
+    }
+}
+
+/// A thread that runs an event loop: await it on another loop, or [`join`] it.
+///
+/// Dropping the handle lets the thread run on.
+///
+/// [`join`]: ThreadHandle::join
+#[must_use = "a thread that nobody joins may be cut short by the end of the process"]
+pub struct ThreadHandle<T> {
+    handle: LoopHandle,
+    thread: Option<std::thread::JoinHandle<()>>,
+    outcome: SyncReceiver<Result<T, JoinError>>,
+}
+
+impl<T> ThreadHandle<T> {
+    /// A handle of the thread's loop.
+    #[must_use]
+    pub fn loop_handle(&self) -> &LoopHandle {
+        &self.handle
+    }
+
+    /// Blocks this thread until the other one has ended, and returns the output of its future.
+    ///
+    /// # Errors
+    /// If the future panicked, or the loop was stopped before it was done.
+    ///
+    /// # Panics
+    /// When called from a task: that would block its loop. Await the handle there.
+    pub fn join(mut self) -> Result<T, JoinError> {
+        let thread = self.thread.take();
+        let outcome = block_on(&mut self);
+        if let Some(Err(payload)) = thread.map(std::thread::JoinHandle::join) {
+            return Err(JoinError::panicked_outside(payload));
+        }
+        outcome
+    }
+}
+
+impl<T> Drop for ThreadHandle<T> {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome.close() {
+            self.handle.bury(outcome);
+        }
+    }
+}
+
+impl<T> Future for ThreadHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.outcome).poll(cx));
+        Poll::Ready(outcome.unwrap_or_else(|_| {
+            // The thread panics, or has: it is about to end, and its panic says more.
+            match self.thread.take().map(std::thread::JoinHandle::join) {
+                Some(Err(payload)) => Err(JoinError::panicked_outside(payload)),
+                _ => Err(JoinError::loop_ended(None)),
+            }
+        }))
+    }
+}
+
+impl<T> fmt::Debug for ThreadHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadHandle").field("name", &self.handle.name()).finish_non_exhaustive()
+    }
+}
