@@ -36,7 +36,7 @@ fn main() {
         for burnt in [false, true] {
             let (order, mut meal) = oneshot::channel();
             spawn(cook(order, burnt)).detach();
-            println!("the guest waits; the meal is there: {}", meal.try_receive() != Ok(None));
+            println!("the guest waits; the meal is there: {}", meal.try_recv() != Ok(None));
             match meal.await.expect("the cook does not leave") {
                 Ok(meal) => println!("the guest eats the {meal}"),
                 Err(reason) => println!("the guest hears that {reason}"),

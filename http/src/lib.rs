@@ -68,7 +68,7 @@ pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 pub use client::{
-    Client, ClientBuilder, ClientError, ClientErrorKind, ClientRequest, ClientResponse, Waited,
+    Client, ClientBuilder, ClientError, ClientErrorKind, ClientRequest, ClientResponse, TimeoutKind,
 };
 #[cfg(feature = "files")]
 pub use files::{Directory, serve_file};
@@ -82,7 +82,7 @@ pub use message::handler_error::HandlerError;
 #[cfg(feature = "json")]
 pub use message::json::{Json, JsonError};
 pub use message::presence::Disconnected;
-pub use message::query::BadParam;
+pub use message::query::ParamError;
 pub use message::request::Request;
 pub use message::request_body::RequestBody;
 pub use message::request_builder::RequestBuilder;
@@ -102,5 +102,5 @@ pub use server::crew::OnLoopDeath;
 #[cfg(feature = "metrics")]
 pub use server::metrics::metrics;
 pub use server::options::{LoopReport, STALL_THRESHOLD, Server};
-pub use server::phase::{Phase, Phases};
+pub use server::phase::{Phase, ServerState};
 pub use server::stats::{LoopStats, Stats};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use brigade_http::limits::Limits;
 use brigade_http::{
     Body, BodyError, BodyLength, Client, ClientError, ClientErrorKind, EncodeError, Part,
-    ProtocolError, Request, Response, Router, Server, Waited, post,
+    ProtocolError, Request, Response, Router, Server, TimeoutKind, post,
 };
 use brigade_runtime::{JoinHandle, run, spawn, time};
 use bytes::Bytes;
@@ -229,7 +229,7 @@ fn answers_are_limited() {
 /// What a request without an end came to, and after how many seconds.
 async fn timed(
     request: impl Future<Output = Result<String, ClientError>>,
-) -> (Waited, Duration, u64) {
+) -> (TimeoutKind, Duration, u64) {
     let began = time::now();
     let error = request.await.unwrap_err();
     assert!(error.is_timeout() && error.to_string().contains("_timeout` sets another limit"));
@@ -246,7 +246,7 @@ fn a_head_has_its_time_whatever_comes_before_it() {
     on_loop(async {
         let (url, _server) = answering("");
         let silent = timed(text(&Client::new(), &url)).await;
-        assert_eq!(silent, (Waited::Head, 30 * SECOND, 30));
+        assert_eq!(silent, (TimeoutKind::Head, 30 * SECOND, 30));
         let (url, _server) = script(async |host| {
             let mut peer = host.accept().await;
             peer.head().await;
@@ -256,7 +256,7 @@ fn a_head_has_its_time_whatever_comes_before_it() {
             }
         });
         let client = Client::builder().head_timeout(45 * SECOND).build();
-        assert_eq!(timed(text(&client, &url)).await, (Waited::Head, 45 * SECOND, 45));
+        assert_eq!(timed(text(&client, &url)).await, (TimeoutKind::Head, 45 * SECOND, 45));
     });
 }
 
@@ -282,13 +282,13 @@ fn connecting_has_its_time_which_the_whole_request_may_end_earlier() {
         let url = format!("http://{address}/");
         let seconds = |timeout| Client::builder().connect_timeout(timeout).build();
         let default = timed(text(&Client::new(), &url)).await;
-        assert_eq!(default, (Waited::Connect, 10 * SECOND, 10));
+        assert_eq!(default, (TimeoutKind::Connect, 10 * SECOND, 10));
         let longer = timed(text(&seconds(3600 * SECOND), &url)).await;
-        assert_eq!(longer, (Waited::Connect, 3600 * SECOND, 3600));
+        assert_eq!(longer, (TimeoutKind::Connect, 3600 * SECOND, 3600));
 
         let began = time::now();
         let error = Client::new().get(&url).timeout(3 * SECOND).send().await.unwrap_err();
-        assert!(matches!(error.kind(), ClientErrorKind::Timeout(Waited::Total, _)), "{error}");
+        assert!(matches!(error.kind(), ClientErrorKind::Timeout(TimeoutKind::Total, _)), "{error}");
         assert_eq!(time::now() - began, 3 * SECOND);
 
         let client = Client::new();
@@ -317,7 +317,7 @@ fn a_body_may_take_long_but_not_fall_silent() {
         });
         let client = Client::new();
         let silent = timed(text(&client, &url)).await;
-        assert_eq!(silent, (Waited::Body, 30 * SECOND, 130));
+        assert_eq!(silent, (TimeoutKind::Body, 30 * SECOND, 130));
         assert_eq!(client.connections_idle(), 0);
     });
 }
@@ -335,7 +335,7 @@ fn a_server_that_takes_nothing_is_given_up() {
             response.text(LIMIT).await
         };
         let full = timed(upload(vec![0; 64 * 1024 * 1024].into())).await;
-        assert_eq!(full, (Waited::Write, 30 * SECOND, 30));
+        assert_eq!(full, (TimeoutKind::Write, 30 * SECOND, 30));
     });
 }
 
@@ -355,7 +355,7 @@ fn a_request_may_be_limited_in_all() {
         let mut response = client.get(&url).timeout(5 * SECOND).send().await.unwrap();
         let began = time::now();
         let error = response.text(LIMIT).await.unwrap_err();
-        assert!(matches!(error.kind(), ClientErrorKind::Timeout(Waited::Total, _)), "{error}");
+        assert!(matches!(error.kind(), ClientErrorKind::Timeout(TimeoutKind::Total, _)), "{error}");
         assert_eq!((time::now() - began).as_secs(), 5);
     });
 }

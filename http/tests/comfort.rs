@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use brigade_http::{BadParam, HandlerError, Request, Router, get as on_get, post};
+use brigade_http::{HandlerError, ParamError, Request, Router, get as on_get, post};
 use http::StatusCode;
 use sockets::{Answer, TestServer, get};
 
@@ -19,10 +19,10 @@ fn ask(server: &TestServer, request: impl AsRef<[u8]>) -> Answer {
 
 #[test]
 fn path_parameters_are_decoded_and_parsed() {
-    async fn number(request: Request) -> Result<String, BadParam> {
+    async fn number(request: Request) -> Result<String, ParamError> {
         Ok(format!("{}", request.param_as::<u8>("n")?))
     }
-    async fn text(request: Request) -> Result<String, BadParam> {
+    async fn text(request: Request) -> Result<String, ParamError> {
         Ok(format!("[{}]", request.param_decoded("text")?))
     }
     let server = TestServer::start(|| {
@@ -65,7 +65,7 @@ fn queries_are_decoded_in_order() {
             let pairs = request.query_pairs().map(|(name, value)| format!("{name}={value};"));
             pairs.collect::<String>()
         };
-        async fn typed(request: Request) -> Result<String, BadParam> {
+        async fn typed(request: Request) -> Result<String, ParamError> {
             Ok(format!("{:?}", request.query_value_as::<i16>("n")?))
         }
         Router::new().route("/pairs", on_get(pairs)).route("/typed", on_get(typed))

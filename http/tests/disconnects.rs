@@ -19,7 +19,7 @@ fn telling(
             let sender = sender.clone();
             async move { handler(request, sender).await }
         };
-        Router::new().route("/", any(handler).run_to_end())
+        Router::new().route("/", any(handler).detach_on_disconnect())
     });
     (server, receiver)
 }

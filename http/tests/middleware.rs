@@ -61,7 +61,7 @@ fn a_handler_that_takes_too_long_is_answered_for_with_503() {
         let never = || on_get(async |_| std::future::pending::<()>().await);
         let outer = app().layer(timeout(limit));
         Router::new()
-            .route("/limited", never().timeout(limit).run_to_end())
+            .route("/limited", never().timeout(limit).detach_on_disconnect())
             .route("/quick", on_get(async |_| "quick").timeout(Duration::from_secs(3600)))
             .layer(tag)
             .nest("/outer", outer)

@@ -345,7 +345,7 @@ fn telling(gone: &Rc<Cell<bool>>) -> Service {
             }
         }
     };
-    Router::new().route("/", any(handler).run_to_end()).into_service()
+    Router::new().route("/", any(handler).detach_on_disconnect()).into_service()
 }
 
 #[test]

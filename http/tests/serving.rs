@@ -317,7 +317,7 @@ fn a_route_may_run_to_its_end_without_its_client() {
                 sender.send("ended").unwrap();
             }
         };
-        Router::new().route("/", on_get(handler).run_to_end())
+        Router::new().route("/", on_get(handler).detach_on_disconnect())
     });
     let mut client = server.connect();
     client.send(get("/"));

@@ -35,7 +35,7 @@ fn app(gate: &Gate) -> Router {
         .route("/panic", on_get(async |_| -> &'static str { panic!("on purpose") }))
         .route("/upgrade", on_get(upgrade))
         .route("/wait", on_get(async |_| std::future::pending::<()>().await))
-        .route("/late", on_get(async |_| std::future::pending::<()>().await).run_to_end())
+        .route("/late", on_get(async |_| std::future::pending::<()>().await).detach_on_disconnect())
         .route("/upload", on_post(upload))
         .route("/endless", on_get(async |_| body_of(stream::repeat_with(part))))
         .route("/fails", on_get(async |_| body_of(stream::iter([part(), Err("broken".into())]))))

@@ -82,7 +82,10 @@ pub use observe::panic::panic_message;
 pub use observe::poll_times::PollTimes;
 pub use observe::snapshot::Snapshot;
 pub use observe::unhandled::{Stall, Unhandled};
-pub use server::{Acceptor, Arrival, Arrivals, Incoming, LoopAcceptor, Place, Traffic};
+pub use server::{
+    AcceptedConnection, Acceptor, ConnectionGuard, ConnectionReceiver, Incoming, LoopAcceptor,
+    Traffic,
+};
 pub use task::{
     Gather, JoinError, JoinHandle, TaskGroup, TryGather, gather, gather_all, spawn, try_gather,
     try_gather_all,

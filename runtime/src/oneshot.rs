@@ -1,7 +1,7 @@
 //! One value from here to there: asyncio's `Future`, completed by hand.
 //!
 //! [`channel`] is for two tasks of one loop, [`sync_channel`] for a value from another thread.
-//! Both end with [`Canceled`] if the sender is dropped: a receiver never waits in vain.
+//! Both end with [`Cancelled`] if the sender is dropped: a receiver never waits in vain.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,15 +16,15 @@ use crate::sync::lock;
 
 /// The sender was dropped without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Canceled;
+pub struct Cancelled;
 
-impl fmt::Display for Canceled {
+impl fmt::Display for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the sender of a oneshot was dropped without sending a value")
     }
 }
 
-impl std::error::Error for Canceled {}
+impl std::error::Error for Cancelled {}
 
 /// What both sides share: the value on its way, and who waits for what.
 struct Slot<T> {
@@ -61,12 +61,12 @@ impl<T> Slot<T> {
         (self.sender.take(), self.value.take())
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Canceled>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Cancelled>> {
         if let Some(value) = self.value.take() {
             return Poll::Ready(Ok(value));
         }
         if self.sender_gone {
-            return Poll::Ready(Err(Canceled));
+            return Poll::Ready(Err(Cancelled));
         }
         keep(&mut self.receiver, cx);
         Poll::Pending
@@ -150,18 +150,18 @@ macro_rules! oneshot_ends {
             /// The value if it is there already; `None` while it may still come.
             ///
             /// # Errors
-            /// [`Canceled`] if the sender was dropped, or the value was taken before.
-            pub fn try_receive(&mut self) -> Result<Option<T>, Canceled> {
+            /// [`Cancelled`] if the sender was dropped, or the value was taken before.
+            pub fn try_recv(&mut self) -> Result<Option<T>, Cancelled> {
                 let mut slot = $borrow(&self.slot);
                 match slot.value.take() {
-                    None if slot.sender_gone => Err(Canceled),
+                    None if slot.sender_gone => Err(Cancelled),
                     value => Ok(value),
                 }
             }
         }
 
         impl<T> Future for $Receiver<T> {
-            type Output = Result<T, Canceled>;
+            type Output = Result<T, Cancelled>;
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 $borrow(&self.slot).poll_receive(cx)
@@ -255,7 +255,7 @@ mod models {
         loom::model(|| {
             let (sender, receiver) = sync_channel::<u8>();
             let thread = thread::spawn(move || drop(sender));
-            assert_eq!(block_on(receiver), Err(Canceled));
+            assert_eq!(block_on(receiver), Err(Cancelled));
             thread.join().unwrap();
         });
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use brigade_runtime::local::{
-    Notify, Semaphore, SendError, TryReceiveError, TrySendError, channel, unbounded,
+    Notify, Semaphore, SendError, TryRecvError, TrySendError, channel, unbounded,
 };
 use brigade_runtime::task::yield_now;
 use brigade_runtime::time::{sleep, timeout};
@@ -99,7 +99,7 @@ fn a_send_that_is_dropped_has_not_sent_and_leaves_its_room_to_the_next() {
         drop(dropped);
         next.await.unwrap();
         assert_eq!(receiver.recv().await, Some(4));
-        assert_eq!(receiver.try_recv(), Err(TryReceiveError::Empty));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     });
 }
 
@@ -137,7 +137,7 @@ fn a_closed_channel_still_gives_what_it_holds() {
 fn receiving_is_cancellation_safe_and_ends_when_the_last_sender_goes() {
     run_on_manual_clock(async {
         let (sender, mut receiver) = unbounded::<u8>();
-        assert_eq!(receiver.try_recv(), Err(TryReceiveError::Empty));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
         assert!(timeout(SECOND, receiver.recv()).await.is_err());
         sender.try_send(1).unwrap();
         assert_eq!(receiver.recv().await, Some(1));
@@ -164,7 +164,7 @@ fn a_semaphore_lets_only_so_many_at_once() {
             }
         }))
         .await;
-        assert_eq!((most.get(), semaphore.available()), (3, 3));
+        assert_eq!((most.get(), semaphore.available_permits()), (3, 3));
     });
 }
 
@@ -193,7 +193,7 @@ fn a_semaphore_is_fair_and_survives_cancelled_waits() {
         waiting[0].abort();
         gather_all(waiting).await;
         assert_eq!(*order.borrow(), [2, 3]);
-        assert_eq!(semaphore.available(), 1);
+        assert_eq!(semaphore.available_permits(), 1);
     });
 }
 
@@ -228,7 +228,7 @@ fn notify_all_lets_those_go_on_who_wait_and_nobody_else() {
             })
             .collect();
         yield_now().await;
-        notify.notify_all();
+        notify.notify_waiters();
         gather_all(waiters).await;
         assert!(timeout(SECOND, notify.notified()).await.is_err());
     });

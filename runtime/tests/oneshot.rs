@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use brigade_runtime::oneshot::{self, Canceled, channel, sync_channel};
+use brigade_runtime::oneshot::{self, Cancelled, channel, sync_channel};
 use brigade_runtime::task::yield_now;
 use brigade_runtime::time::timeout;
 use brigade_runtime::{run, run_in_thread, spawn};
@@ -26,10 +26,10 @@ fn a_value_reaches_the_task_that_waits() {
 fn a_value_sent_before_the_wait_is_there_at_once() {
     run(async {
         let (sender, mut receiver) = channel();
-        assert_eq!(receiver.try_receive(), Ok(None));
+        assert_eq!(receiver.try_recv(), Ok(None));
         sender.send("early").unwrap();
-        assert_eq!(receiver.try_receive(), Ok(Some("early")));
-        assert_eq!(receiver.try_receive(), Err(Canceled));
+        assert_eq!(receiver.try_recv(), Ok(Some("early")));
+        assert_eq!(receiver.try_recv(), Err(Cancelled));
     });
 }
 
@@ -49,7 +49,7 @@ fn dropping_the_sender_cancels_the_receiver() {
         let waiting = spawn(receiver);
         yield_now().await;
         drop(sender);
-        assert_eq!(waiting.await.unwrap(), Err(Canceled));
+        assert_eq!(waiting.await.unwrap(), Err(Cancelled));
     });
 }
 
@@ -88,7 +88,7 @@ fn another_thread_may_complete_it() {
 
         let (sender, receiver) = sync_channel::<()>();
         std::thread::spawn(move || drop(sender)).join().unwrap();
-        assert_eq!(receiver.await, Err(Canceled));
+        assert_eq!(receiver.await, Err(Cancelled));
     });
 }
 

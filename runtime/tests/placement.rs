@@ -12,8 +12,8 @@ use brigade_runtime::net::TcpListener;
 use brigade_runtime::oneshot::{SyncSender, sync_channel};
 use brigade_runtime::time::timeout;
 use brigade_runtime::{
-    Acceptor, Arrival, Arrivals, EventLoopGroup, LoopHandle, ThreadHandle, run_in_thread, spawn,
-    task,
+    AcceptedConnection, Acceptor, ConnectionReceiver, EventLoopGroup, LoopHandle, ThreadHandle,
+    run_in_thread, spawn, task,
 };
 
 /// A hang is a failure: nothing here takes so long.
@@ -105,7 +105,7 @@ async fn accept_until(mut acceptor: Acceptor, listener: TcpListener, told: impl 
 }
 
 /// What each loop does. The task that takes connections is the first one that `main` spawns.
-async fn cook(number: usize, mut arrivals: Arrivals, ready: mpsc::Sender<()>) -> Counts {
+async fn cook(number: usize, mut arrivals: ConnectionReceiver, ready: mpsc::Sender<()>) -> Counts {
     let traffic = arrivals.traffic();
     let taker = task::Builder::new().name("taker").spawn(async move {
         while let Some(arrival) = arrivals.next().await {
@@ -123,7 +123,7 @@ async fn cook(number: usize, mut arrivals: Arrivals, ready: mpsc::Sender<()>) ->
     (traffic.handed(), traffic.taken_back(), traffic.open())
 }
 
-async fn serve(number: usize, arrival: Arrival) {
+async fn serve(number: usize, arrival: AcceptedConnection) {
     let stream = brigade_runtime::net::TcpStream::from_nonblocking(arrival.stream);
     stream.write_all(&[number as u8]).await.unwrap();
     drop(stream);

@@ -10,7 +10,8 @@ use brigade_runtime::net::UnixStream;
 use brigade_runtime::oneshot::sync_channel;
 use brigade_runtime::task::yield_now;
 use brigade_runtime::time::{
-    MissedTicks, interval, interval_at, now, ready_since, sleep, sleep_until, timeout, timeout_at,
+    MissedTickBehavior, interval, interval_at, now, ready_since, sleep, sleep_until, timeout,
+    timeout_at,
 };
 use brigade_runtime::{EventLoop, gather, run, spawn, spawn_blocking};
 
@@ -200,9 +201,9 @@ fn an_interval_ticks_at_once_and_then_each_period() {
 }
 
 /// When ticks come that are asked for 3.5 periods late: the tick, and the time at which it came.
-async fn ticks_after_a_delay(missed: MissedTicks) -> Vec<(u64, u64)> {
+async fn ticks_after_a_delay(missed: MissedTickBehavior) -> Vec<(u64, u64)> {
     let began = now();
-    let mut ticks = interval(Duration::from_millis(1000)).missed_ticks(missed);
+    let mut ticks = interval(Duration::from_millis(1000)).missed_tick_behavior(missed);
     ticks.tick().await;
     sleep(Duration::from_millis(3500)).await;
     let mut seen = Vec::new();
@@ -217,11 +218,11 @@ async fn ticks_after_a_delay(missed: MissedTicks) -> Vec<(u64, u64)> {
 fn missed_ticks_are_skipped_caught_up_or_counted_anew() {
     run_on_manual_clock(async {
         let skip = [(1000, 3500), (4000, 4000), (5000, 5000), (6000, 6000)];
-        assert_eq!(ticks_after_a_delay(MissedTicks::Skip).await, skip);
+        assert_eq!(ticks_after_a_delay(MissedTickBehavior::Skip).await, skip);
         let catch_up = [(1000, 3500), (2000, 3500), (3000, 3500), (4000, 4000)];
-        assert_eq!(ticks_after_a_delay(MissedTicks::CatchUp).await, catch_up);
+        assert_eq!(ticks_after_a_delay(MissedTickBehavior::CatchUp).await, catch_up);
         let restart = [(1000, 3500), (4500, 4500), (5500, 5500), (6500, 6500)];
-        assert_eq!(ticks_after_a_delay(MissedTicks::Restart).await, restart);
+        assert_eq!(ticks_after_a_delay(MissedTickBehavior::Restart).await, restart);
     });
 }
 

@@ -33,7 +33,7 @@ pub enum ClientErrorKind {
     /// There is no connection to be had.
     Connect(io::Error),
     /// Something took longer than it may.
-    Timeout(Waited, Duration),
+    Timeout(TimeoutKind, Duration),
     /// The connection broke.
     Broken(io::Error),
     /// The server closed the connection without an answer.
@@ -51,7 +51,7 @@ pub enum ClientErrorKind {
 /// What took too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Waited {
+pub enum TimeoutKind {
     /// Looking the name up and connecting.
     Connect,
     /// The server, to take more of the request.
@@ -85,7 +85,7 @@ impl ClientError {
     #[must_use]
     pub fn is_connect(&self) -> bool {
         use ClientErrorKind::{Connect, Timeout};
-        matches!(self.0.kind, Connect(_) | Timeout(Waited::Connect, _))
+        matches!(self.0.kind, Connect(_) | Timeout(TimeoutKind::Connect, _))
     }
 }
 
@@ -121,7 +121,7 @@ impl fmt::Display for ClientErrorKind {
     }
 }
 
-impl Waited {
+impl TimeoutKind {
     /// What was waited for, and the option that says how long.
     const fn texts(self) -> (&'static str, &'static str) {
         match self {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::client::error::{ClientErrorKind, Waited};
+use crate::client::error::{ClientErrorKind, TimeoutKind};
 use crate::client::options::CONTINUE_TIMEOUT;
 use crate::client::pool::{InUse, Link};
 use crate::client::target::Target;
@@ -488,7 +488,7 @@ impl Exchange {
         if let Some((limit, deadline)) = self.deadline
             && now >= deadline
         {
-            return Err(ClientErrorKind::Timeout(Waited::Total, limit));
+            return Err(ClientErrorKind::Timeout(TimeoutKind::Total, limit));
         }
         let options = &self.client.options;
         let (waited, limit) = match self.waiting {
@@ -497,11 +497,11 @@ impl Exchange {
                 self.is_held = false;
                 return Ok(());
             }
-            Waiting::Write => (Waited::Write, options.write_timeout),
-            Waiting::Head => (Waited::Head, options.head_timeout),
-            Waiting::Body => (Waited::Body, options.body_gap_timeout),
+            Waiting::Write => (TimeoutKind::Write, options.write_timeout),
+            Waiting::Head => (TimeoutKind::Head, options.head_timeout),
+            Waiting::Body => (TimeoutKind::Body, options.body_gap_timeout),
         };
-        if waited != Waited::Write && self.read_now()? {
+        if waited != TimeoutKind::Write && self.read_now()? {
             return Ok(());
         }
         Err(ClientErrorKind::Timeout(waited, limit))

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use http::Method;
 
-pub use error::{ClientError, ClientErrorKind, Waited};
+pub use error::{ClientError, ClientErrorKind, TimeoutKind};
 pub use options::{
     BODY_GAP_TIMEOUT, CONNECT_TIMEOUT, CONTINUE_TIMEOUT, ClientBuilder, HEAD_TIMEOUT, IDLE_MAX,
     IDLE_PER_HOST_MAX, IDLE_TIMEOUT,

@@ -11,7 +11,7 @@ use brigade_runtime::net::TcpStream;
 use brigade_runtime::time;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::client::error::{ClientError, ClientErrorKind, Waited};
+use crate::client::error::{ClientError, ClientErrorKind, TimeoutKind};
 use crate::client::exchange::{Exchange, Progress, Question};
 use crate::client::pool::{InUse, Link, LoopClient};
 use crate::client::response::ClientResponse;
@@ -200,12 +200,12 @@ fn answer(head: ResponseHead, asked: &Rc<str>, exchange: Box<Exchange>) -> Clien
 }
 
 async fn connect(client: &Rc<LoopClient>, question: &Question) -> Result<Link, ClientErrorKind> {
-    let mut timeout = (Waited::Connect, client.options.connect_timeout);
+    let mut timeout = (TimeoutKind::Connect, client.options.connect_timeout);
     let mut left = timeout.1;
     if let Some((limit, deadline)) = question.deadline {
         let rest = deadline.saturating_duration_since(time::now());
         if rest < left {
-            (timeout, left) = ((Waited::Total, limit), rest);
+            (timeout, left) = ((TimeoutKind::Total, limit), rest);
         }
     }
     match time::timeout(left, open(&question.target)).await {

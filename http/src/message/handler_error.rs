@@ -9,14 +9,14 @@ use http::StatusCode;
 
 use crate::message::body_error::BodyError;
 use crate::message::body_error::BoxError;
-use crate::message::query::BadParam;
+use crate::message::query::ParamError;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::error::ProtocolError;
 
 /// What a handler ends with so that `?` works on whatever went wrong: an answer with a status and
 /// a text for the client, and the cause of it for the log.
 ///
-/// What is the client's doing ([`BadParam`], [`BodyError`], `JsonError`, `FormError`) becomes the
+/// What is the client's doing ([`ParamError`], [`BodyError`], `JsonError`, `FormError`) becomes the
 /// answer that it is by itself. An [`io::Error`] becomes a 500 that tells the client nothing, and
 /// so does any other error through [`HandlerError::internal`]. An error from 500 on is logged when
 /// it is answered, with its cause and the causes of that.
@@ -127,7 +127,7 @@ macro_rules! from_errors {
 
 from_errors! {
     told:
-    BadParam,
+    ParamError,
     BodyError,
     ProtocolError,
     #[cfg(feature = "json")]

@@ -18,10 +18,10 @@ impl Request {
     ///
     /// # Errors
     /// If the route has no parameter of this name, or what is encoded is not UTF-8.
-    pub fn param_decoded(&self, name: &str) -> Result<Cow<'_, str>, BadParam> {
-        let Some(value) = self.param(name) else { return Err(BadParam::new(name, Why::NoSuch)) };
+    pub fn param_decoded(&self, name: &str) -> Result<Cow<'_, str>, ParamError> {
+        let Some(value) = self.param(name) else { return Err(ParamError::new(name, Why::NoSuch)) };
         let decoded = percent_decode_str(value).decode_utf8();
-        decoded.map_err(|_| BadParam::new(name, Why::NotUtf8))
+        decoded.map_err(|_| ParamError::new(name, Why::NotUtf8))
     }
 
     /// The value of a path parameter, percent-decoded and parsed.
@@ -32,16 +32,16 @@ impl Request {
     ///
     /// # Examples
     /// ```
-    /// use brigade_http::{BadParam, Request, Router, get};
+    /// use brigade_http::{ParamError, Request, Router, get};
     ///
-    /// async fn square(request: Request) -> Result<String, BadParam> {
+    /// async fn square(request: Request) -> Result<String, ParamError> {
     ///     let n: u32 = request.param_as("n")?;
     ///     Ok((u64::from(n) * u64::from(n)).to_string())
     /// }
     ///
     /// let router = Router::new().route("/square/{n}", get(square));
     /// ```
-    pub fn param_as<T>(&self, name: &str) -> Result<T, BadParam>
+    pub fn param_as<T>(&self, name: &str) -> Result<T, ParamError>
     where
         T: FromStr,
         T::Err: Display,
@@ -70,14 +70,14 @@ impl RequestHead {
     ///
     /// # Examples
     /// ```
-    /// use brigade_http::{BadParam, Request};
+    /// use brigade_http::{ParamError, Request};
     ///
-    /// async fn list(request: Request) -> Result<String, BadParam> {
+    /// async fn list(request: Request) -> Result<String, ParamError> {
     ///     let page = request.query_value_as("page")?.unwrap_or(1u32);
     ///     Ok(format!("page {page}"))
     /// }
     /// ```
-    pub fn query_value_as<T>(&self, name: &str) -> Result<Option<T>, BadParam>
+    pub fn query_value_as<T>(&self, name: &str) -> Result<Option<T>, ParamError>
     where
         T: FromStr,
         T::Err: Display,
@@ -86,14 +86,14 @@ impl RequestHead {
     }
 }
 
-fn parse<T>(name: &str, value: &str) -> Result<T, BadParam>
+fn parse<T>(name: &str, value: &str) -> Result<T, ParamError>
 where
     T: FromStr,
     T::Err: Display,
 {
     value.parse().map_err(|error: T::Err| {
         let (value, reason) = (value.to_owned(), error.to_string());
-        BadParam::new(name, Why::Unreadable { value, reason })
+        ParamError::new(name, Why::Unreadable { value, reason })
     })
 }
 
@@ -102,7 +102,7 @@ where
 /// As an answer it is a 400 with its text; a 500 if the handler asks for a parameter that its
 /// route does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadParam {
+pub struct ParamError {
     name: String,
     why: Why,
 }
@@ -114,7 +114,7 @@ enum Why {
     Unreadable { value: String, reason: String },
 }
 
-impl BadParam {
+impl ParamError {
     fn new(name: &str, why: Why) -> Self {
         Self { name: name.to_owned(), why }
     }
@@ -135,7 +135,7 @@ impl BadParam {
     }
 }
 
-impl Display for BadParam {
+impl Display for ParamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, why } = self;
         match why {
@@ -148,9 +148,9 @@ impl Display for BadParam {
     }
 }
 
-impl Error for BadParam {}
+impl Error for ParamError {}
 
-impl IntoResponse for BadParam {
+impl IntoResponse for ParamError {
     fn into_response(self) -> Response {
         Response::plain(self.status(), &self.to_string())
     }

@@ -57,7 +57,7 @@ impl Request {
     }
 
     /// A future that is ready when the client has gone: for handlers of a route that runs to its
-    /// end ([`MethodRouter::run_to_end`](crate::MethodRouter::run_to_end)) and would rather not, or not
+    /// end ([`MethodRouter::detach_on_disconnect`](crate::MethodRouter::detach_on_disconnect)) and would rather not, or not
     /// with all of it.
     ///
     /// It is ready as well when the request has been answered and when the connection was ended
@@ -92,11 +92,12 @@ impl Request {
     ///     format!("{steps} steps done")
     /// }
     ///
-    /// let router = Router::new().route("/work", post(work).run_to_end());
+    /// let router = Router::new().route("/work", post(work).detach_on_disconnect());
     /// ```
     pub fn disconnected(&self) -> Disconnected {
-        let runs_to_end = self.parts.route.as_ref().is_some_and(|route| route.options.runs_to_end);
-        Disconnected { presence: self.parts.body.presence().filter(|_| runs_to_end) }
+        let detaches_on_disconnect =
+            self.parts.route.as_ref().is_some_and(|route| route.options.detaches_on_disconnect);
+        Disconnected { presence: self.parts.body.presence().filter(|_| detaches_on_disconnect) }
     }
 
     /// Returns the values that were attached to the request, by middleware for instance.

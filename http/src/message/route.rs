@@ -18,7 +18,7 @@ pub(crate) struct Route {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RouteOptions {
     pub(crate) body_bytes_max: Option<u64>,
-    pub(crate) runs_to_end: bool,
+    pub(crate) detaches_on_disconnect: bool,
     pub(crate) body_gap: Option<Duration>,
     pub(crate) body_bytes_per_second_min: Option<u32>,
     pub(crate) timeout: Option<Duration>,

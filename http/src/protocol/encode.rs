@@ -32,7 +32,7 @@ const HEAD_BYTES_USUAL: usize = 256;
 
 /// The request that a response answers, as far as that shapes the response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestContext {
     /// The method was `HEAD`.
     pub(crate) head: bool,
     /// The version was 1.0.
@@ -47,7 +47,7 @@ pub(crate) fn encode_response(
     status: StatusCode,
     headers: &Headers,
     length: BodyLength,
-    asked: Asked,
+    asked: RequestContext,
     date: &[u8; DATE_BYTES],
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
@@ -65,7 +65,7 @@ fn write_response_fields(
     status: StatusCode,
     headers: &Headers,
     length: BodyLength,
-    asked: Asked,
+    asked: RequestContext,
     date: &[u8; DATE_BYTES],
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
@@ -141,7 +141,7 @@ fn response_framing(
     status: StatusCode,
     length: BodyLength,
     declared: Option<u64>,
-    asked: Asked,
+    asked: RequestContext,
 ) -> Result<(LengthField, BodyEncoder), EncodeError> {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Ok((LengthField::Nothing, BodyEncoder::Dropped));

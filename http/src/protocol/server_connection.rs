@@ -42,7 +42,7 @@ use crate::protocol::body_decoder::{BodyDecoder, BodyPart};
 use crate::protocol::body_encoder::{BodyEncoder, BodyLength};
 use crate::protocol::date::DATE_BYTES;
 use crate::protocol::decode::decode_request;
-use crate::protocol::encode::{Asked, encode_response};
+use crate::protocol::encode::{RequestContext, encode_response};
 use crate::protocol::error::{EncodeError, ProtocolError};
 use crate::protocol::head::RequestHead;
 use crate::protocol::headers::Headers;
@@ -136,7 +136,7 @@ pub struct Connection {
     blank_lines: u8,
     stage: Stage,
     /// The request being answered; whether the connection is kept is for the next answer to say.
-    asked: Asked,
+    asked: RequestContext,
     /// Nothing will be received any more.
     at_eof: bool,
     /// The client said that this request is its last one.
@@ -159,7 +159,7 @@ impl Connection {
             head_scanned: 0,
             blank_lines: 0,
             stage: Stage::Idle,
-            asked: Asked { head: false, old: false, keep_alive: true },
+            asked: RequestContext { head: false, old: false, keep_alive: true },
             at_eof: false,
             is_last_asked: false,
             continue_due: false,
@@ -305,7 +305,7 @@ impl Connection {
         self.body = BodyDecoder::new(head.framing());
         self.answer = Answer::Due;
         self.body_allowance = limits.body_bytes_max;
-        self.asked = Asked {
+        self.asked = RequestContext {
             head: *head.method() == Method::HEAD,
             old: head.version() == Version::HTTP_10,
             keep_alive: head.keep_alive() && self.asked.keep_alive,
@@ -331,7 +331,7 @@ impl Connection {
     fn fail(&mut self, error: ProtocolError) -> Event<()> {
         if self.stage == Stage::Idle {
             self.answer = Answer::Due;
-            self.asked = Asked { head: false, old: false, keep_alive: false };
+            self.asked = RequestContext { head: false, old: false, keep_alive: false };
         }
         self.asked.keep_alive = false;
         self.continue_due = false;

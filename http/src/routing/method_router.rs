@@ -106,8 +106,8 @@ impl MethodRouter {
 
     /// Lets the handlers here run to their end when the client goes away; without this they are
     /// cancelled where they await.
-    pub fn run_to_end(mut self) -> Self {
-        self.options.runs_to_end = true;
+    pub fn detach_on_disconnect(mut self) -> Self {
+        self.options.detaches_on_disconnect = true;
         self
     }
 

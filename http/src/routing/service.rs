@@ -85,7 +85,7 @@ pub(crate) struct Found<'a> {
 impl Service {
     /// Answers `request`: by the handler of its path and method, within its layers, or with 404
     /// or 405, as in a server. Dropping the future cancels the handler, also one that
-    /// [runs to its end](crate::MethodRouter::run_to_end).
+    /// [runs to its end](crate::MethodRouter::detach_on_disconnect).
     ///
     /// As in a server a body of more bytes than its route allows, or else
     /// [`BODY_BYTES_MAX`](crate::protocol::limits::BODY_BYTES_MAX), is answered with 413 at once.
@@ -100,7 +100,7 @@ impl Service {
         let found = self.find(&request);
         let options = found.route.map(|route| route.options).unwrap_or_default();
         let limit = options.body_bytes_max.unwrap_or(BODY_BYTES_MAX);
-        let presence = options.runs_to_end.then(|| Leaves(request.body_mut().pipe()));
+        let presence = options.detaches_on_disconnect.then(|| Leaves(request.body_mut().pipe()));
         let running = match request.framing() {
             Framing::Length(length) if length > limit => Err(ProtocolError::BodyTooLarge),
             _ => Ok(found.call(request)),

@@ -12,10 +12,10 @@ use brigade_runtime::thread::ThreadHandle;
 use brigade_runtime::time::{self, sleep, timeout};
 use brigade_runtime::{EventLoopGroup, JoinError, LoopHandle};
 
-use crate::server::listeners::Entrance;
+use crate::server::listeners::LoopListener;
 use crate::server::loop_context::describe_this_loop;
 use crate::server::options::LoopReport;
-use crate::server::phase::{Phase, Phases};
+use crate::server::phase::{Phase, ServerState};
 use crate::server::stats::Stats;
 
 /// What becomes of a server when one of its loops ends before it was told to: by a panic outside
@@ -43,10 +43,10 @@ const DEATHS_WITHIN: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How one loop is started, with its number and where its connections come from.
-type Start = Box<dyn Fn(usize, Entrance) -> io::Result<ThreadHandle<LoopReport>>>;
+type Start = Box<dyn Fn(usize, LoopListener) -> io::Result<ThreadHandle<LoopReport>>>;
 
 /// The loops of one server.
-pub(crate) struct Crew {
+pub(crate) struct Supervisor {
     group: EventLoopGroup<LoopReport>,
     start: Start,
     on_death: OnLoopDeath,
@@ -57,16 +57,16 @@ pub(crate) struct Crew {
     handles: Rc<RefCell<Vec<LoopHandle>>>,
 }
 
-impl Crew {
+impl Supervisor {
     pub(crate) fn start<M, F>(
         builder: Builder,
-        entrances: Vec<Entrance>,
+        entrances: Vec<LoopListener>,
         on_death: OnLoopDeath,
         stats: Stats,
         make: M,
     ) -> io::Result<Self>
     where
-        M: Fn(usize, Entrance) -> F + Clone + Send + 'static,
+        M: Fn(usize, LoopListener) -> F + Clone + Send + 'static,
         F: Future<Output = LoopReport> + 'static,
     {
         let group = builder.clone().start(entrances, make.clone())?;
@@ -109,7 +109,7 @@ impl Crew {
         &mut self,
         index: usize,
         cause: Option<JoinError>,
-        entrance: impl FnOnce() -> io::Result<Entrance>,
+        entrance: impl FnOnce() -> io::Result<LoopListener>,
     ) -> io::Result<()> {
         let name = self.handles.borrow()[index].name().to_owned();
         let cause = cause.map_or_else(|| "it returned".to_owned(), |error| error.to_string());
@@ -134,7 +134,7 @@ impl Crew {
     pub(crate) async fn finish(
         mut self,
         drain: Duration,
-        phases: &Phases,
+        phases: &ServerState,
         again: impl Future<Output = ()>,
     ) -> Vec<LoopReport> {
         let (handles, stats) = (self.handles(), self.stats());

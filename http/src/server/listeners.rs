@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 use brigade_runtime::net::listen_reuse_port;
-use brigade_runtime::{Acceptor, Arrivals, LoopAcceptor, net};
+use brigade_runtime::{Acceptor, ConnectionReceiver, LoopAcceptor, net};
 
 /// Who accepts connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub(crate) enum Listeners {
 }
 
 /// Where the connections of one loop come from; it is sent to that loop.
-pub(crate) struct Entrance {
-    arrivals: Arrivals,
+pub(crate) struct LoopListener {
+    arrivals: ConnectionReceiver,
     /// The loop's own listener, if it has one.
     listener: Option<TcpListener>,
 }
@@ -83,12 +83,16 @@ impl Listeners {
     ///
     /// # Errors
     /// If no descriptor is left for the duplicate of its listener.
-    pub(crate) fn entrance(&self, index: usize, arrivals: Arrivals) -> io::Result<Entrance> {
+    pub(crate) fn entrance(
+        &self,
+        index: usize,
+        arrivals: ConnectionReceiver,
+    ) -> io::Result<LoopListener> {
         let listener = match self {
             Self::Placed(_) => None,
             Self::Own(own) => Some(own[index].try_clone()?),
         };
-        Ok(Entrance { arrivals, listener })
+        Ok(LoopListener { arrivals, listener })
     }
 
     /// Accepts for the loops, or looks after those that do so for themselves. Never ends.
@@ -123,7 +127,7 @@ impl Listeners {
     }
 }
 
-impl Entrance {
+impl LoopListener {
     /// Begins to take connections, on the loop's thread.
     ///
     /// # Panics

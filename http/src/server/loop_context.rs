@@ -58,10 +58,10 @@ pub(crate) struct LoopServer {
     /// Where the task that is running says what it works on.
     pub(crate) notebook: Notebook,
     /// The task that spawns those of the connections.
-    keeper: Option<TaskId>,
+    accept_task: Option<TaskId>,
     /// Connections are to say what they do.
-    is_census: Cell<bool>,
-    census: RefCell<Vec<Activity>>,
+    is_taking_snapshot: Cell<bool>,
+    connection_snapshot: RefCell<Vec<Activity>>,
 }
 
 impl LoopServer {
@@ -89,9 +89,9 @@ impl LoopServer {
             stats,
             drained: Cell::new(None),
             notebook: Notebook::current(),
-            keeper: task::current().map(|task| task.label.id()),
-            is_census: Cell::new(false),
-            census: RefCell::default(),
+            accept_task: task::current().map(|task| task.label.id()),
+            is_taking_snapshot: Cell::new(false),
+            connection_snapshot: RefCell::default(),
         }
     }
 
@@ -107,35 +107,35 @@ impl LoopServer {
 
     /// The tasks of the connections.
     pub(crate) fn connections(&self) -> impl Iterator<Item = TaskId> {
-        let keeper = self.keeper;
+        let accept_task = self.accept_task;
         let is_one = move |task: &task::TaskInfo| {
-            task.parent == keeper && task.label.name() == Some(CONNECTION)
+            task.parent == accept_task && task.label.name() == Some(CONNECTION)
         };
         task::all().into_iter().filter(is_one).map(|task| task.label.id())
     }
 
     /// Asks every connection what it does.
-    pub(crate) async fn census(&self) -> Vec<Activity> {
-        self.is_census.set(true);
+    pub(crate) async fn connection_snapshot(&self) -> Vec<Activity> {
+        self.is_taking_snapshot.set(true);
         self.connections().for_each(task::wake);
         // They are before this task in the queue.
         yield_now().await;
-        self.is_census.set(false);
-        self.census.take()
+        self.is_taking_snapshot.set(false);
+        self.connection_snapshot.take()
     }
 
-    pub(crate) fn is_census(&self) -> bool {
-        self.is_census.get()
+    pub(crate) fn is_taking_snapshot(&self) -> bool {
+        self.is_taking_snapshot.get()
     }
 
     pub(crate) fn count(&self, activity: Activity) {
-        self.census.borrow_mut().push(activity);
+        self.connection_snapshot.borrow_mut().push(activity);
     }
 
     /// Closes up to `count` connections that wait for a request, those first that have waited
     /// longest. Returns how many.
     pub(crate) async fn shed(&self, count: usize) -> usize {
-        let mut idle = self.census().await;
+        let mut idle = self.connection_snapshot().await;
         idle.retain(|one| one.state == ConnectionState::Idle && one.lasted >= SHED_QUIET);
         idle.sort_by_key(|one| std::cmp::Reverse(one.lasted));
         idle.truncate(count);
@@ -214,7 +214,7 @@ pub(crate) const CONNECTION: &str = "connection";
 /// What this thread's loop does, in a few lines.
 pub(crate) async fn describe_this_loop() -> String {
     match LoopServer::current() {
-        Some(server) => describe(server.census().await),
+        Some(server) => describe(server.connection_snapshot().await),
         None => describe(Vec::new()),
     }
 }

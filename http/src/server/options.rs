@@ -12,16 +12,16 @@ use brigade_runtime::event_loop::{self, EventLoop};
 use brigade_runtime::group::{self, default_loops};
 use brigade_runtime::net::{listen, listen_on, listen_reuse_port};
 use brigade_runtime::signal::{SignalKind, Signals};
-use brigade_runtime::{Acceptor, Arrival, Incoming, LoopAcceptor, task, time};
+use brigade_runtime::{AcceptedConnection, Acceptor, Incoming, LoopAcceptor, task, time};
 
 use crate::protocol::limits::{Limits, Timeouts};
 use crate::routing::router::Router;
 use crate::server::activity::{Activity, NAMED_MAX, list};
 use crate::server::connection::{ConnectionTask, WatchedConnection};
-use crate::server::crew::{Crew, OnLoopDeath, report};
-use crate::server::listeners::{Accept, Entrance, Listeners, listen_at_first};
+use crate::server::crew::{OnLoopDeath, Supervisor, report};
+use crate::server::listeners::{Accept, Listeners, LoopListener, listen_at_first};
 use crate::server::loop_context::{CONNECTION, LoopServer};
-use crate::server::phase::{Phase, Phases};
+use crate::server::phase::{Phase, ServerState};
 use crate::server::stats::Stats;
 
 /// A server that is bound to its address, and not serving yet.
@@ -55,7 +55,7 @@ struct Options {
     on_loop_death: OnLoopDeath,
     report_on: Option<SignalKind>,
     server_timing: bool,
-    phases: Phases,
+    phases: ServerState,
     stats: Stats,
 }
 
@@ -149,7 +149,7 @@ impl Server {
             on_loop_death: OnLoopDeath::default(),
             report_on: None,
             server_timing: false,
-            phases: Phases::new(),
+            phases: ServerState::new(),
             stats: Stats::default(),
         };
         Self { listener, accept, options }
@@ -255,7 +255,7 @@ impl Server {
 
     /// Follows the server from its start to its end.
     #[must_use]
-    pub fn phases(&self) -> Phases {
+    pub fn phases(&self) -> ServerState {
         self.options.phases.clone()
     }
 
@@ -341,7 +341,7 @@ impl Server {
 }
 
 /// Says that the server has ended, however it does.
-struct Ends(Phases);
+struct Ends(ServerState);
 
 impl Drop for Ends {
     fn drop(&mut self) {
@@ -349,7 +349,7 @@ impl Drop for Ends {
     }
 }
 
-fn start_crew<A>(options: Options, entrances: Vec<Entrance>, app: A) -> io::Result<Crew>
+fn start_crew<A>(options: Options, entrances: Vec<LoopListener>, app: A) -> io::Result<Supervisor>
 where
     A: Fn() -> Router + Clone + Send + 'static,
 {
@@ -359,7 +359,7 @@ where
         .event_loop(options.event_loop.watch(options.stall_threshold));
     let Options { limits, timeouts, server_timing, stats, on_loop_death, .. } = options;
     let of_crew = stats.clone();
-    Crew::start(builder, entrances, on_loop_death, of_crew, move |number, entrance| {
+    Supervisor::start(builder, entrances, on_loop_death, of_crew, move |number, entrance| {
         // Within the task of the loop, so that its connections know whose they are.
         let (app, limits, timeouts) = (app.clone(), limits.clone(), timeouts.clone());
         let (timed_loop, stats) = (server_timing.then_some(number), stats.clone());
@@ -381,7 +381,7 @@ where
 async fn accept_until(
     acceptor: &mut Acceptor,
     listeners: &Listeners,
-    crew: &mut Crew,
+    crew: &mut Supervisor,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let mut shutdown = pin!(shutdown);
@@ -406,7 +406,7 @@ async fn accept_until(
     }
 }
 
-fn report_on_signal(kind: SignalKind, crew: &Crew) -> io::Result<task::JoinHandle<()>> {
+fn report_on_signal(kind: SignalKind, crew: &Supervisor) -> io::Result<task::JoinHandle<()>> {
     let signals = Signals::new([kind])?;
     let (handles, stats) = (crew.handles(), crew.stats());
     Ok(task::Builder::new().name("report").spawn(async move {
@@ -447,7 +447,7 @@ async fn serve_loop(server: Rc<LoopServer>, mut acceptor: LoopAcceptor) -> LoopR
     }
 }
 
-fn begin_connection(server: &Rc<LoopServer>, arrival: Arrival) {
+fn begin_connection(server: &Rc<LoopServer>, arrival: AcceptedConnection) {
     let connection = ConnectionTask::new(server.clone(), arrival);
     let task = task::Builder::new().name(CONNECTION);
     if connection.is_watched() {
@@ -459,7 +459,7 @@ fn begin_connection(server: &Rc<LoopServer>, arrival: Arrival) {
 
 /// Cuts the connections that are left, and tells what they were doing.
 async fn cut(server: &LoopServer) -> (usize, Vec<Activity>) {
-    let mut held = server.census().await;
+    let mut held = server.connection_snapshot().await;
     held.sort_by_key(|activity| std::cmp::Reverse(activity.lasted));
     let cut = server.open();
     server.connections().for_each(task::abort);

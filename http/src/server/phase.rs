@@ -35,7 +35,7 @@ impl fmt::Display for Phase {
 
 /// Follows the phases of a server, from any thread and any loop.
 #[derive(Clone)]
-pub struct Phases {
+pub struct ServerState {
     shared: Arc<Mutex<State>>,
 }
 
@@ -44,7 +44,7 @@ struct State {
     waiting: Vec<Waker>,
 }
 
-impl Phases {
+impl ServerState {
     pub(crate) fn new() -> Self {
         let state = State { phase: Phase::Bound, waiting: Vec::new() };
         Self { shared: Arc::new(Mutex::new(state)) }
@@ -91,8 +91,8 @@ impl Phases {
     }
 }
 
-impl fmt::Debug for Phases {
+impl fmt::Debug for ServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Phases").field(&self.current()).finish()
+        f.debug_tuple("ServerState").field(&self.current()).finish()
     }
 }

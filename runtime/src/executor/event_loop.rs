@@ -42,7 +42,7 @@ pub struct EventLoop {
 /// Why there is no new event loop.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum NewLoopError {
+pub enum BuildError {
     /// This thread has a loop already; a second one would wait while the first one runs.
     SecondLoop {
         /// The name of the loop that is there.
@@ -52,7 +52,7 @@ pub enum NewLoopError {
     Selector(std::io::Error),
 }
 
-impl fmt::Display for NewLoopError {
+impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SecondLoop { name } => write!(
@@ -65,7 +65,7 @@ impl fmt::Display for NewLoopError {
     }
 }
 
-impl std::error::Error for NewLoopError {
+impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::SecondLoop { .. } => None,
@@ -74,11 +74,11 @@ impl std::error::Error for NewLoopError {
     }
 }
 
-impl From<NewLoopError> for std::io::Error {
-    fn from(error: NewLoopError) -> Self {
+impl From<BuildError> for std::io::Error {
+    fn from(error: BuildError) -> Self {
         match error {
-            NewLoopError::Selector(error) => error,
-            error @ NewLoopError::SecondLoop { .. } => Self::other(error),
+            BuildError::Selector(error) => error,
+            error @ BuildError::SecondLoop { .. } => Self::other(error),
         }
     }
 }
@@ -112,7 +112,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// If the thread has a loop already, or the system gives no selector.
-    pub fn new() -> Result<Self, NewLoopError> {
+    pub fn new() -> Result<Self, BuildError> {
         Self::builder().build()
     }
 
@@ -462,11 +462,11 @@ impl Builder {
     ///
     /// # Errors
     /// If the thread has a loop already, or the system gives no selector.
-    pub fn build(self) -> Result<EventLoop, NewLoopError> {
+    pub fn build(self) -> Result<EventLoop, BuildError> {
         if let Some(core) = Core::try_current() {
-            return Err(NewLoopError::SecondLoop { name: core.shared.name.clone() });
+            return Err(BuildError::SecondLoop { name: core.shared.name.clone() });
         }
-        let (selector, waker) = Selector::new().map_err(NewLoopError::Selector)?;
+        let (selector, waker) = Selector::new().map_err(BuildError::Selector)?;
         let thread = std::thread::current();
         let name = self.name.or_else(|| thread.name().map(str::to_owned));
         let shared = Shared {

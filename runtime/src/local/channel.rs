@@ -153,8 +153,8 @@ impl<T> Receiver<T> {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         match self.try_recv() {
             Ok(value) => Poll::Ready(Some(value)),
-            Err(TryReceiveError::Closed) => Poll::Ready(None),
-            Err(TryReceiveError::Empty) => {
+            Err(TryRecvError::Closed) => Poll::Ready(None),
+            Err(TryRecvError::Empty) => {
                 let waker = cx.waker().clone();
                 // Bound to a name, so that it is dropped after the borrow has ended.
                 let _before = self.shared.receiver.borrow_mut().replace(waker);
@@ -167,7 +167,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// If the queue is empty, now or for good.
-    pub fn try_recv(&mut self) -> Result<T, TryReceiveError> {
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let value = self.shared.queue.borrow_mut().pop_front();
         match value {
             Some(value) => {
@@ -175,9 +175,9 @@ impl<T> Receiver<T> {
                 Ok(value)
             }
             None if self.shared.senders.get() == 0 || self.shared.room.is_closed() => {
-                Err(TryReceiveError::Closed)
+                Err(TryRecvError::Closed)
             }
-            None => Err(TryReceiveError::Empty),
+            None => Err(TryRecvError::Empty),
         }
     }
 
@@ -231,7 +231,7 @@ pub enum TrySendError<T> {
 
 /// Why there is no value at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TryReceiveError {
+pub enum TryRecvError {
     /// The queue is empty now.
     Empty,
     /// The queue is empty for good: no sender is left, or it was closed.
@@ -255,7 +255,7 @@ impl<T> fmt::Display for TrySendError<T> {
     }
 }
 
-impl fmt::Display for TryReceiveError {
+impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "the channel is empty",
@@ -281,7 +281,7 @@ impl<T> fmt::Debug for TrySendError<T> {
 
 impl<T> std::error::Error for SendError<T> {}
 impl<T> std::error::Error for TrySendError<T> {}
-impl std::error::Error for TryReceiveError {}
+impl std::error::Error for TryRecvError {}
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,6 @@ mod notify;
 mod permits;
 mod semaphore;
 
-pub use channel::{Receiver, SendError, Sender, TryReceiveError, TrySendError, channel, unbounded};
+pub use channel::{Receiver, SendError, Sender, TryRecvError, TrySendError, channel, unbounded};
 pub use notify::Notify;
 pub use semaphore::{Permit, Semaphore};

@@ -26,7 +26,7 @@ use crate::local::permits::Permits;
 ///         }
 ///     });
 ///     open.set(true);
-///     changed.notify_all();
+///     changed.notify_waiters();
 ///     guest.await.unwrap();
 /// });
 /// ```
@@ -49,11 +49,11 @@ impl Notify {
     }
 
     /// Lets all go on who wait now, and nobody who comes later.
-    pub fn notify_all(&self) {
+    pub fn notify_waiters(&self) {
         self.permits.pass_all();
     }
 
-    /// Waits for [`Notify::notify_one`] or [`Notify::notify_all`], from the first poll on: with no
+    /// Waits for [`Notify::notify_one`] or [`Notify::notify_waiters`], from the first poll on: with no
     /// await between looking at what may change and this one, no notification is missed.
     /// Cancellation safe: a notification for one that was not seen goes to the next one.
     pub async fn notified(&self) {

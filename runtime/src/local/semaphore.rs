@@ -50,14 +50,14 @@ impl Semaphore {
 
     /// How many permits are free.
     #[must_use]
-    pub fn available(&self) -> usize {
+    pub fn available_permits(&self) -> usize {
         self.permits.available()
     }
 }
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Semaphore").field("available", &self.available()).finish()
+        f.debug_struct("Semaphore").field("available_permits", &self.available_permits()).finish()
     }
 }
 

@@ -15,7 +15,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::net::TcpListener;
-use crate::server::connection_queue::{Arrival, Arrivals, Door, INTAKE_CAPACITY, Intake};
+use crate::server::connection_queue::{
+    AcceptedConnection, AcceptorWaker, ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY,
+};
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::server::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};
 use crate::task::yield_now;
@@ -45,8 +47,8 @@ const SHED_ONE_IN: usize = 8;
 /// loop turns they stay where they are.
 #[derive(Debug)]
 pub struct Acceptor {
-    seats: Vec<Seat>,
-    door: Arc<Door>,
+    seats: Vec<LoopSlot>,
+    door: Arc<AcceptorWaker>,
     /// What is known of the loops, while one is chosen.
     candidates: Vec<Candidate>,
     /// How many connections were placed.
@@ -63,8 +65,8 @@ type Round = Option<Sleep>;
 
 /// One loop, as the acceptor sees it.
 #[derive(Debug)]
-struct Seat {
-    intake: Arc<Intake>,
+struct LoopSlot {
+    intake: Arc<ConnectionQueue>,
     observer: Option<Observer>,
     health: Health,
 }
@@ -75,11 +77,12 @@ impl Acceptor {
     /// The first in a process also has Linux make room for up to 16,384 descriptors, which takes
     /// some milliseconds: best before there are threads, when nothing has to wait for it.
     #[must_use]
-    pub fn new(loops: usize) -> (Self, Vec<Arrivals>) {
-        let door = Arc::new(Door::default());
+    pub fn new(loops: usize) -> (Self, Vec<ConnectionReceiver>) {
+        let door = Arc::new(AcceptorWaker::default());
         let exhaustion = Exhaustion::new(door.turned_away.clone());
-        let seats: Vec<_> = (0..loops).map(|_| Seat::new(&door)).collect();
-        let arrivals = seats.iter().map(|seat| Arrivals::new(seat.intake.clone())).collect();
+        let seats: Vec<_> = (0..loops).map(|_| LoopSlot::new(&door)).collect();
+        let arrivals =
+            seats.iter().map(|seat| ConnectionReceiver::new(seat.intake.clone())).collect();
         let acceptor = Self {
             seats,
             door,
@@ -151,7 +154,7 @@ impl Acceptor {
         poll_fn(|cx| {
             while self.is_any_waiting() {
                 let turned = *self.turned.get_or_insert_with(time::now);
-                if self.seats.iter().any(Seat::is_turning) {
+                if self.seats.iter().any(LoopSlot::is_turning) {
                     self.turned = Some(time::now());
                 } else if time::now() >= turned + END_PATIENCE {
                     break;
@@ -168,15 +171,15 @@ impl Acceptor {
     ///
     /// # Panics
     /// If there are not so many loops.
-    pub fn replace(&mut self, index: usize) -> Arrivals {
-        let seat = Seat::new(&self.door);
+    pub fn replace(&mut self, index: usize) -> ConnectionReceiver {
+        let seat = LoopSlot::new(&self.door);
         let old = std::mem::replace(&mut self.seats[index], seat);
         let intake = &self.seats[index].intake;
         while let Some(arrival) = old.intake.take_back() {
             // It has the capacity of the old one, and is empty.
-            let _ = intake.hand(Arrival { place: intake.place(), ..arrival });
+            let _ = intake.hand(AcceptedConnection { place: intake.place(), ..arrival });
         }
-        Arrivals::new(intake.clone())
+        ConnectionReceiver::new(intake.clone())
     }
 
     /// Connections that were accepted and closed at once, since descriptors had run out; by loops
@@ -205,7 +208,7 @@ impl Acceptor {
         // loop that has stalled since: then the next round takes the connection back.
         if let Some(index) = self.choose().or_else(|| self.any_room()) {
             let intake = &self.seats[index].intake;
-            let arrival = Arrival { stream, peer, accepted, place: intake.place() };
+            let arrival = AcceptedConnection { stream, peer, accepted, place: intake.place() };
             if intake.hand(arrival).is_ok() {
                 self.placed = self.placed.wrapping_add(1);
             }
@@ -214,15 +217,15 @@ impl Acceptor {
 
     fn choose(&mut self) -> Option<usize> {
         self.candidates.clear();
-        self.candidates.extend(self.seats.iter().map(Seat::candidate));
+        self.candidates.extend(self.seats.iter().map(LoopSlot::candidate));
         choose(&self.candidates, self.placed)
     }
 
     /// A loop that has room, of those that have gone only if no other is left: whoever takes the
     /// place of one is given what waits there.
     fn any_room(&self) -> Option<usize> {
-        let has_room = |seat: &Seat| !seat.intake.is_full();
-        let may_take = |seat: &Seat| has_room(seat) && !seat.intake.is_abandoned();
+        let has_room = |seat: &LoopSlot| !seat.intake.is_full();
+        let may_take = |seat: &LoopSlot| has_room(seat) && !seat.intake.is_abandoned();
         let seats = &self.seats;
         seats.iter().position(may_take).or_else(|| seats.iter().position(has_room))
     }
@@ -246,7 +249,7 @@ impl Acceptor {
             let Some(arrival) = self.seats[index].intake.take_back() else { return };
             let intake = &self.seats[target].intake;
             // There is room: only this task fills the intakes.
-            let _ = intake.hand(Arrival { place: intake.place(), ..arrival });
+            let _ = intake.hand(AcceptedConnection { place: intake.place(), ..arrival });
             self.placed = self.placed.wrapping_add(1);
         }
     }
@@ -354,9 +357,9 @@ impl Acceptor {
     }
 }
 
-impl Seat {
-    fn new(door: &Arc<Door>) -> Self {
-        let intake = Intake::new(INTAKE_CAPACITY, door.clone());
+impl LoopSlot {
+    fn new(door: &Arc<AcceptorWaker>) -> Self {
+        let intake = ConnectionQueue::new(QUEUE_CAPACITY, door.clone());
         Self { intake, observer: None, health: Health::Stalled }
     }
 

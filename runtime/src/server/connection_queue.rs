@@ -20,11 +20,11 @@ use crate::sync::lock;
 use crate::time;
 
 /// Connections that may wait in one intake; beyond so many the kernel's backlog holds them.
-pub(crate) const INTAKE_CAPACITY: usize = 1024;
+pub(crate) const QUEUE_CAPACITY: usize = 1024;
 
 /// What the acceptor and one loop share.
-pub(crate) struct Intake {
-    queue: ArrayQueue<Arrival>,
+pub(crate) struct ConnectionQueue {
+    queue: ArrayQueue<AcceptedConnection>,
     /// Connections handed to the loop and not closed yet, those in the queue included.
     open: CachePadded<AtomicUsize>,
     /// Connections ever handed to the loop.
@@ -40,12 +40,12 @@ pub(crate) struct Intake {
     taken_by: OnceLock<Arc<Shared>>,
     /// The task that empties the queue, while it waits.
     taker: Mutex<Option<Waker>>,
-    door: Arc<Door>,
+    door: Arc<AcceptorWaker>,
 }
 
 /// Where the acceptor waits while every intake is full, or the loops accept for themselves.
 #[derive(Debug, Default)]
-pub(crate) struct Door {
+pub(crate) struct AcceptorWaker {
     is_waiting: AtomicBool,
     /// A loop found that descriptors have run out.
     is_exhausted: AtomicBool,
@@ -56,7 +56,7 @@ pub(crate) struct Door {
 
 /// A connection that was accepted and is to be served by a loop.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct AcceptedConnection {
     /// The socket: non-blocking, nodelay, registered nowhere.
     pub stream: TcpStream,
     /// The address of the peer.
@@ -66,17 +66,17 @@ pub struct Arrival {
     /// [`time::ready_since`](crate::time::ready_since).
     pub accepted: Instant,
     /// Counts the connection as open on its loop; to be dropped when it is closed.
-    pub place: Place,
+    pub place: ConnectionGuard,
 }
 
 /// One connection in the count of what its loop has open. Dropping it takes it out.
 #[derive(Debug)]
-pub struct Place {
-    intake: Arc<Intake>,
+pub struct ConnectionGuard {
+    intake: Arc<ConnectionQueue>,
 }
 
-impl Intake {
-    pub(crate) fn new(capacity: usize, door: Arc<Door>) -> Arc<Self> {
+impl ConnectionQueue {
+    pub(crate) fn new(capacity: usize, door: Arc<AcceptorWaker>) -> Arc<Self> {
         Arc::new(Self {
             queue: ArrayQueue::new(capacity),
             open: CachePadded::new(AtomicUsize::new(0)),
@@ -130,13 +130,13 @@ impl Intake {
     }
 
     /// A place on the loop, for a connection that is about to be handed to it.
-    pub(crate) fn place(self: &Arc<Self>) -> Place {
+    pub(crate) fn place(self: &Arc<Self>) -> ConnectionGuard {
         self.open.fetch_add(1, Relaxed);
-        Place { intake: self.clone() }
+        ConnectionGuard { intake: self.clone() }
     }
 
     /// Hands a connection to the loop, where it has its place. Gives it back if the queue is full.
-    pub(crate) fn hand(&self, arrival: Arrival) -> Result<(), Arrival> {
+    pub(crate) fn hand(&self, arrival: AcceptedConnection) -> Result<(), AcceptedConnection> {
         debug_assert!(std::ptr::eq(&*arrival.place.intake, self), "its place is elsewhere");
         self.queue.push(arrival)?;
         self.handed.fetch_add(1, Relaxed);
@@ -145,13 +145,13 @@ impl Intake {
     }
 
     /// A place for a connection that the loop has accepted for itself.
-    fn admit(self: &Arc<Self>) -> Place {
+    fn admit(self: &Arc<Self>) -> ConnectionGuard {
         self.handed.fetch_add(1, Relaxed);
         self.place()
     }
 
     /// Takes back the connection that has waited longest to be taken.
-    pub(crate) fn take_back(&self) -> Option<Arrival> {
+    pub(crate) fn take_back(&self) -> Option<AcceptedConnection> {
         let arrival = self.queue.pop()?;
         self.taken_back.fetch_add(1, Relaxed);
         Some(arrival)
@@ -201,9 +201,9 @@ impl Intake {
     }
 }
 
-impl fmt::Debug for Intake {
+impl fmt::Debug for ConnectionQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Intake")
+        f.debug_struct("ConnectionQueue")
             .field("waiting", &self.queue.len())
             .field("open", &self.open())
             .field("handed", &self.handed())
@@ -212,13 +212,13 @@ impl fmt::Debug for Intake {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.intake.open.fetch_sub(1, Relaxed);
     }
 }
 
-impl Door {
+impl AcceptorWaker {
     /// The acceptor that waits here is woken when a loop has gone.
     pub(crate) fn watch(&self, acceptor: &Waker) {
         let mut place = lock(&self.acceptor);
@@ -227,7 +227,7 @@ impl Door {
         }
     }
 
-    /// Waits until [`Door::room`] is called, unless `has_room` says that there is some already.
+    /// Waits until [`AcceptorWaker::room`] is called, unless `has_room` says that there is some already.
     pub(crate) fn poll_room(
         &self,
         cx: &mut Context<'_>,
@@ -250,7 +250,7 @@ impl Door {
     }
 
     /// Whether a loop has found since the last call that descriptors have run out. The acceptor
-    /// that [watches](Door::watch) is woken then.
+    /// that [watches](AcceptorWaker::watch) is woken then.
     pub(crate) fn take_exhausted(&self) -> bool {
         self.is_exhausted.swap(false, AcqRel)
     }
@@ -269,7 +269,7 @@ impl Door {
 #[non_exhaustive]
 pub enum Incoming {
     /// A connection to be served.
-    Connection(Arrival),
+    Connection(AcceptedConnection),
     /// The process has run out of descriptors: the loop may close up to so many connections that
     /// do nothing, those first that did nothing for longest.
     Shed(usize),
@@ -278,12 +278,12 @@ pub enum Incoming {
 /// The connections that come to one loop. To be dropped when no more of them will be taken: what
 /// waits still is given to another loop then.
 #[derive(Debug)]
-pub struct Arrivals {
-    intake: Arc<Intake>,
+pub struct ConnectionReceiver {
+    intake: Arc<ConnectionQueue>,
 }
 
-impl Arrivals {
-    pub(crate) fn new(intake: Arc<Intake>) -> Self {
+impl ConnectionReceiver {
+    pub(crate) fn new(intake: Arc<ConnectionQueue>) -> Self {
         Self { intake }
     }
 
@@ -292,7 +292,7 @@ impl Arrivals {
     ///
     /// # Panics
     /// If there is no event loop on this thread.
-    pub async fn next(&mut self) -> Option<Arrival> {
+    pub async fn next(&mut self) -> Option<AcceptedConnection> {
         loop {
             match self.next_incoming().await? {
                 Incoming::Connection(arrival) => return Some(arrival),
@@ -301,7 +301,7 @@ impl Arrivals {
         }
     }
 
-    /// Like [`Arrivals::next`], for a loop that can close idle connections when it is asked to.
+    /// Like [`ConnectionReceiver::next`], for a loop that can close idle connections when it is asked to.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -314,8 +314,13 @@ impl Arrivals {
     }
 
     /// A connection that the loop has accepted for itself.
-    pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Arrival {
-        Arrival { stream, peer, accepted: time::ready_since(), place: self.intake.admit() }
+    pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> AcceptedConnection {
+        AcceptedConnection {
+            stream,
+            peer,
+            accepted: time::ready_since(),
+            place: self.intake.admit(),
+        }
     }
 
     /// Counts those whom the loop turns away.
@@ -339,7 +344,7 @@ impl Arrivals {
 /// What came to one loop, in numbers: for any thread, and also when the loop has ended.
 #[derive(Clone, Debug)]
 pub struct Traffic {
-    intake: Arc<Intake>,
+    intake: Arc<ConnectionQueue>,
 }
 
 impl Traffic {
@@ -362,7 +367,7 @@ impl Traffic {
     }
 }
 
-impl Drop for Arrivals {
+impl Drop for ConnectionReceiver {
     fn drop(&mut self) {
         self.intake.abandoned.store(true, Release);
         self.intake.door.wake();

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::net::{BACKLOG, TcpListener};
-use crate::server::connection_queue::{Arrival, Arrivals, Incoming};
+use crate::server::connection_queue::{AcceptedConnection, ConnectionReceiver, Incoming};
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::time::{Sleep, sleep};
 
@@ -20,7 +20,7 @@ const ACCEPTS_PER_TURN: u32 = 64;
 /// nobody takes it back if the loop stalls, and it waits in the kernel until the loop turns again.
 #[derive(Debug)]
 pub struct LoopAcceptor {
-    arrivals: Arrivals,
+    arrivals: ConnectionReceiver,
     /// Absent if the loop has no listener, or has accepted its last connection.
     own: Option<Own>,
 }
@@ -45,7 +45,10 @@ impl LoopAcceptor {
     ///
     /// # Panics
     /// If there is no event loop on this thread.
-    pub fn new(arrivals: Arrivals, listener: Option<std::net::TcpListener>) -> io::Result<Self> {
+    pub fn new(
+        arrivals: ConnectionReceiver,
+        listener: Option<std::net::TcpListener>,
+    ) -> io::Result<Self> {
         let own = listener.map(|listener| Own::new(listener, &arrivals)).transpose()?;
         Ok(Self { arrivals, own })
     }
@@ -65,7 +68,7 @@ impl LoopAcceptor {
 
     /// What was counted of the connections.
     #[must_use]
-    pub fn arrivals(&self) -> &Arrivals {
+    pub fn arrivals(&self) -> &ConnectionReceiver {
         &self.arrivals
     }
 
@@ -87,13 +90,17 @@ impl LoopAcceptor {
 }
 
 impl Own {
-    fn new(listener: std::net::TcpListener, arrivals: &Arrivals) -> io::Result<Self> {
+    fn new(listener: std::net::TcpListener, arrivals: &ConnectionReceiver) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
         let exhaustion = Exhaustion::new(arrivals.turned_away());
         Ok(Self { listener, left: ACCEPTS_PER_TURN, last: None, exhaustion, pause: None })
     }
 
-    fn poll_accept(&mut self, arrivals: &Arrivals, cx: &mut Context<'_>) -> Poll<Arrival> {
+    fn poll_accept(
+        &mut self,
+        arrivals: &ConnectionReceiver,
+        cx: &mut Context<'_>,
+    ) -> Poll<AcceptedConnection> {
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(Pin::new(pause).poll(cx));
@@ -119,7 +126,7 @@ impl Own {
         }
     }
 
-    fn recover(&mut self, arrivals: &Arrivals, error: &io::Error) {
+    fn recover(&mut self, arrivals: &ConnectionReceiver, error: &io::Error) {
         if let Some(pause) = self.exhaustion.pause(&self.listener, error) {
             arrivals.tell_exhausted();
             self.pause = Some(sleep(pause));
@@ -128,7 +135,7 @@ impl Own {
 
     /// A connection that waits in the backlog. In all these are no more than it holds, so that
     /// newcomers without end do not put off the end.
-    fn accept_last(&mut self, arrivals: &Arrivals) -> Option<Arrival> {
+    fn accept_last(&mut self, arrivals: &ConnectionReceiver) -> Option<AcceptedConnection> {
         let left = self.last.get_or_insert(BACKLOG);
         while *left > 0 {
             *left -= 1;

@@ -8,5 +8,7 @@ mod placement;
 mod reserve;
 
 pub use acceptor::Acceptor;
-pub use connection_queue::{Arrival, Arrivals, Incoming, Place, Traffic};
+pub use connection_queue::{
+    AcceptedConnection, ConnectionGuard, ConnectionReceiver, Incoming, Traffic,
+};
 pub use loop_acceptor::LoopAcceptor;

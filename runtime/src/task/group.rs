@@ -208,7 +208,7 @@ impl<V> Future for Child<'_, V> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
         match Pin::new(&mut self.value).poll(cx) {
             Poll::Ready(Ok(value)) => Poll::Ready(value),
-            // Canceled is that the child failed: the group sees to it.
+            // Cancelled is that the child failed: the group sees to it.
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
         }
     }

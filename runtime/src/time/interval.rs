@@ -23,12 +23,12 @@ pub fn interval(period: Duration) -> Interval {
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "an interval's period is longer than zero");
-    Interval { next: sleep_until(start), period, missed: MissedTicks::default() }
+    Interval { next: sleep_until(start), period, missed: MissedTickBehavior::default() }
 }
 
 /// What an interval does about ticks for which nobody came in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MissedTicks {
+pub enum MissedTickBehavior {
     /// Leaves them out: the next tick is the next multiple of the period after the start.
     #[default]
     Skip,
@@ -46,13 +46,13 @@ const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 pub struct Interval {
     next: Sleep,
     period: Duration,
-    missed: MissedTicks,
+    missed: MissedTickBehavior,
 }
 
 impl Interval {
-    /// What to do about missed ticks; [`MissedTicks::Skip`] without this.
+    /// What to do about missed ticks; [`MissedTickBehavior::Skip`] without this.
     #[must_use]
-    pub fn missed_ticks(self, missed: MissedTicks) -> Self {
+    pub fn missed_tick_behavior(self, missed: MissedTickBehavior) -> Self {
         Self { missed, ..self }
     }
 
@@ -80,9 +80,9 @@ impl Interval {
         let now = super::now();
         let later = |from: Instant, by| from.checked_add(by).unwrap_or_else(|| from + DECADES);
         match self.missed {
-            MissedTicks::CatchUp => later(tick, self.period),
-            MissedTicks::Restart => later(now, self.period),
-            MissedTicks::Skip => {
+            MissedTickBehavior::CatchUp => later(tick, self.period),
+            MissedTickBehavior::Restart => later(now, self.period),
+            MissedTickBehavior::Skip => {
                 let late = now.saturating_duration_since(tick).as_nanos();
                 let past = (late % self.period.as_nanos()) as u64;
                 later(now, self.period - Duration::from_nanos(past))

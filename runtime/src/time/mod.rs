@@ -13,7 +13,7 @@ mod interval;
 mod sleep;
 mod timeout;
 
-pub use interval::{Interval, MissedTicks, interval, interval_at};
+pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 

@@ -39,7 +39,7 @@ use std::time::Instant;
 
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::time::Sleep;
-use brigade_runtime::{Arrival, Place, task, time};
+use brigade_runtime::{AcceptedConnection, ConnectionGuard, task, time};
 
 use crate::message::body::PartStream;
 use crate::message::pipe::Pipe;
@@ -82,7 +82,7 @@ pub(crate) struct ConnectionTask {
     alarm: Option<Sleep>,
     /// Present if somebody wants to know what takes how long.
     watch: Option<Box<Watch>>,
-    _place: Place,
+    _place: ConnectionGuard,
 }
 
 /// What the connection is doing.
@@ -160,7 +160,7 @@ struct Budget {
 
 impl ConnectionTask {
     /// The task of a connection that just came to this loop.
-    pub(crate) fn new(server: Rc<LoopServer>, arrival: Arrival) -> Self {
+    pub(crate) fn new(server: Rc<LoopServer>, arrival: AcceptedConnection) -> Self {
         let stream = TcpStream::from_nonblocking(arrival.stream);
         server.connection_opened();
         let watch = Watch::begin(server.timed_loop, arrival.accepted, arrival.peer);
@@ -284,7 +284,7 @@ impl Future for ConnectionTask {
         let mut out = this.server.take_write_buffer();
         let ran = this.run(cx, &mut out);
         this.server.give_write_buffer(out);
-        if this.server.is_census() && ran.is_ok() {
+        if this.server.is_taking_snapshot() && ran.is_ok() {
             this.tell_activity();
         }
         match ran {
@@ -294,8 +294,8 @@ impl Future for ConnectionTask {
     }
 }
 
-fn runs_to_end(route: Option<&Rc<Route>>) -> bool {
-    route.is_some_and(|route| route.options.runs_to_end)
+fn detaches_on_disconnect(route: Option<&Rc<Route>>) -> bool {
+    route.is_some_and(|route| route.options.detaches_on_disconnect)
 }
 
 impl Drop for ConnectionTask {

@@ -13,7 +13,9 @@ use crate::message::response::IntoResponse;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::head::RequestHead;
 use crate::protocol::server_connection::{Connection, Event};
-use crate::server::connection::{Budget, ConnectionTask, Over, Step, Waiting, Work, runs_to_end};
+use crate::server::connection::{
+    Budget, ConnectionTask, Over, Step, Waiting, Work, detaches_on_disconnect,
+};
 use crate::server::counters::Outcome;
 
 /// Answers are written when so much of them has gathered.
@@ -169,7 +171,7 @@ impl ConnectionTask {
             Some(Rc::new(Pipe::new()))
         } else {
             // Through which a handler that runs to its end hears of its client's end.
-            runs_to_end(route).then(|| Rc::new(Pipe::ended()))
+            detaches_on_disconnect(route).then(|| Rc::new(Pipe::ended()))
         };
         if let Some(limit) = route.and_then(|route| route.options.body_bytes_max) {
             self.protocol.set_body_limit(limit);

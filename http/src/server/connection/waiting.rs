@@ -10,7 +10,7 @@ use brigade_runtime::time::sleep_until;
 use crate::message::body_error::BodyError;
 use crate::message::route::RouteOptions;
 use crate::protocol::error::ProtocolError;
-use crate::server::connection::{ConnectionTask, Over, Waiting, Work, runs_to_end};
+use crate::server::connection::{ConnectionTask, Over, Waiting, Work, detaches_on_disconnect};
 
 /// The longest silence of such a peer.
 const LINGER_GAP: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ impl ConnectionTask {
         if self.protocol.is_reading_body() && !self.stream().is_write_closed() {
             return Ok(());
         }
-        if !runs_to_end(route.as_ref()) {
+        if !detaches_on_disconnect(route.as_ref()) {
             return Err(Over);
         }
         if let Some(body) = &self.body {
