@@ -18,9 +18,7 @@
 //! all after 3.00 s, 3 connections opened
 //! ```
 
-use std::cell::Cell;
 use std::error::Error;
-use std::future::pending;
 use std::time::Duration;
 
 use brigade::http::{Client, ClientError, Request, Router, Server, get};
@@ -52,12 +50,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = format!("http://{}", server.local_addr()?);
     let (stop, stopped) = sync_channel::<()>();
     let thread = run_in_thread("delays", move || async move {
-        let stopped = Cell::new(Some(stopped));
-        let shutdown = async || match stopped.take() {
-            Some(stopped) => drop(stopped.await),
-            None => pending().await,
-        };
-        server.serve(move || app(second), shutdown).await
+        server
+            .serve(move || app(second), async {
+                let _ = stopped.await;
+            })
+            .await
     })?;
     run(async move {
         let client = Client::new();

@@ -23,9 +23,7 @@
 //!
 //! What is in flight is the question itself. With `--all` it prints the whole answer.
 
-use std::cell::Cell;
 use std::error::Error;
-use std::future::pending;
 
 use brigade::http::{Client, Router, Server, StatusCode, get, metrics};
 use brigade::oneshot::sync_channel;
@@ -50,12 +48,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = format!("http://{}", server.local_addr()?);
     let (stop, stopped) = sync_channel::<()>();
     let thread = run_in_thread("server", move || async move {
-        let stopped = Cell::new(Some(stopped));
-        let shutdown = async || match stopped.take() {
-            Some(stopped) => drop(stopped.await),
-            None => pending().await,
-        };
-        server.serve(app, shutdown).await
+        server
+            .serve(app, async {
+                let _ = stopped.await;
+            })
+            .await
     })?;
     let text = run(async move {
         let client = Client::new();

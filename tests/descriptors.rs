@@ -64,7 +64,7 @@ impl Drop for Hello {
 #[ignore = "started by the other tests"]
 fn the_server() {
     let server = match &*std::env::var("MODE").unwrap() {
-        "per loop" => Server::bind_per_loop("127.0.0.1:0").unwrap().loops(2),
+        "per loop" => Server::bind("127.0.0.1:0").unwrap().per_loop(true).loops(2),
         loops => Server::bind("127.0.0.1:0").unwrap().loops(loops.parse().unwrap()),
     };
     println!("\nat {}", server.local_addr().unwrap());

@@ -110,11 +110,12 @@ fn serve(options: &Options) -> io::Result<Vec<LoopReport>> {
         let signals = Signals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
         io::stdout().write_all(started.as_bytes())?;
         io::stdout().flush()?;
-        let shutdown = async move || {
+        let signal = async || {
             let signal = signals.recv().await;
             tracing::info!(?signal, "shutting down");
         };
-        server.serve(move || app::app(max_delay, chaos), shutdown).await
+        let app = move || app::app(max_delay, chaos);
+        server.serve_with_force(app, signal(), signal()).await
     })
 }
 
@@ -122,11 +123,8 @@ fn bind(options: &Options) -> io::Result<Server> {
     // Nobody who waits for an answer loses it to a shutdown.
     let defaults = Timeouts::default();
     let drain = defaults.drain.max(options.max_delay.to_std().saturating_add(DRAIN_SLACK));
-    let server = match options.accepts_per_loop {
-        false => Server::bind(&*options.listen)?,
-        true => Server::bind_per_loop(&*options.listen)?,
-    };
-    let server = server
+    let server = Server::bind(&*options.listen)?
+        .per_loop(options.accepts_per_loop)
         .pin(options.pin)
         .server_timing(options.server_timing)
         .timeouts(Timeouts { drain, ..defaults })

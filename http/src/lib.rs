@@ -64,6 +64,7 @@ mod server;
 mod transport;
 
 // What our signatures speak of, so that an application needs no dependency of its own for it.
+pub use brigade_runtime::server::{OnLoopDeath, Phase, STALL_THRESHOLD, ServerState};
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
@@ -97,10 +98,8 @@ pub use routing::handler::Next;
 pub use routing::method_router::{MethodRouter, any, delete, get, head, options, patch, post, put};
 pub use routing::router::Router;
 pub use routing::service::Service;
-pub use server::activity::{Activity, ConnectionState};
-pub use server::crew::OnLoopDeath;
+pub use server::activity::{ConnectionInfo, ConnectionState};
 #[cfg(feature = "metrics")]
 pub use server::metrics::metrics;
-pub use server::options::{LoopReport, STALL_THRESHOLD, Server};
-pub use server::phase::{Phase, ServerState};
-pub use server::stats::{LoopStats, Stats};
+pub use server::options::Server;
+pub use server::stats::{LoopReport, LoopStats, RequestCounts, Stats};

@@ -51,7 +51,7 @@ fn hello() -> Router {
 }
 
 fn per_loop(loops: usize) -> Server {
-    Server::bind_per_loop("127.0.0.1:0").unwrap().loops(loops).pin(false)
+    Server::bind("127.0.0.1:0").unwrap().per_loop(true).loops(loops).pin(false)
 }
 
 /// Connections that have asked, and wait for their answer.
@@ -100,7 +100,7 @@ fn block_all(
 }
 
 fn connections(reports: &[LoopReport]) -> Vec<usize> {
-    reports.iter().map(|report| report.connections).collect()
+    reports.iter().map(|report| report.stats.tcp.accepted).collect()
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_socket_that_listens_already_is_served_with_what_waits_there() {
         let server = TestServer::of(server, hello);
         assert_eq!(answered_by(waiting).len(), MANY);
         assert_eq!(answered_by(ask_many(server.address)).len(), MANY);
-        let served: usize = server.join().iter().map(|report| report.connections).sum();
+        let served: usize = server.join().iter().map(|report| report.stats.tcp.accepted).sum();
         assert_eq!(served, 2 * MANY);
     }
 }
@@ -141,7 +141,7 @@ fn abstract_name() -> unix::net::SocketAddr {
 #[test]
 fn each_loop_accepts_for_itself_and_every_connection_is_counted_once() {
     let server = per_loop(LOOPS);
-    let phases = server.phases();
+    let phases = server.state();
     let server = TestServer::of(server, hello);
     // Before that not all loops have their listener.
     brigade_runtime::run(async move { phases.reached(Phase::Accepting).await });
@@ -150,10 +150,10 @@ fn each_loop_accepts_for_itself_and_every_connection_is_counted_once() {
     assert_eq!(reports.len(), LOOPS);
     for (number, report) in reports.iter().enumerate() {
         let name = format!("loop-{number}");
-        assert_eq!(report.connections, by.iter().filter(|by| **by == name).count());
-        assert_eq!(report.requests, report.connections as u64);
-        assert_eq!((report.taken_back, report.cut), (0, 0));
-        assert!(report.connections > 0, "{reports:?}");
+        assert_eq!(report.stats.tcp.accepted, by.iter().filter(|by| **by == name).count());
+        assert_eq!(report.stats.requests.total, report.stats.tcp.accepted as u64);
+        assert_eq!((report.stats.tcp.taken_back, report.cancelled), (0, 0));
+        assert!(report.stats.tcp.accepted > 0, "{reports:?}");
     }
     assert_eq!(by.len(), MANY);
 }
@@ -172,7 +172,7 @@ fn a_shutdown_answers_what_waits_in_the_backlogs_of_blocked_loops() {
     for loops in [1, LOOPS] {
         let (block, is_blocked, release) = block();
         let server = per_loop(loops);
-        let phases = server.phases();
+        let phases = server.state();
         let (address, shutdown, thread) = serve(server, move || app(&block));
         let blockers = block_all(address, loops, &is_blocked);
         let waiting = ask_many(address);
@@ -201,18 +201,42 @@ fn a_shutdown_gives_what_waits_for_a_blocked_loop_to_another() {
 }
 
 #[test]
-fn a_port_is_shared_only_by_those_who_both_want_it() {
-    let alone = Server::bind("127.0.0.1:0").unwrap();
-    let address = alone.local_addr().unwrap();
-    let error = Server::bind_per_loop(address).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    assert!(error.to_string().starts_with(&format!("cannot listen at {address}: ")), "{error}");
-
-    let shared = per_loop(LOOPS);
-    let address = shared.local_addr().unwrap();
+fn a_second_server_cannot_take_the_port_of_one_whose_loops_accept_for_themselves() {
+    let first = per_loop(LOOPS);
+    let address = first.local_addr().unwrap();
+    let (_, shutdown, thread) = serve(first, hello);
+    // Answered by both loops: so each has a listener of its own by now.
+    while answered_by(ask_many(address)).into_iter().collect::<HashSet<_>>().len() < LOOPS {}
     let error = Server::bind(address).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    assert!(Server::bind_per_loop(address).is_ok(), "as documented");
+    assert!(error.to_string().starts_with(&format!("cannot listen at {address}: ")), "{error}");
+    drop(shutdown);
+    assert!(thread.join().unwrap().is_ok());
+}
+
+#[test]
+fn a_server_listens_at_several_addresses_whoever_accepts() {
+    for (loops, per_loop) in [(1, false), (LOOPS, false), (LOOPS, true)] {
+        let server = Server::bind("127.0.0.1:0").unwrap().and_bind("127.0.0.1:0").unwrap();
+        let further = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = server.and_listener(further).unwrap();
+        let addresses = server.local_addrs().unwrap();
+        assert_eq!(addresses.len(), 3);
+        let server = server.loops(loops).pin(false).per_loop(per_loop);
+        let (first, shutdown, thread) = serve(server, hello);
+        assert_eq!(first, addresses[0]);
+        for address in &addresses {
+            assert_eq!(answered_by(ask_many(*address)).len(), MANY);
+        }
+        // What waits in each backlog when the shutdown begins is served as well.
+        let waiting: Vec<_> = addresses.iter().map(|address| ask_many(*address)).collect();
+        drop(shutdown);
+        for streams in waiting {
+            assert_eq!(answered_by(streams).len(), MANY);
+        }
+        let reports = thread.join().unwrap().unwrap();
+        assert_eq!(connections(&reports).into_iter().sum::<usize>(), 6 * MANY);
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn break_off<'a>(phases: impl Iterator<Item = &'a (&'a str, String)>, end: impl 
     }
     // What was left of them would be cut at the deadline of the shutdown.
     let report = &server.join()[0];
-    assert_eq!((report.connections, report.cut), (connections, 0));
+    assert_eq!((report.stats.tcp.accepted, report.cancelled), (connections, 0));
 }
 
 #[test]

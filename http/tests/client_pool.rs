@@ -55,7 +55,7 @@ fn requests_one_after_the_other_share_a_connection() {
         }
         assert_eq!((client.connections_opened(), client.connections_idle()), (1, 1));
     });
-    assert_eq!(server.join()[0].connections, 1);
+    assert_eq!(server.join()[0].stats.tcp.accepted, 1);
 }
 
 #[test]

@@ -5,15 +5,13 @@
 
 mod sockets;
 
-use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use brigade_http::{
-    ConnectionState, LoopReport, OnLoopDeath, Phase, Request, Router, Server, Timeouts,
-    get as on_get,
+    ConnectionState, OnLoopDeath, Phase, Request, Router, Server, Timeouts, get as on_get,
 };
 use brigade_runtime::oneshot::sync_channel;
 use brigade_runtime::{EventLoop, LoopHandle, Unhandled, run_in_thread};
@@ -59,8 +57,8 @@ fn while_a_handler_blocks_one_loop_of_two_again_and_again_the_other_answers_all(
     }
     drop(blocker);
     let reports = server.join();
-    assert_eq!(reports.iter().map(|report| report.connections).sum::<usize>(), 201);
-    assert_eq!(reports.iter().map(|report| report.requests).sum::<u64>(), 210);
+    assert_eq!(reports.iter().map(|report| report.stats.tcp.accepted).sum::<usize>(), 201);
+    assert_eq!(reports.iter().map(|report| report.stats.requests.total).sum::<u64>(), 210);
 }
 
 #[test]
@@ -98,28 +96,28 @@ fn what_is_cut_at_the_deadline_is_told_with_route_peer_and_state() {
     let (block, ..) = block();
     let timeouts = Timeouts { drain: Duration::from_millis(10), ..Timeouts::default() };
     let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false).timeouts(timeouts);
-    let phases = server.phases();
-    assert_eq!(phases.current(), Phase::Bound);
+    let phases = server.state();
+    assert_eq!(phases.phase(), Phase::Bound);
     let (address, shutdown, thread) = serve(server, move || app(&block));
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.write_all(format!("{}{}", get("/"), get("/wait/long")).as_bytes()).unwrap();
     // The first answer is there: so the handler of the second request is at work.
     assert!(stream.read(&mut [0; 512]).unwrap() > 0);
-    assert_eq!(phases.current(), Phase::Accepting);
+    assert_eq!(phases.phase(), Phase::Accepting);
     drop(shutdown);
     let reports = thread.join().unwrap().unwrap();
-    assert_eq!((reports[0].cut, reports[0].held.len()), (1, 1));
-    let held = &reports[0].held[0];
+    assert_eq!((reports[0].cancelled, reports[0].cancelled_connections.len()), (1, 1));
+    let held = &reports[0].cancelled_connections[0];
     assert_eq!((held.state, held.peer), (ConnectionState::Handling, stream.local_addr().unwrap()));
     assert_eq!(held.route.as_deref(), Some("/wait/{what}"));
-    assert_eq!(phases.current(), Phase::Ended);
+    assert_eq!(phases.phase(), Phase::Ended);
 }
 
 #[test]
 fn the_phases_can_be_awaited() {
     let (block, ..) = block();
     let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
-    let phases = server.phases();
+    let phases = server.state();
     let (address, shutdown, thread) = serve(server, move || app(&block));
     brigade_runtime::run(async move {
         phases.reached(Phase::Accepting).await;
@@ -138,18 +136,16 @@ fn a_second_signal_leaves_behind_a_loop_that_is_stuck() {
     let address = server.local_addr().unwrap();
     let (shutdown, told) = sync_channel::<()>();
     let thread = run_in_thread("acceptor", move || async move {
-        let told = RefCell::new(Some(told));
-        let shutdown = async || {
-            if let Some(told) = told.take() {
-                let _ = told.await;
-            }
+        let shutdown = async {
+            let _ = told.await;
         };
-        server.serve(move || app(&block), shutdown).await
+        server.serve_with_force(move || app(&block), shutdown, async {}).await
     });
     let client = std::thread::spawn(move || ask(address, "/block"));
     is_blocked.recv_timeout(PATIENCE).unwrap();
     drop(shutdown);
-    assert_eq!(thread.unwrap().join().unwrap().unwrap(), [LoopReport::default()]);
+    let reports = thread.unwrap().join().unwrap().unwrap();
+    assert_eq!((reports.len(), reports[0].stats.requests.in_flight), (1, 1));
     drop(release);
     client.join().unwrap();
 }

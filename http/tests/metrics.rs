@@ -158,7 +158,8 @@ fn a_scrape_tells_of_all_loops_what_they_did_exactly() {
     held.send(get("/gate"));
     await_that("one is held, and two are open", || {
         let sum = |of: fn(&brigade_http::LoopStats) -> u64| stats.loops().iter().map(of).sum();
-        let (in_flight, open): (u64, u64) = (sum(|one| one.in_flight), sum(|one| one.open as u64));
+        let (in_flight, open): (u64, u64) =
+            (sum(|one| one.requests.in_flight), sum(|one| one.tcp.open as u64));
         (in_flight, open) == (1, 2)
     });
     let samples = scrape(&mut client);
@@ -282,8 +283,8 @@ fn a_loop_that_is_stuck_keeps_nobody_from_the_numbers_of_all() {
     let name = is_blocked.recv_timeout(PATIENCE).unwrap();
     let number = name.strip_prefix("loop-").unwrap().to_owned();
     await_that("the stall was seen", || {
-        let of_it = stats.loops().into_iter().find(|one| one.event_loop.event_loop == name);
-        of_it.unwrap().event_loop.stalls > 0
+        let of_it = stats.loops().into_iter().find(|one| one.tcp.event_loop.event_loop == name);
+        of_it.unwrap().tcp.event_loop.stalls > 0
     });
     let samples = scrape(&mut server.connect());
     let of_it = |name: &str| samples[&format!("brigade_{name}{{loop=\"{number}\"}}")];

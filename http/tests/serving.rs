@@ -443,12 +443,13 @@ fn each_loop_builds_its_own_application() {
     drop(clients);
     let reports = server.join();
     // Two connections on each of three loops, unless the machine kept a loop from running.
-    assert_eq!(reports.iter().map(|report| report.connections).sum::<usize>(), 6);
-    let second_calls = |loop_: &LoopReport| loop_.connections + 1..=2 * loop_.connections;
+    assert_eq!(reports.iter().map(|report| report.stats.tcp.accepted).sum::<usize>(), 6);
+    let second_calls =
+        |loop_: &LoopReport| loop_.stats.tcp.accepted + 1..=2 * loop_.stats.tcp.accepted;
     let mut expected: Vec<usize> = reports.iter().flat_map(second_calls).collect();
     expected.sort_unstable();
     assert_eq!(counts, expected, "each loop counts its own calls");
-    assert_eq!(reports.iter().map(|report| report.requests).sum::<u64>(), 12);
+    assert_eq!(reports.iter().map(|report| report.stats.requests.total).sum::<u64>(), 12);
     assert_eq!(BUILT.load(Ordering::Relaxed), 3);
 }
 
@@ -513,7 +514,7 @@ fn what_is_in_flight_is_answered_at_shutdown_and_idle_connections_are_closed() {
     let all = busy.rest();
     assert!(all.contains("connection: close") && all.ends_with("slow"), "{all}");
     let reports = server.join();
-    assert_eq!((reports[0].connections, reports[0].cut), (2, 0));
+    assert_eq!((reports[0].stats.tcp.accepted, reports[0].cancelled), (2, 0));
 }
 
 #[test]
@@ -556,7 +557,7 @@ fn what_is_left_at_the_deadline_of_the_shutdown_is_cut_and_counted() {
     let mut client = server.connect();
     client.send([get("/"), get("/wait")].concat());
     client.answer();
-    assert_eq!(server.join()[0].cut, 1);
+    assert_eq!(server.join()[0].cancelled, 1);
     assert_eq!(client.rest(), "");
 }
 
@@ -618,7 +619,7 @@ fn a_client_that_takes_nothing_is_reset_and_its_body_dropped() {
     client.send(get("/"));
     // Neither the client nor a shutdown ends it: both are still to come.
     assert_eq!(dropped.recv_timeout(sockets::PATIENCE), Ok(()));
-    assert_eq!(server.join()[0].cut, 0);
+    assert_eq!(server.join()[0].cancelled, 0);
     drop(client);
 }
 

@@ -150,5 +150,5 @@ fn a_client_that_takes_an_answer_slowly_gets_on_and_one_that_stops_is_given_up()
     let reset =
         std::iter::repeat_with(|| client.stream.read(&mut [0; 65536])).find_map(Result::err);
     assert_eq!(reset.unwrap().kind(), std::io::ErrorKind::ConnectionReset);
-    assert_eq!(server.join()[0].cut, 0);
+    assert_eq!(server.join()[0].cancelled, 0);
 }

@@ -100,13 +100,13 @@ struct Sum {
 fn sum(stats: &Stats) -> Sum {
     let mut sum = Sum::default();
     for one in stats.loops() {
-        sum.open += one.open;
+        sum.open += one.tcp.open;
         // A loop that gets no processor for a while loses what it has not begun with.
-        sum.handed += one.handed - one.taken_back;
-        sum.requests += one.requests;
-        sum.in_flight += one.in_flight;
-        sum.answered.iter_mut().zip(one.answered).for_each(|(sum, count)| *sum += count);
-        sum.unanswered += one.unanswered;
+        sum.handed += one.tcp.accepted;
+        sum.requests += one.requests.total;
+        sum.in_flight += one.requests.in_flight;
+        sum.answered.iter_mut().zip(one.requests.responses).for_each(|(sum, count)| *sum += count);
+        sum.unanswered += one.requests.unanswered;
     }
     sum
 }
@@ -153,7 +153,7 @@ fn answers_are_counted_by_the_class_of_their_status() {
     drop(upgraded);
     await_sum(&stats, &Sum { handed: 3, requests: 9, answered, ..Sum::default() });
     let reports = server.join();
-    assert_eq!(reports.iter().map(|report| report.requests).sum::<u64>(), 9);
+    assert_eq!(reports.iter().map(|report| report.stats.requests.total).sum::<u64>(), 9);
 }
 
 #[test]
@@ -230,10 +230,10 @@ fn nothing_is_in_flight_after_a_shutdown_that_cuts() {
     let begun = Sum { open: 3, handed: 3, requests: 3, in_flight: 3, ..Sum::default() };
     await_sum(&stats, &begun);
     let reports = server.join();
-    assert_eq!(reports.iter().map(|report| report.cut).sum::<usize>(), 3);
+    assert_eq!(reports.iter().map(|report| report.cancelled).sum::<usize>(), 3);
     // The server has ended, and can be asked all the same.
     assert_eq!(sum(&stats), Sum { open: 0, in_flight: 0, unanswered: 3, ..begun });
-    assert!(stats.loops().iter().all(|one| one.event_loop.has_ended));
+    assert!(stats.loops().iter().all(|one| one.tcp.event_loop.has_ended));
     clients.iter_mut().for_each(|client| assert_ends(&mut client.stream));
 }
 
@@ -267,13 +267,15 @@ fn a_loop_that_is_stuck_is_told_of_like_the_others() {
     let mut client = server.connect();
     client.send(get("/block"));
     let name = is_blocked.recv_timeout(PATIENCE).unwrap();
-    let one = || stats.loops().into_iter().find(|one| one.event_loop.event_loop == name).unwrap();
+    let one =
+        || stats.loops().into_iter().find(|one| one.tcp.event_loop.event_loop == name).unwrap();
     let began = Instant::now();
-    while one().event_loop.stalls == 0 {
+    while one().tcp.event_loop.stalls == 0 {
         assert!(began.elapsed() < PATIENCE, "the stall was not seen");
         std::thread::yield_now();
     }
-    let LoopStats { event_loop, open, in_flight, .. } = one();
+    let LoopStats { tcp, requests, .. } = one();
+    let (event_loop, open, in_flight) = (tcp.event_loop, tcp.open, requests.in_flight);
     assert_eq!((event_loop.is_awake, open, in_flight), (true, 1, 1));
     let text = one().to_string();
     assert!(text.contains("1 connections open, 1 requests in flight"), "{text}");
@@ -285,7 +287,7 @@ fn a_loop_that_is_stuck_is_told_of_like_the_others() {
 fn counts_go_on_when_another_loop_takes_the_place_of_one_that_died() {
     let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
     let server = server.on_loop_death(OnLoopDeath::Restart);
-    let (stats, phases) = (server.stats(), server.phases());
+    let (stats, phases) = (server.stats(), server.state());
     let stop = async |_: Request| {
         LoopHandle::current().stop();
         std::future::pending::<()>().await;
@@ -303,13 +305,13 @@ fn counts_go_on_when_another_loop_takes_the_place_of_one_that_died() {
         let expected = Sum { handed: 3 * round as usize, requests: 3 * round, ..Sum::default() };
         await_sum(&stats, &Sum { answered, unanswered: round, ..expected });
         let now = stats.loops().remove(0);
-        let then = before.replace(now.clone()).map(|then| then.event_loop);
-        assert!(then.as_ref().is_none_or(|then| then.turns < now.event_loop.turns));
-        assert!(then.as_ref().is_none_or(|then| then.polls < now.event_loop.polls));
-        let timed = now.event_loop.poll_times.count();
+        let then = before.replace(now.clone()).map(|then| then.tcp.event_loop);
+        assert!(then.as_ref().is_none_or(|then| then.turns < now.tcp.event_loop.turns));
+        assert!(then.as_ref().is_none_or(|then| then.polls < now.tcp.event_loop.polls));
+        let timed = now.tcp.event_loop.poll_times.count();
         assert!(then.is_none_or(|then| then.poll_times.count() < timed));
     }
-    assert_eq!(phases.current(), Phase::Accepting);
+    assert_eq!(phases.phase(), Phase::Accepting);
     drop(shutdown);
     assert_eq!(thread.join().unwrap().unwrap().len(), 1);
 }

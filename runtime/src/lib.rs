@@ -82,10 +82,9 @@ pub use observe::panic::panic_message;
 pub use observe::poll_times::PollTimes;
 pub use observe::snapshot::Snapshot;
 pub use observe::unhandled::{Stall, Unhandled};
-pub use server::{
-    AcceptedConnection, Acceptor, ConnectionGuard, ConnectionReceiver, Incoming, LoopAcceptor,
-    Traffic,
-};
+pub use server::TcpServer;
+#[doc(hidden)]
+pub use sync::lock;
 pub use task::{
     Gather, JoinError, JoinHandle, TaskGroup, TryGather, gather, gather_all, spawn, try_gather,
     try_gather_all,

@@ -19,7 +19,7 @@ pub(crate) use loom::sync::atomic;
 
 /// Locks `mutex`, also after a panic of another holder: what our mutexes protect is valid between
 /// any two statements.
-pub(crate) fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

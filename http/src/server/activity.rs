@@ -1,51 +1,51 @@
-//! What connections are doing, told when somebody asks.
+//! What the connections of a loop are doing.
 //!
-//! Nothing is kept for it: to ask is to have every connection of the loop polled, which then says
-//! what it does.
+//! Nothing is recorded for it while the server runs. To take a snapshot, the task of every
+//! connection is polled, and each describes itself.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use brigade_runtime::task::{self, TaskId};
+use brigade_runtime::server::first_lines;
+use brigade_runtime::task::TaskId;
 
 /// One connection at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Activity {
+pub struct ConnectionInfo {
     /// The connection's task.
     pub task: TaskId,
     /// The address of its peer.
     pub peer: SocketAddr,
-    /// What it does.
+    /// What the connection is doing.
     pub state: ConnectionState,
-    /// The route of the request that is answered, if one is and it matched any.
+    /// The route of the request in flight, if there is one and it matched a route.
     pub route: Option<String>,
-    /// For how long it has been waiting like this.
+    /// How long it has been in this state.
     pub lasted: Duration,
 }
 
-/// What a connection does.
+/// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ConnectionState {
-    /// It waits for the next request.
+    /// Waiting for the next request.
     Idle,
-    /// Part of a request's head has come.
+    /// Part of a request's head has been received.
     ReadingHead,
-    /// Its handler waits for more of the request's body.
+    /// The handler waits for more of the request's body.
     ReadingBody,
-    /// Its handler is at work.
+    /// The handler is running.
     Handling,
-    /// The body of the answer is on its way.
+    /// The body of the response is being sent.
     Sending,
-    /// It waits for the peer to take what was written.
+    /// Waiting for the peer to take what was written.
     Writing,
-    /// The last answer is out.
+    /// The last response has been sent.
     Closing,
-    /// Another protocol has taken it over.
+    /// Upgraded to another protocol.
     Upgraded,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for ConnectionState {
     }
 }
 
-impl fmt::Display for Activity {
+impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { task, peer, state, lasted, .. } = self;
         write!(f, "task {task} for {peer}: {state}")?;
@@ -75,40 +75,18 @@ impl fmt::Display for Activity {
     }
 }
 
-/// Connections named one by one in a report; of more only the number is told.
-pub(crate) const NAMED_MAX: usize = 20;
-
-/// What this thread's loop is doing, in a few lines.
-pub(crate) fn describe(mut activities: Vec<Activity>) -> String {
-    let mut text = String::new();
-    let mut tasks: BTreeMap<String, (usize, Duration)> = BTreeMap::new();
-    for info in task::all() {
-        let name = info.label.name().unwrap_or("unnamed");
-        let kind = format!("'{name}' (spawned at {})", info.label.site());
-        let (count, oldest) = tasks.entry(kind).or_default();
-        *count += 1;
-        *oldest = info.age.max(*oldest);
-    }
-    for (kind, (count, oldest)) in tasks {
-        let _ = write!(text, "\n  {count} x task {kind}, the oldest of {oldest:.1?}");
-    }
+/// Describes a snapshot in a few lines: the number of connections in each state, and the first of
+/// those that are not idle.
+pub(super) fn summary(connections: &[ConnectionInfo]) -> String {
     let mut states: BTreeMap<ConnectionState, usize> = BTreeMap::new();
-    for activity in &activities {
-        *states.entry(activity.state).or_default() += 1;
+    for connection in connections {
+        *states.entry(connection.state).or_default() += 1;
     }
-    let _ = write!(text, "\n  {} connections", activities.len());
+    let mut text = format!("\n  {} connections", connections.len());
     for (state, count) in states {
+        // Writing to a string does not fail.
         let _ = write!(text, ", {count} {state}");
     }
-    activities.sort_by_key(|activity| std::cmp::Reverse(activity.lasted));
-    let busy = activities.iter().filter(|activity| activity.state != ConnectionState::Idle);
-    list(&mut text, busy);
-    text
-}
-
-/// Adds the first of `activities`, a line each.
-pub(crate) fn list<'a>(text: &mut String, activities: impl Iterator<Item = &'a Activity>) {
-    for activity in activities.take(NAMED_MAX) {
-        let _ = write!(text, "\n  {activity}");
-    }
+    let is_busy = |connection: &&ConnectionInfo| connection.state != ConnectionState::Idle;
+    text + &first_lines(connections.iter().filter(is_busy))
 }

@@ -1,153 +1,143 @@
-//! What all connections of one loop share: the application, the options, the buffers.
+//! What all HTTP connections of one loop share: the routes, the options, the buffers.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
-use brigade_runtime::task::{self, Notebook, TaskId, yield_now};
+use brigade_runtime::server::{AcceptedConnection, Connections, Protocol};
+use brigade_runtime::task::{self, Notebook, yield_now};
 use brigade_runtime::time;
 use crossbeam_utils::CachePadded;
 
 use crate::protocol::date::DateCache;
 use crate::protocol::limits::{Limits, Timeouts};
 use crate::routing::service::Service;
-use crate::server::activity::{Activity, ConnectionState, describe};
+use crate::server::activity::{ConnectionInfo, ConnectionState, summary};
+use crate::server::connection::{ConnectionTask, WatchedConnection};
 use crate::server::counters::Counters;
+use crate::server::options::Options;
 use crate::server::stats::Stats;
 
 /// A write buffer that has grown beyond this is not kept.
 const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
-/// How old the loop's `Date` may be; its text has whole seconds.
+
+/// The age at which the loop's `Date` is renewed. Its text has whole seconds.
 const DATE_AGE_MAX: Duration = Duration::from_millis(100);
 
-/// A connection that was quiet for so long may be closed for want of descriptors; one that was
-/// busy until just now may have a request on its way.
-const SHED_QUIET: Duration = Duration::from_millis(250);
+/// Only connections that have been idle for this long are closed when descriptors run out: the
+/// next request of one that was busy until just now may be on its way.
+const SHED_IDLE_MIN: Duration = Duration::from_millis(250);
 
-thread_local! {
-    /// What this thread's loop serves.
-    static SERVER: RefCell<Weak<LoopServer>> = const { RefCell::new(Weak::new()) };
-}
-
-/// One loop's side of a server.
+/// What all HTTP connections of one loop share.
 pub(crate) struct LoopServer {
     pub(crate) routes: Service,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    /// The loop's number, if answers are to tell their times.
+    /// The loop's number, if responses get a `Server-Timing` header.
     pub(crate) timed_loop: Option<usize>,
-    /// Where bytes are read into, for all connections of the loop; initialised once.
+    /// The buffer that bytes are read into, initialized once.
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
-    /// Where answers are written; belongs to a connection only while its task runs.
+    /// The buffer that responses are written into. A connection holds it only while its task runs.
     write_buffer: Cell<Vec<u8>>,
     date: RefCell<DateCache>,
-    /// Until when that date is new enough.
+    /// When the date has to be renewed.
     date_ends: Cell<Instant>,
-    /// The server is shutting down: answers say `Connection: close`.
+    /// The server is shutting down: responses say `Connection: close`.
     is_draining: Cell<bool>,
-    /// Connections whose task has not ended.
-    open: Cell<usize>,
-    /// What this loop counts, and what is counted of all.
     pub(crate) counters: Arc<CachePadded<Counters>>,
-    pub(crate) stats: Stats,
-    /// Who waits until no connection is open.
-    drained: Cell<Option<Waker>>,
-    /// Where the task that is running says what it works on.
+    /// Where the running task notes the route that it works on.
     pub(crate) notebook: Notebook,
-    /// The task that spawns those of the connections.
-    accept_task: Option<TaskId>,
-    /// Connections are to say what they do.
+    /// Every connection that is polled describes itself in `snapshot`.
     is_taking_snapshot: Cell<bool>,
-    connection_snapshot: RefCell<Vec<Activity>>,
+    snapshot: RefCell<Vec<ConnectionInfo>>,
 }
 
-impl LoopServer {
-    pub(crate) fn new(
-        routes: Service,
-        limits: Limits,
-        timeouts: Timeouts,
-        timed_loop: Option<usize>,
-        counters: Arc<CachePadded<Counters>>,
-        stats: Stats,
-    ) -> Self {
-        let read_ahead = limits.read_ahead_bytes_max.max(1);
-        Self {
-            routes,
-            limits,
-            timeouts,
-            timed_loop,
-            read_buffer: RefCell::new(vec![0; read_ahead].into_boxed_slice()),
-            write_buffer: Cell::new(Vec::new()),
-            date: RefCell::new(DateCache::new()),
-            date_ends: Cell::new(time::now()),
-            is_draining: Cell::new(false),
-            open: Cell::new(0),
-            counters,
-            stats,
-            drained: Cell::new(None),
-            notebook: Notebook::current(),
-            accept_task: task::current().map(|task| task.label.id()),
-            is_taking_snapshot: Cell::new(false),
-            connection_snapshot: RefCell::default(),
+impl Protocol for LoopServer {
+    type Connection = ConnectionInfo;
+
+    fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections) {
+        let (connection, guard) = ConnectionTask::new(self.clone(), connection);
+        if connection.is_watched() {
+            connections.spawn(guard, WatchedConnection(connection));
+        } else {
+            connections.spawn(guard, connection);
         }
     }
 
-    /// What this thread's loop serves, if it does.
-    pub(crate) fn current() -> Option<Rc<Self>> {
-        SERVER.with_borrow(Weak::upgrade)
+    fn drain(&self) {
+        self.is_draining.set(true);
     }
 
-    /// Makes this what the thread's loop serves.
-    pub(crate) fn install(self: &Rc<Self>) {
-        SERVER.set(Rc::downgrade(self));
-    }
-
-    /// The tasks of the connections.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = TaskId> {
-        let accept_task = self.accept_task;
-        let is_one = move |task: &task::TaskInfo| {
-            task.parent == accept_task && task.label.name() == Some(CONNECTION)
-        };
-        task::all().into_iter().filter(is_one).map(|task| task.label.id())
-    }
-
-    /// Asks every connection what it does.
-    pub(crate) async fn connection_snapshot(&self) -> Vec<Activity> {
-        self.is_taking_snapshot.set(true);
-        self.connections().for_each(task::wake);
-        // They are before this task in the queue.
-        yield_now().await;
-        self.is_taking_snapshot.set(false);
-        self.connection_snapshot.take()
-    }
-
-    pub(crate) fn is_taking_snapshot(&self) -> bool {
-        self.is_taking_snapshot.get()
-    }
-
-    pub(crate) fn count(&self, activity: Activity) {
-        self.connection_snapshot.borrow_mut().push(activity);
-    }
-
-    /// Closes up to `count` connections that wait for a request, those first that have waited
-    /// longest. Returns how many.
-    pub(crate) async fn shed(&self, count: usize) -> usize {
-        let mut idle = self.connection_snapshot().await;
-        idle.retain(|one| one.state == ConnectionState::Idle && one.lasted >= SHED_QUIET);
-        idle.sort_by_key(|one| std::cmp::Reverse(one.lasted));
+    async fn shed(&self, count: usize, connections: &Connections) -> usize {
+        let mut idle = self.snapshot(connections).await;
+        idle.retain(|one| one.state == ConnectionState::Idle && one.lasted >= SHED_IDLE_MIN);
         idle.truncate(count);
         idle.iter().for_each(|one| task::abort(one.task));
         idle.len()
     }
 
-    /// The loop's write buffer, empty. To be given back.
+    async fn snapshot(&self, connections: &Connections) -> Vec<ConnectionInfo> {
+        self.is_taking_snapshot.set(true);
+        connections.wake_all();
+        // They are before this task in the ready queue.
+        yield_now().await;
+        self.is_taking_snapshot.set(false);
+        let mut snapshot = self.snapshot.take();
+        snapshot.sort_by_key(|connection| std::cmp::Reverse(connection.lasted));
+        snapshot
+    }
+
+    fn summary(&self, connections: &[ConnectionInfo]) -> String {
+        summary(connections)
+    }
+}
+
+impl LoopServer {
+    pub(super) fn new(
+        routes: Service,
+        options: Options,
+        number: usize,
+        counters: Arc<CachePadded<Counters>>,
+        stats: Stats,
+    ) -> Self {
+        Stats::set_current(Some(stats));
+        let Options { limits, timeouts, server_timing } = options;
+        let read_ahead = limits.read_ahead_bytes_max.max(1);
+        Self {
+            routes,
+            limits,
+            timeouts,
+            timed_loop: server_timing.then_some(number),
+            read_buffer: RefCell::new(vec![0; read_ahead].into_boxed_slice()),
+            write_buffer: Cell::new(Vec::new()),
+            date: RefCell::new(DateCache::new()),
+            date_ends: Cell::new(time::now()),
+            is_draining: Cell::new(false),
+            counters,
+            notebook: Notebook::current(),
+            is_taking_snapshot: Cell::new(false),
+            snapshot: RefCell::default(),
+        }
+    }
+
+    /// Returns `true` while every connection that is polled should describe itself.
+    pub(crate) fn is_taking_snapshot(&self) -> bool {
+        self.is_taking_snapshot.get()
+    }
+
+    /// Adds the description of a connection to the snapshot.
+    pub(crate) fn add_to_snapshot(&self, connection: ConnectionInfo) {
+        self.snapshot.borrow_mut().push(connection);
+    }
+
+    /// Takes the loop's write buffer, which is empty. It must be given back.
     pub(crate) fn take_write_buffer(&self) -> Vec<u8> {
         self.write_buffer.take()
     }
 
+    /// Gives the write buffer back.
     pub(crate) fn give_write_buffer(&self, mut buffer: Vec<u8>) {
         if buffer.capacity() <= WRITE_BUFFER_BYTES_MAX {
             buffer.clear();
@@ -155,9 +145,9 @@ impl LoopServer {
         }
     }
 
-    /// Looks whether the date is new enough; to be called before answers are sent. Once a poll
-    /// will do: the loop's time stands still until the next one.
-    pub(crate) fn keep_date(&self) {
+    /// Renews the `Date` of responses if it is too old. Once a poll is enough, since the loop's time
+    /// stands still until the next one.
+    pub(crate) fn renew_date(&self) {
         let now = time::now();
         if now >= self.date_ends.get() {
             self.date_ends.set(now + DATE_AGE_MAX);
@@ -165,7 +155,7 @@ impl LoopServer {
         }
     }
 
-    /// Knows the `Date` of answers that are sent now.
+    /// Returns the `Date` of responses that are sent now.
     pub(crate) fn date(&self) -> Ref<'_, DateCache> {
         self.date.borrow()
     }
@@ -173,54 +163,16 @@ impl LoopServer {
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.get()
     }
-
-    pub(crate) fn begin_drain(&self) {
-        self.is_draining.set(true);
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.open.get()
-    }
-
-    pub(crate) fn connection_opened(&self) {
-        self.open.update(|open| open + 1);
-    }
-
-    pub(crate) fn connection_closed(&self) {
-        self.open.update(|open| open - 1);
-        if self.open.get() == 0
-            && let Some(waker) = self.drained.take()
-        {
-            waker.wake();
-        }
-    }
-
-    /// Waits until no connection is open.
-    pub(crate) async fn drained(&self) {
-        std::future::poll_fn(|cx| {
-            if self.open.get() == 0 {
-                return std::task::Poll::Ready(());
-            }
-            self.drained.set(Some(cx.waker().clone()));
-            std::task::Poll::Pending
-        })
-        .await;
-    }
 }
 
-/// What the tasks of connections are called.
-pub(crate) const CONNECTION: &str = "connection";
-
-/// What this thread's loop does, in a few lines.
-pub(crate) async fn describe_this_loop() -> String {
-    match LoopServer::current() {
-        Some(server) => describe(server.connection_snapshot().await),
-        None => describe(Vec::new()),
+impl Drop for LoopServer {
+    fn drop(&mut self) {
+        Stats::set_current(None);
     }
 }
 
 impl fmt::Debug for LoopServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoopServer").field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("LoopServer").finish_non_exhaustive()
     }
 }

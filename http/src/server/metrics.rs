@@ -1,4 +1,4 @@
-//! The numbers of a server as text in the format of OpenMetrics, for Prometheus and its kin.
+//! The counters of a server in the text format of OpenMetrics, for Prometheus.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,29 +17,29 @@ use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::server::stats::{LoopStats, Stats};
 
-/// What the text is, by the OpenMetrics specification 1.0.
+/// The media type of the OpenMetrics specification 1.0.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers with the numbers of the server that it is a handler of ([`Stats`]), those of all its
-/// loops, whichever loop is asked. Each series has the number of its loop as the label `loop`. No
-/// loop is asked for anything, so one that is stuck is told of like the others. Counters go on
-/// when a loop dies and another one takes its place.
+/// Responds with the counters of the server that runs this handler ([`Stats`]), those of all its
+/// loops, no matter which loop runs it. Each series has the number of its loop as the label `loop`.
+/// Counters are read without the help of the loops, so a stuck loop is included. They continue when
+/// a loop dies and is replaced.
 ///
 /// | | | |
 /// | --- | --- | --- |
 /// | `brigade_turns_total` | counter | turns of the loop |
 /// | `brigade_polls_total` | counter | polls of tasks |
 /// | `brigade_poll_seconds` | histogram | how long polls took, of one in 64 |
-/// | `brigade_stalls_total` | counter | how often the loop was found stuck |
+/// | `brigade_stalls_total` | counter | stalls that the watchdog reported |
 /// | `brigade_awake` | gauge | 1 while the loop runs, 0 while it waits for I/O |
 /// | `brigade_tasks`, `brigade_ready_tasks`, `brigade_timers` | gauges | as of the last turn |
-/// | `brigade_connections_total` | counter | connections that were handed to the loop |
-/// | `brigade_connections_taken_back_total` | counter | of these, taken back unstarted |
+/// | `brigade_connections_total` | counter | connections given to the loop or accepted by it |
+/// | `brigade_connections_taken_back_total` | counter | of these, taken back before the loop started them |
 /// | `brigade_connections_open` | gauge | connections that are open |
-/// | `brigade_requests_total` | counter | answers, with `class` from `1xx` to `5xx` |
-/// | `brigade_requests_unanswered_total` | counter | requests that ended without an answer |
-/// | `brigade_requests_in_flight` | gauge | requests whose answer is not complete |
-/// | `brigade_connections_refused_total` | counter | closed at once, of no loop: no descriptors |
+/// | `brigade_requests_total` | counter | responses, with `class` from `1xx` to `5xx` |
+/// | `brigade_requests_unanswered_total` | counter | requests that ended without a response |
+/// | `brigade_requests_in_flight` | gauge | requests whose response is not complete |
+/// | `brigade_connections_refused_total` | counter | closed at once because descriptors had run out; of no loop |
 ///
 /// # Errors
 /// 500 if there is no server on this thread.
@@ -66,38 +66,44 @@ fn text_of(stats: &Stats) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// The numbers at one moment.
+/// The counters at one moment.
 #[derive(Debug)]
 struct Scrape {
     loops: Vec<LoopStats>,
     turned_away: u64,
 }
 
-/// A number that each loop has: its name, what it tells, and where it is.
+/// A counter of each loop: its name, its description, and where it is found.
 type OfLoop = (&'static str, &'static str, fn(&LoopStats) -> u64);
 
 const COUNTERS: [OfLoop; 6] = [
-    ("turns", "Turns of the event loop", |stats| stats.event_loop.turns),
-    ("polls", "Polls of tasks", |stats| stats.event_loop.polls),
-    ("stalls", "How often the event loop was found stuck", |stats| stats.event_loop.stalls),
-    ("connections", "Connections handed to the event loop", |stats| stats.handed as u64),
+    ("turns", "Turns of the event loop", |stats| stats.tcp.event_loop.turns),
+    ("polls", "Polls of tasks", |stats| stats.tcp.event_loop.polls),
+    ("stalls", "Stalls of the event loop that were reported", |stats| stats.tcp.event_loop.stalls),
+    ("connections", "Connections given to the event loop or accepted by it", |stats| {
+        (stats.tcp.accepted + stats.tcp.taken_back) as u64
+    }),
     (
         "connections_taken_back",
-        "Connections taken back from the event loop before it began with them",
-        |stats| stats.taken_back as u64,
+        "Connections taken back before the event loop started them",
+        |stats| stats.tcp.taken_back as u64,
     ),
-    ("requests_unanswered", "Requests that ended without an answer", |stats| stats.unanswered),
+    ("requests_unanswered", "Requests that ended without a response", |stats| {
+        stats.requests.unanswered
+    }),
 ];
 
 const GAUGES: [OfLoop; 6] = [
     ("awake", "Whether the event loop runs, and does not wait for I/O", |stats| {
-        stats.event_loop.is_awake.into()
+        stats.tcp.event_loop.is_awake.into()
     }),
-    ("tasks", "Tasks that have not finished", |stats| stats.event_loop.tasks as u64),
-    ("ready_tasks", "Tasks in the ready queue", |stats| stats.event_loop.ready as u64),
-    ("timers", "Timers that are set", |stats| stats.event_loop.timers as u64),
-    ("connections_open", "Connections that are open", |stats| stats.open as u64),
-    ("requests_in_flight", "Requests whose answer is not complete", |stats| stats.in_flight),
+    ("tasks", "Tasks that have not finished", |stats| stats.tcp.event_loop.tasks as u64),
+    ("ready_tasks", "Tasks in the ready queue", |stats| stats.tcp.event_loop.ready as u64),
+    ("timers", "Timers that are set", |stats| stats.tcp.event_loop.timers as u64),
+    ("connections_open", "Connections that are open", |stats| stats.tcp.open as u64),
+    ("requests_in_flight", "Requests whose response is not complete", |stats| {
+        stats.requests.in_flight
+    }),
 ];
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -114,7 +120,7 @@ impl Collector for Scrape {
         }
         self.encode_requests(&mut to)?;
         self.encode_poll_times(&mut to)?;
-        let help = "Connections closed at once since descriptors had run out";
+        let help = "Connections closed at once because descriptors had run out";
         let counter = MetricType::Counter;
         let refused = to.encode_descriptor("connections_refused", help, None, counter)?;
         ConstCounter::new(self.turned_away).encode(refused)
@@ -122,36 +128,36 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
-    /// Has `encode` add the series of each loop to a family.
+    /// Adds a series of each loop to a family, by `encode`.
     fn each(
         &self,
         family: &mut MetricEncoder<'_>,
         encode: impl Fn(&LoopStats, MetricEncoder<'_>) -> fmt::Result,
     ) -> fmt::Result {
         self.loops.iter().try_for_each(|one| {
-            let labels = [("loop", one.number as u64)];
+            let labels = [("loop", one.tcp.number as u64)];
             encode(one, family.encode_family(&labels)?)
         })
     }
 
     fn encode_requests(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Requests answered, by the class of the status";
+        let help = "Responses by the class of their status";
         let mut family = to.encode_descriptor("requests", help, None, MetricType::Counter)?;
         for one in &self.loops {
-            for (class, answered) in CLASSES.into_iter().zip(one.answered) {
-                let labels = ([("loop", one.number as u64)], [("class", class)]);
-                ConstCounter::new(answered).encode(family.encode_family(&labels)?)?;
+            for (class, responses) in CLASSES.into_iter().zip(one.requests.responses) {
+                let labels = ([("loop", one.tcp.number as u64)], [("class", class)]);
+                ConstCounter::new(responses).encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())
     }
 
     fn encode_poll_times(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "How long polls of tasks took, sampled: of one poll in 64";
+        let help = "Duration of polls of tasks, sampled: one poll in 64";
         let histogram = MetricType::Histogram;
         let mut family = to.encode_descriptor("poll", help, Some(&Unit::Seconds), histogram)?;
         self.each(&mut family, |one, mut to| {
-            let times = one.event_loop.poll_times;
+            let times = one.tcp.event_loop.poll_times;
             let bounds = PollTimes::BOUNDS.iter().map(Duration::as_secs_f64);
             let bounds = bounds.chain([f64::INFINITY]);
             let buckets: Vec<_> = bounds.zip(times.counts).collect();

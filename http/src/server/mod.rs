@@ -3,11 +3,8 @@
 pub(crate) mod activity;
 pub(crate) mod connection;
 pub(crate) mod counters;
-pub(crate) mod crew;
-pub(crate) mod listeners;
 pub(crate) mod loop_context;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
 pub(crate) mod options;
-pub(crate) mod phase;
 pub(crate) mod stats;

@@ -1,171 +1,177 @@
-//! The loops of a server in numbers, for whoever asks, on any thread.
-//!
-//! Each loop writes what it does into atomics of its own, and nobody is asked for anything: so a
-//! loop that is stuck is told of like the others.
+//! The counters of an HTTP server's loops: those of the TCP server, and the requests.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use brigade_runtime::{LoopHandle, Snapshot, Traffic};
+use brigade_runtime::{lock, server};
 use crossbeam_utils::CachePadded;
 
+use crate::server::activity::ConnectionInfo;
 use crate::server::counters::Counters;
-use crate::server::loop_context::LoopServer;
 
-/// What the loops of a server do, in numbers, from any thread and without asking them. See
-/// [`Server::stats`](crate::Server::stats).
-#[derive(Clone, Default)]
-pub struct Stats {
-    shared: Arc<Mutex<Sources>>,
+thread_local! {
+    /// The counters of the server whose loop this thread runs.
+    static CURRENT: RefCell<Option<Stats>> = const { RefCell::new(None) };
 }
 
-/// Where the numbers come from.
-#[derive(Default)]
-struct Sources {
-    /// By their number, each from when it began for the first time.
-    loops: Vec<Option<Source>>,
-    /// Counted by all who accept for the server; absent until it serves.
-    turned_away: Option<Arc<AtomicUsize>>,
-}
-
-/// One loop.
-struct Source {
-    handle: LoopHandle,
-    traffic: Traffic,
-    counters: Arc<CachePadded<Counters>>,
-    /// What those that died before in its place have left.
-    past: Option<LoopStats>,
-}
-
-/// What one loop of a server does, in numbers.
+/// The counters of a server, see [`Server::stats`](crate::Server::stats). Clones refer to the same
+/// server.
 ///
-/// What is counted does not begin anew when the loop dies and another one takes its place.
+/// Each loop publishes its counters in atomics, so they can be read from any thread, also while the
+/// loop is stuck.
+#[derive(Clone)]
+pub struct Stats {
+    tcp: server::Stats,
+    /// The requests of each loop, by its number.
+    requests: Arc<Mutex<Vec<Option<LoopRequests>>>>,
+}
+
+struct LoopRequests {
+    counters: Arc<CachePadded<Counters>>,
+    /// The counts of the loops that died before at this number.
+    past: RequestCounts,
+}
+
+/// The counters of one loop of an HTTP server. They continue when the loop dies and is replaced.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LoopStats {
-    /// Which of the server's loops this is, from 0.
-    pub number: usize,
-    /// What every loop tells of itself.
-    pub event_loop: Snapshot,
-    /// Connections that are open, those that wait to be taken included.
-    pub open: usize,
-    /// Connections that it accepted, or that were handed to it.
-    pub handed: usize,
-    /// Those of them that were taken back before it began with them, since it did not turn.
-    pub taken_back: usize,
-    /// Requests whose head it read.
-    pub requests: u64,
-    /// Those of them of which the answer is not complete: its handler is at work, or its body on
-    /// the way. A connection that another protocol has taken over is none.
+    /// The event loop and its connections.
+    pub tcp: server::LoopStats,
+    /// The requests.
+    pub requests: RequestCounts,
+}
+
+/// The requests of one loop, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestCounts {
+    /// Requests whose head was read.
+    pub total: u64,
+    /// Requests whose response is not complete: the handler is running, or the body is being sent.
+    /// A connection that was upgraded to another protocol has none.
     pub in_flight: u64,
-    /// Answers by the class of their status, from 1xx to 5xx, counted when the answer is complete
-    /// or is given up midway. The refusal of what is no request is one too.
-    pub answered: [u64; 5],
-    /// Requests that ended without an answer: the client had gone, or the connection was cut.
+    /// Responses by the class of their status, from 1xx to 5xx, counted once they are complete or
+    /// given up midway. Error responses to malformed requests count as well.
+    pub responses: [u64; 5],
+    /// Requests that ended without a response: the client had gone, or the connection was
+    /// cancelled.
     pub unanswered: u64,
 }
 
+/// What one loop of an HTTP server did, returned when the server has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LoopReport {
+    /// The loop's counters, all zero if it never started.
+    pub stats: LoopStats,
+    /// How many connections were still open at the drain deadline, and were cancelled.
+    pub cancelled: usize,
+    /// Descriptions of those connections, at most twenty, those that had waited longest first.
+    pub cancelled_connections: Vec<ConnectionInfo>,
+}
+
 impl Stats {
-    /// The numbers of the server whose loop this thread runs; `None` on other threads.
+    pub(super) fn new(tcp: server::Stats) -> Self {
+        Self { tcp, requests: Arc::default() }
+    }
+
+    /// Returns the counters of the server whose loop this thread runs; `None` on other threads.
     #[must_use]
     pub fn current() -> Option<Self> {
-        LoopServer::current().map(|server| server.stats.clone())
+        CURRENT.with_borrow(Clone::clone)
     }
 
-    /// What each loop does that has begun.
+    pub(super) fn set_current(stats: Option<Self>) {
+        // A thread past its destructors runs no loop.
+        let _ = CURRENT.try_with(|current| current.replace(stats));
+    }
+
+    /// Returns the counters of each loop that has started.
     #[must_use]
     pub fn loops(&self) -> Vec<LoopStats> {
-        let sources = self.sources();
-        let loops = sources.loops.iter().enumerate();
-        loops.filter_map(|(number, source)| Some(source.as_ref()?.stats(number))).collect()
+        self.tcp.loops().into_iter().map(|tcp| self.with_requests(tcp)).collect()
     }
 
-    /// Connections that were accepted and closed at once, since descriptors had run out.
+    /// Returns the counters of the loop with this number, if it has started.
+    #[must_use]
+    pub fn of_loop(&self, number: usize) -> Option<LoopStats> {
+        Some(self.with_requests(self.tcp.of_loop(number)?))
+    }
+
+    /// Returns how many connections were accepted and closed at once because descriptors had run
+    /// out.
     #[must_use]
     pub fn turned_away(&self) -> usize {
-        self.sources().turned_away.as_ref().map_or(0, |count| count.load(Relaxed))
+        self.tcp.turned_away()
     }
 
-    /// What one loop does, if it has begun.
-    pub(crate) fn of_loop(&self, number: usize) -> Option<LoopStats> {
-        Some(self.sources().loops.get(number)?.as_ref()?.stats(number))
+    fn with_requests(&self, tcp: server::LoopStats) -> LoopStats {
+        let requests = lock(&self.requests);
+        // A loop that has just started may not count requests yet.
+        let requests = requests.get(tcp.number).and_then(|requests| Some(requests.as_ref()?.now()));
+        LoopStats { tcp, requests: requests.unwrap_or_default() }
     }
 
-    /// This thread's loop begins to serve, in the place of one that died if there was one.
-    /// Returns what it is to count with.
-    pub(crate) fn enter(&self, number: usize, traffic: Traffic) -> Arc<CachePadded<Counters>> {
+    /// Registers a loop that starts to serve, and may replace one that died. Returns the counters
+    /// that it writes.
+    pub(super) fn register(&self, number: usize) -> Arc<CachePadded<Counters>> {
         let counters = Arc::<CachePadded<Counters>>::default();
-        let handle = LoopHandle::current();
-        let mut sources = self.sources();
-        if sources.loops.len() <= number {
-            sources.loops.resize_with(number + 1, || None);
+        let mut loops = lock(&self.requests);
+        if loops.len() <= number {
+            loops.resize_with(number + 1, || None);
         }
-        let past = sources.loops[number].take().map(|source| source.stats(number));
-        sources.loops[number] = Some(Source { handle, traffic, counters: counters.clone(), past });
+        let past = loops[number].take().map(|requests| requests.now()).unwrap_or_default();
+        loops[number] = Some(LoopRequests { counters: counters.clone(), past });
         counters
     }
 
-    /// `turned_away` counts those whom the server turns away.
-    pub(crate) fn count_turned_away(&self, turned_away: Arc<AtomicUsize>) {
-        self.sources().turned_away = Some(turned_away);
-    }
-
-    fn sources(&self) -> MutexGuard<'_, Sources> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Source {
-    fn stats(&self, number: usize) -> LoopStats {
-        let mut stats = LoopStats {
-            number,
-            event_loop: self.handle.snapshot(),
-            open: self.traffic.open(),
-            handed: self.traffic.handed(),
-            taken_back: self.traffic.taken_back(),
-            requests: self.counters.requests(),
-            in_flight: self.counters.in_flight(),
-            answered: self.counters.answered(),
-            unanswered: self.counters.unanswered(),
+    /// Adds the counters of the requests to the reports of the TCP server.
+    pub(super) fn reports(
+        &self,
+        reports: Vec<server::LoopReport<ConnectionInfo>>,
+    ) -> Vec<LoopReport> {
+        let report = |report: server::LoopReport<ConnectionInfo>| LoopReport {
+            stats: self.with_requests(report.stats),
+            cancelled: report.cancelled,
+            cancelled_connections: report.cancelled_connections,
         };
-        if let Some(past) = &self.past {
-            stats.go_on_from(past);
-        }
-        stats
+        reports.into_iter().map(report).collect()
     }
 }
 
-impl LoopStats {
-    /// Adds what was counted before.
-    fn go_on_from(&mut self, past: &Self) {
-        self.event_loop.turns += past.event_loop.turns;
-        self.event_loop.polls += past.event_loop.polls;
-        self.event_loop.stalls += past.event_loop.stalls;
-        self.event_loop.poll_times += past.event_loop.poll_times;
-        self.handed += past.handed;
-        self.taken_back += past.taken_back;
-        self.requests += past.requests;
-        self.unanswered += past.unanswered;
-        self.answered.iter_mut().zip(past.answered).for_each(|(count, before)| *count += before);
+impl LoopRequests {
+    fn now(&self) -> RequestCounts {
+        let mut responses = self.counters.responses();
+        responses.iter_mut().zip(self.past.responses).for_each(|(count, past)| *count += past);
+        RequestCounts {
+            total: self.counters.requests() + self.past.total,
+            in_flight: self.counters.in_flight(),
+            responses,
+            unanswered: self.counters.unanswered() + self.past.unanswered,
+        }
     }
 }
 
 impl fmt::Display for LoopStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { event_loop, open, in_flight, .. } = self;
-        write!(
-            f,
-            "{event_loop}\n  {open} connections open, {in_flight} requests in flight, answered"
-        )?;
-        for (class, count) in (1..).zip(self.answered) {
+        let RequestCounts { in_flight, responses, .. } = self.requests;
+        write!(f, "{}, {in_flight} requests in flight, responses", self.tcp)?;
+        for (class, count) in (1..).zip(responses) {
             if class > 1 {
                 f.write_str(",")?;
             }
             write!(f, " {count} x {class}xx")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for LoopReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LoopStats { tcp, requests } = &self.stats;
+        write!(f, "{} connections, {} requests", tcp.accepted, requests.total)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Handlers that block their loop until the test says otherwise, and servers of which the outcome
 //! is looked at.
 
-use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
@@ -46,12 +45,11 @@ pub fn serve(
     let address = server.local_addr().unwrap();
     let (shutdown, told) = sync_channel::<()>();
     let thread = run_in_thread("acceptor", move || async move {
-        let told = RefCell::new(Some(told));
-        let shutdown = async || match told.take() {
-            Some(told) => drop(told.await),
-            None => std::future::pending().await,
-        };
-        server.serve(app, shutdown).await
+        server
+            .serve(app, async {
+                let _ = told.await;
+            })
+            .await
     });
     (address, shutdown, thread.unwrap())
 }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use brigade_http::{LoopReport, Router, Server};
-use brigade_runtime::oneshot::{SyncReceiver, SyncSender, sync_channel};
+use brigade_runtime::oneshot::{SyncSender, sync_channel};
 
 /// A hang is a failure: nothing here takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,8 +39,12 @@ impl TestServer {
         let (shutdown, told) = sync_channel::<()>();
         let thread = std::thread::spawn(move || {
             brigade_runtime::run(async move {
-                let told = std::cell::RefCell::new(Some(told));
-                server.serve(app, async || wait(told.take()).await).await.unwrap()
+                server
+                    .serve(app, async {
+                        let _ = told.await;
+                    })
+                    .await
+                    .unwrap()
             })
         });
         Self { address, shutdown: Some(shutdown), thread: Some(thread) }
@@ -70,14 +74,6 @@ impl TestServer {
     pub fn join(mut self) -> Vec<LoopReport> {
         self.begin_shutdown();
         self.thread.take().unwrap().join().unwrap()
-    }
-}
-
-/// Ready at the shutdown; a second time never.
-async fn wait(told: Option<SyncReceiver<()>>) {
-    match told {
-        Some(told) => drop(told.await),
-        None => std::future::pending().await,
     }
 }
 

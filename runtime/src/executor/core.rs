@@ -150,6 +150,11 @@ impl Core {
         })
     }
 
+    /// Returns what other threads may know of the loop.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Makes this the loop of this thread.
     pub(crate) fn install(self: &Rc<Self>) {
         LOOP.set(Some(self.clone()));

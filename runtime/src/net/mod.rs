@@ -19,7 +19,7 @@ mod tcp;
 mod udp;
 mod unix;
 
-pub(crate) use tcp::BACKLOG;
+pub(crate) use tcp::{BACKLOG, share_port};
 pub use tcp::{
     OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf, listen, listen_on,
     listen_reuse_port,

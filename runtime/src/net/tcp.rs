@@ -164,12 +164,12 @@ fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn share_port(socket: &Socket) -> io::Result<()> {
-    socket.set_reuse_port(true)
+pub(crate) fn share_port(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_reuse_port(true)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn share_port(_: &Socket) -> io::Result<()> {
+pub(crate) fn share_port<S>(_: &S) -> io::Result<()> {
     let why = "this system does not spread connections over listeners of one port";
     Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }

@@ -10,7 +10,7 @@ use crate::observe::shared::Shared;
 use crate::observe::vitals::Load;
 
 /// A loop at one moment, seen from outside. The counts are those of the beginning of its turn.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The loop's name.

@@ -1,8 +1,8 @@
-//! Accepts connections and hands them to the loops of a group.
+//! Accepts connections and gives each to one loop of a group.
 //!
-//! A connection goes to the loop with the fewest among those that turn. A loop may stall after it
-//! was chosen: so while connections wait in an intake the acceptor makes its rounds, and what it
-//! finds unstarted with a loop that stands still is taken back and given to another.
+//! A connection goes to the loop with the fewest connections among those that turn. A loop may
+//! stall after it was chosen, so while connections wait in a queue the acceptor makes its rounds:
+//! what it finds unstarted in the queue of a stuck loop is taken back and given to another.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,90 +21,94 @@ use crate::server::connection_queue::{
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::server::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};
 use crate::task::yield_now;
-use crate::time;
-use crate::time::{Sleep, sleep};
+use crate::time::{self, Sleep, sleep};
 
 /// Connections accepted before the acceptor's loop turns once.
 const ACCEPTS_PER_TURN: usize = 256;
 
-/// How often the acceptor looks after the connections that wait to be taken.
+/// The time between two rounds over the connections that wait to be started.
 const ROUND: Duration = STALLED_AFTER;
 
-/// Loops that take longer to start are not waited for.
-const START_PATIENCE: Duration = Duration::from_secs(1);
+/// Accepting starts after this time even if a loop has not started.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Loops of which none turns for so long are not waited for at the end. A shorter time may be that
-/// of a machine with more to do than it has cores.
-const END_PATIENCE: Duration = Duration::from_millis(100);
+/// At the end, connections that wait for loops are given up once no loop has turned for this
+/// long. On a machine with more work than cores, a loop may stand still for a shorter time.
+const END_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// When descriptors have run out, each loop is asked to close one in so many connections.
+/// When descriptors run out, each loop is asked to close one in this many connections.
 const SHED_ONE_IN: usize = 8;
 
-/// Accepts connections on the loop that runs it, and hands each to one of several loops: to the
-/// one with the fewest connections among those that turn.
+/// Accepts connections on the loop that runs it, and gives each to the loop with the fewest
+/// connections among those that turn.
 ///
-/// A loop that stalls while connections wait in its intake loses them to the others. Only if no
-/// loop turns they stay where they are.
+/// A loop that stalls while connections wait in its queue loses them to the others. Only while no
+/// loop turns do they stay where they are.
 #[derive(Debug)]
 pub struct Acceptor {
-    seats: Vec<LoopSlot>,
-    door: Arc<AcceptorWaker>,
-    /// What is known of the loops, while one is chosen.
+    slots: Vec<LoopSlot>,
+    waker: Arc<AcceptorWaker>,
+    /// Scratch space for choosing a loop.
     candidates: Vec<Candidate>,
-    /// How many connections were placed.
+    /// The number of connections placed so far.
     placed: usize,
     /// When the loops were last looked at.
     looked: Option<Instant>,
-    /// When one of them was last seen to turn, once the end has begun.
+    /// When a loop was last seen turning, during the shutdown.
     turned: Option<Instant>,
+    /// The listener that is tried first the next time.
+    next_listener: usize,
     exhaustion: Exhaustion,
 }
 
-/// When the next round is due; set only while a connection waits to be taken.
+/// The timer of the next round; set only while a connection waits to be started.
 type Round = Option<Sleep>;
 
 /// One loop, as the acceptor sees it.
 #[derive(Debug)]
 struct LoopSlot {
-    intake: Arc<ConnectionQueue>,
+    queue: Arc<ConnectionQueue>,
     observer: Option<Observer>,
     health: Health,
 }
 
 impl Acceptor {
-    /// An acceptor for `loops` loops, and what each of them takes its connections from.
+    /// Returns an acceptor for `loops` loops, and the receiver of each loop.
     ///
-    /// The first in a process also has Linux make room for up to 16,384 descriptors, which takes
-    /// some milliseconds: best before there are threads, when nothing has to wait for it.
+    /// The first acceptor of a process makes Linux reserve room for up to 16,384 descriptors,
+    /// which takes some milliseconds. Call this before threads are started, when nothing has to
+    /// wait for it.
     #[must_use]
     pub fn new(loops: usize) -> (Self, Vec<ConnectionReceiver>) {
-        let door = Arc::new(AcceptorWaker::default());
-        let exhaustion = Exhaustion::new(door.turned_away.clone());
-        let seats: Vec<_> = (0..loops).map(|_| LoopSlot::new(&door)).collect();
-        let arrivals =
-            seats.iter().map(|seat| ConnectionReceiver::new(seat.intake.clone())).collect();
+        let waker = Arc::new(AcceptorWaker::default());
+        let exhaustion = Exhaustion::new(waker.turned_away().clone());
+        let slots: Vec<_> = (0..loops).map(|_| LoopSlot::new(&waker)).collect();
+        let receivers =
+            slots.iter().map(|slot| ConnectionReceiver::new(slot.queue.clone())).collect();
         let acceptor = Self {
-            seats,
-            door,
+            slots,
+            waker,
             candidates: Vec::with_capacity(loops),
             placed: 0,
             looked: None,
             turned: None,
+            next_listener: 0,
             exhaustion,
         };
-        (acceptor, arrivals)
+        (acceptor, receivers)
     }
 
-    /// Accepts from `listener` until dropped, or until no loop takes connections any more. Begins
-    /// when all loops take some, or a second later. When every intake is full it stops accepting
-    /// until there is room: the kernel's backlog is the brake.
+    /// Accepts from `listeners` until dropped, or until no loop takes connections any more. Starts
+    /// once every loop takes connections, or a second later. While every queue is full it accepts
+    /// nothing, and the kernel's backlog holds the newcomers.
     ///
-    /// It never fails: what concerns one connection ends that connection. When descriptors run
-    /// out it asks the loops to close idle connections, pauses, and if that was of no use turns
-    /// away those who wait.
+    /// An error that concerns one connection ends that connection. When descriptors run out, it
+    /// asks the loops to close idle connections and pauses; if that does not help, it turns the
+    /// waiting connections away.
     ///
-    /// Cancellation safe.
-    pub async fn accept_from(&mut self, listener: &TcpListener) {
+    /// # Cancel safety
+    /// Cancel safe: no accepted connection is lost.
+    pub async fn accept_from(&mut self, listeners: &[TcpListener]) {
         let round = &mut Round::default();
         self.wait_for_loops().await;
         loop {
@@ -112,9 +116,11 @@ impl Acceptor {
                 if !self.wait_for_room(round).await {
                     return;
                 }
-                match self.accept(listener, round).await {
-                    Some(Ok((stream, peer))) => self.place(stream, peer),
-                    Some(Err(error)) => self.recover(listener, &error, round).await,
+                match self.accept(listeners, round).await {
+                    Some((_, Ok((stream, peer)))) => self.place(stream, peer),
+                    Some((index, Err(error))) => {
+                        self.recover(&listeners[index], &error, round).await;
+                    }
                     None => return,
                 }
             }
@@ -122,15 +128,13 @@ impl Acceptor {
         }
     }
 
-    /// For loops that accept for themselves, see [`LoopAcceptor`](crate::LoopAcceptor): when one
-    /// finds that descriptors have run out, asks all of them to close idle connections. Until
-    /// dropped; it never ends.
-    ///
-    /// Cancellation safe.
-    pub async fn attend(&mut self) {
+    /// Looks after loops that accept for themselves, see
+    /// [`LoopAcceptor`](crate::server::LoopAcceptor): when one runs out of descriptors, all are
+    /// asked to close idle connections. Runs until dropped.
+    pub async fn supervise(&mut self) {
         poll_fn(|cx| {
-            self.door.watch(cx.waker());
-            if self.door.take_exhausted() {
+            self.waker.register(cx.waker());
+            if self.waker.take_exhausted() {
                 self.shed();
             }
             Poll::<()>::Pending
@@ -138,9 +142,9 @@ impl Acceptor {
         .await;
     }
 
-    /// Hands on the connections that wait to be accepted now, and returns when there are none and
-    /// all have been taken, as far as loops turn that can take them. For a shutdown: their peers
-    /// think that they are connected.
+    /// Accepts what waits in the backlog of `listener` now, and returns once the loops have started
+    /// all of it, as far as they turn. For a shutdown: the peers of these connections believe that
+    /// they are connected.
     pub async fn accept_waiting(&mut self, listener: &TcpListener) {
         let round = &mut Round::default();
         while self.wait_for_room(round).await {
@@ -154,9 +158,9 @@ impl Acceptor {
         poll_fn(|cx| {
             while self.is_any_waiting() {
                 let turned = *self.turned.get_or_insert_with(time::now);
-                if self.seats.iter().any(LoopSlot::is_turning) {
+                if self.slots.iter().any(LoopSlot::is_turning) {
                     self.turned = Some(time::now());
-                } else if time::now() >= turned + END_PATIENCE {
+                } else if time::now() >= turned + END_TIMEOUT {
                     break;
                 }
                 ready!(self.poll_round(round, cx));
@@ -166,50 +170,48 @@ impl Acceptor {
         .await;
     }
 
-    /// Gives the place of a loop that takes no more to another one, with the connections that
-    /// wait there.
+    /// Replaces a loop that takes no more connections by a new one, which inherits the connections
+    /// that waited for the old one. Returns the new loop's receiver.
     ///
     /// # Panics
-    /// If there are not so many loops.
+    /// If `index` is out of range.
     pub fn replace(&mut self, index: usize) -> ConnectionReceiver {
-        let seat = LoopSlot::new(&self.door);
-        let old = std::mem::replace(&mut self.seats[index], seat);
-        let intake = &self.seats[index].intake;
-        while let Some(arrival) = old.intake.take_back() {
-            // It has the capacity of the old one, and is empty.
-            let _ = intake.hand(AcceptedConnection { place: intake.place(), ..arrival });
+        let slot = LoopSlot::new(&self.waker);
+        let old = std::mem::replace(&mut self.slots[index], slot);
+        let queue = &self.slots[index].queue;
+        while let Some(connection) = old.queue.take_back() {
+            // The new queue is as large as the old one, and empty.
+            let _ = queue.push(AcceptedConnection { guard: queue.guard(), ..connection });
         }
-        ConnectionReceiver::new(intake.clone())
+        ConnectionReceiver::new(queue.clone())
     }
 
-    /// Connections that were accepted and closed at once, since descriptors had run out; by loops
-    /// that accept for themselves too.
+    /// Returns how many connections were accepted and closed at once because descriptors had run
+    /// out, by this acceptor and by loops that accept for themselves.
     #[must_use]
     pub fn turned_away(&self) -> usize {
-        self.door.turned_away.load(Relaxed)
+        self.waker.turned_away().load(Relaxed)
     }
 
-    /// What [`Acceptor::turned_away`] tells, for other threads: to be read only.
-    #[must_use]
-    pub fn turned_away_counter(&self) -> Arc<AtomicUsize> {
-        self.door.turned_away.clone()
+    pub(super) fn turned_away_counter(&self) -> Arc<AtomicUsize> {
+        self.waker.turned_away().clone()
     }
 }
 
 /// # Placing
 impl Acceptor {
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
-        self.exhaustion.is_over();
+        self.exhaustion.reset();
         let accepted = time::now();
         if self.looked != Some(accepted) {
             self.look(accepted);
         }
-        // Only this task fills the intakes, and it has waited for room. That may be left with a
-        // loop that has stalled since: then the next round takes the connection back.
+        // Only this task fills the queues, and it has waited for room. If the only room is with a
+        // loop that has stalled since, the next round takes the connection back.
         if let Some(index) = self.choose().or_else(|| self.any_room()) {
-            let intake = &self.seats[index].intake;
-            let arrival = AcceptedConnection { stream, peer, accepted, place: intake.place() };
-            if intake.hand(arrival).is_ok() {
+            let queue = &self.slots[index].queue;
+            let connection = AcceptedConnection { stream, peer, accepted, guard: queue.guard() };
+            if queue.push(connection).is_ok() {
                 self.placed = self.placed.wrapping_add(1);
             }
         }
@@ -217,79 +219,84 @@ impl Acceptor {
 
     fn choose(&mut self) -> Option<usize> {
         self.candidates.clear();
-        self.candidates.extend(self.seats.iter().map(LoopSlot::candidate));
+        self.candidates.extend(self.slots.iter().map(LoopSlot::candidate));
         choose(&self.candidates, self.placed)
     }
 
-    /// A loop that has room, of those that have gone only if no other is left: whoever takes the
-    /// place of one is given what waits there.
+    /// Returns a loop with room. A loop that has ended comes last: its successor inherits what
+    /// waits there.
     fn any_room(&self) -> Option<usize> {
-        let has_room = |seat: &LoopSlot| !seat.intake.is_full();
-        let may_take = |seat: &LoopSlot| has_room(seat) && !seat.intake.is_abandoned();
-        let seats = &self.seats;
-        seats.iter().position(may_take).or_else(|| seats.iter().position(has_room))
+        let has_room = |slot: &LoopSlot| !slot.queue.is_full();
+        let may_take = |slot: &LoopSlot| has_room(slot) && !slot.queue.is_abandoned();
+        let slots = &self.slots;
+        slots.iter().position(may_take).or_else(|| slots.iter().position(has_room))
     }
 
-    /// Looks how the loops are. Once a turn is enough: the clock stands still in between.
+    /// Looks at the health of every loop. Once a turn is enough, since the clock stands still in
+    /// between.
     fn look(&mut self, now: Instant) {
         self.looked = Some(now);
-        self.seats.iter_mut().for_each(|seat| seat.look(now));
-        for index in 0..self.seats.len() {
+        self.slots.iter_mut().for_each(|slot| slot.look(now));
+        for index in 0..self.slots.len() {
             self.rescue(index);
         }
     }
 
-    /// Gives what waits with a loop that does not turn to those that do.
+    /// Gives what waits for a stuck loop to loops that turn.
     fn rescue(&mut self, index: usize) {
-        while !self.seats[index].is_turning() && !self.seats[index].intake.is_empty() {
-            let Some(target) = self.choose().filter(|target| self.seats[*target].is_turning())
+        while !self.slots[index].is_turning() && !self.slots[index].queue.is_empty() {
+            let Some(target) = self.choose().filter(|target| self.slots[*target].is_turning())
             else {
                 return;
             };
-            let Some(arrival) = self.seats[index].intake.take_back() else { return };
-            let intake = &self.seats[target].intake;
-            // There is room: only this task fills the intakes.
-            let _ = intake.hand(AcceptedConnection { place: intake.place(), ..arrival });
+            let Some(connection) = self.slots[index].queue.take_back() else { return };
+            let queue = &self.slots[target].queue;
+            // There is room: only this task fills the queues.
+            let _ = queue.push(AcceptedConnection { guard: queue.guard(), ..connection });
             self.placed = self.placed.wrapping_add(1);
         }
     }
 
     fn is_any_waiting(&self) -> bool {
-        self.seats.iter().any(|seat| !seat.intake.is_empty())
+        self.slots.iter().any(|slot| !slot.queue.is_empty())
     }
 
     fn is_deserted(&self) -> bool {
-        self.seats.iter().all(|seat| seat.intake.is_abandoned())
+        self.slots.iter().all(|slot| slot.queue.is_abandoned())
     }
 }
 
 /// # Waiting
 impl Acceptor {
-    /// Waits until all loops take connections, or have had a second for it: those that come first
-    /// are spread over all of them.
+    /// Waits until every loop takes connections, or [`START_TIMEOUT`] has passed, so that the first
+    /// connections are spread over all loops.
     async fn wait_for_loops(&self) {
-        let mut patience = pin!(sleep(START_PATIENCE));
+        let mut timeout = pin!(sleep(START_TIMEOUT));
         poll_fn(|cx| {
-            self.door.watch(cx.waker());
-            let all_begun = self.seats.iter().all(|seat| seat.intake.has_begun());
-            if all_begun { Poll::Ready(()) } else { patience.as_mut().poll(cx) }
+            self.waker.register(cx.waker());
+            let all_started = self.slots.iter().all(|slot| slot.queue.is_started());
+            if all_started { Poll::Ready(()) } else { timeout.as_mut().poll(cx) }
         })
         .await;
     }
 
-    /// Waits for a connection, or until no loop is left to take it.
+    /// Waits for a connection on any listener. Returns `None` once no loop is left to take it.
     async fn accept(
         &mut self,
-        listener: &TcpListener,
+        listeners: &[TcpListener],
         round: &mut Round,
-    ) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        let mut accept = pin!(listener.accept_std());
+    ) -> Option<(usize, io::Result<(TcpStream, SocketAddr)>)> {
         poll_fn(|cx| {
             loop {
-                if let Poll::Ready(accepted) = accept.as_mut().poll(cx) {
-                    return Poll::Ready(Some(accepted));
+                // Listeners take turns, so that a busy one does not shut out the others.
+                for offset in 0..listeners.len() {
+                    let index = (self.next_listener + offset) % listeners.len();
+                    if let Poll::Ready(accepted) = listeners[index].poll_accept_std(cx) {
+                        self.next_listener = index + 1;
+                        return Poll::Ready(Some((index, accepted)));
+                    }
                 }
-                self.door.watch(cx.waker());
+                self.waker.register(cx.waker());
                 if self.is_deserted() {
                     return Poll::Ready(None);
                 }
@@ -299,15 +306,15 @@ impl Acceptor {
         .await
     }
 
-    /// Waits for a loop that takes a connection. Returns `false` if none will ever.
+    /// Waits for a loop with room. Returns `false` if there will never be one.
     async fn wait_for_room(&mut self, round: &mut Round) -> bool {
         poll_fn(|cx| {
             loop {
                 if self.choose().is_some() {
                     return Poll::Ready(true);
                 }
-                let door = self.door.clone();
-                if door.poll_room(cx, || self.choose().is_some()).is_ready() {
+                let waker = self.waker.clone();
+                if waker.poll_room(cx, || self.choose().is_some()).is_ready() {
                     return Poll::Ready(true);
                 }
                 if self.is_deserted() {
@@ -319,7 +326,7 @@ impl Acceptor {
         .await
     }
 
-    /// Ready when a round is over. While no connection waits to be taken there are none.
+    /// Ready at the end of a round. There are no rounds while no connection waits to be started.
     fn poll_round(&mut self, round: &mut Round, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_any_waiting() {
             *round = None;
@@ -349,18 +356,18 @@ impl Acceptor {
         }
     }
 
-    /// Asks all loops to close idle connections.
+    /// Asks every loop to close idle connections.
     fn shed(&self) {
-        for seat in &self.seats {
-            seat.intake.ask_to_shed(seat.intake.open().div_ceil(SHED_ONE_IN));
+        for slot in &self.slots {
+            slot.queue.shed(slot.queue.open().div_ceil(SHED_ONE_IN));
         }
     }
 }
 
 impl LoopSlot {
-    fn new(door: &Arc<AcceptorWaker>) -> Self {
-        let intake = ConnectionQueue::new(QUEUE_CAPACITY, door.clone());
-        Self { intake, observer: None, health: Health::Stalled }
+    fn new(waker: &Arc<AcceptorWaker>) -> Self {
+        let queue = ConnectionQueue::new(QUEUE_CAPACITY, waker.clone());
+        Self { queue, observer: None, health: Health::Stalled }
     }
 
     fn is_turning(&self) -> bool {
@@ -368,18 +375,18 @@ impl LoopSlot {
     }
 
     fn candidate(&self) -> Candidate {
-        let gone = self.intake.is_abandoned();
+        let is_gone = self.queue.is_abandoned();
         Candidate {
-            health: if gone { Health::Gone } else { self.health },
-            open: self.intake.open(),
-            is_full: self.intake.is_full(),
+            health: if is_gone { Health::Gone } else { self.health },
+            open: self.queue.open(),
+            is_full: self.queue.is_full(),
         }
     }
 
     fn look(&mut self, now: Instant) {
-        self.health = match self.intake.progress() {
-            _ if self.intake.is_abandoned() => Health::Gone,
-            // A loop that is still starting would let its connections wait.
+        self.health = match self.queue.progress() {
+            _ if self.queue.is_abandoned() => Health::Gone,
+            // Connections would wait for a loop that is still starting.
             None => Health::Stalled,
             Some(progress) => {
                 let observer = self.observer.get_or_insert_with(|| Observer::new(progress, now));
@@ -391,6 +398,6 @@ impl LoopSlot {
 
 impl Drop for Acceptor {
     fn drop(&mut self) {
-        self.seats.iter().for_each(|seat| seat.intake.close());
+        self.slots.iter().for_each(|slot| slot.queue.close());
     }
 }

@@ -1,5 +1,8 @@
-//! Connections on their way into a loop: a bounded queue that the acceptor fills and the loop
-//! empties, with the count of what the loop has open.
+//! A bounded queue of accepted connections on their way to one loop, with the count of what that
+//! loop has open.
+//!
+//! The acceptor pushes, the loop pops. The acceptor may also take back what the loop has not
+//! started, if the loop is stuck.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -19,91 +22,89 @@ use crate::observe::vitals::Progress;
 use crate::sync::lock;
 use crate::time;
 
-/// Connections that may wait in one intake; beyond so many the kernel's backlog holds them.
+/// Connections that may wait in one queue. Beyond these the kernel's backlog holds them.
 pub(crate) const QUEUE_CAPACITY: usize = 1024;
 
-/// What the acceptor and one loop share.
+/// The queue of one loop, shared by that loop and the acceptor.
 pub(crate) struct ConnectionQueue {
     queue: ArrayQueue<AcceptedConnection>,
-    /// Connections handed to the loop and not closed yet, those in the queue included.
+    /// Connections given to the loop and not closed yet, those in the queue included.
     open: CachePadded<AtomicUsize>,
-    /// Connections ever handed to the loop.
-    handed: AtomicUsize,
-    /// Connections that were handed to the loop, and taken back before it began with them.
+    /// Connections ever given to the loop.
+    accepted: AtomicUsize,
+    /// Connections given to the loop and taken back before it started them.
     taken_back: AtomicUsize,
-    /// Connections that the loop is asked to close, because descriptors have run out.
+    /// Idle connections that the loop is asked to close, because descriptors have run out.
     to_shed: AtomicUsize,
+    /// No more connections will be pushed.
     closed: AtomicBool,
-    /// Nobody takes from the queue any more.
+    /// No more connections will be popped.
     abandoned: AtomicBool,
-    /// The loop that takes; unknown until it does for the first time.
-    taken_by: OnceLock<Arc<Shared>>,
-    /// The task that empties the queue, while it waits.
-    taker: Mutex<Option<Waker>>,
-    door: Arc<AcceptorWaker>,
+    /// The loop that pops. Unset until it does so for the first time.
+    receiver: OnceLock<Arc<Shared>>,
+    /// The task that pops, while it waits.
+    receiver_waker: Mutex<Option<Waker>>,
+    acceptor: Arc<AcceptorWaker>,
 }
 
-/// Where the acceptor waits while every intake is full, or the loops accept for themselves.
+/// Wakes the acceptor while it waits for room in a queue, or for word from the loops.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptorWaker {
-    is_waiting: AtomicBool,
-    /// A loop found that descriptors have run out.
+    is_waiting_for_room: AtomicBool,
+    /// A loop has run out of descriptors.
     is_exhausted: AtomicBool,
-    /// Connections that were accepted and closed at once, since descriptors had run out.
-    pub(crate) turned_away: Arc<AtomicUsize>,
-    acceptor: Mutex<Option<Waker>>,
+    /// Connections that were accepted and closed at once because descriptors had run out.
+    turned_away: Arc<AtomicUsize>,
+    waker: Mutex<Option<Waker>>,
 }
 
-/// A connection that was accepted and is to be served by a loop.
+/// A connection that was accepted and waits to be served by a loop.
 #[derive(Debug)]
 pub struct AcceptedConnection {
-    /// The socket: non-blocking, nodelay, registered nowhere.
+    /// The socket. It is non-blocking, has nodelay set, and is registered with no selector.
     pub stream: TcpStream,
     /// The address of the peer.
     pub peer: SocketAddr,
-    /// When it was accepted, by the clock of the loop that accepted it. If that is the one that
-    /// serves it, since when it may have waited for that: see
+    /// When it was accepted, by the clock of the loop that accepted it. If the loop that serves it
+    /// accepted it itself, this is the earliest time at which it can have waited; see
     /// [`time::ready_since`](crate::time::ready_since).
     pub accepted: Instant,
-    /// Counts the connection as open on its loop; to be dropped when it is closed.
-    pub place: ConnectionGuard,
+    /// Counts the connection as open on its loop. Drop it when the connection is closed.
+    pub guard: ConnectionGuard,
 }
 
-/// One connection in the count of what its loop has open. Dropping it takes it out.
+/// Counts one connection as open on its loop until dropped.
 #[derive(Debug)]
 pub struct ConnectionGuard {
-    intake: Arc<ConnectionQueue>,
+    queue: Arc<ConnectionQueue>,
 }
 
 impl ConnectionQueue {
-    pub(crate) fn new(capacity: usize, door: Arc<AcceptorWaker>) -> Arc<Self> {
+    pub(crate) fn new(capacity: usize, acceptor: Arc<AcceptorWaker>) -> Arc<Self> {
         Arc::new(Self {
             queue: ArrayQueue::new(capacity),
             open: CachePadded::new(AtomicUsize::new(0)),
-            handed: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
             taken_back: AtomicUsize::new(0),
             to_shed: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
-            taken_by: OnceLock::new(),
-            taker: Mutex::new(None),
-            door,
+            receiver: OnceLock::new(),
+            receiver_waker: Mutex::new(None),
+            acceptor,
         })
     }
 
-    /// Connections handed to the loop and not closed yet.
+    /// Returns how many connections were given to the loop and are not closed yet.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Relaxed)
     }
 
-    /// Connections ever handed to the loop.
-    pub(crate) fn handed(&self) -> usize {
-        self.handed.load(Relaxed)
-    }
-
-    /// Connections taken back from the loop before it began with them.
-    pub(crate) fn taken_back(&self) -> usize {
-        self.taken_back.load(Relaxed)
+    /// Returns how many connections were ever given to the loop and not taken back.
+    fn accepted(&self) -> usize {
+        // Read in this order: a connection is counted as accepted before it can be taken back.
+        let taken_back = self.taken_back.load(Acquire);
+        self.accepted.load(Relaxed).saturating_sub(taken_back)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -114,90 +115,94 @@ impl ConnectionQueue {
         self.queue.is_empty()
     }
 
-    /// Whether nobody will take from the queue any more.
+    /// Returns `true` once the loop pops no more.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Acquire)
     }
 
-    /// Whether a loop has begun to take connections, or none ever will.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.taken_by.get().is_some() || self.is_abandoned()
+    /// Returns `true` once a loop has popped for the first time, or none ever will.
+    pub(crate) fn is_started(&self) -> bool {
+        self.receiver.get().is_some() || self.is_abandoned()
     }
 
-    /// How far the loop has come that takes; nothing if none has begun to.
+    /// Returns how far the loop that pops has come; `None` if none has started to.
     pub(crate) fn progress(&self) -> Option<Progress> {
-        self.taken_by.get().map(|shared| shared.vitals.progress())
+        self.receiver.get().map(|shared| shared.vitals.progress())
     }
 
-    /// A place on the loop, for a connection that is about to be handed to it.
-    pub(crate) fn place(self: &Arc<Self>) -> ConnectionGuard {
+    /// Counts one more connection as open, for a connection that is about to be pushed.
+    pub(crate) fn guard(self: &Arc<Self>) -> ConnectionGuard {
         self.open.fetch_add(1, Relaxed);
-        ConnectionGuard { intake: self.clone() }
+        ConnectionGuard { queue: self.clone() }
     }
 
-    /// Hands a connection to the loop, where it has its place. Gives it back if the queue is full.
-    pub(crate) fn hand(&self, arrival: AcceptedConnection) -> Result<(), AcceptedConnection> {
-        debug_assert!(std::ptr::eq(&*arrival.place.intake, self), "its place is elsewhere");
-        self.queue.push(arrival)?;
-        self.handed.fetch_add(1, Relaxed);
-        self.wake_taker();
+    /// Gives a connection to the loop. Returns it if the queue is full.
+    pub(crate) fn push(&self, connection: AcceptedConnection) -> Result<(), AcceptedConnection> {
+        debug_assert!(std::ptr::eq(&*connection.guard.queue, self), "the guard is of another loop");
+        // Counted first, so that nobody sees it taken back before it is counted.
+        self.accepted.fetch_add(1, Relaxed);
+        if let Err(connection) = self.queue.push(connection) {
+            self.accepted.fetch_sub(1, Relaxed);
+            return Err(connection);
+        }
+        self.wake_receiver();
         Ok(())
     }
 
-    /// A place for a connection that the loop has accepted for itself.
+    /// Counts a connection that the loop has accepted for itself.
     fn admit(self: &Arc<Self>) -> ConnectionGuard {
-        self.handed.fetch_add(1, Relaxed);
-        self.place()
+        self.accepted.fetch_add(1, Relaxed);
+        self.guard()
     }
 
-    /// Takes back the connection that has waited longest to be taken.
+    /// Takes back the connection that has waited longest.
     pub(crate) fn take_back(&self) -> Option<AcceptedConnection> {
-        let arrival = self.queue.pop()?;
-        self.taken_back.fetch_add(1, Relaxed);
-        Some(arrival)
+        let connection = self.queue.pop()?;
+        self.taken_back.fetch_add(1, Release);
+        Some(connection)
     }
 
-    /// Asks the loop to close up to `count` connections that do nothing.
-    pub(crate) fn ask_to_shed(&self, count: usize) {
+    /// Asks the loop to close up to `count` idle connections.
+    pub(crate) fn shed(&self, count: usize) {
         self.to_shed.store(count, Release);
-        self.wake_taker();
+        self.wake_receiver();
     }
 
-    /// No more connections will come.
+    /// Says that no more connections will be pushed.
     pub(crate) fn close(&self) {
         self.closed.store(true, Release);
-        self.wake_taker();
+        self.wake_receiver();
     }
 
-    fn wake_taker(&self) {
-        let taker = lock(&self.taker).take();
-        taker.into_iter().for_each(Waker::wake);
+    fn wake_receiver(&self) {
+        let waker = lock(&self.receiver_waker).take();
+        waker.into_iter().for_each(Waker::wake);
     }
 
-    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        if self.taken_by.get().is_none() {
-            let _ = self.taken_by.set(Core::current().shared.clone());
-            self.door.wake();
+    fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Option<LoopEvent>> {
+        if self.receiver.get().is_none() {
+            let _ = self.receiver.set(Core::current().shared().clone());
+            self.acceptor.wake();
         }
-        if let Some(incoming) = self.take() {
-            return Poll::Ready(Some(incoming));
+        if let Some(event) = self.pop() {
+            return Poll::Ready(Some(event));
         }
-        *lock(&self.taker) = Some(cx.waker().clone());
-        // Whoever handed or closed before the lock was taken found no waker there.
+        *lock(&self.receiver_waker) = Some(cx.waker().clone());
+        // A push or close that came before the waker was stored found none to wake.
         let is_closed = self.closed.load(Acquire);
-        match self.take() {
+        match self.pop() {
             None if !is_closed => Poll::Pending,
-            incoming => Poll::Ready(incoming),
+            event => Poll::Ready(event),
         }
     }
 
-    fn take(&self) -> Option<Incoming> {
+    fn pop(&self) -> Option<LoopEvent> {
         if self.to_shed.load(Acquire) > 0 {
-            return Some(Incoming::Shed(self.to_shed.swap(0, AcqRel)));
+            return Some(LoopEvent::Shed(self.to_shed.swap(0, AcqRel)));
         }
-        let arrival = self.queue.pop()?;
-        self.door.room();
-        Some(Incoming::Connection(arrival))
+        let connection = self.queue.pop()?;
+        self.acceptor.wake_for_room();
+        Some(LoopEvent::Connection(connection))
     }
 }
 
@@ -206,170 +211,166 @@ impl fmt::Debug for ConnectionQueue {
         f.debug_struct("ConnectionQueue")
             .field("waiting", &self.queue.len())
             .field("open", &self.open())
-            .field("handed", &self.handed())
-            .field("taken_back", &self.taken_back())
+            .field("accepted", &self.accepted())
             .finish_non_exhaustive()
     }
 }
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.intake.open.fetch_sub(1, Relaxed);
+        self.queue.open.fetch_sub(1, Relaxed);
     }
 }
 
 impl AcceptorWaker {
-    /// The acceptor that waits here is woken when a loop has gone.
-    pub(crate) fn watch(&self, acceptor: &Waker) {
-        let mut place = lock(&self.acceptor);
-        if !place.as_ref().is_some_and(|waker| waker.will_wake(acceptor)) {
-            *place = Some(acceptor.clone());
+    /// Registers the acceptor's waker, to be woken when a loop starts, ends, or runs out of
+    /// descriptors.
+    pub(crate) fn register(&self, acceptor: &Waker) {
+        let mut waker = lock(&self.waker);
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(acceptor)) {
+            *waker = Some(acceptor.clone());
         }
     }
 
-    /// Waits until [`AcceptorWaker::room`] is called, unless `has_room` says that there is some already.
+    /// Waits until a queue has room again, unless `has_room` says that one has already.
     pub(crate) fn poll_room(
         &self,
         cx: &mut Context<'_>,
         has_room: impl FnOnce() -> bool,
     ) -> Poll<()> {
-        self.watch(cx.waker());
-        self.is_waiting.store(true, Relaxed);
-        // With the fence in `room`: either this sees the room, or `room` sees the waiting.
+        self.register(cx.waker());
+        self.is_waiting_for_room.store(true, Relaxed);
+        // Pairs with the fence in `wake_for_room`: either this sees the room, or that sees the flag.
         fence(SeqCst);
         if !has_room() {
             return Poll::Pending;
         }
-        self.is_waiting.store(false, Relaxed);
+        self.is_waiting_for_room.store(false, Relaxed);
         Poll::Ready(())
     }
 
     fn wake(&self) {
-        let acceptor = lock(&self.acceptor).take();
-        acceptor.into_iter().for_each(Waker::wake);
+        let waker = lock(&self.waker).take();
+        waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether a loop has found since the last call that descriptors have run out. The acceptor
-    /// that [watches](AcceptorWaker::watch) is woken then.
+    fn wake_for_room(&self) {
+        fence(SeqCst);
+        if self.is_waiting_for_room.load(Relaxed) && self.is_waiting_for_room.swap(false, AcqRel) {
+            self.wake();
+        }
+    }
+
+    /// Returns `true` if a loop has run out of descriptors since the last call.
     pub(crate) fn take_exhausted(&self) -> bool {
         self.is_exhausted.swap(false, AcqRel)
     }
 
-    /// There is room in an intake.
-    fn room(&self) {
-        fence(SeqCst);
-        if self.is_waiting.load(Relaxed) && self.is_waiting.swap(false, AcqRel) {
-            self.wake();
-        }
+    /// Returns the counter of connections that were accepted and closed at once.
+    pub(crate) fn turned_away(&self) -> &Arc<AtomicUsize> {
+        &self.turned_away
     }
 }
 
 /// What the acceptor has for a loop.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Incoming {
-    /// A connection to be served.
+pub enum LoopEvent {
+    /// A connection to serve.
     Connection(AcceptedConnection),
-    /// The process has run out of descriptors: the loop may close up to so many connections that
-    /// do nothing, those first that did nothing for longest.
+    /// The process has run out of descriptors. The loop may close up to this many idle
+    /// connections, those that have been idle longest first.
     Shed(usize),
 }
 
-/// The connections that come to one loop. To be dropped when no more of them will be taken: what
-/// waits still is given to another loop then.
+/// Receives the connections of one loop.
+///
+/// Drop it when the loop takes no more connections; those that still wait then go to another loop.
 #[derive(Debug)]
 pub struct ConnectionReceiver {
-    intake: Arc<ConnectionQueue>,
+    queue: Arc<ConnectionQueue>,
 }
 
 impl ConnectionReceiver {
-    pub(crate) fn new(intake: Arc<ConnectionQueue>) -> Self {
-        Self { intake }
+    pub(crate) fn new(queue: Arc<ConnectionQueue>) -> Self {
+        Self { queue }
     }
 
-    /// Waits for the next connection; `None` once the acceptor has stopped and all that it
-    /// accepted has been taken.
+    /// Waits for the next connection, or for a request to close idle ones. Returns `None` once the
+    /// acceptor has stopped and every accepted connection has been received.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
-    pub async fn next(&mut self) -> Option<AcceptedConnection> {
-        loop {
-            match self.next_incoming().await? {
-                Incoming::Connection(arrival) => return Some(arrival),
-                Incoming::Shed(_) => {}
-            }
-        }
-    }
-
-    /// Like [`ConnectionReceiver::next`], for a loop that can close idle connections when it is asked to.
     ///
-    /// # Panics
-    /// If there is no event loop on this thread.
-    pub async fn next_incoming(&mut self) -> Option<Incoming> {
-        poll_fn(|cx| self.poll_incoming(cx)).await
+    /// # Cancel safety
+    /// Cancel safe: no connection is lost.
+    pub async fn recv(&mut self) -> Option<LoopEvent> {
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    pub(crate) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        self.intake.poll_take(cx)
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<LoopEvent>> {
+        self.queue.poll_pop(cx)
     }
 
-    /// A connection that the loop has accepted for itself.
+    /// Counts a connection that the loop has accepted for itself.
     pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> AcceptedConnection {
         AcceptedConnection {
             stream,
             peer,
             accepted: time::ready_since(),
-            place: self.intake.admit(),
+            guard: self.queue.admit(),
         }
     }
 
-    /// Counts those whom the loop turns away.
-    pub(crate) fn turned_away(&self) -> Arc<AtomicUsize> {
-        self.intake.door.turned_away.clone()
+    /// Returns the counter of connections that were accepted and closed at once.
+    pub(crate) fn turned_away(&self) -> &Arc<AtomicUsize> {
+        self.queue.acceptor.turned_away()
     }
 
-    /// The loop has found that descriptors have run out.
-    pub(crate) fn tell_exhausted(&self) {
-        self.intake.door.is_exhausted.store(true, Release);
-        self.intake.door.wake();
+    /// Reports to the acceptor that descriptors have run out.
+    pub(crate) fn report_exhausted(&self) {
+        self.queue.acceptor.is_exhausted.store(true, Release);
+        self.queue.acceptor.wake();
     }
 
-    /// What came to this loop, in numbers.
+    /// Returns the counters of this loop's connections.
     #[must_use]
-    pub fn traffic(&self) -> Traffic {
-        Traffic { intake: self.intake.clone() }
-    }
-}
-
-/// What came to one loop, in numbers: for any thread, and also when the loop has ended.
-#[derive(Clone, Debug)]
-pub struct Traffic {
-    intake: Arc<ConnectionQueue>,
-}
-
-impl Traffic {
-    /// Connections of the loop that are open, those that wait to be taken included.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.intake.open()
-    }
-
-    /// Connections that were ever handed to the loop, or accepted by it.
-    #[must_use]
-    pub fn handed(&self) -> usize {
-        self.intake.handed()
-    }
-
-    /// Connections that were handed to the loop, and taken back since it did not turn.
-    #[must_use]
-    pub fn taken_back(&self) -> usize {
-        self.intake.taken_back()
+    pub fn counts(&self) -> ConnectionCounts {
+        ConnectionCounts { queue: self.queue.clone() }
     }
 }
 
 impl Drop for ConnectionReceiver {
     fn drop(&mut self) {
-        self.intake.abandoned.store(true, Release);
-        self.intake.door.wake();
+        self.queue.abandoned.store(true, Release);
+        self.queue.acceptor.wake();
+    }
+}
+
+/// Counters of one loop's connections, for any thread, also after the loop has ended.
+#[derive(Clone, Debug)]
+pub struct ConnectionCounts {
+    queue: Arc<ConnectionQueue>,
+}
+
+impl ConnectionCounts {
+    /// Returns how many connections are open, those that wait to be started included.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.queue.open()
+    }
+
+    /// Returns how many connections the loop has accepted or was given, without those that were
+    /// taken back.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.queue.accepted()
+    }
+
+    /// Returns how many connections were given to the loop and taken back before it started them,
+    /// because it was stuck.
+    #[must_use]
+    pub fn taken_back(&self) -> usize {
+        self.queue.taken_back.load(Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! What is done when no descriptor, or no memory, is left for a connection.
+//! What an acceptor does when the process runs out of file descriptors.
 
 use std::io;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use std::time::Duration;
 use crate::net::TcpListener;
 use crate::server::reserve::Reserve;
 
-/// The pause after the process or the system has run out of descriptors or memory. Trying at once
-/// would spin: the connection that could not be accepted stays in the backlog.
+/// The pause after the process or the system has run out of descriptors or memory. Without it the
+/// acceptor would spin: the connection that could not be accepted stays in the backlog.
 const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(100);
 
-/// The first such pause: the loops need no longer to close what is idle.
+/// The first pause, in which the loops close idle connections.
 const PAUSE_TO_SHED: Duration = Duration::from_millis(20);
 
-/// How one who accepts bears it that descriptors run out.
+/// Counts how often in a row accept(2) failed for want of descriptors, and decides what to do.
 #[derive(Debug)]
 pub(crate) struct Exhaustion {
     reserve: Reserve,
-    /// How often in a row descriptors were found to have run out.
+    /// How often in a row descriptors had run out.
     times: u32,
-    /// Connections that were accepted and closed at once, by all who count here.
+    /// Connections that were accepted and closed at once, counted for the whole server.
     turned_away: Arc<AtomicUsize>,
 }
 
@@ -31,34 +31,35 @@ impl Exhaustion {
         Self { reserve: Reserve::new(), times: 0, turned_away }
     }
 
-    /// A connection was accepted.
-    pub(crate) fn is_over(&mut self) {
+    /// Starts over after a connection was accepted.
+    pub(crate) fn reset(&mut self) {
         self.times = 0;
     }
 
-    /// Looks at what accept(2) failed with. If descriptors have run out returns how long to pause,
-    /// in which time idle connections are to be closed; if that was of no use the time before,
-    /// those who wait have been turned away.
+    /// Returns how long to pause after `error` of accept(2), if descriptors have run out. Idle
+    /// connections should be closed in that time. From the second time in a row on, the waiting
+    /// connections are turned away first.
     pub(crate) fn pause(&mut self, listener: &TcpListener, error: &io::Error) -> Option<Duration> {
         if !is_exhaustion(error) {
-            // The connection went away before it was accepted, or its network is in trouble:
-            // accept(2) says to treat such errors like no connection.
-            tracing::debug!(target: "brigade", %error, "a connection was not accepted");
+            // The connection was closed before it was accepted, or its network is in trouble.
+            // accept(2) recommends to ignore such errors.
+            tracing::debug!(target: "brigade", %error, "connection not accepted");
             return None;
         }
         self.times = self.times.saturating_add(1);
         if self.times == 1 {
-            tracing::warn!(target: "brigade", %error, "idle connections are closed");
+            tracing::warn!(target: "brigade", %error, "closing idle connections");
             return Some(PAUSE_TO_SHED);
         }
         let turned_away = self.reserve.turn_away(listener);
         self.turned_away.fetch_add(turned_away, Relaxed);
-        tracing::warn!(target: "brigade", %error, turned_away, "accepting pauses");
+        tracing::warn!(target: "brigade", %error, turned_away, "pausing accept");
         Some(PAUSE_WHEN_EXHAUSTED)
     }
 }
 
-/// Whether accept(2) failed because the process or the system has no more to give.
+/// Returns `true` if accept(2) failed because the process or the system has run out of descriptors
+/// or memory.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     const ENOMEM: i32 = 12;
     const ENFILE: i32 = 23;

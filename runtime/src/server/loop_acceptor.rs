@@ -1,4 +1,4 @@
-//! A loop that accepts for itself.
+//! A loop that accepts connections for itself.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,31 +6,33 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::net::{BACKLOG, TcpListener};
-use crate::server::connection_queue::{AcceptedConnection, ConnectionReceiver, Incoming};
+use crate::server::connection_queue::{AcceptedConnection, ConnectionReceiver, LoopEvent};
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::time::{Sleep, sleep};
 
 /// Connections accepted before the loop's other tasks run once.
 const ACCEPTS_PER_TURN: u32 = 64;
 
-/// What comes to one loop: what an [`Acceptor`](crate::Acceptor) hands to it, and what the loop
-/// accepts for itself if it has a listener of its own.
+/// The connections of one loop: those that an [`Acceptor`](crate::server::Acceptor) gives to it,
+/// and those that it accepts from listeners of its own.
 ///
-/// A connection that its loop accepts is begun with at once: no other thread is woken for it. But
-/// nobody takes it back if the loop stalls, and it waits in the kernel until the loop turns again.
+/// A connection that its loop accepts is started at once, without waking another thread. But no
+/// other loop takes it over if this one stalls: it waits in the kernel until the loop turns again.
 #[derive(Debug)]
 pub struct LoopAcceptor {
-    arrivals: ConnectionReceiver,
-    /// Absent if the loop has no listener, or has accepted its last connection.
-    own: Option<Own>,
+    receiver: ConnectionReceiver,
+    /// `None` if the loop has no listener of its own, or has accepted its last connection.
+    own: Option<OwnListeners>,
 }
 
 #[derive(Debug)]
-struct Own {
-    listener: TcpListener,
+struct OwnListeners {
+    listeners: Vec<TcpListener>,
+    /// The listener that is tried first the next time.
+    next: usize,
     /// How many connections may still be accepted in this turn.
     left: u32,
-    /// How many may still be accepted at all, once that is to end.
+    /// How many connections may still be accepted during the shutdown, once that has begun.
     last: Option<i32>,
     exhaustion: Exhaustion,
     /// Set while accepting pauses.
@@ -38,67 +40,82 @@ struct Own {
 }
 
 impl LoopAcceptor {
-    /// Takes what comes to this thread's loop.
+    /// Receives the connections of this thread's loop from `receiver` and from `listeners`, which
+    /// may be empty.
     ///
     /// # Errors
-    /// If the listener cannot be made non-blocking, or cannot be registered.
+    /// If a listener cannot be made non-blocking, or cannot be registered.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
     pub fn new(
-        arrivals: ConnectionReceiver,
-        listener: Option<std::net::TcpListener>,
+        receiver: ConnectionReceiver,
+        listeners: Vec<std::net::TcpListener>,
     ) -> io::Result<Self> {
-        let own = listener.map(|listener| Own::new(listener, &arrivals)).transpose()?;
-        Ok(Self { arrivals, own })
+        let own = match listeners.is_empty() {
+            true => None,
+            false => Some(OwnListeners::new(listeners, &receiver)?),
+        };
+        Ok(Self { receiver, own })
     }
 
-    /// Waits for the next connection, or what else the loop is to do. `None` once the
-    /// [`Acceptor`](crate::Acceptor) is gone, and all that it handed over and all that waited in
-    /// the backlog of the loop's own listener has been taken; that listener is closed then.
+    /// Waits for the next connection, or for a request to close idle ones. Returns `None` once the
+    /// [`Acceptor`](crate::server::Acceptor) is gone and everything that it placed, and everything
+    /// in the backlogs of the loop's own listeners, has been received. The listeners are closed
+    /// then.
     ///
-    /// Like the acceptor it outlives what accept(2) fails with: when descriptors run out all loops
-    /// are asked to close idle connections, this one pauses, and if that was of no use turns away
-    /// those who wait.
+    /// Errors of accept(2) end no server: when descriptors run out, all loops are asked to close
+    /// idle connections and this one pauses; if that does not help, it turns the waiting
+    /// connections away.
     ///
-    /// Cancellation safe.
-    pub async fn next_incoming(&mut self) -> Option<Incoming> {
-        poll_fn(|cx| self.poll_incoming(cx)).await
+    /// # Cancel safety
+    /// Cancel safe: no connection is lost.
+    pub async fn recv(&mut self) -> Option<LoopEvent> {
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// What was counted of the connections.
+    /// Returns the receiver of the connections that the acceptor places.
     #[must_use]
-    pub fn arrivals(&self) -> &ConnectionReceiver {
-        &self.arrivals
+    pub fn receiver(&self) -> &ConnectionReceiver {
+        &self.receiver
     }
 
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<LoopEvent>> {
         if let Some(own) = self.own.as_mut().filter(|own| own.last.is_none())
-            && let Poll::Ready(arrival) = own.poll_accept(&self.arrivals, cx)
+            && let Poll::Ready(connection) = own.poll_accept(&self.receiver, cx)
         {
-            return Poll::Ready(Some(Incoming::Connection(arrival)));
+            return Poll::Ready(Some(LoopEvent::Connection(connection)));
         }
-        if let Some(incoming) = ready!(self.arrivals.poll_incoming(cx)) {
-            return Poll::Ready(Some(incoming));
+        if let Some(event) = ready!(self.receiver.poll_recv(cx)) {
+            return Poll::Ready(Some(event));
         }
-        let last = self.own.as_mut().and_then(|own| own.accept_last(&self.arrivals));
+        let last = self.own.as_mut().and_then(|own| own.accept_last(&self.receiver));
         if last.is_none() {
             self.own = None;
         }
-        Poll::Ready(last.map(Incoming::Connection))
+        Poll::Ready(last.map(LoopEvent::Connection))
     }
 }
 
-impl Own {
-    fn new(listener: std::net::TcpListener, arrivals: &ConnectionReceiver) -> io::Result<Self> {
-        let listener = TcpListener::from_std(listener)?;
-        let exhaustion = Exhaustion::new(arrivals.turned_away());
-        Ok(Self { listener, left: ACCEPTS_PER_TURN, last: None, exhaustion, pause: None })
+impl OwnListeners {
+    fn new(
+        listeners: Vec<std::net::TcpListener>,
+        receiver: &ConnectionReceiver,
+    ) -> io::Result<Self> {
+        let listeners = listeners.into_iter().map(TcpListener::from_std);
+        Ok(Self {
+            listeners: listeners.collect::<io::Result<_>>()?,
+            next: 0,
+            left: ACCEPTS_PER_TURN,
+            last: None,
+            exhaustion: Exhaustion::new(receiver.turned_away().clone()),
+            pause: None,
+        })
     }
 
     fn poll_accept(
         &mut self,
-        arrivals: &ConnectionReceiver,
+        receiver: &ConnectionReceiver,
         cx: &mut Context<'_>,
     ) -> Poll<AcceptedConnection> {
         loop {
@@ -111,41 +128,60 @@ impl Own {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let Poll::Ready(accepted) = self.listener.poll_accept_std(cx) else {
+            let Poll::Ready((index, accepted)) = self.poll_listeners(cx) else {
                 self.left = ACCEPTS_PER_TURN;
                 return Poll::Pending;
             };
             self.left -= 1;
             match accepted {
                 Ok((stream, peer)) => {
-                    self.exhaustion.is_over();
-                    return Poll::Ready(arrivals.admit(stream, peer));
+                    self.exhaustion.reset();
+                    return Poll::Ready(receiver.admit(stream, peer));
                 }
-                Err(error) => self.recover(arrivals, &error),
+                Err(error) => self.recover(index, receiver, &error),
             }
         }
     }
 
-    fn recover(&mut self, arrivals: &ConnectionReceiver, error: &io::Error) {
-        if let Some(pause) = self.exhaustion.pause(&self.listener, error) {
-            arrivals.tell_exhausted();
+    /// Ready with the next connection or error, and the index of its listener. Listeners take
+    /// turns, so that a busy one does not shut out the others.
+    fn poll_listeners(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Accepted)> {
+        let count = self.listeners.len();
+        for index in (self.next..count).chain(0..self.next.min(count)) {
+            if let Poll::Ready(accepted) = self.listeners[index].poll_accept_std(cx) {
+                self.next = index + 1;
+                return Poll::Ready((index, accepted));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn recover(&mut self, index: usize, receiver: &ConnectionReceiver, error: &io::Error) {
+        if let Some(pause) = self.exhaustion.pause(&self.listeners[index], error) {
+            receiver.report_exhausted();
             self.pause = Some(sleep(pause));
         }
     }
 
-    /// A connection that waits in the backlog. In all these are no more than it holds, so that
-    /// newcomers without end do not put off the end.
-    fn accept_last(&mut self, arrivals: &ConnectionReceiver) -> Option<AcceptedConnection> {
-        let left = self.last.get_or_insert(BACKLOG);
-        while *left > 0 {
+    /// Returns a connection that waits in a backlog. It returns no more of them in all than a
+    /// backlog holds, so that an endless stream of newcomers does not delay the shutdown.
+    fn accept_last(&mut self, receiver: &ConnectionReceiver) -> Option<AcceptedConnection> {
+        while let Some(listener) = self.listeners.first() {
+            let left = self.last.get_or_insert(BACKLOG);
+            let accepted = (*left > 0).then(|| listener.try_accept_std());
             *left -= 1;
-            match self.listener.try_accept_std() {
-                Ok((stream, peer)) => return Some(arrivals.admit(stream, peer)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(error) if is_exhaustion(&error) => return None,
-                Err(_) => {}
+            match accepted {
+                Some(Ok((stream, peer))) => return Some(receiver.admit(stream, peer)),
+                Some(Err(error))
+                    if error.kind() != io::ErrorKind::WouldBlock && !is_exhaustion(&error) => {}
+                _ => {
+                    self.last = Some(BACKLOG);
+                    self.listeners.remove(0);
+                }
             }
         }
         None
     }
 }
+
+type Accepted = io::Result<(std::net::TcpStream, std::net::SocketAddr)>;

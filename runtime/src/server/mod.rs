@@ -1,14 +1,44 @@
-//! A server of several loops, for any protocol: who accepts, and which loop serves.
+//! A server of several loops, for any protocol.
+//!
+//! [`TcpServer`] binds, starts the loops, accepts connections and gives each to a loop, supervises
+//! the loops, and shuts down gracefully. What to do with a connection is up to an async function,
+//! or to a [`Protocol`].
+//!
+//! # Parts
+//!
+//! | to | see |
+//! | --- | --- |
+//! | serve a protocol with an async function | [`TcpServer`], [`draining`] |
+//! | follow a server from its start to its end | [`ServerState`], [`Phase`] |
+//! | read its counters; read what it did | [`Stats`], [`LoopStats`]; [`LoopReport`] |
+//! | write a protocol that knows its idle connections | [`Protocol`], [`Connections`] |
+//! | accept connections by hand | [`Acceptor`], [`ConnectionReceiver`], [`LoopAcceptor`] |
 
 mod acceptor;
 mod connection_queue;
+mod connections;
 mod exhaustion;
+mod listeners;
 mod loop_acceptor;
+mod phase;
 mod placement;
+mod protocol;
+mod report;
 mod reserve;
+mod serve_loop;
+mod stats;
+mod supervisor;
+mod tcp_server;
 
 pub use acceptor::Acceptor;
 pub use connection_queue::{
-    AcceptedConnection, ConnectionGuard, ConnectionReceiver, Incoming, Traffic,
+    AcceptedConnection, ConnectionCounts, ConnectionGuard, ConnectionReceiver, LoopEvent,
 };
+pub use connections::{Connections, draining};
 pub use loop_acceptor::LoopAcceptor;
+pub use phase::{Phase, ServerState};
+pub use protocol::{ConnectionInfo, DESCRIBED_MAX, Protocol, first_lines};
+pub use report::LoopReport;
+pub use stats::{LoopStats, Stats};
+pub use supervisor::OnLoopDeath;
+pub use tcp_server::{DRAIN_TIMEOUT, STALL_THRESHOLD, TcpServer};

@@ -38,8 +38,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use brigade_runtime::net::TcpStream;
+use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
 use brigade_runtime::time::Sleep;
-use brigade_runtime::{AcceptedConnection, ConnectionGuard, task, time};
+use brigade_runtime::{task, time};
 
 use crate::message::body::PartStream;
 use crate::message::pipe::Pipe;
@@ -47,7 +48,7 @@ use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::server_connection::Connection;
 use crate::routing::handler::Running;
-use crate::server::activity::{Activity, ConnectionState};
+use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::counters::Outcome;
 use crate::server::loop_context::LoopServer;
 use crate::transport::outgoing::Outgoing;
@@ -82,7 +83,6 @@ pub(crate) struct ConnectionTask {
     alarm: Option<Sleep>,
     /// Present if somebody wants to know what takes how long.
     watch: Option<Box<Watch>>,
-    _place: ConnectionGuard,
 }
 
 /// What the connection is doing.
@@ -160,11 +160,13 @@ struct Budget {
 
 impl ConnectionTask {
     /// The task of a connection that just came to this loop.
-    pub(crate) fn new(server: Rc<LoopServer>, arrival: AcceptedConnection) -> Self {
+    pub(crate) fn new(
+        server: Rc<LoopServer>,
+        arrival: AcceptedConnection,
+    ) -> (Self, ConnectionGuard) {
         let stream = TcpStream::from_nonblocking(arrival.stream);
-        server.connection_opened();
         let watch = Watch::begin(server.timed_loop, arrival.accepted, arrival.peer);
-        Self {
+        let task = Self {
             server,
             stream: Some(stream),
             peer: arrival.peer,
@@ -178,8 +180,8 @@ impl ConnectionTask {
             since: time::now(),
             alarm: None,
             watch,
-            _place: arrival.place,
-        }
+        };
+        (task, arrival.guard)
     }
 
     fn stream(&self) -> &TcpStream {
@@ -265,7 +267,7 @@ impl ConnectionTask {
             }
             Work::Upgraded { .. } => (ConnectionState::Upgraded, None),
         };
-        self.server.count(Activity {
+        self.server.add_to_snapshot(ConnectionInfo {
             task: task.label.id(),
             peer: self.peer,
             state,
@@ -280,7 +282,7 @@ impl Future for ConnectionTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.server.keep_date();
+        this.server.renew_date();
         let mut out = this.server.take_write_buffer();
         let ran = this.run(cx, &mut out);
         this.server.give_write_buffer(out);
@@ -307,7 +309,6 @@ impl Drop for ConnectionTask {
             watch.end(mem::replace(&mut self.work, Work::Reading));
         }
         self.end_request();
-        self.server.connection_closed();
     }
 }
 

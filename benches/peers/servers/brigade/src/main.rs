@@ -12,11 +12,9 @@ use peer_common::{HELLO, Options, TEXT};
 
 fn main() -> io::Result<()> {
     let options = Options::from_args();
-    let server = match std::env::var("PEER_ACCEPT") {
-        Ok(accept) if accept == "per-loop" => Server::bind_per_loop(options.listen)?,
-        _ => Server::bind(options.listen)?,
-    };
+    let per_loop = std::env::var("PEER_ACCEPT").is_ok_and(|accept| accept == "per-loop");
     // The harness pins the process; a loop is to move among the cores that it leaves.
+    let server = Server::bind(options.listen)?.per_loop(per_loop);
     let server = server.loops(options.loops).pin(false);
     println!("listening on http://{} (epoll)", options.listen);
     server.run(router).map(drop)

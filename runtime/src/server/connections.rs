@@ -1,0 +1,237 @@
+//! The open connections of one loop of a server, each a task.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
+
+use crate::local::Notify;
+use crate::server::connection_queue::ConnectionGuard;
+use crate::task::{self, TaskId, TaskInfo};
+
+/// The name of the task of a connection.
+pub(super) const CONNECTION: &str = "connection";
+
+thread_local! {
+    /// The connections of the server whose loop this thread runs.
+    static CURRENT: RefCell<Weak<Inner>> = const { RefCell::new(Weak::new()) };
+}
+
+/// The open connections of one loop. Clones refer to the same connections.
+#[derive(Clone)]
+pub struct Connections {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    /// Connections whose task has not ended.
+    open: Cell<usize>,
+    /// The task that spawns those of the connections.
+    accept_task: Option<TaskId>,
+    is_draining: Cell<bool>,
+    /// Wakes those who wait for the drain.
+    draining: Notify,
+    /// The task that waits until no connection is open.
+    closed: Cell<Option<Waker>>,
+    /// Describes the loop and its connections, for reports.
+    describe: RefCell<Option<Describe>>,
+}
+
+/// The connections of a loop, without keeping them.
+pub(super) struct WeakConnections(Weak<Inner>);
+
+impl WeakConnections {
+    pub(super) fn upgrade(&self) -> Option<Connections> {
+        self.0.upgrade().map(|inner| Connections { inner })
+    }
+}
+
+type Describe = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = String>>>>;
+
+impl Connections {
+    /// Returns the connections of a loop that starts to serve, in the task that accepts them.
+    pub(super) fn new() -> Self {
+        let connections = Self {
+            inner: Rc::new(Inner {
+                open: Cell::new(0),
+                accept_task: task::current().map(|task| task.label.id()),
+                is_draining: Cell::new(false),
+                draining: Notify::new(),
+                closed: Cell::new(None),
+                describe: RefCell::new(None),
+            }),
+        };
+        CURRENT.set(Rc::downgrade(&connections.inner));
+        connections
+    }
+
+    /// Returns the connections of the server whose loop this thread runs, if it runs one.
+    pub(super) fn current() -> Option<Self> {
+        CURRENT.with_borrow(|current| WeakConnections(current.clone()).upgrade())
+    }
+
+    pub(super) fn downgrade(&self) -> WeakConnections {
+        WeakConnections(Rc::downgrade(&self.inner))
+    }
+
+    /// Spawns the task of one connection. The connection counts as open until `future` has ended
+    /// or was dropped.
+    pub fn spawn(&self, guard: ConnectionGuard, future: impl Future<Output = ()> + 'static) {
+        self.inner.open.update(|open| open + 1);
+        let open = Open { connections: self.clone() };
+        let serving = Serving { future, _open: open, _guard: guard };
+        task::Builder::new().name(CONNECTION).spawn(serving).detach();
+    }
+
+    /// Returns how many connections are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.inner.open.get()
+    }
+
+    /// Returns `true` once the server is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.inner.is_draining.get()
+    }
+
+    /// Returns the tasks of the open connections.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskInfo> + use<> {
+        let accept_task = self.inner.accept_task;
+        let is_connection = move |task: &TaskInfo| {
+            task.parent == accept_task && task.label.name() == Some(CONNECTION)
+        };
+        task::all().into_iter().filter(is_connection)
+    }
+
+    /// Polls the task of every connection, whatever it waits for.
+    pub fn wake_all(&self) {
+        self.tasks().for_each(|task| task::wake(task.label.id()));
+    }
+
+    pub(super) fn abort_all(&self) {
+        self.tasks().for_each(|task| task::abort(task.label.id()));
+    }
+
+    pub(super) fn start_drain(&self) {
+        self.inner.is_draining.set(true);
+        self.inner.draining.notify_waiters();
+    }
+
+    /// Waits until the server is shutting down.
+    async fn draining(&self) {
+        while !self.is_draining() {
+            self.inner.draining.notified().await;
+        }
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn closed(&self) {
+        poll_fn(|cx| {
+            if self.open() == 0 {
+                return Poll::Ready(());
+            }
+            let _before = self.inner.closed.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    pub(super) fn set_describe(&self, describe: Describe) {
+        *self.inner.describe.borrow_mut() = Some(describe);
+    }
+
+    /// Returns a description of the loop and its connections, in a few lines.
+    pub(super) async fn describe(&self) -> String {
+        let describe = self.inner.describe.borrow().clone();
+        match describe {
+            Some(describe) => describe().await,
+            None => String::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections")
+            .field("open", &self.open())
+            .field("is_draining", &self.is_draining())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits until the server whose loop this thread runs is shutting down. A handler that would
+/// otherwise serve its connection without end can stop then.
+///
+/// On a thread that runs no loop of a server this waits for ever.
+///
+/// # Cancel safety
+/// Cancel safe.
+///
+/// # Examples
+/// ```no_run
+/// use brigade_runtime::server::{TcpServer, draining};
+/// use brigade_runtime::time::timeout;
+/// use std::time::Duration;
+///
+/// let server = TcpServer::bind("127.0.0.1:7007")?;
+/// server.run(|| {
+///     async |stream: brigade_runtime::net::TcpStream, _peer| {
+///         // A line a second until the server shuts down.
+///         while timeout(Duration::from_secs(1), draining()).await.is_err() {
+///             if stream.write_all(b"tick\n").await.is_err() {
+///                 return;
+///             }
+///         }
+///         let _ = stream.write_all(b"the server is shutting down\n").await;
+///     }
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub async fn draining() {
+    match Connections::current() {
+        Some(connections) => connections.draining().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Counts a connection as open on its loop until dropped.
+struct Open {
+    connections: Connections,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let inner = &self.connections.inner;
+        inner.open.update(|open| open - 1);
+        if inner.open.get() == 0
+            && let Some(waker) = inner.closed.take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+pin_project! {
+    /// The future that serves a connection. Fields are dropped in this order, so the connection
+    /// counts as open while its future is dropped.
+    struct Serving<F> {
+        #[pin]
+        future: F,
+        _open: Open,
+        _guard: ConnectionGuard,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Serving<F> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().future.poll(cx)
+    }
+}

@@ -1,0 +1,138 @@
+//! The listening sockets of a server, and who accepts from them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+
+use crate::net::{self, listen};
+use crate::server::acceptor::Acceptor;
+use crate::server::connection_queue::ConnectionReceiver;
+use crate::server::loop_acceptor::LoopAcceptor;
+
+/// What a server accepts from.
+pub(super) enum Listeners {
+    /// The acceptor accepts for all loops.
+    Shared(Vec<net::TcpListener>),
+    /// Each loop accepts for itself, from the listeners at its index. These are kept so that the
+    /// backlog of a loop that died is not lost.
+    PerLoop(Vec<Vec<TcpListener>>),
+}
+
+/// Where the connections of one loop come from. It is sent to that loop.
+pub(super) struct LoopListener {
+    receiver: ConnectionReceiver,
+    /// The loop's own listeners, if it accepts for itself.
+    own: Vec<TcpListener>,
+}
+
+/// Listens at the first of the addresses that works.
+///
+/// # Errors
+/// The error of the last address, with that address in the message.
+pub(super) fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for address in address.to_socket_addrs()? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = at(address, &error),
+        }
+    }
+    Err(last)
+}
+
+fn at(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+}
+
+impl Listeners {
+    /// Distributes `bound` over `loops` loops.
+    ///
+    /// # Errors
+    /// If further listeners are needed and cannot be bound.
+    pub(super) fn new(bound: Vec<TcpListener>, per_loop: bool, loops: usize) -> io::Result<Self> {
+        if loops == 1 {
+            return Ok(Self::PerLoop(vec![bound]));
+        }
+        if !per_loop {
+            let listeners = bound.into_iter().map(net::TcpListener::from_std);
+            return Ok(Self::Shared(listeners.collect::<io::Result<_>>()?));
+        }
+        let mut own: Vec<Vec<TcpListener>> = (0..loops).map(|_| Vec::new()).collect();
+        for first in bound {
+            let address = first.local_addr()?;
+            net::share_port(&first).map_err(|error| at(address, &error))?;
+            for listeners in &mut own[1..] {
+                let listener = net::listen_reuse_port(address);
+                listeners.push(listener.map_err(|error| at(address, &error))?);
+            }
+            own[0].push(first);
+        }
+        Ok(Self::PerLoop(own))
+    }
+
+    /// Returns where the connections of a loop come from.
+    ///
+    /// # Errors
+    /// If no descriptor is left for the duplicate of a listener.
+    pub(super) fn for_loop(
+        &self,
+        index: usize,
+        receiver: ConnectionReceiver,
+    ) -> io::Result<LoopListener> {
+        let own = match self {
+            Self::Shared(_) => Vec::new(),
+            Self::PerLoop(own) => {
+                own[index].iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?
+            }
+        };
+        Ok(LoopListener { receiver, own })
+    }
+
+    /// Accepts for the loops, or looks after loops that accept for themselves. Never ends.
+    pub(super) async fn accept(&self, acceptor: &mut Acceptor) {
+        match self {
+            Self::Shared(listeners) => acceptor.accept_from(listeners).await,
+            Self::PerLoop(_) => acceptor.supervise().await,
+        }
+        // Every loop has died, which the supervisor reports.
+        std::future::pending::<()>().await;
+    }
+
+    /// Accepts what waits in the backlogs, and closes the listeners. What waits for a loop that is
+    /// stuck or has died is served by another one.
+    pub(super) async fn close(self, acceptor: &mut Acceptor) {
+        let own = match self {
+            Self::Shared(listeners) => {
+                for listener in listeners {
+                    acceptor.accept_waiting(&listener).await;
+                }
+                return;
+            }
+            Self::PerLoop(own) => own.into_iter().flatten(),
+        };
+        for listener in own {
+            match net::TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    acceptor.accept_waiting(&listener).await;
+                    // The loop has a duplicate, so closing alone would not deregister the socket.
+                    drop(listener.into_std());
+                }
+                Err(error) => tracing::warn!(
+                    target: "brigade::server", %error, "only its loop serves a listener's backlog"
+                ),
+            }
+        }
+    }
+}
+
+impl LoopListener {
+    /// Starts to receive connections, on the loop's thread.
+    ///
+    /// # Panics
+    /// If a listener cannot be registered with the loop's selector.
+    pub(super) fn open(self) -> LoopAcceptor {
+        match LoopAcceptor::new(self.receiver, self.own) {
+            Ok(acceptor) => acceptor,
+            Err(error) => panic!("a listener cannot be registered with the event loop: {error}"),
+        }
+    }
+}
