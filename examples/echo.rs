@@ -1,4 +1,4 @@
-//! A TCP echo on the bare runtime: one loop, a task per connection.
+//! A TCP echo server on as many loops as there are cores.
 //!
 //! ```text
 //! cargo run --release --example echo -- 127.0.0.1:7007
@@ -7,44 +7,32 @@
 
 use std::io;
 
-use brigade::net::{TcpListener, TcpStream};
-use brigade::signal::{SignalKind, Signals};
+use brigade::TcpServer;
+use brigade::net::TcpStream;
+use brigade::server::until_draining;
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7007".to_owned());
-    let address = address.parse().map_err(io::Error::other)?;
-    brigade::run(async move {
-        let listener = TcpListener::bind(address)?;
-        println!("echoing on {}", listener.local_addr()?);
-        let accepting = brigade::spawn(async move {
-            loop {
-                let (stream, peer) = listener.accept().await?;
-                brigade::spawn(async move {
-                    if let Err(error) = echo(stream).await {
-                        eprintln!("{peer}: {error}");
-                    }
-                })
-                .detach();
+    let server = TcpServer::bind(address)?;
+    println!("echoing on {}", server.local_addr()?);
+    server.run(|| {
+        async |stream, peer| {
+            if let Err(error) = echo(stream).await {
+                eprintln!("{peer}: {error}");
             }
-        });
-        let signals = Signals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
-        brigade::spawn(async move {
-            let _ = signals.recv().await;
-            accepting.abort();
-            let stopped: Result<io::Result<()>, _> = accepting.await;
-            stopped.unwrap_or(Ok(()))
-        })
-        .await
-        .map_err(io::Error::other)?
-    })
+        }
+    })?;
+    Ok(())
 }
 
+/// Returns when the peer closes its side, and when the server shuts down.
 async fn echo(stream: TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
-    loop {
-        match stream.read(&mut buffer).await? {
-            0 => return Ok(()),
+    while let Some(read) = until_draining(stream.read(&mut buffer)).await {
+        match read? {
+            0 => break,
             read => stream.write_all(&buffer[..read]).await?,
         }
     }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -164,39 +164,53 @@ impl fmt::Debug for Connections {
     }
 }
 
-/// Waits until the server whose loop this thread runs is shutting down. A handler that would
-/// otherwise serve its connection without end can stop then.
-///
-/// On a thread that runs no loop of a server this waits for ever.
+/// Waits until the server whose loop this thread runs starts to shut down. On a thread that runs no
+/// loop of a server this waits for ever.
 ///
 /// # Cancel safety
 /// Cancel safe.
-///
-/// # Examples
-/// ```no_run
-/// use brigade_runtime::server::{TcpServer, draining};
-/// use brigade_runtime::time::timeout;
-/// use std::time::Duration;
-///
-/// let server = TcpServer::bind("127.0.0.1:7007")?;
-/// server.run(|| {
-///     async |stream: brigade_runtime::net::TcpStream, _peer| {
-///         // A line a second until the server shuts down.
-///         while timeout(Duration::from_secs(1), draining()).await.is_err() {
-///             if stream.write_all(b"tick\n").await.is_err() {
-///                 return;
-///             }
-///         }
-///         let _ = stream.write_all(b"the server is shutting down\n").await;
-///     }
-/// })?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
 pub async fn draining() {
     match Connections::current() {
         Some(connections) => connections.draining().await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for `future`, but no longer than until the server whose loop this thread runs starts to
+/// shut down: then returns `None`, and `future` is dropped. A handler that would serve its
+/// connection without end can stop where it waits for the peer.
+///
+/// # Cancel safety
+/// As cancel safe as `future`, which is polled first: if it is ready, its output is returned, also
+/// during the shutdown.
+///
+/// # Examples
+/// ```no_run
+/// use brigade_runtime::net::TcpStream;
+/// use brigade_runtime::server::{TcpServer, until_draining};
+///
+/// async fn echo(stream: TcpStream) -> std::io::Result<()> {
+///     let mut buffer = [0; 16 * 1024];
+///     while let Some(read) = until_draining(stream.read(&mut buffer)).await {
+///         match read? {
+///             0 => break,
+///             read => stream.write_all(&buffer[..read]).await?,
+///         }
+///     }
+///     Ok(())
+/// }
+///
+/// let server = TcpServer::bind("127.0.0.1:7007")?;
+/// server.run(|| async |stream, _peer| drop(echo(stream).await))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub async fn until_draining<F: Future>(future: F) -> Option<F::Output> {
+    let (mut future, mut draining) = (pin!(future), pin!(draining()));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => draining.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// Counts a connection as open on its loop until dropped.

@@ -8,7 +8,7 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | serve a protocol with an async function | [`TcpServer`], [`draining`] |
+//! | serve a protocol with an async function | [`TcpServer`], [`until_draining`] |
 //! | follow a server from its start to its end | [`ServerState`], [`Phase`] |
 //! | read its counters; read what it did | [`Stats`], [`LoopStats`]; [`LoopReport`] |
 //! | write a protocol that knows its idle connections | [`Protocol`], [`Connections`] |
@@ -34,7 +34,7 @@ pub use acceptor::Acceptor;
 pub use connection_queue::{
     AcceptedConnection, ConnectionCounts, ConnectionGuard, ConnectionReceiver, LoopEvent,
 };
-pub use connections::{Connections, draining};
+pub use connections::{Connections, draining, until_draining};
 pub use loop_acceptor::LoopAcceptor;
 pub use phase::{Phase, ServerState};
 pub use protocol::{ConnectionInfo, DESCRIBED_MAX, Protocol, first_lines};

@@ -1,0 +1,242 @@
+//! The keys of each loop, and which loop owns a key.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
+
+use brigade::LoopHandle;
+
+use crate::command::{Command, reply_bulk, reply_error, reply_integer, reply_ok, reply_pong};
+
+thread_local! {
+    /// The keys that this loop owns.
+    static KEYS: RefCell<HashMap<Vec<u8>, Vec<u8>>> = RefCell::default();
+}
+
+/// The loops of the server, each of which owns a part of the keys.
+#[derive(Clone)]
+pub(crate) struct Shards {
+    /// Set as the loops start.
+    loops: Arc<[OnceLock<LoopHandle>]>,
+    /// The index of the loop that this value is used on.
+    own: usize,
+}
+
+impl Shards {
+    pub(crate) fn new(loops: usize) -> Self {
+        Self { loops: (0..loops).map(|_| OnceLock::new()).collect(), own: 0 }
+    }
+
+    /// Takes the next free shard for this thread's loop.
+    pub(crate) fn join(&self) -> Self {
+        let mut handle = LoopHandle::current();
+        for (own, place) in self.loops.iter().enumerate() {
+            match place.set(handle) {
+                Ok(()) => return Self { loops: self.loops.clone(), own },
+                Err(refused) => handle = refused,
+            }
+        }
+        panic!("there are more loops than shards");
+    }
+
+    /// Returns the index of the loop that owns `key`.
+    fn owner(&self, key: &[u8]) -> usize {
+        match self.loops.len() {
+            1 => 0,
+            count => {
+                let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(key);
+                hash as usize % count
+            }
+        }
+    }
+
+    /// Executes `work` on the loop with this index.
+    ///
+    /// # Errors
+    /// If that loop has not started yet, or has ended.
+    async fn execute(&self, index: usize, work: Vec<Work>) -> io::Result<Vec<Vec<u8>>> {
+        let handle = self.loops[index].get();
+        let handle = handle.ok_or_else(|| io::Error::other("a loop is still starting"))?;
+        let execute = move || async move { work.iter().map(Work::execute).collect() };
+        handle.spawn(execute).await.map_err(io::Error::other)
+    }
+}
+
+/// A command for keys of one loop, on its way there.
+enum Work {
+    Get(Vec<u8>),
+    Set(Vec<u8>, Vec<u8>),
+    Del(Vec<Vec<u8>>),
+    Incr(Vec<u8>),
+}
+
+impl Work {
+    fn execute(&self) -> Vec<u8> {
+        let mut reply = Vec::new();
+        match self {
+            Self::Get(key) => get(key, &mut reply),
+            Self::Set(key, value) => set(key, value, &mut reply),
+            Self::Del(keys) => {
+                reply_integer(&mut reply, keys.iter().map(|key| del(key)).sum());
+            }
+            Self::Incr(key) => incr(key, &mut reply),
+        }
+        reply
+    }
+}
+
+/// Commands that arrived together. Those for keys of this loop are executed at once, the others
+/// when the batch is finished.
+pub(crate) struct Batch<'a> {
+    shards: &'a Shards,
+    /// The replies to this loop's commands, in order.
+    local: Vec<u8>,
+    /// The replies of other loops, in order.
+    remote: Vec<Remote>,
+    /// The commands for each other loop.
+    work: Vec<Vec<Work>>,
+}
+
+/// The reply to a command that concerns other loops.
+struct Remote {
+    /// How many bytes of the local replies come before it.
+    after: usize,
+    /// Which commands it consists of: the loop, and the index among those sent to that loop.
+    parts: Vec<(usize, usize)>,
+    /// If the reply is a sum: the share of this loop.
+    sum: Option<i64>,
+}
+
+impl<'a> Batch<'a> {
+    /// Returns an empty batch that appends replies to `local`.
+    pub(crate) fn new(shards: &'a Shards, local: Vec<u8>) -> Self {
+        Self { shards, local, remote: Vec::new(), work: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, command: &Command<'_>) {
+        match command {
+            Command::Get(key) => match self.remote_owner(key) {
+                None => get(key, &mut self.local),
+                Some(owner) => self.send(owner, Work::Get(key.to_vec())),
+            },
+            Command::Set(key, value) => match self.remote_owner(key) {
+                None => set(key, value, &mut self.local),
+                Some(owner) => self.send(owner, Work::Set(key.to_vec(), value.to_vec())),
+            },
+            Command::Incr(key) => match self.remote_owner(key) {
+                None => incr(key, &mut self.local),
+                Some(owner) => self.send(owner, Work::Incr(key.to_vec())),
+            },
+            Command::Del(keys) => self.delete(keys),
+            Command::Ping(text) => reply_pong(&mut self.local, *text),
+            Command::Wrong(error) => reply_error(&mut self.local, error),
+        }
+    }
+
+    /// Waits for the replies of the other loops. Returns all replies in order.
+    ///
+    /// # Errors
+    /// If another loop has not started yet, or has ended.
+    pub(crate) async fn finish(self) -> io::Result<Vec<u8>> {
+        if self.remote.is_empty() {
+            return Ok(self.local);
+        }
+        let shards = self.shards;
+        let executing = self.work.into_iter().enumerate().map(async |(index, work)| {
+            if work.is_empty() { Ok(Vec::new()) } else { shards.execute(index, work).await }
+        });
+        let executed = brigade::gather_all(executing).await;
+        let executed = executed.into_iter().collect::<io::Result<Vec<_>>>()?;
+        let (mut replies, mut copied) = (Vec::with_capacity(2 * self.local.len()), 0);
+        for Remote { after, parts, sum } in self.remote {
+            replies.extend_from_slice(&self.local[copied..after]);
+            copied = after;
+            let mut parts = parts.iter().map(|(owner, index)| &executed[*owner][*index]);
+            match sum {
+                Some(own) => {
+                    reply_integer(&mut replies, own + parts.map(|r| integer(r)).sum::<i64>())
+                }
+                None => parts.try_for_each(|reply| replies.write_all(reply))?,
+            }
+        }
+        replies.extend_from_slice(&self.local[copied..]);
+        Ok(replies)
+    }
+
+    fn delete(&mut self, keys: &[&[u8]]) {
+        let mut deleted = 0;
+        let mut of_others: HashMap<usize, Vec<Vec<u8>>> = HashMap::new();
+        for key in keys {
+            match self.remote_owner(key) {
+                None => deleted += del(key),
+                Some(owner) => of_others.entry(owner).or_default().push(key.to_vec()),
+            }
+        }
+        if of_others.is_empty() {
+            return reply_integer(&mut self.local, deleted);
+        }
+        let of_others = of_others.into_iter();
+        let parts = of_others.map(|(owner, keys)| self.enqueue(owner, Work::Del(keys))).collect();
+        self.remote.push(Remote { after: self.local.len(), parts, sum: Some(deleted) });
+    }
+
+    /// Returns the loop that owns `key`, unless it is this one.
+    fn remote_owner(&self, key: &[u8]) -> Option<usize> {
+        let owner = self.shards.owner(key);
+        (owner != self.shards.own).then_some(owner)
+    }
+
+    fn send(&mut self, owner: usize, work: Work) {
+        let parts = vec![self.enqueue(owner, work)];
+        self.remote.push(Remote { after: self.local.len(), parts, sum: None });
+    }
+
+    fn enqueue(&mut self, owner: usize, work: Work) -> (usize, usize) {
+        self.work.resize_with(self.shards.loops.len(), Vec::new);
+        self.work[owner].push(work);
+        (owner, self.work[owner].len() - 1)
+    }
+}
+
+/// Returns the number in the reply to a DEL.
+fn integer(reply: &[u8]) -> i64 {
+    let digits = reply.strip_prefix(b":").and_then(|rest| rest.strip_suffix(b"\r\n"));
+    let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+fn get(key: &[u8], reply: &mut Vec<u8>) {
+    KEYS.with_borrow(|keys| reply_bulk(reply, keys.get(key).map(Vec::as_slice)));
+}
+
+fn set(key: &[u8], value: &[u8], reply: &mut Vec<u8>) {
+    KEYS.with_borrow_mut(|keys| match keys.get_mut(key) {
+        Some(known) => {
+            known.clear();
+            known.extend_from_slice(value);
+        }
+        None => drop(keys.insert(key.to_vec(), value.to_vec())),
+    });
+    reply_ok(reply);
+}
+
+fn del(key: &[u8]) -> i64 {
+    KEYS.with_borrow_mut(|keys| keys.remove(key).is_some().into())
+}
+
+fn incr(key: &[u8], reply: &mut Vec<u8>) {
+    KEYS.with_borrow_mut(|keys| {
+        let value = keys.get(key).map_or(Some(0), |value| integer_value(value));
+        let Some(next) = value.and_then(|value: i64| value.checked_add(1)) else {
+            return reply_error(reply, "value is not an integer or out of range");
+        };
+        keys.insert(key.to_vec(), next.to_string().into_bytes());
+        reply_integer(reply, next);
+    });
+}
+
+fn integer_value(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
