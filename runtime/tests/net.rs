@@ -229,7 +229,7 @@ fn of_several_addresses_the_first_that_answers_is_taken() {
         assert!(stream.nodelay().unwrap());
         let none: &'static [SocketAddr] = &[];
         let error = TcpStream::connect(none).await.unwrap_err();
-        assert_eq!(error.to_string(), "the name has no address");
+        assert_eq!(error.to_string(), "the host name has no address");
     });
 }
 

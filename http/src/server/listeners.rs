@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 
-use brigade_runtime::net::listen_reuse_port;
+use brigade_runtime::net::TcpSocket;
 use brigade_runtime::{Acceptor, ConnectionReceiver, LoopAcceptor, net};
 
 /// Who accepts connections.
@@ -47,6 +48,28 @@ pub(crate) fn listen_at_first(
         }
     }
     Err(last)
+}
+
+/// Listens at `address`, with `SO_REUSEADDR`.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::for_address(&address)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen_std(net::TcpListener::BACKLOG)
+}
+
+/// Listens at `address`, which other sockets of this process may share.
+pub(crate) fn listen_reuse_port(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::for_address(&address)?;
+    socket.set_reuseport(true)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen_std(net::TcpListener::BACKLOG)
+}
+
+/// Makes a socket listen that was created elsewhere, or changes its backlog if it listens already.
+pub(crate) fn listen_on(socket: TcpListener) -> io::Result<TcpListener> {
+    TcpSocket::from_fd(OwnedFd::from(socket))?.listen_std(net::TcpListener::BACKLOG)
 }
 
 fn listen_at(

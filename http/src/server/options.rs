@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use brigade_runtime::event_loop::{self, EventLoop};
 use brigade_runtime::group::{self, default_loops};
-use brigade_runtime::net::{listen, listen_on, listen_reuse_port};
 use brigade_runtime::signal::{SignalKind, Signals};
 use brigade_runtime::{AcceptedConnection, Acceptor, Incoming, LoopAcceptor, task, time};
 
@@ -19,7 +18,9 @@ use crate::routing::router::Router;
 use crate::server::activity::{Activity, NAMED_MAX, list};
 use crate::server::connection::{ConnectionTask, WatchedConnection};
 use crate::server::crew::{OnLoopDeath, Supervisor, report};
-use crate::server::listeners::{Accept, Listeners, LoopListener, listen_at_first};
+use crate::server::listeners::{
+    Accept, Listeners, LoopListener, listen, listen_at_first, listen_on, listen_reuse_port,
+};
 use crate::server::loop_context::{CONNECTION, LoopServer};
 use crate::server::phase::{Phase, ServerState};
 use crate::server::stats::Stats;

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::net::{BACKLOG, TcpListener};
+use crate::net::TcpListener;
 use crate::server::connection_queue::{AcceptedConnection, ConnectionReceiver, Incoming};
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::time::{Sleep, sleep};
@@ -31,7 +31,7 @@ struct Own {
     /// How many connections may still be accepted in this turn.
     left: u32,
     /// How many may still be accepted at all, once that is to end.
-    last: Option<i32>,
+    last: Option<u32>,
     exhaustion: Exhaustion,
     /// Set while accepting pauses.
     pause: Option<Sleep>,
@@ -136,7 +136,7 @@ impl Own {
     /// A connection that waits in the backlog. In all these are no more than it holds, so that
     /// newcomers without end do not put off the end.
     fn accept_last(&mut self, arrivals: &ConnectionReceiver) -> Option<AcceptedConnection> {
-        let left = self.last.get_or_insert(BACKLOG);
+        let left = self.last.get_or_insert(TcpListener::BACKLOG);
         while *left > 0 {
             *left -= 1;
             match self.listener.try_accept_std() {
