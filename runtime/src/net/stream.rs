@@ -22,8 +22,8 @@ macro_rules! stream_methods {
                 self.io.ready($crate::executor::selector::Direction::Write).await;
             }
 
-            /// Reads into `buffer` without waiting. Returns the number of bytes; 0 at the end of the
-            /// stream, or if `buffer` is empty.
+            /// Reads into `buffer` without waiting. Returns the number of bytes; 0 at the end of
+            /// the stream, or if `buffer` is empty.
             ///
             /// # Errors
             /// `WouldBlock` if there is nothing to read now, and those of recv(2).
@@ -31,9 +31,9 @@ macro_rules! stream_methods {
                 self.io.try_read(buffer)
             }
 
-            /// Reads without waiting, and appends to `buffer` within its capacity, which need not be
-            /// initialised. Returns the number of bytes; 0 at the end of the stream, or if `buffer`
-            /// has no spare capacity.
+            /// Reads without waiting, and appends to `buffer` within its capacity, which need not
+            /// be initialised. Returns the number of bytes; 0 at the end of the stream, or if
+            /// `buffer` has no spare capacity.
             ///
             /// # Errors
             /// `WouldBlock` if there is nothing to read now, and those of recv(2).
@@ -44,8 +44,8 @@ macro_rules! stream_methods {
                 self.io.try_read_buf(buffer)
             }
 
-            /// Writes as much of `data` as the system accepts without waiting. Returns the number of
-            /// bytes.
+            /// Writes as much of `data` as the system accepts without waiting. Returns the number
+            /// of bytes.
             ///
             /// # Errors
             /// `WouldBlock` if the system accepts nothing now, and those of send(2).
@@ -53,8 +53,8 @@ macro_rules! stream_methods {
                 self.io.try_write(data)
             }
 
-            /// Writes as much of the slices in `data`, in their order, as the system accepts without
-            /// waiting. Returns the number of bytes.
+            /// Writes as much of the slices in `data`, in their order, as the system accepts
+            /// without waiting. Returns the number of bytes.
             ///
             /// # Errors
             /// `WouldBlock` if the system accepts nothing now, and those of sendmsg(2).
