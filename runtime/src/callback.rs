@@ -48,10 +48,10 @@ pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> Callbac
     call(sleep.deadline(), Some(sleep), callback, Location::caller())
 }
 
-/// Schedules `callback` to run at `deadline`, in terms of [`time::now`](crate::time::now), like
-/// `loop.call_at`. If the deadline has passed already, the callback runs soon. Returns a handle
-/// like
-/// [`call_later`].
+/// Schedules `callback` to run at `deadline`, like `loop.call_at`. If the deadline is before
+/// [`time::now`](crate::time::now), the callback runs as with [`call_soon`].
+///
+/// Returns a handle that can cancel the call. Dropping the handle does not cancel it.
 ///
 /// # Panics
 /// If there is no event loop on this thread.

@@ -49,7 +49,8 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Stores the value for the receiver. Returns the waker of the receiver, if it waits.
+    /// Stores the value, and returns the waker of the receiver if that waits. Returns the value as
+    /// an error if the receiver was dropped.
     fn send(&mut self, value: T) -> Result<Option<Waker>, T> {
         if self.receiver_dropped {
             return Err(value);
