@@ -175,8 +175,8 @@ impl<T> Receiver<T> {
     /// Receives the next value without waiting.
     ///
     /// # Errors
-    /// [`TryRecvError::Empty`] if the channel is empty. [`TryRecvError::Disconnected`] if it is empty,
-    /// and was closed or has no sender left.
+    /// [`TryRecvError::Empty`] if the channel is empty. [`TryRecvError::Disconnected`] if it is
+    /// empty, and was closed or has no sender left.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let value = self.shared.queue.borrow_mut().pop_front();
         match value {

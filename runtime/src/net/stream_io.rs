@@ -4,7 +4,7 @@
 //! the call that would return `WouldBlock` is saved.
 //!
 //! The calls are rustix's, not libc's: in a process with threads, libc's are cancellation points
-//! (pthreads(7)), which cost time and which nobody uses here.
+//! (pthreads(7)), which cost time and are not needed here.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};

@@ -203,8 +203,8 @@ impl TcpSocket {
     /// [`TcpListener::from_std`](crate::net::TcpListener::from_std).
     ///
     /// The kernel holds up to `backlog` connections that were not accepted yet, or up to
-    /// `net.core.somaxconn` if that is less (listen(2)). A socket that listens already gets the
-    /// new backlog.
+    /// `net.core.somaxconn` if that is less (listen(2)). If the socket listens already,
+    /// this changes its backlog.
     ///
     /// # Errors
     /// Those of listen(2), such as `AddrInUse`; `InvalidInput` if the socket is connected.
