@@ -35,8 +35,9 @@ fn each_loop_tells_what_it_does_and_of_one_that_is_stuck_it_is_told_where() {
             .route("/wait/{what}", on_get(async |_| std::future::pending::<()>().await))
             .route("/block", on_get(block))
     };
-    let options =
-        |server: brigade_http::Server| server.loops(2).pin(false).report_on(SignalKind::User1);
+    let options = |server: brigade_http::Server| {
+        server.loops(2).pin(false).report_on(SignalKind::UserDefined1)
+    };
     let server = TestServer::start_with(options, app);
 
     // One connection for each loop; that of the second sends a head in part, and waits behind it.

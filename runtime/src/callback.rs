@@ -1,7 +1,7 @@
-//! Functions that the loop is to call: asyncio's `Handle` and `TimerHandle`.
+//! Functions that the loop calls later, like asyncio's `Handle` and `TimerHandle`.
 //!
-//! Each is a small task, so it is in `task::all()`, runs in the order of the ready queue, and if
-//! it panics that is reported as any task's panic.
+//! Each callback is a small task: it is listed by `task::all()`, runs in the order of the ready
+//! queue, and a panic in it is reported like the panic of any task.
 
 use std::fmt;
 use std::panic::Location;
@@ -12,10 +12,10 @@ use crate::executor::table::Origin;
 use crate::task::{JoinHandle, spawn_on};
 use crate::time::{Sleep, now, sleep, sleep_until};
 
-/// Has `callback` called in the next batch, behind what is ready already. What `loop.call_soon`
-/// is for; from another thread use [`LoopHandle::call_soon`](crate::LoopHandle::call_soon).
+/// Schedules `callback` to run after the tasks that are ready now, like `loop.call_soon`. From
+/// another thread use [`LoopHandle::call_soon`](crate::LoopHandle::call_soon).
 ///
-/// Returns a handle that cancels it. Dropping the handle does not.
+/// Returns a handle that can cancel the call. Dropping the handle does not cancel it.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -35,10 +35,10 @@ pub fn call_soon(callback: impl FnOnce() + 'static) -> CallbackHandle {
     call(now(), None, callback, Location::caller())
 }
 
-/// Has `callback` called once `delay` has passed. What `loop.call_later` is for.
+/// Schedules `callback` to run after `delay`, like `loop.call_later`.
 ///
-/// Returns a handle that cancels it. Dropping the handle does not. Callbacks of one instant are
-/// called in the order in which they were set.
+/// Callbacks with the same deadline run in the order in which they were scheduled. Returns a handle
+/// that can cancel the call. Dropping the handle does not cancel it.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -48,8 +48,10 @@ pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> Callbac
     call(sleep.deadline(), Some(sleep), callback, Location::caller())
 }
 
-/// Has `callback` called at `deadline`, an instant of [`time::now`](crate::time::now), or soon if
-/// that has passed. What `loop.call_at` is for; otherwise like [`call_later`].
+/// Schedules `callback` to run at `deadline`, like `loop.call_at`. If the deadline is before
+/// [`time::now`](crate::time::now), the callback runs as with [`call_soon`].
+///
+/// Returns a handle that can cancel the call. Dropping the handle does not cancel it.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -74,26 +76,26 @@ fn call(
     CallbackHandle { task: spawn_on(Core::current(), call, origin), deadline }
 }
 
-/// A call that the loop is to make.
+/// A scheduled call, returned by [`call_soon`], [`call_later`] and [`call_at`].
 pub struct CallbackHandle {
     task: JoinHandle<()>,
     deadline: Instant,
 }
 
 impl CallbackHandle {
-    /// Keeps the loop from the call, and drops the callback at once. Does nothing once it was
-    /// called.
+    /// Cancels the call, and drops the callback at once. Has no effect if the callback was called
+    /// already.
     pub fn cancel(&self) {
         self.task.cancel_now();
     }
 
-    /// Returns `true` while the call is to be made: it was not made, and not cancelled.
+    /// Returns `true` until the callback has been called or cancelled.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         !self.task.is_finished()
     }
 
-    /// When the call is to be made. asyncio's `TimerHandle.when`.
+    /// Returns the instant of the call, like asyncio's `TimerHandle.when`.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline

@@ -1,7 +1,7 @@
-//! One value from here to there: asyncio's `Future`, completed by hand.
+//! Channels for one value, like asyncio's `Future`.
 //!
-//! [`channel`] is for two tasks of one loop, [`sync_channel`] for a value from another thread.
-//! Both end with [`Cancelled`] if the sender is dropped: a receiver never waits in vain.
+//! [`channel`] connects two tasks of one loop. [`sync_channel`] carries a value from any thread to
+//! a task of any loop. If the sender is dropped without sending, the receiver gets [`Cancelled`].
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::sync::Mutex;
 #[cfg(not(brigade_loom))]
 use crate::sync::lock;
 
-/// The sender was dropped without a value.
+/// The error of a receiver whose sender was dropped without sending a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
@@ -26,69 +26,78 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-/// What both sides share: the value on its way, and who waits for what.
+/// The state that both ends share.
 struct Slot<T> {
     value: Option<T>,
-    sender_gone: bool,
-    receiver_gone: bool,
+    /// The sender has sent, or was dropped.
+    sender_done: bool,
+    receiver_dropped: bool,
+    /// The waker of the task that waits for the value.
     receiver: Option<Waker>,
-    /// Who waits in `closed` for the receiver to go.
+    /// The waker of the task that waits in `closed`.
     sender: Option<Waker>,
 }
 
 impl<T> Slot<T> {
     fn new() -> Self {
-        Self { value: None, sender_gone: false, receiver_gone: false, receiver: None, sender: None }
+        Self {
+            value: None,
+            sender_done: false,
+            receiver_dropped: false,
+            receiver: None,
+            sender: None,
+        }
     }
 
-    /// Keeps the value for the receiver. Returns it if the receiver is gone.
+    /// Stores the value, and returns the waker of the receiver if that waits. Returns the value as
+    /// an error if the receiver was dropped.
     fn send(&mut self, value: T) -> Result<Option<Waker>, T> {
-        if self.receiver_gone {
+        if self.receiver_dropped {
             return Err(value);
         }
         self.value = Some(value);
-        self.sender_gone = true;
+        self.sender_done = true;
         Ok(self.receiver.take())
     }
 
     fn drop_sender(&mut self) -> Option<Waker> {
-        self.sender_gone = true;
+        self.sender_done = true;
         self.receiver.take()
     }
 
     fn drop_receiver(&mut self) -> (Option<Waker>, Option<T>) {
-        self.receiver_gone = true;
+        self.receiver_dropped = true;
         (self.sender.take(), self.value.take())
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Cancelled>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Cancelled>> {
         if let Some(value) = self.value.take() {
             return Poll::Ready(Ok(value));
         }
-        if self.sender_gone {
+        if self.sender_done {
             return Poll::Ready(Err(Cancelled));
         }
-        keep(&mut self.receiver, cx);
+        store(&mut self.receiver, cx);
         Poll::Pending
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.receiver_gone {
+        if self.receiver_dropped {
             return Poll::Ready(());
         }
-        keep(&mut self.sender, cx);
+        store(&mut self.sender, cx);
         Poll::Pending
     }
 }
 
-fn keep(place: &mut Option<Waker>, cx: &Context<'_>) {
-    match place {
+fn store(stored: &mut Option<Waker>, cx: &Context<'_>) {
+    match stored {
         Some(waker) => waker.clone_from(cx.waker()),
-        None => *place = Some(cx.waker().clone()),
+        None => *stored = Some(cx.waker().clone()),
     }
 }
 
-/// A value between two tasks of one loop.
+/// Creates a channel for one value between two tasks of one loop.
 ///
 /// # Examples
 /// ```
@@ -106,7 +115,18 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (Sender { slot: slot.clone() }, Receiver { slot })
 }
 
-/// A value that may come from any thread, to a task on any loop.
+/// Creates a channel for one value from any thread to a task of any loop.
+///
+/// # Examples
+/// ```
+/// use brigade_runtime::oneshot;
+///
+/// brigade_runtime::run(async {
+///     let (sender, receiver) = oneshot::sync_channel();
+///     std::thread::spawn(move || sender.send("done"));
+///     assert_eq!(receiver.await, Ok("done"));
+/// });
+/// ```
 #[must_use]
 pub fn sync_channel<T>() -> (SyncSender<T>, SyncReceiver<T>) {
     let slot = Arc::new(Mutex::new(Slot::new()));
@@ -116,24 +136,27 @@ pub fn sync_channel<T>() -> (SyncSender<T>, SyncReceiver<T>) {
 macro_rules! oneshot_ends {
     ($Sender:ident, $Receiver:ident, $borrow:ident) => {
         impl<T> $Sender<T> {
-            /// Completes the receiver with `value`. asyncio's `set_result`; to set an exception,
+            /// Sends `value` to the receiver, like asyncio's `set_result`. For `set_exception`,
             /// send a `Result`.
             ///
             /// # Errors
-            /// The value, if the receiver was dropped.
+            /// The value if the receiver was dropped.
             pub fn send(self, value: T) -> Result<(), T> {
                 let waker = $borrow(&self.slot).send(value)?;
                 waker.into_iter().for_each(Waker::wake);
                 Ok(())
             }
 
-            /// Returns `true` if the receiver was dropped: nobody waits any more.
+            /// Returns `true` if the receiver was dropped.
             #[must_use]
             pub fn is_closed(&self) -> bool {
-                $borrow(&self.slot).receiver_gone
+                $borrow(&self.slot).receiver_dropped
             }
 
             /// Waits until the receiver is dropped.
+            ///
+            /// # Cancel safety
+            /// Safe: dropping the future has no effect.
             pub async fn closed(&self) {
                 std::future::poll_fn(|cx| $borrow(&self.slot).poll_closed(cx)).await;
             }
@@ -147,14 +170,14 @@ macro_rules! oneshot_ends {
         }
 
         impl<T> $Receiver<T> {
-            /// The value if it is there already; `None` while it may still come.
+            /// Receives the value without waiting. Returns `None` if it was not sent yet.
             ///
             /// # Errors
-            /// [`Cancelled`] if the sender was dropped, or the value was taken before.
+            /// [`Cancelled`] if the sender was dropped, or the value was received before.
             pub fn try_recv(&mut self) -> Result<Option<T>, Cancelled> {
                 let mut slot = $borrow(&self.slot);
                 match slot.value.take() {
-                    None if slot.sender_gone => Err(Cancelled),
+                    None if slot.sender_done => Err(Cancelled),
                     value => Ok(value),
                 }
             }
@@ -164,7 +187,7 @@ macro_rules! oneshot_ends {
             type Output = Result<T, Cancelled>;
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                $borrow(&self.slot).poll_receive(cx)
+                $borrow(&self.slot).poll_recv(cx)
             }
         }
 
@@ -189,30 +212,42 @@ macro_rules! oneshot_ends {
     };
 }
 
-/// The sending end of [`channel`]. Dropping it cancels the receiver.
+/// The sender of [`channel`]. Dropping it without sending cancels the receiver.
 pub struct Sender<T> {
     slot: Rc<RefCell<Slot<T>>>,
 }
 
-/// The receiving end of [`channel`]: await it.
+/// The receiver of [`channel`], a future of the value.
+///
+/// # Errors
+/// [`Cancelled`] if the sender was dropped without sending.
+///
+/// # Cancel safety
+/// Polling through a reference is safe: the value stays in the channel until it is returned.
 pub struct Receiver<T> {
     slot: Rc<RefCell<Slot<T>>>,
 }
 
-/// The sending end of [`sync_channel`]; it may be sent to another thread.
-/// Dropping it cancels the receiver.
+/// The sender of [`sync_channel`], for any thread. Dropping it without sending cancels the
+/// receiver.
 pub struct SyncSender<T> {
     slot: Arc<Mutex<Slot<T>>>,
 }
 
-/// The receiving end of [`sync_channel`]: await it on any loop.
+/// The receiver of [`sync_channel`], a future of the value for any loop.
+///
+/// # Errors
+/// [`Cancelled`] if the sender was dropped without sending.
+///
+/// # Cancel safety
+/// Polling through a reference is safe: the value stays in the channel until it is returned.
 pub struct SyncReceiver<T> {
     slot: Arc<Mutex<Slot<T>>>,
 }
 
 impl<T> SyncReceiver<T> {
-    /// Receives no more: what is sent from now on goes back to the sender. Returns the value if it
-    /// came before. In one step, so that a value is seen on one side or the other.
+    /// Closes the channel: a later send fails and returns its value to the sender. Returns the
+    /// value if it was sent before. Both happen under one lock, so no value is lost in between.
     pub(crate) fn close(&mut self) -> Option<T> {
         let (waker, value) = lock(&self.slot).drop_receiver();
         waker.into_iter().for_each(Waker::wake);
@@ -239,9 +274,9 @@ mod models {
 
     use super::*;
 
-    /// A lost wake would leave the receiver waiting, which loom reports as a deadlock.
+    // loom reports a lost wake-up as a deadlock.
     #[test]
-    fn joining_across_threads_ends_with_the_value() {
+    fn a_value_sent_by_another_thread_wakes_the_receiver() {
         loom::model(|| {
             let (sender, receiver) = sync_channel();
             let thread = thread::spawn(move || sender.send(7).unwrap());
@@ -251,7 +286,7 @@ mod models {
     }
 
     #[test]
-    fn joining_across_threads_ends_when_the_other_one_gives_no_value() {
+    fn a_sender_dropped_by_another_thread_wakes_the_receiver() {
         loom::model(|| {
             let (sender, receiver) = sync_channel::<u8>();
             let thread = thread::spawn(move || drop(sender));
@@ -261,19 +296,19 @@ mod models {
     }
 
     #[test]
-    fn a_value_that_races_with_the_end_of_its_receiver_is_seen_by_one_side() {
+    fn a_value_sent_while_the_receiver_closes_is_seen_by_exactly_one_end() {
         loom::model(|| {
             let (sender, mut receiver) = sync_channel();
             let thread = thread::spawn(move || sender.send(7).err());
             let closed = receiver.close();
             drop(receiver);
-            let given_back = thread.join().unwrap();
-            assert!(closed.is_some() != given_back.is_some(), "{closed:?}, {given_back:?}");
+            let returned = thread.join().unwrap();
+            assert!(closed.is_some() != returned.is_some(), "{closed:?}, {returned:?}");
         });
     }
 
     #[test]
-    fn a_sender_that_watches_learns_of_the_receivers_end() {
+    fn a_receiver_dropped_by_another_thread_wakes_the_sender_that_waits_for_it() {
         loom::model(|| {
             let (sender, receiver) = sync_channel::<u8>();
             let thread = thread::spawn(move || drop(receiver));

@@ -1,4 +1,4 @@
-//! Signals of the process, delivered to a loop.
+//! Signals of the process, received on a loop.
 
 use std::fmt;
 use std::io;
@@ -8,22 +8,22 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::net::UnixStream;
 
-/// Which signal, see signal(7).
+/// The kind of a signal, see signal(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalKind {
-    /// SIGINT: Ctrl-C at the terminal.
+    /// SIGINT: sent by Ctrl-C at the terminal.
     Interrupt,
-    /// SIGTERM: the polite request to end.
+    /// SIGTERM: asks the process to terminate.
     Terminate,
-    /// SIGHUP: the terminal has gone; for servers, often "read the configuration again".
+    /// SIGHUP: the terminal was closed. Servers often read their configuration again.
     Hangup,
-    /// SIGQUIT: Ctrl-\ at the terminal.
+    /// SIGQUIT: sent by Ctrl-\ at the terminal.
     Quit,
-    /// SIGUSR1: whatever the program makes of it.
-    User1,
-    /// SIGUSR2: whatever the program makes of it.
-    User2,
+    /// SIGUSR1: its meaning is up to the program.
+    UserDefined1,
+    /// SIGUSR2: its meaning is up to the program.
+    UserDefined2,
 }
 
 impl SignalKind {
@@ -33,23 +33,26 @@ impl SignalKind {
             Self::Terminate => SIGTERM,
             Self::Hangup => SIGHUP,
             Self::Quit => SIGQUIT,
-            Self::User1 => SIGUSR1,
-            Self::User2 => SIGUSR2,
+            Self::UserDefined1 => SIGUSR1,
+            Self::UserDefined2 => SIGUSR2,
         }
     }
 }
 
-/// Receives signals of one or more kinds. While it lives they do not do what they do by default.
-/// Any number may listen for the same kind; each receives it.
+/// A listener for one or more kinds of signals.
+///
+/// Several listeners may listen for the same kind, and each of them receives the signal. Once there
+/// was a listener for a kind, the signal's default action (signal(7)), such as ending the process,
+/// is not taken any more, even after the listener was dropped.
 pub struct Signals {
     receivers: Vec<(SignalKind, SigId, UnixStream)>,
 }
 
 impl Signals {
-    /// Listens for `kinds` from now on.
+    /// Starts to listen for `kinds`.
     ///
     /// # Errors
-    /// If the handler cannot be installed, or no descriptor is left for its pipe.
+    /// Those of sigaction(2), and of socketpair(2), such as too many open files.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -60,7 +63,7 @@ impl Signals {
     ///
     /// brigade_runtime::run(async {
     ///     let signals = Signals::new([SignalKind::Interrupt, SignalKind::Terminate]).unwrap();
-    ///     println!("ending because of {:?}", signals.recv().await.unwrap());
+    ///     println!("shutting down because of {:?}", signals.recv().await.unwrap());
     /// });
     /// ```
     pub fn new(kinds: impl IntoIterator<Item = SignalKind>) -> io::Result<Self> {
@@ -75,11 +78,14 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Waits for the next signal. Several of one kind that come before this is asked are received
-    /// as one, as the system does too. Cancellation safe.
+    /// Waits for the next signal. Signals of one kind that arrive before this is called may be
+    /// received as one, which is also what the system does (signal(7)).
     ///
     /// # Errors
-    /// If the pipe that carries the signal fails.
+    /// Those of recv(2) on the socket that carries the signals to the loop.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, no signal was received.
     pub async fn recv(&self) -> io::Result<SignalKind> {
         std::future::poll_fn(|cx| {
             for (kind, _, receiver) in &self.receivers {

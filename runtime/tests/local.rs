@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use brigade_runtime::local::{
-    Notify, Semaphore, SendError, TryRecvError, TrySendError, channel, unbounded,
+    Notify, Semaphore, SendError, TryRecvError, TrySendError, channel, unbounded_channel,
 };
 use brigade_runtime::task::yield_now;
 use brigade_runtime::time::{sleep, timeout};
@@ -19,9 +19,9 @@ mod support;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn values_of_many_senders_arrive_in_the_order_in_which_they_were_sent() {
+fn values_of_several_senders_are_received_in_the_order_of_sending() {
     run_on_manual_clock(async {
-        let (sender, receiver) = unbounded();
+        let (sender, receiver) = unbounded_channel();
         for n in 0..3 {
             let sender = sender.clone();
             spawn(async move {
@@ -37,7 +37,7 @@ fn values_of_many_senders_arrive_in_the_order_in_which_they_were_sent() {
 }
 
 #[test]
-fn a_full_channel_holds_the_sender_until_there_is_room() {
+fn send_waits_while_the_channel_is_full() {
     run_on_manual_clock(async {
         let (sender, mut receiver) = channel(2);
         let sent = Rc::new(Cell::new(0));
@@ -62,7 +62,7 @@ fn a_full_channel_holds_the_sender_until_there_is_room() {
 }
 
 #[test]
-fn senders_that_wait_are_served_in_order_and_nobody_overtakes() {
+fn waiting_senders_are_served_in_order_and_not_overtaken_by_try_send() {
     run_on_manual_clock(async {
         let (sender, mut receiver) = channel(1);
         sender.try_send(0).unwrap();
@@ -75,7 +75,11 @@ fn senders_that_wait_are_served_in_order_and_nobody_overtakes() {
         yield_now().await;
         assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
         assert_eq!(receiver.try_recv(), Ok(0));
-        assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)), "the room was promised");
+        assert_eq!(
+            sender.try_send(9),
+            Err(TrySendError::Full(9)),
+            "the room is promised to a sender that waits"
+        );
         for n in 1..4 {
             assert_eq!(receiver.recv().await, Some(n));
         }
@@ -84,7 +88,7 @@ fn senders_that_wait_are_served_in_order_and_nobody_overtakes() {
 }
 
 #[test]
-fn a_send_that_is_dropped_has_not_sent_and_leaves_its_room_to_the_next() {
+fn a_dropped_send_sends_nothing_and_passes_its_room_to_the_next_sender() {
     run_on_manual_clock(async {
         let (sender, mut receiver) = channel(1);
         sender.try_send(1).unwrap();
@@ -104,7 +108,7 @@ fn a_send_that_is_dropped_has_not_sent_and_leaves_its_room_to_the_next() {
 }
 
 #[test]
-fn without_a_receiver_sends_fail_with_their_value() {
+fn sends_return_their_value_after_the_receiver_is_dropped() {
     run_on_manual_clock(async {
         let (sender, receiver) = channel(1);
         sender.send(1).await.unwrap();
@@ -122,7 +126,7 @@ fn without_a_receiver_sends_fail_with_their_value() {
 }
 
 #[test]
-fn a_closed_channel_still_gives_what_it_holds() {
+fn values_in_a_closed_channel_can_still_be_received() {
     run_on_manual_clock(async {
         let (sender, mut receiver) = channel(4);
         sender.send(1).await.unwrap();
@@ -134,9 +138,9 @@ fn a_closed_channel_still_gives_what_it_holds() {
 }
 
 #[test]
-fn receiving_is_cancellation_safe_and_ends_when_the_last_sender_goes() {
+fn a_cancelled_recv_loses_no_value_and_recv_ends_when_the_last_sender_is_dropped() {
     run_on_manual_clock(async {
-        let (sender, mut receiver) = unbounded::<u8>();
+        let (sender, mut receiver) = unbounded_channel::<u8>();
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
         assert!(timeout(SECOND, receiver.recv()).await.is_err());
         sender.try_send(1).unwrap();
@@ -149,7 +153,7 @@ fn receiving_is_cancellation_safe_and_ends_when_the_last_sender_goes() {
 }
 
 #[test]
-fn a_semaphore_lets_only_so_many_at_once() {
+fn a_semaphore_limits_how_many_tasks_hold_a_permit() {
     run_on_manual_clock(async {
         let semaphore = Semaphore::new(3);
         let (now, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
@@ -169,7 +173,7 @@ fn a_semaphore_lets_only_so_many_at_once() {
 }
 
 #[test]
-fn a_semaphore_is_fair_and_survives_cancelled_waits() {
+fn cancelled_waits_for_a_semaphore_lose_no_permit_and_keep_the_order() {
     run_on_manual_clock(async {
         let semaphore = Semaphore::new(1);
         let held = semaphore.acquire().await;
@@ -188,8 +192,8 @@ fn a_semaphore_is_fair_and_survives_cancelled_waits() {
         waiting[1].abort();
         yield_now().await;
         drop(held);
-        assert!(semaphore.try_acquire().is_none(), "the permit was promised");
-        // Granted already, and cancelled before it sees that.
+        assert!(semaphore.try_acquire().is_none(), "the permit is promised to a task that waits");
+        // Cancelled after the permit was granted to it.
         waiting[0].abort();
         gather_all(waiting).await;
         assert_eq!(*order.borrow(), [2, 3]);
@@ -198,13 +202,16 @@ fn a_semaphore_is_fair_and_survives_cancelled_waits() {
 }
 
 #[test]
-fn notify_one_lets_one_go_on_and_is_kept_for_one_who_comes_later() {
+fn notify_one_wakes_one_task_and_is_stored_if_none_waits() {
     run_on_manual_clock(async {
         let notify = Notify::new();
         notify.notify_one();
         notify.notify_one();
         notify.notified().await;
-        assert!(timeout(SECOND, notify.notified()).await.is_err(), "said twice, kept once");
+        assert!(
+            timeout(SECOND, notify.notified()).await.is_err(),
+            "two notifications are stored as one"
+        );
         let waiters = [notify.clone(), notify.clone()]
             .map(|notify| spawn(async move { notify.notified().await }));
         yield_now().await;
@@ -218,7 +225,7 @@ fn notify_one_lets_one_go_on_and_is_kept_for_one_who_comes_later() {
 }
 
 #[test]
-fn notify_all_lets_those_go_on_who_wait_and_nobody_else() {
+fn notify_waiters_wakes_all_waiting_tasks_and_stores_nothing() {
     run_on_manual_clock(async {
         let notify = Notify::new();
         let waiters: Vec<_> = (0..3)
@@ -235,7 +242,7 @@ fn notify_all_lets_those_go_on_who_wait_and_nobody_else() {
 }
 
 #[test]
-fn a_notification_for_one_that_was_not_seen_goes_to_the_next() {
+fn a_notification_granted_to_a_cancelled_task_goes_to_the_next_one() {
     run_on_manual_clock(async {
         let notify = Notify::new();
         let [first, second] = [notify.clone(), notify.clone()]

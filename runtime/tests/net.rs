@@ -1,21 +1,34 @@
-//! Sockets: TCP, UDP and Unix, both ends on one loop.
+//! TCP, UDP and Unix sockets, with both ends on one loop.
 
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use brigade_runtime::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use brigade_runtime::net::{
+    TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream,
+};
 use brigade_runtime::task::yield_now;
 use brigade_runtime::{gather, gather_all, run, run_in_thread, spawn, time};
 use futures_util::{AsyncReadExt, AsyncWriteExt, FutureExt};
 
 mod support;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
-/// Both ends of a TCP connection.
+/// Returns a socket that is bound and does not listen, and its address: connections to it are
+/// refused, and no other test can get its port.
+fn closed_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(any_port()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// Returns both ends of a TCP connection.
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(any_port()).unwrap();
     let address = listener.local_addr().unwrap();
@@ -35,7 +48,7 @@ async fn read_all(stream: &TcpStream) -> std::io::Result<Vec<u8>> {
 }
 
 #[test]
-fn more_bytes_than_the_system_buffers_go_over_a_socket_and_come_back() {
+fn more_bytes_than_the_system_buffers_are_echoed() {
     run(async {
         let (client, server) = pair().await;
         let echo = spawn(async move {
@@ -60,29 +73,29 @@ fn more_bytes_than_the_system_buffers_go_over_a_socket_and_come_back() {
 }
 
 #[test]
-fn after_a_half_close_the_other_direction_still_carries() {
+fn after_a_half_close_the_other_direction_still_works() {
     run(async {
         let (client, server) = pair().await;
-        client.write_all(b"question").await.unwrap();
+        client.write_all(b"request").await.unwrap();
         client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(read_all(&server).await.unwrap(), b"question");
+        assert_eq!(read_all(&server).await.unwrap(), b"request");
         assert!(server.is_read_closed());
-        server.write_all(b"answer").await.unwrap();
+        server.write_all(b"response").await.unwrap();
         drop(server);
-        assert_eq!(read_all(&client).await.unwrap(), b"answer");
+        assert_eq!(read_all(&client).await.unwrap(), b"response");
     });
 }
 
 #[test]
-fn a_fin_that_comes_with_the_last_bytes_is_not_lost() {
+fn a_fin_that_arrives_with_the_last_bytes_is_not_lost() {
     run(async {
         for pause in 0..4 {
             let (client, server) = pair().await;
-            // How much the loop has heard of the socket before differs with the pause.
+            // The pauses vary what the selector has reported about the socket before the read.
             for _ in 0..pause {
                 yield_now().await;
             }
-            client.write_all(b"last words").await.unwrap();
+            client.write_all(b"last bytes").await.unwrap();
             drop(client);
             for _ in 0..pause {
                 yield_now().await;
@@ -96,20 +109,20 @@ fn a_fin_that_comes_with_the_last_bytes_is_not_lost() {
 }
 
 #[test]
-fn whoever_waits_for_the_peer_to_go_is_told_and_reads_the_rest() {
-    run(async {
+fn poll_read_closed_is_ready_when_the_peer_disconnects_and_the_rest_can_be_read() {
+    support::run_on_manual_clock(async {
         let (client, server) = pair().await;
         client.write_all(b"rest").await.unwrap();
-        let mut watch = Box::pin(std::future::poll_fn(|cx| server.poll_read_closed(cx)));
-        assert!(time::timeout(Duration::ZERO, &mut watch).await.is_err());
+        let mut closed = Box::pin(std::future::poll_fn(|cx| server.poll_read_closed(cx)));
+        assert!(time::timeout(SECOND, &mut closed).await.is_err());
         drop(client);
-        watch.await;
+        closed.await;
         assert_eq!(read_all(&server).await.unwrap(), b"rest");
     });
 }
 
 #[test]
-fn a_reset_is_an_error_for_reader_and_writer() {
+fn a_reset_fails_reads_and_writes() {
     run(async {
         let (client, server) = pair().await;
         let reading = spawn(async move {
@@ -127,7 +140,7 @@ fn a_reset_is_an_error_for_reader_and_writer() {
 }
 
 #[test]
-fn writing_to_a_peer_that_is_gone_fails_and_does_not_hang() {
+fn writing_to_a_disconnected_peer_fails() {
     run(async {
         let (client, server) = pair().await;
         drop(server);
@@ -142,7 +155,7 @@ fn writing_to_a_peer_that_is_gone_fails_and_does_not_hang() {
 }
 
 #[test]
-fn a_writer_that_is_held_up_goes_on_when_the_peer_reads() {
+fn a_write_that_waits_continues_when_the_peer_reads() {
     run(async {
         let (client, server) = pair().await;
         let chunk = vec![1; 1 << 20];
@@ -153,16 +166,15 @@ fn a_writer_that_is_held_up_goes_on_when_the_peer_reads() {
         let writing = spawn(async move { client.write_all(b"end").await });
         yield_now().await;
         yield_now().await;
-        assert!(!writing.is_finished(), "the system took {filled} bytes and then more");
-        let all = read_all(&server);
-        let (sent, all) = gather((writing, all)).await;
+        assert!(!writing.is_finished(), "the system accepted more than {filled} bytes");
+        let (sent, received) = gather((writing, read_all(&server))).await;
         sent.unwrap().unwrap();
-        assert_eq!(all.unwrap().len(), filled + 3);
+        assert_eq!(received.unwrap().len(), filled + 3);
     });
 }
 
 #[test]
-fn many_tasks_may_wait_on_one_socket_and_each_gets_something() {
+fn many_tasks_can_wait_to_read_from_one_socket() {
     const TASKS: usize = 100;
     run(async {
         let (client, server) = pair().await;
@@ -193,12 +205,12 @@ fn many_tasks_may_wait_on_one_socket_and_each_gets_something() {
 }
 
 #[test]
-fn a_read_that_is_cancelled_took_nothing() {
-    run(async {
+fn a_cancelled_read_loses_no_bytes() {
+    support::run_on_manual_clock(async {
         let (client, server) = pair().await;
         let mut buffer = [0; 8];
         for _ in 0..3 {
-            let read = time::timeout(Duration::from_millis(1), server.read(&mut buffer));
+            let read = time::timeout(SECOND, server.read(&mut buffer));
             assert!(read.await.is_err());
         }
         client.write_all(b"whole").await.unwrap();
@@ -209,18 +221,16 @@ fn a_read_that_is_cancelled_took_nothing() {
 #[test]
 fn connecting_to_a_closed_port_is_refused() {
     run(async {
-        let listener = TcpListener::bind(any_port()).unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let (_socket, address) = closed_port();
         let error = TcpStream::connect_to(address).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     });
 }
 
 #[test]
-fn of_several_addresses_the_first_that_answers_is_taken() {
+fn connect_tries_several_addresses_until_one_accepts() {
     run(async {
-        let closed = TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
+        let (_socket, closed) = closed_port();
         let listener = TcpListener::bind(any_port()).unwrap();
         let open = listener.local_addr().unwrap();
         let addresses: &'static [SocketAddr] = Box::leak(Box::new([closed, open]));
@@ -229,12 +239,12 @@ fn of_several_addresses_the_first_that_answers_is_taken() {
         assert!(stream.nodelay().unwrap());
         let none: &'static [SocketAddr] = &[];
         let error = TcpStream::connect(none).await.unwrap_err();
-        assert_eq!(error.to_string(), "the name has no address");
+        assert_eq!(error.to_string(), "the host name has no address");
     });
 }
 
 #[test]
-fn a_listener_accepts_all_that_came_at_once() {
+fn a_listener_accepts_all_connections_that_arrived_at_once() {
     run(async {
         let listener = TcpListener::bind(any_port()).unwrap();
         let address = listener.local_addr().unwrap();
@@ -249,42 +259,121 @@ fn a_listener_accepts_all_that_came_at_once() {
 }
 
 #[test]
-fn a_listener_knows_whether_another_connection_waits_before_it_accepts_in_vain() {
+fn a_listener_is_no_longer_ready_after_it_accepted_the_last_connection() {
     run(async {
         let listener = TcpListener::bind(any_port()).unwrap();
         let address = listener.local_addr().unwrap();
         let connect = || std::net::TcpStream::connect(address).unwrap();
         let accept = || time::timeout(Duration::from_secs(10), listener.accept());
-        let knows_of_one = || listener.readable().now_or_never().is_some();
-        let _two = (connect(), connect());
+        let is_ready = || listener.readable().now_or_never().is_some();
+        let _first_and_second = (connect(), connect());
         accept().await.unwrap().unwrap();
-        accept().await.expect("the second one is not forgotten").unwrap();
-        assert!(!knows_of_one());
+        accept().await.expect("the second connection is accepted").unwrap();
+        assert!(!is_ready());
         let _third = connect();
-        accept().await.expect("one that comes later is heard").unwrap();
-        assert!(!knows_of_one());
+        accept().await.expect("a later connection is accepted").unwrap();
+        assert!(!is_ready());
     });
 }
 
 #[test]
-fn a_connection_moves_to_another_loop_with_what_it_holds() {
+fn a_tcp_socket_applies_its_options_before_it_listens_and_connects() {
+    run(async {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.set_nodelay(false).unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        assert!(socket.recv_buffer_size().unwrap() < 64 * 1024);
+        socket.bind(any_port()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = socket.listen(16).unwrap();
+        assert_eq!(listener.local_addr().unwrap(), address);
+
+        let socket = TcpSocket::for_address(&address).unwrap();
+        assert!(socket.nodelay().unwrap() && !socket.keepalive().unwrap());
+        socket.set_keepalive(true).unwrap();
+        assert!(socket.keepalive().unwrap());
+        socket.set_send_buffer_size(16 * 1024).unwrap();
+        assert!(socket.send_buffer_size().unwrap() < 64 * 1024);
+        socket.bind(any_port()).unwrap();
+        let local = socket.local_addr().unwrap();
+        let (client, accepted) = gather((socket.connect(address), listener.accept())).await;
+        let ((server, peer), client) = (accepted.unwrap(), client.unwrap());
+        assert_eq!((client.local_addr().unwrap(), peer), (local, local));
+        assert!(client.nodelay().unwrap() && !server.nodelay().unwrap());
+        client.write_all(b"connected").await.unwrap();
+        drop(client);
+        assert_eq!(read_all(&server).await.unwrap(), b"connected");
+    });
+}
+
+#[test]
+fn connecting_a_tcp_socket_to_a_closed_port_is_refused() {
+    run(async {
+        let (_socket, address) = closed_port();
+        let error = TcpSocket::new_v4().unwrap().connect(address).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn sockets_with_reuseport_share_an_address_and_others_do_not() {
+    let bind = |address, reuseport| {
+        let socket = TcpSocket::for_address(&address).unwrap();
+        socket.set_reuseport(reuseport).unwrap();
+        socket.bind(address).and_then(|()| socket.listen_std(16))
+    };
+    let first = bind(any_port(), true).unwrap();
+    let address = first.local_addr().unwrap();
+    assert_eq!(bind(address, true).unwrap().local_addr().unwrap(), address);
+    assert_eq!(bind(address, false).unwrap_err().kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn an_ipv6_socket_that_is_only_v6_leaves_the_port_to_ipv4() {
+    let Ok(socket) = TcpSocket::new_v6() else { return };
+    socket.set_only_v6(true).unwrap();
+    if socket.bind("[::]:0".parse().unwrap()).is_err() {
+        return; // This machine has no IPv6.
+    }
+    let port = socket.local_addr().unwrap().port();
+    let _v6 = socket.listen_std(16).unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+    socket.listen_std(16).unwrap();
+}
+
+#[test]
+fn a_tcp_socket_made_elsewhere_can_listen_unless_it_is_connected() {
+    let listener = std::net::TcpListener::bind(any_port()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let connected = std::net::TcpStream::connect(address).unwrap();
+    let again = TcpSocket::from_fd(listener.into()).unwrap().listen_std(16).unwrap();
+    assert_eq!(again.local_addr().unwrap(), address);
+    let error = TcpSocket::from_fd(connected.into()).unwrap().listen_std(16).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_connection_can_move_to_another_loop_with_unread_bytes() {
     run(async {
         let (client, server) = pair().await;
         client.write_all(b"ping").await.unwrap();
         let socket = server.into_std().unwrap();
-        let elsewhere = run_in_thread("elsewhere", move || async move {
+        let echo = run_in_thread("echo", move || async move {
             let server = TcpStream::from_std(socket).unwrap();
             let mut buffer = [0; 4];
             server.read_exact(&mut buffer).await.unwrap();
             server.write_all(&buffer).await.unwrap();
         });
         assert_eq!(read_all(&client).await.unwrap(), b"ping");
-        elsewhere.unwrap().await.unwrap();
+        echo.unwrap().await.unwrap();
     });
 }
 
 #[test]
-fn streams_speak_futures_io() {
+fn streams_implement_the_traits_of_futures_io() {
     run(async {
         let (client, server) = pair().await;
         let (mut reader, mut writer) = client.into_split();
@@ -304,7 +393,7 @@ fn streams_speak_futures_io() {
 }
 
 #[test]
-fn datagrams_come_whole_and_from_whom_they_say() {
+fn datagrams_are_received_whole_with_their_sender() {
     run(async {
         let (one, other) = (UdpSocket::bind(any_port()).unwrap(), UdpSocket::bind(any_port()));
         let other = other.unwrap();
@@ -324,21 +413,21 @@ fn datagrams_come_whole_and_from_whom_they_say() {
 }
 
 #[test]
-fn a_datagram_that_was_refused_is_one_error_and_the_socket_works_on() {
-    run(async {
+fn a_refused_datagram_is_reported_once_and_the_socket_still_works() {
+    support::run_on_manual_clock(async {
         let (one, other) = (UdpSocket::bind(any_port()).unwrap(), UdpSocket::bind(any_port()));
         let peer = other.as_ref().unwrap().local_addr().unwrap();
         drop(other);
         one.connect(peer).unwrap();
         one.send(b"anybody?").await.unwrap();
-        // So that the loop hears of it before the socket is asked.
+        // Lets the selector report the error before the socket is read.
         yield_now().await;
         yield_now().await;
         let mut buffer = [0; 16];
         let error = one.recv(&mut buffer).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-        // Must wait, and not try for ever within one poll.
-        let waiting = time::timeout(Duration::from_millis(5), one.recv(&mut buffer)).await;
+        // The second read must wait, and not spin within one poll.
+        let waiting = time::timeout(SECOND, one.recv(&mut buffer)).await;
         assert!(waiting.is_err());
         let back = UdpSocket::bind(peer).unwrap();
         back.send_to(b"here", one.local_addr().unwrap()).await.unwrap();
@@ -347,7 +436,7 @@ fn a_datagram_that_was_refused_is_one_error_and_the_socket_works_on() {
 }
 
 #[test]
-fn unix_streams_connect_through_the_file_system_and_in_pairs() {
+fn unix_streams_connect_by_path_and_as_a_pair() {
     let path = std::env::temp_dir().join(format!("brigade-net-{}.sock", std::process::id()));
     let socket = path.clone();
     run(async move {
@@ -374,7 +463,7 @@ fn unix_streams_connect_through_the_file_system_and_in_pairs() {
 }
 
 #[test]
-fn a_manual_clock_stands_still_while_two_tasks_talk_over_a_socket() {
+fn a_manual_clock_stands_still_while_two_tasks_exchange_bytes() {
     support::run_on_manual_clock(async {
         let (client, server) = pair().await;
         let began = time::now();
@@ -397,12 +486,12 @@ fn a_manual_clock_stands_still_while_two_tasks_talk_over_a_socket() {
 }
 
 #[test]
-fn a_manual_clock_does_not_jump_while_bytes_are_on_their_way() {
+fn a_manual_clock_does_not_jump_while_bytes_are_in_flight() {
     support::run_on_manual_clock(async {
         let (client, server) = pair().await;
         for _ in 0..100 {
             let mut byte = [0];
-            let read = time::timeout(Duration::from_secs(1), server.read(&mut byte));
+            let read = time::timeout(SECOND, server.read(&mut byte));
             let (read, written) = gather((read, client.write_all(b"x"))).await;
             written.unwrap();
             assert_eq!(read.unwrap().unwrap(), 1);

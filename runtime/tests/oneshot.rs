@@ -1,4 +1,4 @@
-//! Futures that are completed by hand.
+//! Oneshot channels, within a loop and between threads.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use support::run_on_manual_clock;
 mod support;
 
 #[test]
-fn a_value_reaches_the_task_that_waits() {
+fn sending_wakes_the_task_that_awaits_the_receiver() {
     run(async {
         let (sender, receiver) = channel();
         let waiting = spawn(receiver);
@@ -23,7 +23,7 @@ fn a_value_reaches_the_task_that_waits() {
 }
 
 #[test]
-fn a_value_sent_before_the_wait_is_there_at_once() {
+fn try_recv_returns_the_value_once() {
     run(async {
         let (sender, mut receiver) = channel();
         assert_eq!(receiver.try_recv(), Ok(None));
@@ -34,7 +34,7 @@ fn a_value_sent_before_the_wait_is_there_at_once() {
 }
 
 #[test]
-fn a_result_carries_an_error_like_set_exception() {
+fn a_result_can_be_sent_to_report_an_error() {
     run(async {
         let (sender, receiver) = channel::<Result<u8, &str>>();
         sender.send(Err("no such dish")).unwrap();
@@ -54,22 +54,22 @@ fn dropping_the_sender_cancels_the_receiver() {
 }
 
 #[test]
-fn dropping_the_receiver_gives_the_value_back_and_tells_the_sender() {
+fn dropping_the_receiver_wakes_the_sender_and_makes_send_return_the_value() {
     run(async {
         let (sender, receiver) = channel();
-        let watching = spawn(async move {
+        let waiting = spawn(async move {
             sender.closed().await;
             assert!(sender.is_closed());
             sender.send(1)
         });
         yield_now().await;
         drop(receiver);
-        assert_eq!(watching.await.unwrap(), Err(1));
+        assert_eq!(waiting.await.unwrap(), Err(1));
     });
 }
 
 #[test]
-fn waiting_is_cancellation_safe() {
+fn a_cancelled_wait_for_the_receiver_loses_no_value() {
     run_on_manual_clock(async {
         let (sender, mut receiver) = channel();
         assert!(timeout(Duration::from_secs(1), &mut receiver).await.is_err());
@@ -79,11 +79,11 @@ fn waiting_is_cancellation_safe() {
 }
 
 #[test]
-fn another_thread_may_complete_it() {
+fn another_thread_can_send_or_drop_the_sender() {
     run(async {
         let (sender, receiver) = sync_channel();
-        let thread = std::thread::spawn(move || sender.send("from afar").unwrap());
-        assert_eq!(receiver.await, Ok("from afar"));
+        let thread = std::thread::spawn(move || sender.send("from a thread").unwrap());
+        assert_eq!(receiver.await, Ok("from a thread"));
         thread.join().unwrap();
 
         let (sender, receiver) = sync_channel::<()>();
@@ -93,25 +93,25 @@ fn another_thread_may_complete_it() {
 }
 
 #[test]
-fn a_thread_learns_that_the_receiver_is_gone() {
+fn dropping_the_receiver_wakes_a_sender_on_another_loop() {
     run(async {
         let (sender, receiver) = sync_channel::<u8>();
-        let watching = run_in_thread("watching", move || async move {
+        let waiting = run_in_thread("waiting", move || async move {
             sender.closed().await;
             sender.send(1)
         });
         drop(receiver);
-        assert_eq!(watching.unwrap().await.unwrap(), Err(1));
+        assert_eq!(waiting.unwrap().await.unwrap(), Err(1));
     });
 }
 
 #[test]
-fn a_receiver_may_move_between_futures_and_wakes_the_last_one_that_polled() {
+fn sending_wakes_the_task_that_polled_the_receiver_last() {
     run(async {
         let (sender, receiver) = oneshot::channel();
         let mut receiver = Box::pin(receiver);
-        let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
-        let first = receiver.as_mut().poll(&mut nobody);
+        let mut noop = std::task::Context::from_waker(std::task::Waker::noop());
+        let first = receiver.as_mut().poll(&mut noop);
         assert!(first.is_pending());
         let second = spawn(receiver);
         yield_now().await;

@@ -1,4 +1,4 @@
-//! Sleeping, timeouts and intervals, on a clock that jumps.
+//! Sleeps, timeouts and intervals, most of them on a manual clock.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
@@ -21,8 +21,16 @@ mod support;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Blocks the thread, and with it its loop, like a task that computes for `duration`.
+fn block_thread(duration: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < duration {
+        std::hint::spin_loop();
+    }
+}
+
 #[test]
-fn a_manual_clock_jumps_over_an_hour_in_no_time() {
+fn a_manual_clock_jumps_to_the_next_deadline() {
     let began = Instant::now();
     run_on_manual_clock(async {
         let before = now();
@@ -48,7 +56,7 @@ fn a_manual_clock_stands_still_while_a_task_is_ready() {
 }
 
 #[test]
-fn a_manual_clock_waits_for_blocking_work_also_when_nobody_has_asked_for_its_result() {
+fn a_manual_clock_does_not_jump_while_blocking_work_runs_that_no_task_awaits() {
     run_on_manual_clock(async {
         let before = now();
         let (release, gate) = std::sync::mpsc::channel::<()>();
@@ -59,7 +67,7 @@ fn a_manual_clock_waits_for_blocking_work_also_when_nobody_has_asked_for_its_res
         assert!(work.await.unwrap());
         assert_eq!(now() - before, SECOND);
         assert_eq!(spawn_blocking(|| 7).await.unwrap(), 7);
-        assert_eq!(now() - before, SECOND, "the clock jumped while work was under way");
+        assert_eq!(now() - before, SECOND, "the clock jumped while the work ran");
     });
 }
 
@@ -80,7 +88,7 @@ fn sleeps_end_in_the_order_of_their_deadlines() {
 }
 
 #[test]
-fn a_sleep_of_zero_or_until_the_past_lets_others_run_once() {
+fn a_sleep_of_zero_or_until_the_past_lets_other_tasks_run_once() {
     run_on_manual_clock(async {
         let ran = Rc::new(Cell::new(0));
         for expected in 1..=2 {
@@ -97,7 +105,7 @@ fn a_sleep_of_zero_or_until_the_past_lets_others_run_once() {
 }
 
 #[test]
-fn a_sleep_that_is_reset_waits_for_its_new_deadline() {
+fn a_reset_sleep_waits_for_its_new_deadline() {
     run_on_manual_clock(async {
         let began = now();
         let mut nap = Box::pin(sleep(10 * SECOND));
@@ -111,7 +119,7 @@ fn a_sleep_that_is_reset_waits_for_its_new_deadline() {
 }
 
 #[test]
-fn a_dropped_sleep_keeps_nothing_and_wakes_nobody() {
+fn a_dropped_sleep_leaves_no_timer() {
     let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
     event_loop.run_until_complete(async {
         for _ in 0..100 {
@@ -123,29 +131,29 @@ fn a_dropped_sleep_keeps_nothing_and_wakes_nobody() {
 }
 
 #[test]
-fn a_sleep_set_after_a_pause_between_runs_does_not_end_early() {
+fn a_sleep_after_a_pause_between_two_runs_does_not_end_early() {
     let mut event_loop = EventLoop::new().unwrap();
-    std::thread::sleep(Duration::from_millis(30));
+    block_thread(Duration::from_millis(30));
     let began = Instant::now();
     event_loop.run_until_complete(async { sleep(Duration::from_millis(20)).await });
     assert!(began.elapsed() >= Duration::from_millis(20), "{:?}", began.elapsed());
 }
 
 #[test]
-fn the_clock_goes_on_in_a_loop_that_is_always_busy_and_has_no_timer() {
+fn the_clock_advances_in_a_busy_loop_without_timers() {
     run(async {
         let (began, before) = (Instant::now(), now());
         while began.elapsed() < Duration::from_millis(20) {
             yield_now().await;
         }
-        // Once more, for a turn that begins after that time.
+        // One more turn, which begins after that time.
         yield_now().await;
         assert!(now() - before >= Duration::from_millis(20), "{:?}", now() - before);
     });
 }
 
 #[test]
-fn a_timeout_gives_the_output_or_ends_the_wait() {
+fn a_timeout_returns_the_output_or_elapses() {
     run_on_manual_clock(async {
         assert_eq!(timeout(SECOND, async { 5 }).await, Ok(5));
         let began = now();
@@ -158,14 +166,14 @@ fn a_timeout_gives_the_output_or_ends_the_wait() {
 }
 
 #[test]
-fn what_is_ready_as_the_time_is_over_wins() {
+fn a_future_that_is_ready_at_the_deadline_wins_over_the_timeout() {
     run_on_manual_clock(async {
         assert_eq!(timeout(SECOND, sleep(SECOND)).await, Ok(()));
     });
 }
 
 #[test]
-fn timeouts_nest_and_the_shorter_one_counts() {
+fn the_shorter_of_two_nested_timeouts_elapses() {
     run_on_manual_clock(async {
         let inner = timeout(SECOND, pending::<()>());
         assert!(timeout(2 * SECOND, inner).await.unwrap().is_err());
@@ -175,7 +183,7 @@ fn timeouts_nest_and_the_shorter_one_counts() {
 }
 
 #[test]
-fn durations_without_end_neither_panic_nor_end() {
+fn the_longest_durations_neither_overflow_nor_elapse() {
     run_on_manual_clock(async {
         assert!(timeout(SECOND, sleep(Duration::MAX)).await.is_err());
         let mut ticks = interval(Duration::MAX);
@@ -185,7 +193,7 @@ fn durations_without_end_neither_panic_nor_end() {
 }
 
 #[test]
-fn an_interval_ticks_at_once_and_then_each_period() {
+fn an_interval_ticks_at_once_and_then_every_period() {
     run_on_manual_clock(async {
         let began = now();
         let mut ticks = interval(2 * SECOND);
@@ -200,10 +208,13 @@ fn an_interval_ticks_at_once_and_then_each_period() {
     });
 }
 
-/// When ticks come that are asked for 3.5 periods late: the tick, and the time at which it came.
-async fn ticks_after_a_delay(missed: MissedTickBehavior) -> Vec<(u64, u64)> {
+/// Calls `tick` four times, the first time 2.5 periods too late. Returns each tick and the time at
+/// which it was returned, in milliseconds.
+async fn late_ticks(behavior: MissedTickBehavior) -> Vec<(u64, u64)> {
     let began = now();
-    let mut ticks = interval(Duration::from_millis(1000)).missed_tick_behavior(missed);
+    let mut ticks = interval(SECOND);
+    ticks.set_missed_tick_behavior(behavior);
+    assert_eq!(ticks.missed_tick_behavior(), behavior);
     ticks.tick().await;
     sleep(Duration::from_millis(3500)).await;
     let mut seen = Vec::new();
@@ -215,19 +226,19 @@ async fn ticks_after_a_delay(missed: MissedTickBehavior) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn missed_ticks_are_skipped_caught_up_or_counted_anew() {
+fn missed_ticks_are_skipped_or_ticked_in_a_burst_or_delay_the_next() {
     run_on_manual_clock(async {
         let skip = [(1000, 3500), (4000, 4000), (5000, 5000), (6000, 6000)];
-        assert_eq!(ticks_after_a_delay(MissedTickBehavior::Skip).await, skip);
-        let catch_up = [(1000, 3500), (2000, 3500), (3000, 3500), (4000, 4000)];
-        assert_eq!(ticks_after_a_delay(MissedTickBehavior::CatchUp).await, catch_up);
-        let restart = [(1000, 3500), (4500, 4500), (5500, 5500), (6500, 6500)];
-        assert_eq!(ticks_after_a_delay(MissedTickBehavior::Restart).await, restart);
+        assert_eq!(late_ticks(MissedTickBehavior::Skip).await, skip);
+        let burst = [(1000, 3500), (2000, 3500), (3000, 3500), (4000, 4000)];
+        assert_eq!(late_ticks(MissedTickBehavior::Burst).await, burst);
+        let delay = [(1000, 3500), (4500, 4500), (5500, 5500), (6500, 6500)];
+        assert_eq!(late_ticks(MissedTickBehavior::Delay).await, delay);
     });
 }
 
 #[test]
-fn a_tick_that_nobody_waited_out_is_given_to_the_next_caller() {
+fn a_cancelled_tick_is_returned_by_the_next_call() {
     run_on_manual_clock(async {
         let began = now();
         let mut ticks = interval(2 * SECOND);
@@ -239,13 +250,12 @@ fn a_tick_that_nobody_waited_out_is_given_to_the_next_caller() {
 
 #[test]
 #[should_panic(expected = "longer than zero")]
-fn an_interval_without_a_period_is_refused() {
+fn an_interval_with_a_period_of_zero_panics() {
     run(async { interval(Duration::ZERO) });
 }
 
-/// A task that waits for bytes, one after the other, and tells since when it may have been ready
-/// for each.
-async fn ready_for_bytes(stream: UnixStream, count: usize) -> Vec<Instant> {
+/// Reads `count` bytes one by one. Returns [`ready_since`] after each of them.
+async fn ready_since_of_bytes(stream: UnixStream, count: usize) -> Vec<Instant> {
     let mut since = Vec::new();
     for _ in 0..count {
         stream.read_exact(&mut [0]).await.unwrap();
@@ -255,21 +265,21 @@ async fn ready_for_bytes(stream: UnixStream, count: usize) -> Vec<Instant> {
 }
 
 #[test]
-fn bytes_that_come_while_the_thread_is_blocked_may_have_been_there_from_before() {
+fn bytes_that_arrive_while_the_thread_is_blocked_count_from_before_the_block() {
     run(async {
         let (mut client, stream) = std::os::unix::net::UnixStream::pair().unwrap();
-        let reader = spawn(ready_for_bytes(UnixStream::from_std(stream).unwrap(), 1));
+        let reader = spawn(ready_since_of_bytes(UnixStream::from_std(stream).unwrap(), 1));
         sleep(Duration::from_millis(1)).await;
         let blocked = Instant::now();
         client.write_all(&[1]).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        block_thread(Duration::from_millis(20));
         let since = reader.await.unwrap();
         assert!(since[0] <= blocked, "{:?} too late", since[0] - blocked);
     });
 }
 
 #[test]
-fn what_another_thread_wakes_while_this_one_is_blocked_may_have_been_ready_from_before() {
+fn a_task_woken_from_a_thread_while_its_loop_is_blocked_counts_from_before_the_block() {
     run(async {
         let (sender, receiver) = sync_channel();
         let woken = spawn(async move {
@@ -279,22 +289,22 @@ fn what_another_thread_wakes_while_this_one_is_blocked_may_have_been_ready_from_
         sleep(Duration::from_millis(1)).await;
         let blocked = Instant::now();
         std::thread::spawn(move || sender.send(()).unwrap()).join().unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        block_thread(Duration::from_millis(20));
         let since = woken.await.unwrap();
         assert!(since <= blocked, "{:?} too late", since - blocked);
     });
 }
 
 #[test]
-fn bytes_that_come_while_the_loop_waits_have_just_come() {
+fn bytes_that_arrive_while_the_loop_waits_count_from_their_arrival() {
     run(async {
         let (mut client, stream) = std::os::unix::net::UnixStream::pair().unwrap();
-        let reader = spawn(ready_for_bytes(UnixStream::from_std(stream).unwrap(), 2));
+        let reader = spawn(ready_since_of_bytes(UnixStream::from_std(stream).unwrap(), 2));
         client.write_all(&[1]).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        block_thread(Duration::from_millis(20));
         let blocked = Instant::now();
         yield_now().await;
-        // The loop waits for this, so that the time it was blocked is over and known to be.
+        // The loop waits here, so that the blocked time is before its last wait.
         sleep(Duration::from_millis(1)).await;
         assert!(ready_since() >= blocked);
         let sender = std::thread::spawn(move || client.write_all(&[2]).unwrap());
@@ -305,7 +315,7 @@ fn bytes_that_come_while_the_loop_waits_have_just_come() {
 }
 
 #[test]
-fn outside_of_a_loop_nothing_has_been_ready() {
+fn ready_since_is_the_current_time_outside_of_a_loop() {
     let before = Instant::now();
     assert!(ready_since() >= before);
 }

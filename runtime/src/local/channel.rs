@@ -1,4 +1,4 @@
-//! A queue from many tasks to one: asyncio's `Queue`.
+//! A channel from many tasks to one, like asyncio's `Queue`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,8 +12,8 @@ use futures_core::Stream;
 
 use crate::local::permits::Permits;
 
-/// A queue of at most `capacity` values: who sends into a full one waits, first come, first
-/// served.
+/// Creates a channel that holds at most `capacity` values. Senders wait while it is full, and are
+/// served in the order in which they began to wait.
 ///
 /// # Panics
 /// If `capacity` is zero.
@@ -39,7 +39,7 @@ use crate::local::permits::Permits;
 /// ```
 #[must_use]
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    assert!(capacity > 0, "a channel has room for one value at least");
+    assert!(capacity > 0, "the capacity of a channel must be at least one");
     let shared = Rc::new(Shared {
         queue: RefCell::new(VecDeque::new()),
         room: Permits::new(capacity, capacity),
@@ -49,18 +49,18 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
 
-/// A queue without a limit: sending into it never waits, and nothing slows a sender that is faster
-/// than the receiver.
+/// Creates a channel without a limit. Sending never waits, so a sender that is faster than the
+/// receiver fills the memory.
 #[must_use]
-pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+pub fn unbounded_channel<T>() -> (Sender<T>, Receiver<T>) {
     channel(usize::MAX)
 }
 
 struct Shared<T> {
     queue: RefCell<VecDeque<T>>,
-    /// A permit for each value that the queue has room for. Closed when nobody receives.
+    /// A permit for each value that the queue has room for. Closed together with the receiver.
     room: Permits,
-    /// Who waits for a value.
+    /// The waker of the task that waits for a value.
     receiver: RefCell<Option<Waker>>,
     senders: Cell<usize>,
 }
@@ -78,17 +78,20 @@ impl<T> Shared<T> {
     }
 }
 
-/// The sending end of a [`channel`]. A clone sends into the same queue.
+/// The sender of a [`channel`]. A clone sends to the same receiver.
 pub struct Sender<T> {
     shared: Rc<Shared<T>>,
 }
 
 impl<T> Sender<T> {
-    /// Waits until there is room, and sends `value`. Cancellation safe as far as order goes: a
-    /// send that is dropped has not sent, and its value is dropped with it.
+    /// Sends `value`. Waits while the channel is full.
     ///
     /// # Errors
-    /// The value, if nobody receives any more.
+    /// [`SendError`] with the value if the receiver was closed or dropped.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the value was not sent. It is dropped, and the
+    /// task loses its place in the queue.
     pub async fn send(&self, value: T) -> Result<(), SendError<T>> {
         match self.shared.room.acquire().await {
             Ok(()) if !self.is_closed() => {
@@ -99,10 +102,12 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends `value` if there is room and nobody waits for it.
+    /// Sends `value` without waiting.
     ///
     /// # Errors
-    /// The value, if the queue is full or nobody receives any more.
+    /// [`TrySendError::Full`] with the value if the channel has no room, or the room is promised to
+    /// senders that wait. [`TrySendError::Closed`] with the value if the receiver was closed or
+    /// dropped.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         if self.is_closed() {
             return Err(TrySendError::Closed(value));
@@ -114,7 +119,7 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Returns `true` if nobody receives any more.
+    /// Returns `true` if the receiver was closed or dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.room.is_closed()
@@ -137,36 +142,41 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-/// The receiving end of a [`channel`]; also a [`Stream`]. Dropping it drops what is in the queue.
+/// The receiver of a [`channel`], which is also a [`Stream`]. Dropping it drops the values that
+/// were sent and not received.
 pub struct Receiver<T> {
     shared: Rc<Shared<T>>,
 }
 
 impl<T> Receiver<T> {
-    /// Waits for the next value; `None` once the queue is empty and no sender is left, or it was
-    /// closed. Cancellation safe: without a result nothing was taken.
+    /// Waits for the next value. Returns `None` if the channel is empty and all senders were
+    /// dropped, or if it is empty and was closed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, no value was received.
     pub async fn recv(&mut self) -> Option<T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Ready with the next value; see [`Receiver::recv`].
+    /// Polls for the next value, like [`Receiver::recv`].
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         match self.try_recv() {
             Ok(value) => Poll::Ready(Some(value)),
-            Err(TryRecvError::Closed) => Poll::Ready(None),
+            Err(TryRecvError::Disconnected) => Poll::Ready(None),
             Err(TryRecvError::Empty) => {
                 let waker = cx.waker().clone();
                 // Bound to a name, so that it is dropped after the borrow has ended.
-                let _before = self.shared.receiver.borrow_mut().replace(waker);
+                let _previous = self.shared.receiver.borrow_mut().replace(waker);
                 Poll::Pending
             }
         }
     }
 
-    /// The next value, if it is there already.
+    /// Receives the next value without waiting.
     ///
     /// # Errors
-    /// If the queue is empty, now or for good.
+    /// [`TryRecvError::Empty`] if the channel is empty. [`TryRecvError::Disconnected`] if it is
+    /// empty, and was closed or has no sender left.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let value = self.shared.queue.borrow_mut().pop_front();
         match value {
@@ -175,25 +185,25 @@ impl<T> Receiver<T> {
                 Ok(value)
             }
             None if self.shared.senders.get() == 0 || self.shared.room.is_closed() => {
-                Err(TryRecvError::Closed)
+                Err(TryRecvError::Disconnected)
             }
             None => Err(TryRecvError::Empty),
         }
     }
 
-    /// Takes no more: sends fail from now on, also those that wait for room. What is in the queue
-    /// can still be received.
+    /// Closes the channel. Sends fail from now on, including those that wait for room. Values that
+    /// were sent before can still be received.
     pub fn close(&mut self) {
         self.shared.room.close();
     }
 
-    /// How many values are in the queue.
+    /// Returns the number of values that were sent and not received.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.queue.borrow().len()
     }
 
-    /// Returns `true` if no value is in the queue.
+    /// Returns `true` if the channel holds no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -211,38 +221,38 @@ impl<T> Stream for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.shared.room.close();
-        // Out of the cell first: dropping a value runs code of a user.
+        // Taken out of the cell first, because dropping a value runs the user's code.
         drop(self.shared.queue.take());
     }
 }
 
-/// Nobody receives any more. Holds the value that was not sent.
+/// The error of [`Sender::send`]: the receiver was closed or dropped. Holds the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
-/// Why a value was not sent at once. Holds the value.
+/// The error of [`Sender::try_send`]. Holds the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
-    /// There is no room now.
+    /// The channel has no room.
     Full(T),
-    /// Nobody receives any more.
+    /// The receiver was closed or dropped.
     Closed(T),
 }
 
-/// Why there is no value at once.
+/// The error of [`Receiver::try_recv`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// The queue is empty now.
+    /// The channel is empty, and a value may still be sent.
     Empty,
-    /// The queue is empty for good: no sender is left, or it was closed.
-    Closed,
+    /// The channel is empty, and was closed or all senders were dropped.
+    Disconnected,
 }
 
-const NOBODY_RECEIVES: &str = "nobody receives from this channel any more";
+const CLOSED: &str = "the channel is closed";
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(NOBODY_RECEIVES)
+        f.write_str(CLOSED)
     }
 }
 
@@ -250,7 +260,7 @@ impl<T> fmt::Display for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full(_) => "the channel is full",
-            Self::Closed(_) => NOBODY_RECEIVES,
+            Self::Closed(_) => CLOSED,
         })
     }
 }
@@ -259,7 +269,7 @@ impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "the channel is empty",
-            Self::Closed => "the channel is empty, and nothing more will come",
+            Self::Disconnected => "the channel is empty and closed",
         })
     }
 }

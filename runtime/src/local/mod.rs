@@ -1,16 +1,20 @@
-//! Synchronisation between tasks of one loop. Nothing here is shared with another thread, so
-//! nothing is locked: a cell and a queue each.
+//! Channels, semaphores and notifications between tasks of one loop.
 //!
-//! All waiting is first come, first served, and cancellation safe: a wait that is dropped takes
-//! its place out of the queue, and what it was given already goes to the next in line.
+//! None of these types is `Send`, so none of them needs a lock. For values from other threads see
+//! [`oneshot::sync_channel`](crate::oneshot::sync_channel).
 //!
-//! Reading order: `permits` (what all waiting is made of), `semaphore`, `notify`, `channel`.
+//! Tasks are served in the order in which they began to wait. A wait that is dropped leaves the
+//! queue, and what it was granted already goes to the next task in the queue.
+//!
+//! Reading order: `permits` (which the others are built on), `semaphore`, `notify`, `channel`.
 
 mod channel;
 mod notify;
 mod permits;
 mod semaphore;
 
-pub use channel::{Receiver, SendError, Sender, TryRecvError, TrySendError, channel, unbounded};
+pub use channel::{
+    Receiver, SendError, Sender, TryRecvError, TrySendError, channel, unbounded_channel,
+};
 pub use notify::Notify;
-pub use semaphore::{Permit, Semaphore};
+pub use semaphore::{Semaphore, SemaphorePermit};

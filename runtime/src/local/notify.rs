@@ -1,14 +1,15 @@
-//! Word that something has happened.
+//! Notifications without a value.
 
 use std::fmt;
 use std::rc::Rc;
 
 use crate::local::permits::Permits;
 
-/// Lets tasks wait until another one says that they may go on. A clone is the same `Notify`.
+/// Wakes tasks that wait for something to change. A clone refers to the same `Notify`.
 ///
-/// It carries no value: keep what has changed in a cell beside it, and look there after each
-/// wake. asyncio's `Event` is a `Cell<bool>` and a `Notify`, and so is its `Condition`.
+/// A notification carries no value. Keep the state in a cell next to the `Notify`, and check it
+/// after each notification. A `Cell<bool>` and a `Notify` are asyncio's `Event`; any other cell and
+/// a `Notify` are its `Condition`.
 ///
 /// # Examples
 /// ```
@@ -36,26 +37,31 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Nobody waits, and nothing was said.
+    /// Creates a `Notify` without a stored notification.
     #[must_use]
     pub fn new() -> Self {
         Self { permits: Rc::new(Permits::new(0, 1)) }
     }
 
-    /// Lets the one go on who has waited longest. If nobody waits, the next one who would does
-    /// not; said twice to nobody it counts once.
+    /// Notifies the task that has waited longest. If no task waits, the notification is stored, and
+    /// the next call of [`Notify::notified`] takes it without waiting. At most one is stored.
     pub fn notify_one(&self) {
         self.permits.add();
     }
 
-    /// Lets all go on who wait now, and nobody who comes later.
+    /// Notifies all tasks that wait now. Stores nothing for tasks that begin to wait later.
     pub fn notify_waiters(&self) {
-        self.permits.pass_all();
+        self.permits.wake_all();
     }
 
-    /// Waits for [`Notify::notify_one`] or [`Notify::notify_waiters`], from the first poll on: with no
-    /// await between looking at what may change and this one, no notification is missed.
-    /// Cancellation safe: a notification for one that was not seen goes to the next one.
+    /// Waits for [`Notify::notify_one`] or [`Notify::notify_waiters`].
+    ///
+    /// The wait begins with the first poll of the future. Other tasks run only at an await, so a
+    /// task that checks the state and then awaits this at once misses no notification.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, a notification of [`Notify::notify_one`] that
+    /// it was granted goes to the next task, and the task loses its place in the queue.
     pub async fn notified(&self) {
         self.permits.acquire().await.expect("a `Notify` is never closed");
     }

@@ -1,7 +1,7 @@
-//! A number of permits, and the queue of those who wait for one.
+//! A number of permits, and the queue of the tasks that wait for one.
 //!
-//! A permit that comes in while somebody waits is given to the first in the queue, never put
-//! aside: so there are permits at hand only while nobody waits, and nobody overtakes.
+//! A permit that is added while tasks wait is granted to the first of them at once. So permits are
+//! available only while no task waits, and no task overtakes another.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,41 +11,41 @@ use std::task::{Context, Poll, Waker};
 
 pub(super) struct Permits {
     available: Cell<usize>,
-    /// Permits beyond these are not kept.
-    most: usize,
+    /// No more permits than these become available.
+    available_max: usize,
     closed: Cell<bool>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
 }
 
 struct Waiter {
-    given: Cell<Given>,
+    grant: Cell<Grant>,
     waker: RefCell<Option<Waker>>,
 }
 
-/// What one who waits was given.
+/// What a waiting task was granted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Given {
+enum Grant {
     Nothing,
-    /// One of the permits: if the wait is dropped it goes to the next one.
+    /// A permit. If the wait is dropped, it goes to the next task.
     Permit,
-    /// Leave to go on, which takes no permit.
-    Pass,
-    /// No permit will come.
+    /// The end of the wait, without a permit.
+    Wake,
+    /// An error: no permit will be granted.
     Closed,
 }
 
-/// The permits were closed.
+/// The error of [`Permits::acquire`] after [`Permits::close`].
 #[derive(Debug)]
 pub(super) struct Closed;
 
 impl Permits {
-    /// `available` permits to begin with, and never more than `most` at hand.
-    pub(super) fn new(available: usize, most: usize) -> Self {
+    /// Creates `available` permits. At most `available_max` become available at the same time.
+    pub(super) fn new(available: usize, available_max: usize) -> Self {
         let waiting = RefCell::new(VecDeque::new());
-        Self { available: Cell::new(available), most, closed: Cell::new(false), waiting }
+        Self { available: Cell::new(available), available_max, closed: Cell::new(false), waiting }
     }
 
-    /// How many permits are at hand.
+    /// Returns the number of available permits.
     pub(super) fn available(&self) -> usize {
         self.available.get()
     }
@@ -54,57 +54,60 @@ impl Permits {
         self.closed.get()
     }
 
-    /// Takes a permit. Returns `true` if there was one.
+    /// Takes a permit if one is available. Returns `true` if so.
     pub(super) fn try_acquire(&self) -> bool {
         let left = self.available.get().checked_sub(1);
         left.inspect(|left| self.available.set(*left)).is_some()
     }
 
-    /// Waits for a permit and takes it.
+    /// Waits for a permit, and takes it.
     pub(super) fn acquire(&self) -> Acquire<'_> {
         Acquire { permits: self, waiter: None }
     }
 
-    /// Gives a permit to the first who waits, or keeps it.
+    /// Grants a permit to the first task that waits, or makes it available.
     pub(super) fn add(&self) {
         let first = self.waiting.borrow_mut().pop_front();
         match first {
-            Some(waiter) => waiter.give(Given::Permit),
-            None => self.available.set(self.available.get().saturating_add(1).min(self.most)),
+            Some(waiter) => waiter.grant(Grant::Permit),
+            None => {
+                let available = self.available.get().saturating_add(1);
+                self.available.set(available.min(self.available_max));
+            }
         }
     }
 
-    /// Lets all go on who wait now.
-    pub(super) fn pass_all(&self) {
-        self.give_all(Given::Pass);
+    /// Ends all waits without granting a permit.
+    pub(super) fn wake_all(&self) {
+        self.grant_all(Grant::Wake);
     }
 
-    /// Turns away all who wait, and all who come later.
+    /// Ends all waits with [`Closed`], now and later.
     pub(super) fn close(&self) {
         self.closed.set(true);
-        self.give_all(Given::Closed);
+        self.grant_all(Grant::Closed);
     }
 
-    fn give_all(&self, given: Given) {
+    fn grant_all(&self, grant: Grant) {
         let waiting = self.waiting.take();
-        waiting.iter().for_each(|waiter| waiter.give(given));
+        waiting.iter().for_each(|waiter| waiter.grant(grant));
     }
 }
 
 impl Waiter {
-    fn give(&self, given: Given) {
-        self.given.set(given);
+    fn grant(&self, grant: Grant) {
+        self.grant.set(grant);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 }
 
-/// Waits for a permit.
+/// The future of [`Permits::acquire`].
 #[must_use]
 pub(super) struct Acquire<'a> {
     permits: &'a Permits,
-    /// The place in the queue, from the first poll that found no permit.
+    /// The entry in the queue, since the first poll that found no permit.
     waiter: Option<Rc<Waiter>>,
 }
 
@@ -120,20 +123,20 @@ impl Future for Acquire<'_> {
                 return Poll::Ready(Ok(()));
             }
             let waker = RefCell::new(Some(cx.waker().clone()));
-            let waiter = Rc::new(Waiter { given: Cell::new(Given::Nothing), waker });
+            let waiter = Rc::new(Waiter { grant: Cell::new(Grant::Nothing), waker });
             self.permits.waiting.borrow_mut().push_back(waiter.clone());
             self.waiter = Some(waiter);
             return Poll::Pending;
         };
-        let outcome = match waiter.given.get() {
-            Given::Nothing => {
+        let outcome = match waiter.grant.get() {
+            Grant::Nothing => {
                 let waker = cx.waker().clone();
                 // Bound to a name, so that it is dropped after the borrow has ended.
-                let _before = waiter.waker.borrow_mut().replace(waker);
+                let _previous = waiter.waker.borrow_mut().replace(waker);
                 return Poll::Pending;
             }
-            Given::Permit | Given::Pass => Ok(()),
-            Given::Closed => Err(Closed),
+            Grant::Permit | Grant::Wake => Ok(()),
+            Grant::Closed => Err(Closed),
         };
         self.waiter = None;
         Poll::Ready(outcome)
@@ -143,12 +146,12 @@ impl Future for Acquire<'_> {
 impl Drop for Acquire<'_> {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
-        match waiter.given.get() {
-            Given::Nothing => {
+        match waiter.grant.get() {
+            Grant::Nothing => {
                 self.permits.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &waiter));
             }
-            Given::Permit => self.permits.add(),
-            Given::Pass | Given::Closed => {}
+            Grant::Permit => self.permits.add(),
+            Grant::Wake | Grant::Closed => {}
         }
     }
 }

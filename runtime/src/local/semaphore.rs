@@ -1,13 +1,13 @@
-//! A limit on how many tasks do something at once.
+//! A limit on the number of tasks that do something at the same time.
 
 use std::fmt;
 use std::rc::Rc;
 
 use crate::local::permits::Permits;
 
-/// A number of permits, each held by one task at a time. A clone is the same semaphore.
+/// A counting semaphore, like asyncio's. A clone refers to the same semaphore.
 ///
-/// With one permit it is a lock: asyncio's `Lock`.
+/// With one permit it is a lock, like asyncio's `Lock`.
 ///
 /// # Examples
 /// ```
@@ -29,26 +29,31 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// A semaphore with `permits` to begin with.
+    /// Creates a semaphore with `permits` permits.
     #[must_use]
     pub fn new(permits: usize) -> Self {
         Self { permits: Rc::new(Permits::new(permits, usize::MAX)) }
     }
 
-    /// Waits for a permit, first come, first served. Cancellation safe.
-    pub async fn acquire(&self) -> Permit {
+    /// Waits for a permit. Tasks get permits in the order in which they began to wait.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, no permit is taken, and the task loses its
+    /// place in the queue.
+    pub async fn acquire(&self) -> SemaphorePermit {
         let acquired = self.permits.acquire().await;
         acquired.expect("a semaphore is never closed");
-        Permit { permits: self.permits.clone() }
+        SemaphorePermit { permits: self.permits.clone() }
     }
 
-    /// A permit, if there is one and nobody waits for it.
+    /// Takes a permit if one is available. Returns `None` if all are held or promised to tasks that
+    /// wait.
     #[must_use]
-    pub fn try_acquire(&self) -> Option<Permit> {
-        self.permits.try_acquire().then(|| Permit { permits: self.permits.clone() })
+    pub fn try_acquire(&self) -> Option<SemaphorePermit> {
+        self.permits.try_acquire().then(|| SemaphorePermit { permits: self.permits.clone() })
     }
 
-    /// How many permits are free.
+    /// Returns the number of available permits.
     #[must_use]
     pub fn available_permits(&self) -> usize {
         self.permits.available()
@@ -61,20 +66,20 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// Leave to go on, given back when dropped.
-#[must_use = "a permit is given back when it is dropped"]
-pub struct Permit {
+/// A permit of a [`Semaphore`], returned to it when dropped.
+#[must_use = "a permit is returned to its semaphore when it is dropped"]
+pub struct SemaphorePermit {
     permits: Rc<Permits>,
 }
 
-impl Drop for Permit {
+impl Drop for SemaphorePermit {
     fn drop(&mut self) {
         self.permits.add();
     }
 }
 
-impl fmt::Debug for Permit {
+impl fmt::Debug for SemaphorePermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").finish_non_exhaustive()
+        f.debug_struct("SemaphorePermit").finish_non_exhaustive()
     }
 }

@@ -1,28 +1,37 @@
-//! Sockets of a loop.
+//! TCP, UDP and Unix sockets of an event loop.
 //!
-//! Each belongs to the loop of the thread that makes it, and stays on it. To hand a connection to
-//! another loop, take the standard library's socket out with `into_std`, send that, and make a new
-//! one there with `from_std`.
+//! A socket belongs to the loop of the thread that creates it, and stays there: it is not `Send`.
+//! To move a connection to another loop, call `into_std`, send the standard library's socket to
+//! that loop's thread, and call `from_std` there.
 //!
-//! What is to be written is tried first; to read, to accept and to connect the selector is heard
-//! first, until the socket is found to be drained. Several tasks may wait on one socket; all are
-//! woken, and each tries again.
+//! Writes are tried at once. Reads, accepts and connects first wait for the selector to report the
+//! socket as ready; from then on they are tried until one returns `WouldBlock`. Several tasks may
+//! wait for one socket: all of them are woken, and each tries again.
 //!
-//! Listeners, and streams that connect, are registered with the selector at once; all others when
-//! something is to be read from them, or has to wait to be written. If that fails (`StorageFull` if
-//! the user may not watch more, see epoll_ctl(2)), whatever would wait returns the error.
+//! Listeners, and streams that connect, are registered with the selector when they are created.
+//! All other sockets are registered when a task first waits for them: for something to read, or
+//! for room to write. If registering fails then, the operations that would have to wait return the
+//! error. It is `StorageFull` if the user's limit on watched descriptors is reached, see
+//! epoll_ctl(2).
+//!
+//! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
+//! Unix streams share), `tcp_socket` (options), `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`,
+//! `unix`.
 
+mod registered;
 #[macro_use]
 mod stream;
-mod registered;
-mod tcp;
+mod stream_io;
+mod tcp_halves;
+mod tcp_listener;
+mod tcp_socket;
+mod tcp_stream;
 mod udp;
 mod unix;
 
-pub(crate) use tcp::{BACKLOG, share_port};
-pub use tcp::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf, listen, listen_on,
-    listen_reuse_port,
-};
+pub use tcp_halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+pub use tcp_listener::TcpListener;
+pub use tcp_socket::TcpSocket;
+pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};

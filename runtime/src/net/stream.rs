@@ -1,34 +1,42 @@
-//! What TCP streams and Unix streams have in common.
+//! The methods and traits that TCP streams and Unix streams share.
 
-/// The methods and traits of a connected stream whose field `io` is registered.
+/// Implements the methods and traits of a connected stream, whose field `io` is a `Registered`.
 macro_rules! stream_methods {
     ($Stream:ty) => {
         impl $Stream {
-            /// Waits until reading most likely does not block. The hint may be wrong.
+            /// Waits until the stream is readable. This is a hint: a read may still return
+            /// `WouldBlock`.
+            ///
+            /// # Cancel safety
+            /// Safe: dropping the future has no effect.
             pub async fn readable(&self) {
                 self.io.ready($crate::executor::selector::Direction::Read).await;
             }
 
-            /// Waits until writing most likely does not block. The hint may be wrong.
+            /// Waits until the stream is writable. This is a hint: a write may still return
+            /// `WouldBlock`.
+            ///
+            /// # Cancel safety
+            /// Safe: dropping the future has no effect.
             pub async fn writable(&self) {
                 self.io.ready($crate::executor::selector::Direction::Write).await;
             }
 
-            /// Reads what is there, up to the length of `buffer`. Returns how many bytes it was; 0
-            /// at the end of what the peer sends, or for an empty buffer.
+            /// Reads into `buffer` without waiting. Returns the number of bytes; 0 at the end of
+            /// the stream, or if `buffer` is empty.
             ///
             /// # Errors
-            /// `WouldBlock` if nothing is there, and those of recv(2).
+            /// `WouldBlock` if there is nothing to read now, and those of recv(2).
             pub fn try_read(&self, buffer: &mut [u8]) -> ::std::io::Result<usize> {
                 self.io.try_read(buffer)
             }
 
-            /// Reads what is there to the end of `buffer`, as far as that has room without growing:
-            /// memory that need not be initialised before. Returns how many bytes it was; 0 at the
-            /// end of what the peer sends, or without room.
+            /// Reads without waiting, and appends to `buffer` within its capacity, which need not
+            /// be initialised. Returns the number of bytes; 0 at the end of the stream, or if
+            /// `buffer` has no spare capacity.
             ///
             /// # Errors
-            /// `WouldBlock` if nothing is there, and those of recv(2).
+            /// `WouldBlock` if there is nothing to read now, and those of recv(2).
             pub fn try_read_buf(
                 &self,
                 buffer: &mut ::std::vec::Vec<u8>,
@@ -36,19 +44,20 @@ macro_rules! stream_methods {
                 self.io.try_read_buf(buffer)
             }
 
-            /// Writes as much of `data` as the system takes now, and returns how much that was.
+            /// Writes as much of `data` as the system accepts without waiting. Returns the number
+            /// of bytes.
             ///
             /// # Errors
-            /// `WouldBlock` if it takes nothing, and those of send(2).
+            /// `WouldBlock` if the system accepts nothing now, and those of send(2).
             pub fn try_write(&self, data: &[u8]) -> ::std::io::Result<usize> {
                 self.io.try_write(data)
             }
 
-            /// Writes as much of `data`, slice after slice, as the system takes now, and returns
-            /// how much that was.
+            /// Writes as much of the slices in `data`, in their order, as the system accepts
+            /// without waiting. Returns the number of bytes.
             ///
             /// # Errors
-            /// `WouldBlock` if it takes nothing, and those of sendmsg(2).
+            /// `WouldBlock` if the system accepts nothing now, and those of sendmsg(2).
             pub fn try_write_vectored(
                 &self,
                 data: &[::std::io::IoSlice<'_>],
@@ -56,7 +65,7 @@ macro_rules! stream_methods {
                 self.io.try_write_vectored(data)
             }
 
-            /// Ready when reading most likely does not block.
+            /// Polls for the stream to be readable, like `readable`.
             pub fn poll_readable(
                 &self,
                 cx: &mut ::std::task::Context<'_>,
@@ -64,7 +73,7 @@ macro_rules! stream_methods {
                 self.io.poll_ready($crate::executor::selector::Direction::Read, cx)
             }
 
-            /// Ready when writing most likely does not block.
+            /// Polls for the stream to be writable, like `writable`.
             pub fn poll_writable(
                 &self,
                 cx: &mut ::std::task::Context<'_>,
@@ -72,29 +81,36 @@ macro_rules! stream_methods {
                 self.io.poll_ready($crate::executor::selector::Direction::Write, cx)
             }
 
-            /// Waits for bytes and reads them, up to the length of `buffer`. Returns how many it
-            /// was; 0 at the end of what the peer sends. Cancellation safe: without a result
-            /// nothing was read.
+            /// Waits for bytes and reads them into `buffer`. Returns the number of bytes; 0 at the
+            /// end of the stream, or if `buffer` is empty.
             ///
             /// # Errors
             /// Those of recv(2), such as `ConnectionReset`.
+            ///
+            /// # Cancel safety
+            /// If the future is dropped before it is ready, nothing was read.
             pub async fn read(&self, buffer: &mut [u8]) -> ::std::io::Result<usize> {
                 ::std::future::poll_fn(|cx| self.io.poll_read(cx, buffer)).await
             }
 
-            /// Fills `buffer`.
+            /// Reads until `buffer` is full.
             ///
             /// # Errors
-            /// `UnexpectedEof` if the peer sends less, and those of recv(2).
+            /// `UnexpectedEof` if the stream ends before that, and those of recv(2).
+            ///
+            /// # Cancel safety
+            /// Not cancel safe: bytes may have been read into `buffer`.
             pub async fn read_exact(&self, buffer: &mut [u8]) -> ::std::io::Result<()> {
                 self.io.read_exact(buffer).await
             }
 
-            /// Writes some of `data` and returns how much. Cancellation safe: without a result
-            /// nothing was written.
+            /// Waits until the system accepts bytes of `data`. Returns their number.
             ///
             /// # Errors
             /// Those of send(2), such as `BrokenPipe`.
+            ///
+            /// # Cancel safety
+            /// If the future is dropped before it is ready, nothing was written.
             pub async fn write(&self, data: &[u8]) -> ::std::io::Result<usize> {
                 ::std::future::poll_fn(|cx| self.io.poll_write(cx, data)).await
             }
@@ -102,13 +118,16 @@ macro_rules! stream_methods {
             /// Writes all of `data`.
             ///
             /// # Errors
-            /// Those of send(2), such as `BrokenPipe`; some of `data` may have been written.
+            /// Those of send(2), such as `BrokenPipe`. A part of `data` may have been written.
+            ///
+            /// # Cancel safety
+            /// Not cancel safe: a part of `data` may have been written.
             pub async fn write_all(&self, data: &[u8]) -> ::std::io::Result<()> {
                 self.io.write_all(data).await
             }
 
-            /// Ends one direction, or both. Ending the writing sends a FIN, behind what was
-            /// written before.
+            /// Shuts down one direction, or both. Shutting down the write direction sends a FIN
+            /// after the bytes that were written before.
             ///
             /// # Errors
             /// Those of shutdown(2), such as `NotConnected`.
@@ -128,7 +147,7 @@ macro_rules! stream_methods {
     };
 }
 
-/// futures-io's traits for a stream, or a reference to one.
+/// Implements futures-io's traits for a stream, or for a reference to one.
 macro_rules! stream_traits {
     ($Stream:ty) => {
         impl ::futures_io::AsyncRead for $Stream {

@@ -1,4 +1,4 @@
-//! UDP.
+//! UDP sockets, see udp(7).
 
 use std::fmt;
 use std::io;
@@ -7,36 +7,52 @@ use std::net::SocketAddr;
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
 
-/// A socket for datagrams.
+/// A UDP socket.
+///
+/// # Examples
+/// ```
+/// use brigade_runtime::net::UdpSocket;
+///
+/// brigade_runtime::run(async {
+///     let receiver = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+///     let sender = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+///     sender.send_to(b"hello", receiver.local_addr().unwrap()).await.unwrap();
+///     let mut buffer = [0; 16];
+///     let (length, _) = receiver.recv_from(&mut buffer).await.unwrap();
+///     assert_eq!(&buffer[..length], b"hello");
+/// });
+/// ```
 pub struct UdpSocket {
     io: Registered<mio::net::UdpSocket>,
 }
 
 impl UdpSocket {
-    /// A socket at `address`; port 0 lets the system choose one.
+    /// Creates a socket and binds it to `address`. With port 0 the system chooses a free port.
     ///
     /// # Errors
     /// Those of socket(2) and bind(2).
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    #[track_caller]
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         Ok(Self { io: Registered::lazy(mio::net::UdpSocket::bind(address)?) })
     }
 
-    /// Takes over a socket.
+    /// Takes over a socket, and makes it non-blocking.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking.
+    /// Those of fcntl(2).
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    #[track_caller]
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self { io: Registered::lazy(mio::net::UdpSocket::from_std(socket)) })
     }
 
-    /// Makes `peer` the one that [`UdpSocket::send`] sends to and [`UdpSocket::recv`] hears.
+    /// Sets the peer: [`UdpSocket::send`] sends to it, and only its datagrams are received.
     ///
     /// # Errors
     /// Those of connect(2).
@@ -44,41 +60,56 @@ impl UdpSocket {
         self.io.socket().connect(peer)
     }
 
-    /// Sends a datagram to `peer`. Returns its length.
+    /// Sends `data` as one datagram to `peer`. Returns its length in bytes.
     ///
     /// # Errors
     /// Those of sendto(2).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, nothing was sent.
     pub async fn send_to(&self, data: &[u8], peer: SocketAddr) -> io::Result<usize> {
         self.io.io(Direction::Write, |socket| socket.send_to(data, peer)).await
     }
 
-    /// Waits for a datagram. Returns how much of it is in `buffer`, and who sent it; what does not
-    /// fit is lost. Cancellation safe.
+    /// Receives a datagram into `buffer`. Returns its length in bytes and the sender's address.
+    /// Bytes for which `buffer` has no room are lost.
     ///
     /// # Errors
     /// Those of recvfrom(2).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, no datagram was received.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io.io(Direction::Read, |socket| socket.recv_from(buffer)).await
     }
 
-    /// Sends a datagram to the peer of [`UdpSocket::connect`]. Returns its length.
+    /// Sends `data` as one datagram to the peer set by [`UdpSocket::connect`]. Returns its length
+    /// in bytes.
     ///
     /// # Errors
-    /// Those of send(2).
+    /// Those of send(2). An earlier datagram that the peer's system refused is reported as
+    /// `ConnectionRefused`.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, nothing was sent.
     pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
         self.io.io(Direction::Write, |socket| socket.send(data)).await
     }
 
-    /// Waits for a datagram of the peer of [`UdpSocket::connect`]. Returns how much of it is in
-    /// `buffer`; what does not fit is lost. Cancellation safe.
+    /// Receives a datagram from the peer set by [`UdpSocket::connect`] into `buffer`. Returns its
+    /// length in bytes. Bytes for which `buffer` has no room are lost.
     ///
     /// # Errors
-    /// Those of recv(2).
+    /// Those of recv(2). An earlier datagram that the peer's system refused is reported as
+    /// `ConnectionRefused`.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, no datagram was received.
     pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.io.io(Direction::Read, |socket| socket.recv(buffer)).await
     }
 
-    /// The address of this socket.
+    /// Returns the address that the socket is bound to.
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -86,7 +117,7 @@ impl UdpSocket {
         self.io.socket().local_addr()
     }
 
-    /// The peer of [`UdpSocket::connect`].
+    /// Returns the peer set by [`UdpSocket::connect`].
     ///
     /// # Errors
     /// Those of getpeername(2).

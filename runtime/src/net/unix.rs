@@ -8,30 +8,33 @@ use std::path::Path;
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
 
-/// A socket in the file system that connections come to. Dropping it leaves the file.
+/// A Unix domain socket that listens for connections at a path. Dropping it does not remove the
+/// socket file.
 pub struct UnixListener {
     io: Registered<mio::net::UnixListener>,
 }
 
 impl UnixListener {
-    /// Makes the socket file `path` and listens there.
+    /// Creates the socket file `path` and listens there.
     ///
     /// # Errors
-    /// Those of socket(2), bind(2) and listen(2): `AddrInUse` if the file exists.
+    /// Those of socket(2), bind(2), listen(2) and epoll_ctl(2). `AddrInUse` if the file exists.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self { io: Registered::new(mio::net::UnixListener::bind(path)?, Direction::Read)? })
     }
 
-    /// Takes over a listening socket.
+    /// Takes over a listening socket, and makes it non-blocking.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking, or cannot be registered.
+    /// Those of fcntl(2) and epoll_ctl(2).
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    #[track_caller]
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self {
@@ -43,12 +46,15 @@ impl UnixListener {
     ///
     /// # Errors
     /// Those of accept(2).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, no connection was accepted.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, peer) = self.io.io(Direction::Read, mio::net::UnixListener::accept).await?;
         Ok((UnixStream { io: Registered::lazy(stream) }, peer))
     }
 
-    /// The address that this socket listens at.
+    /// Returns the address that the socket listens at.
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -57,7 +63,10 @@ impl UnixListener {
     }
 }
 
-/// A connection to a socket in the file system, or to the other end of a pair.
+/// A connection over a Unix domain socket.
+///
+/// Reads and writes take `&self`, and it implements futures-io's traits, like
+/// [`TcpStream`](crate::net::TcpStream).
 pub struct UnixStream {
     io: Registered<mio::net::UnixStream>,
 }
@@ -70,6 +79,9 @@ impl UnixStream {
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the connection is closed.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let io = Registered::new(mio::net::UnixStream::connect(path)?, Direction::Write)?;
         io.ready(Direction::Write).await;
@@ -79,39 +91,41 @@ impl UnixStream {
         }
     }
 
-    /// Two streams connected to each other.
+    /// Creates two streams that are connected to each other.
     ///
     /// # Errors
     /// Those of socketpair(2).
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = mio::net::UnixStream::pair()?;
         Ok((Self { io: Registered::lazy(one) }, Self { io: Registered::lazy(other) }))
     }
 
-    /// Takes over a connected stream.
+    /// Takes over a connected stream, and makes it non-blocking.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking.
+    /// Those of fcntl(2).
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    #[track_caller]
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self { io: Registered::lazy(mio::net::UnixStream::from_std(stream)) })
     }
 
-    /// The stream without its loop, still non-blocking.
+    /// Returns the stream, deregistered from its loop and still non-blocking.
     ///
     /// # Errors
-    /// If it cannot be deregistered.
+    /// Those of epoll_ctl(2).
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
         Ok(self.io.into_inner()?.into())
     }
 
-    /// The address of this end.
+    /// Returns the address of this end.
     ///
     /// # Errors
     /// Those of getsockname(2).
@@ -119,7 +133,7 @@ impl UnixStream {
         self.io.socket().local_addr()
     }
 
-    /// The address of the other end.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     /// Those of getpeername(2).

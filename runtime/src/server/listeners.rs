@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 
-use crate::net::{self, listen};
+use crate::net::{self, TcpSocket};
 use crate::server::acceptor::Acceptor;
 use crate::server::connection_queue::ConnectionReceiver;
 use crate::server::loop_acceptor::LoopAcceptor;
@@ -39,6 +40,37 @@ pub(super) fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     Err(last)
 }
 
+/// Makes `listener` listen with the default backlog, whether it listens already or not.
+///
+/// # Errors
+/// If `listener` is no internet socket, and those of listen(2).
+pub(super) fn listen_on(listener: TcpListener) -> io::Result<TcpListener> {
+    listener.local_addr()?;
+    TcpSocket::from_fd(OwnedFd::from(listener))?.listen_std(net::TcpListener::BACKLOG)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::for_address(&address)?;
+    // So that a server that was just stopped can start again at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen_std(net::TcpListener::BACKLOG)
+}
+
+/// Listens at an address that a socket with `SO_REUSEPORT` listens at already.
+fn listen_sharing_port(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::for_address(&address)?;
+    socket.set_reuseport(true)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen_std(net::TcpListener::BACKLOG)
+}
+
+/// Lets sockets that bind later share the port of `listener` (`SO_REUSEPORT`, socket(7)).
+fn share_port(listener: &TcpListener) -> io::Result<()> {
+    TcpSocket::from_fd(OwnedFd::from(listener.try_clone()?))?.set_reuseport(true)
+}
+
 fn at(address: SocketAddr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
 }
@@ -59,9 +91,9 @@ impl Listeners {
         let mut own: Vec<Vec<TcpListener>> = (0..loops).map(|_| Vec::new()).collect();
         for first in bound {
             let address = first.local_addr()?;
-            net::share_port(&first).map_err(|error| at(address, &error))?;
+            share_port(&first).map_err(|error| at(address, &error))?;
             for listeners in &mut own[1..] {
-                let listener = net::listen_reuse_port(address);
+                let listener = listen_sharing_port(address);
                 listeners.push(listener.map_err(|error| at(address, &error))?);
             }
             own[0].push(first);

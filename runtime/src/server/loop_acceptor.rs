@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::net::{BACKLOG, TcpListener};
+use crate::net::TcpListener;
 use crate::server::connection_queue::{AcceptedConnection, ConnectionReceiver, LoopEvent};
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::time::{Sleep, sleep};
@@ -33,7 +33,7 @@ struct OwnListeners {
     /// How many connections may still be accepted in this turn.
     left: u32,
     /// How many connections may still be accepted during the shutdown, once that has begun.
-    last: Option<i32>,
+    last: Option<u32>,
     exhaustion: Exhaustion,
     /// Set while accepting pauses.
     pause: Option<Sleep>,
@@ -167,15 +167,15 @@ impl OwnListeners {
     /// backlog holds, so that an endless stream of newcomers does not delay the shutdown.
     fn accept_last(&mut self, receiver: &ConnectionReceiver) -> Option<AcceptedConnection> {
         while let Some(listener) = self.listeners.first() {
-            let left = self.last.get_or_insert(BACKLOG);
+            let left = self.last.get_or_insert(TcpListener::BACKLOG);
             let accepted = (*left > 0).then(|| listener.try_accept_std());
-            *left -= 1;
+            *left = left.saturating_sub(1);
             match accepted {
                 Some(Ok((stream, peer))) => return Some(receiver.admit(stream, peer)),
                 Some(Err(error))
                     if error.kind() != io::ErrorKind::WouldBlock && !is_exhaustion(&error) => {}
                 _ => {
-                    self.last = Some(BACKLOG);
+                    self.last = Some(TcpListener::BACKLOG);
                     self.listeners.remove(0);
                 }
             }

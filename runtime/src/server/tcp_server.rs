@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::executor::event_loop::{self, EventLoop};
-use crate::net::{TcpStream, listen_on};
+use crate::net::TcpStream;
 use crate::server::acceptor::Acceptor;
 use crate::server::connections::Connections;
-use crate::server::listeners::{Listeners, bind};
+use crate::server::listeners::{Listeners, LoopListener, bind, listen_on};
 use crate::server::phase::{Phase, ServerState};
 use crate::server::protocol::{Handler, Protocol};
 use crate::server::report::{LoopReport, Observe, log_report};
@@ -98,7 +98,6 @@ impl TcpServer {
     /// If `listener` is not an internet socket, and those of listen(2): `InvalidInput` for a
     /// connected socket, which a service manager passes with `Accept=yes`.
     pub fn from_listener(listener: TcpListener) -> io::Result<Self> {
-        listener.local_addr()?;
         Ok(Self::new(listen_on(listener)?))
     }
 
@@ -132,7 +131,6 @@ impl TcpServer {
     /// # Errors
     /// As for [`TcpServer::from_listener`].
     pub fn and_listener(mut self, listener: TcpListener) -> io::Result<Self> {
-        listener.local_addr()?;
         self.listeners.push(listen_on(listener)?);
         Ok(self)
     }
@@ -447,7 +445,7 @@ impl Drop for EnterEnded {
 
 fn start_loops<M, P>(
     options: Options,
-    listeners: Vec<crate::server::listeners::LoopListener>,
+    listeners: Vec<LoopListener>,
     observe: Observe,
     make: M,
 ) -> io::Result<Supervisor<Cancelled<P::Connection>>>

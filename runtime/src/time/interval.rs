@@ -1,4 +1,4 @@
-//! A tick each period.
+//! Ticks at a fixed rate.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -7,41 +7,57 @@ use std::time::{Duration, Instant};
 
 use crate::time::sleep::{Sleep, sleep_until};
 
-/// A tick now, and then one each `period`.
+/// Creates an interval that ticks at once, and then every `period`.
 ///
 /// # Panics
 /// If `period` is zero, or there is no event loop on this thread.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use brigade_runtime::time::interval;
+///
+/// brigade_runtime::run(async {
+///     let mut interval = interval(Duration::from_millis(1));
+///     let first = interval.tick().await;
+///     let second = interval.tick().await;
+///     assert!(second - first >= Duration::from_millis(1));
+/// });
+/// ```
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
     interval_at(super::now(), period)
 }
 
-/// A tick at `start`, and then one each `period`.
+/// Creates an interval that ticks at `start`, and then every `period`.
 ///
 /// # Panics
 /// If `period` is zero, or there is no event loop on this thread.
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    assert!(!period.is_zero(), "an interval's period is longer than zero");
+    assert!(!period.is_zero(), "the period of an interval must be longer than zero");
     Interval { next: sleep_until(start), period, missed: MissedTickBehavior::default() }
 }
 
-/// What an interval does about ticks for which nobody came in time.
+/// What an [`Interval`] does when ticks were missed, because [`Interval::tick`] was called too
+/// late.
+///
+/// The default is `Skip`, unlike tokio's, which is `Burst`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
-    /// Leaves them out: the next tick is the next multiple of the period after the start.
+    /// Ticks without a wait until the missed ticks are made up for.
+    Burst,
+    /// Drops the missed ticks, and ticks one period after the late tick.
+    Delay,
+    /// Drops the missed ticks, and ticks at the next multiple of the period after the start.
     #[default]
     Skip,
-    /// Gives them one after another without a wait, until it has caught up.
-    CatchUp,
-    /// Leaves them out, and counts the period anew from the late tick.
-    Restart,
 }
 
-/// Where the next tick is set when the system cannot tell an instant so late.
-const DECADES: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+/// The time to the next tick if the period is too long for an [`Instant`].
+const PERIOD_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
-/// Ticks at a fixed rate; see [`interval`].
+/// Ticks at a fixed rate, created by [`interval`].
 #[derive(Debug)]
 pub struct Interval {
     next: Sleep,
@@ -50,25 +66,32 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// What to do about missed ticks; [`MissedTickBehavior::Skip`] without this.
-    #[must_use]
-    pub fn missed_tick_behavior(self, missed: MissedTickBehavior) -> Self {
-        Self { missed, ..self }
+    /// Sets what happens when ticks are missed. The default is [`MissedTickBehavior::Skip`].
+    pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
+        self.missed = behavior;
     }
 
-    /// The time between two ticks.
+    /// Returns what happens when ticks are missed.
+    #[must_use]
+    pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
+        self.missed
+    }
+
+    /// Returns the time between two ticks.
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// Waits for the next tick, and returns the instant for which it was set. Cancellation safe:
-    /// a tick that nobody waited out is given to the next caller.
+    /// Waits for the next tick. Returns the instant for which the tick was set.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the next call returns the same tick.
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
-    /// Ready with the next tick; see [`Interval::tick`].
+    /// Polls for the next tick, like [`Interval::tick`].
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.next).poll(cx));
         let tick = self.next.deadline();
@@ -76,12 +99,13 @@ impl Interval {
         Poll::Ready(tick)
     }
 
+    /// Returns the instant of the tick that follows `tick`.
     fn after(&self, tick: Instant) -> Instant {
         let now = super::now();
-        let later = |from: Instant, by| from.checked_add(by).unwrap_or_else(|| from + DECADES);
+        let later = |from: Instant, by| from.checked_add(by).unwrap_or_else(|| from + PERIOD_MAX);
         match self.missed {
-            MissedTickBehavior::CatchUp => later(tick, self.period),
-            MissedTickBehavior::Restart => later(now, self.period),
+            MissedTickBehavior::Burst => later(tick, self.period),
+            MissedTickBehavior::Delay => later(now, self.period),
             MissedTickBehavior::Skip => {
                 let late = now.saturating_duration_since(tick).as_nanos();
                 let past = (late % self.period.as_nanos()) as u64;

@@ -1,13 +1,13 @@
-//! Sleeping, timeouts and intervals, by the loop's own clock.
+//! Sleeps, timeouts and intervals, by the loop's clock.
 //!
-//! Deadlines are exact to the nanosecond as numbers; the system wakes a loop at the next whole
-//! millisecond after one (epoll_wait(2)), so a sleep never ends early and ends a millisecond late
-//! at most while the loop is not held up.
+//! Deadlines are kept in nanoseconds. The system wakes a loop at the first whole millisecond after
+//! a deadline (epoll_wait(2)), so a sleep never ends early, and ends at most one millisecond late
+//! unless the loop is busy.
 //!
-//! The loop reads the clock at most once for each batch of tasks, when the first of them asks for
-//! the time. A sleep or timeout that is made after a poll has computed for a while may be counted
-//! from before that, and is short by what was computed meanwhile in the batch; so let long
-//! computations run with [`spawn_blocking`](crate::spawn_blocking).
+//! The loop reads the system's clock at most once per batch of tasks, when the first of them asks
+//! for the time. A sleep or timeout that a task creates after a long computation may therefore be
+//! counted from before the computation, and end too early by that time. Run long computations
+//! with [`spawn_blocking`](crate::spawn_blocking).
 
 mod interval;
 mod sleep;
@@ -21,27 +21,29 @@ use std::time::Instant;
 
 use crate::executor::core::Core;
 
-/// The loop's time: read when it is first asked for in a batch of tasks, standing still until the
-/// batch is over, and until it is moved where the loop's clock is moved by hand. What
-/// `loop.time()` is for. Outside of a loop this is the system's monotonic clock.
+/// Returns the loop's time, like asyncio's `loop.time()`.
+///
+/// The time is read when a batch of tasks first asks for it, and does not change before the next
+/// batch. A manual clock changes only when it jumps. Outside of a loop this is [`Instant::now`].
 #[must_use]
 pub fn now() -> Instant {
     Core::with_current(|core| core.clock.now_instant()).unwrap_or_else(Instant::now)
 }
 
-/// Since when the tasks that run in this turn may have been ready, at the earliest: the real time
-/// that has passed since is the longest that one of them can have waited for its poll.
+/// Returns the earliest instant at which the tasks that run in this turn can have become ready.
 ///
-/// It is the moment at which the selector had answered for the last time but one: what had been
-/// ready then would have run in the turn before. Where the loop has waited in its selector, it is
-/// the end of that wait, since what ends a wait has just come. In short turns, of less than a
-/// millisecond together, a wait that was shorter than the turn before it counts as none.
+/// For protocols that measure how long their tasks wait for the loop: the real time since this
+/// instant is an upper bound for the time that a task of this turn has waited for its poll. If
+/// another task blocked the thread for 300 ms, this is at least 300 ms ago. The same holds after a
+/// task blocked the thread itself, so a task must also remember when its own last poll ended.
 ///
-/// So a task that another one kept from running for 300 ms, by not giving back the thread, finds
-/// that this lies 300 ms or more in the past. So does one that blocked the thread itself: it is
-/// for the task to remember when its own last poll ended.
+/// A task that was ready when the selector returned the time before last ran in the turn before,
+/// so this is that instant. If the loop has waited in the selector since, this is the end of that
+/// wait, because the event that ended it had just arrived. A wait is not counted if it was shorter
+/// than the turn before it and that turn took less than one millisecond; the result is then earlier
+/// than it could be.
 ///
-/// Outside of a loop this is the system's monotonic clock.
+/// Outside of a loop this is [`Instant::now`].
 #[must_use]
 pub fn ready_since() -> Instant {
     let since = Core::with_current(|core| core.clock.instant_of(core.looks.told_since()));

@@ -1,4 +1,4 @@
-//! Waiting for an instant.
+//! Sleeping for a time or until an instant.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,7 +10,8 @@ use crate::executor::clock::Tick;
 use crate::executor::core::Core;
 use crate::executor::slots::Key;
 
-/// Waits for `duration`, counted from now. A sleep of zero lets other tasks run once.
+/// Waits for `duration`, counted from [`now`](crate::time::now). A sleep of zero lets other tasks
+/// run once.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -21,7 +22,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep { core, deadline, timer: None, yielded: false }
 }
 
-/// Waits until `deadline`. One that has passed lets other tasks run once.
+/// Waits until `deadline`. If it has passed already, lets other tasks run once.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -32,36 +33,38 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep { core, deadline, timer: None, yielded: false }
 }
 
-/// A future that is ready once its deadline has come. Dropping it frees its timer.
+/// A future that is ready at its deadline, created by [`sleep`]. Dropping it frees its timer.
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     core: Rc<Core>,
     deadline: Tick,
-    /// Set while the sleep waits.
+    /// Set while the sleep waits for its deadline.
     timer: Option<Key>,
     yielded: bool,
 }
 
 impl Sleep {
-    /// The instant at which the sleep ends.
+    /// Returns the instant at which the sleep ends.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.core.clock.instant_of(self.deadline)
     }
 
-    /// Returns `true` if the deadline has come.
+    /// Returns `true` if the deadline has passed.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         self.core.clock.now() >= self.deadline
     }
 
-    /// Returns `true` if the sleep ends at `deadline` or before it.
+    /// Returns `true` if the sleep ends at `deadline` or before.
+    ///
+    /// For protocols that keep one sleep for several deadlines, and reset it only to wake earlier.
     #[must_use]
     pub fn ends_by(&self, deadline: Instant) -> bool {
         self.deadline <= self.core.clock.tick(deadline)
     }
 
-    /// Waits for another instant from now on.
+    /// Changes the deadline. A task that waits for the sleep must poll it again.
     pub fn reset(&mut self, deadline: Instant) {
         self.cancel();
         self.deadline = self.core.clock.tick(deadline);

@@ -1,4 +1,4 @@
-//! Waiting for a future, but not for ever.
+//! Limits on how long to wait for a future.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,11 +9,13 @@ use pin_project_lite::pin_project;
 
 use crate::time::sleep::{Sleep, sleep, sleep_until};
 
-/// Awaits `future` for `duration` at the most.
+/// Awaits `future` for at most `duration`.
 ///
-/// Gives the future's output, or [`Elapsed`]: then the future has not been polled to its end, and
-/// it is dropped with the `Timeout`, which cancels it. A future that is ready in the very poll in
-/// which the time is over wins.
+/// Returns the future's output if it is ready in time, even in the same poll in which the time
+/// elapses. Otherwise the future is cancelled: it is dropped together with the [`Timeout`].
+///
+/// # Errors
+/// [`Elapsed`] if the time elapses first.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -33,7 +35,10 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
     Timeout { future: future.into_future(), sleep: sleep(duration) }
 }
 
-/// Awaits `future` until `deadline` at the most; otherwise like [`timeout`].
+/// Awaits `future` until `deadline` at the latest, like [`timeout`].
+///
+/// # Errors
+/// [`Elapsed`] if the deadline passes first.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -42,13 +47,14 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
     Timeout { future: future.into_future(), sleep: sleep_until(deadline) }
 }
 
-/// The time was over before the future was ready.
+/// The error of [`timeout`]: the time elapsed before the future was ready. Converts into an
+/// [`io::Error`](std::io::Error) of the kind `TimedOut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the time was over before the future was ready")
+        f.write_str("the deadline has elapsed")
     }
 }
 
@@ -61,7 +67,7 @@ impl From<Elapsed> for std::io::Error {
 }
 
 pin_project! {
-    /// A future with a limit on its time.
+    /// A future with a deadline, created by [`timeout`].
     #[derive(Debug)]
     #[must_use = "a timeout does nothing unless it is awaited"]
     pub struct Timeout<F> {

@@ -1,8 +1,9 @@
-//! What the tests share.
+//! Helpers that several tests use.
 
 use brigade_runtime::EventLoop;
 
-/// Runs `main` on a loop whose clock jumps over every wait.
+/// Runs `main` on a loop with a manual clock: when every task waits and no I/O is ready, the clock
+/// jumps to the next deadline.
 pub(crate) fn run_on_manual_clock<F>(main: F) -> F::Output
 where
     F: Future + 'static,

@@ -1,0 +1,214 @@
+//! A TCP connection.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::executor::selector::Direction;
+use crate::net::registered::Registered;
+use crate::net::tcp_socket::TcpSocket;
+use crate::threads::blocking::spawn_blocking;
+
+/// A TCP connection.
+///
+/// Reads and writes take `&self`: one task may read while another one writes. The stream also
+/// implements [`AsyncRead`](futures_io::AsyncRead) and [`AsyncWrite`](futures_io::AsyncWrite) of
+/// futures-io, and so does a reference to it.
+///
+/// `TCP_NODELAY` is set on connections that are accepted, and on those that
+/// [`TcpStream::connect`] opens.
+pub struct TcpStream {
+    io: Registered<mio::net::TcpStream>,
+}
+
+impl TcpStream {
+    /// Connects to the first of the addresses that accepts a connection. A host name is resolved
+    /// on the blocking pool.
+    ///
+    /// # Errors
+    /// Those of the last address that was tried (socket(2), connect(2)), or of the name resolution.
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, a connection that was being opened is closed.
+    pub async fn connect<A>(address: A) -> io::Result<Self>
+    where
+        A: ToSocketAddrs + Send + 'static,
+    {
+        let found = spawn_blocking(move || address.to_socket_addrs().map(Vec::from_iter)).await;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+        for address in found.map_err(io::Error::other)?? {
+            match Self::connect_to(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Connects to `address`, without the name resolution of [`TcpStream::connect`].
+    ///
+    /// # Errors
+    /// Those of socket(2) and connect(2).
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, a connection that was being opened is closed.
+    pub async fn connect_to(address: SocketAddr) -> io::Result<Self> {
+        let stream = Self::connected(mio::net::TcpStream::connect(address)?).await?;
+        let _ = stream.io.socket().set_nodelay(true);
+        Ok(stream)
+    }
+
+    /// Waits until `stream`, which is being connected, is connected.
+    async fn connected(stream: mio::net::TcpStream) -> io::Result<Self> {
+        let io = Registered::new(stream, Direction::Write)?;
+        loop {
+            io.ready(Direction::Write).await;
+            if let Some(error) = io.socket().take_error()? {
+                return Err(error);
+            }
+            match io.attempt(Direction::Write, mio::net::TcpStream::peer_addr) {
+                Ok(_) => return Ok(Self { io }),
+                // Not connected yet: the event was spurious.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    io.would_block(Direction::Write)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes over a connected stream, such as one that another loop accepted, and makes it
+    /// non-blocking. Its other options stay as they are.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
+    #[track_caller]
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self::from_nonblocking(stream))
+    }
+
+    /// Takes over a connected stream that is non-blocking already, which saves the system call of
+    /// [`TcpStream::from_std`]: one that [`TcpListener::accept_std`], [`TcpStream::into_std`] or an
+    /// [`Acceptor`](crate::Acceptor) returned.
+    ///
+    /// A read or write on a blocking stream would block the loop.
+    ///
+    /// [`TcpListener::accept_std`]: crate::net::TcpListener::accept_std
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
+    #[must_use]
+    #[track_caller]
+    pub fn from_nonblocking(stream: std::net::TcpStream) -> Self {
+        Self { io: Registered::lazy(mio::net::TcpStream::from_std(stream)) }
+    }
+
+    /// Returns the stream, deregistered from its loop and still non-blocking. It can be sent to
+    /// another thread, for [`TcpStream::from_nonblocking`] there.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        Ok(self.io.into_inner()?.into())
+    }
+
+    /// Returns `true` if the peer has closed its write direction, or the connection is gone.
+    /// Bytes that the peer sent before may still wait to be read.
+    ///
+    /// This is what the selector has reported so far; it makes no system call. The selector
+    /// reports nothing before a task has waited for this stream.
+    #[must_use]
+    pub fn is_read_closed(&self) -> bool {
+        self.io.is_read_closed()
+    }
+
+    /// Returns `true` if nothing can be written any more: the peer has reset the connection, or
+    /// both directions are closed.
+    ///
+    /// This is what the selector has reported so far, like [`TcpStream::is_read_closed`].
+    #[must_use]
+    pub fn is_write_closed(&self) -> bool {
+        self.io.is_write_closed()
+    }
+
+    /// Polls for [`TcpStream::is_read_closed`] without reading anything, so that a task can notice
+    /// that its peer has disconnected while it waits for something else.
+    ///
+    /// Also ready if the stream cannot be registered with the selector.
+    pub fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_read_closed(cx)
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.socket().local_addr()
+    }
+
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    /// Those of getpeername(2), such as `NotConnected` if the connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.io.socket().peer_addr()
+    }
+
+    /// Returns the value of `TCP_NODELAY` (tcp(7)): whether small writes are sent at once.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.io.socket().nodelay()
+    }
+
+    /// Sets `TCP_NODELAY` (tcp(7)): whether small writes are sent at once.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.io.socket().set_nodelay(nodelay)
+    }
+
+    /// Sets `SO_LINGER` (socket(7)). With a duration of zero, closing the stream resets the
+    /// connection and discards the bytes that were not sent yet.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        SockRef::from(self.io.socket()).set_linger(linger)
+    }
+}
+
+impl TcpSocket {
+    /// Connects to `address` on this thread's loop.
+    ///
+    /// # Errors
+    /// Those of connect(2).
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is ready, the socket is closed.
+    pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = mio::net::TcpStream::from_std(self.start_connect(address)?);
+        TcpStream::connected(stream).await
+    }
+}
+
+stream_methods!(TcpStream);
