@@ -1,4 +1,8 @@
 //! Helpers that several tests use.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub(crate) mod log;
+pub(crate) mod server;
 
 use brigade_runtime::EventLoop;
 
