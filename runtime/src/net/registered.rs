@@ -38,7 +38,7 @@ impl<S: AsFd> Registered<S> {
     pub(crate) fn new(socket: S, first: Direction) -> io::Result<Self> {
         let registered = Self { entry: Entry::new(false), socket };
         let Entry { core, key } = &registered.entry;
-        core.selector.register(*key, registered.socket.as_fd(), first)?;
+        core.selector().register(*key, registered.socket.as_fd(), first)?;
         Ok(registered)
     }
 
@@ -61,7 +61,7 @@ impl<S: AsFd> Registered<S> {
     /// The socket, no longer registered.
     pub(crate) fn into_inner(self) -> io::Result<S> {
         let Self { entry, socket } = self;
-        entry.core.selector.deregister(entry.key, socket.as_fd())?;
+        entry.core.selector().deregister(entry.key, socket.as_fd())?;
         Ok(socket)
     }
 
@@ -70,7 +70,7 @@ impl<S: AsFd> Registered<S> {
     #[inline(always)]
     pub(crate) fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
-        core.selector.poll_ready(*key, self.socket.as_fd(), direction, cx)
+        core.selector().poll_ready(*key, self.socket.as_fd(), direction, cx)
     }
 
     pub(crate) async fn ready(&self, direction: Direction) {
@@ -79,25 +79,25 @@ impl<S: AsFd> Registered<S> {
 
     /// The socket is not ready after all. An error if it cannot be waited for.
     pub(crate) fn would_block(&self, direction: Direction) -> io::Result<()> {
-        self.entry.core.selector.would_block(self.entry.key, direction)
+        self.entry.core.selector().would_block(self.entry.key, direction)
     }
 
     /// Nothing more is there in `direction`, as far as is known.
     pub(super) fn clear_ready(&self, direction: Direction) {
-        self.entry.core.selector.clear_ready(self.entry.key, direction);
+        self.entry.core.selector().clear_ready(self.entry.key, direction);
     }
 
     pub(crate) fn is_read_closed(&self) -> bool {
-        self.entry.core.selector.is_read_closed(self.entry.key)
+        self.entry.core.selector().is_read_closed(self.entry.key)
     }
 
     pub(crate) fn is_write_closed(&self) -> bool {
-        self.entry.core.selector.is_write_closed(self.entry.key)
+        self.entry.core.selector().is_write_closed(self.entry.key)
     }
 
     pub(crate) fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
-        core.selector.poll_read_closed(*key, self.socket.as_fd(), cx)
+        core.selector().poll_read_closed(*key, self.socket.as_fd(), cx)
     }
 
     /// Does `operation` once, and notes if the socket is drained. Instead of `WouldBlock` it
@@ -255,7 +255,7 @@ impl Entry {
     #[track_caller]
     fn new(open: bool) -> Self {
         let core = Core::current();
-        let key = core.selector.insert(open);
+        let key = core.selector().insert(open);
         Self { core, key }
     }
 }
@@ -263,7 +263,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         // Closing the socket, which its own drop does next, ends the system's interest.
-        self.core.selector.forget(self.key);
+        self.core.selector().remove(self.key);
     }
 }
 
@@ -283,7 +283,7 @@ mod tests {
 
     /// How many sockets are registered with this thread's loop.
     fn registered() -> usize {
-        Core::current().selector.len()
+        Core::current().selector().len()
     }
 
     /// An accepted connection, and its peer, of which no loop knows.
@@ -375,7 +375,8 @@ mod tests {
     fn a_connection_that_waits_to_read_makes_no_event_of_its_room_for_writing() {
         run(async {
             let (stream, mut peer) = accepted().await;
-            let selector = &Core::current().selector;
+            let core = Core::current();
+            let selector = core.selector();
             assert!(read(&stream).now_or_never().is_none());
             selector.wait(Some(Duration::ZERO)).unwrap();
             assert_eq!((registered(), selector.mark_ready()), (1, 0));

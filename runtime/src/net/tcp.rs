@@ -271,6 +271,7 @@ impl TcpStream {
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    #[doc(hidden)]
     #[must_use]
     pub fn from_nonblocking(stream: std::net::TcpStream) -> Self {
         Self { io: Registered::lazy(mio::net::TcpStream::from_std(stream)) }

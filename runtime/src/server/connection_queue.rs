@@ -176,7 +176,7 @@ impl ConnectionQueue {
 
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         if self.taken_by.get().is_none() {
-            let _ = self.taken_by.set(Core::current().shared.clone());
+            let _ = self.taken_by.set(Core::current().shared().clone());
             self.door.wake();
         }
         if let Some(incoming) = self.take() {

@@ -7,6 +7,7 @@ mod loop_acceptor;
 mod placement;
 mod reserve;
 
+pub use crate::task::notebook::Notebook;
 pub use acceptor::Acceptor;
 pub use connection_queue::{
     AcceptedConnection, ConnectionGuard, ConnectionReceiver, Incoming, Traffic,

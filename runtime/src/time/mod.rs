@@ -26,7 +26,7 @@ use crate::executor::core::Core;
 /// `loop.time()` is for. Outside of a loop this is the system's monotonic clock.
 #[must_use]
 pub fn now() -> Instant {
-    Core::with_current(|core| core.clock.now_instant()).unwrap_or_else(Instant::now)
+    Core::with_current(|core| core.clock().now_instant()).unwrap_or_else(Instant::now)
 }
 
 /// Since when the tasks that run in this turn may have been ready, at the earliest: the real time
@@ -42,8 +42,8 @@ pub fn now() -> Instant {
 /// for the task to remember when its own last poll ended.
 ///
 /// Outside of a loop this is the system's monotonic clock.
+#[doc(hidden)]
 #[must_use]
 pub fn ready_since() -> Instant {
-    let since = Core::with_current(|core| core.clock.instant_of(core.looks.told_since()));
-    since.unwrap_or_else(Instant::now)
+    Core::with_current(Core::ready_since).unwrap_or_else(Instant::now)
 }

@@ -17,7 +17,7 @@ use crate::executor::slots::Key;
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     let core = Core::current();
-    let deadline = core.clock.after(duration);
+    let deadline = core.clock().after(duration);
     Sleep { core, deadline, timer: None, yielded: false }
 }
 
@@ -28,7 +28,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     let core = Core::current();
-    let deadline = core.clock.tick(deadline);
+    let deadline = core.clock().tick(deadline);
     Sleep { core, deadline, timer: None, yielded: false }
 }
 
@@ -46,31 +46,30 @@ impl Sleep {
     /// The instant at which the sleep ends.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.core.clock.instant_of(self.deadline)
+        self.core.clock().instant_of(self.deadline)
     }
 
     /// Returns `true` if the deadline has come.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        self.core.clock.now() >= self.deadline
+        self.core.clock().now() >= self.deadline
     }
 
     /// Returns `true` if the sleep ends at `deadline` or before it.
     #[must_use]
     pub fn ends_by(&self, deadline: Instant) -> bool {
-        self.deadline <= self.core.clock.tick(deadline)
+        self.deadline <= self.core.clock().tick(deadline)
     }
 
     /// Waits for another instant from now on.
     pub fn reset(&mut self, deadline: Instant) {
         self.cancel();
-        self.deadline = self.core.clock.tick(deadline);
+        self.deadline = self.core.clock().tick(deadline);
     }
 
     fn cancel(&mut self) {
         if let Some(timer) = self.timer.take() {
-            // Bound to a name, so that the waker is dropped after the borrow has ended.
-            let _waker = self.core.timers.borrow_mut().cancel(timer);
+            self.core.cancel_timer(timer);
         }
     }
 }
@@ -88,10 +87,7 @@ impl Future for Sleep {
             return Poll::Pending;
         }
         this.yielded = true;
-        let mut timers = this.core.timers.borrow_mut();
-        if !this.timer.is_some_and(|timer| timers.update_waker(timer, cx.waker())) {
-            this.timer = Some(timers.set(this.deadline, cx.waker().clone()));
-        }
+        this.core.set_timer(&mut this.timer, this.deadline, cx.waker());
         Poll::Pending
     }
 }

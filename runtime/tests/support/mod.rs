@@ -1,8 +1,8 @@
-//! What the tests share.
+//! Helpers for several tests.
 
 use brigade_runtime::EventLoop;
 
-/// Runs `main` on a loop whose clock jumps over every wait.
+/// Runs `main` on a loop with a manual clock.
 pub(crate) fn run_on_manual_clock<F>(main: F) -> F::Output
 where
     F: Future + 'static,
