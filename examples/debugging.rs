@@ -1,4 +1,4 @@
-//! The debug mode: who blocked the loop, which task was forgotten, and a panic nobody looked at.
+//! The debug mode: who blocked the loop, which task was forgotten, and a panic nobody awaited.
 //! `BRIGADE_DEBUG=1` in the environment switches it on for a program that does not.
 //!
 //! ```text
@@ -12,14 +12,14 @@
 //!  WARN brigade: task #1.0 'grinder' (spawned at examples/debugging.rs:38:60) blocked its event
 //!      loop for 100.5ms in one poll
 //! -- a task panics, and nobody awaits it
-//! ERROR brigade: task panicked and nobody looked: task #1.1 (spawned at
+//! ERROR brigade: task panicked and its outcome was not awaited: task #1.1 (spawned at
 //!      examples/debugging.rs:45:9): burnt
 //! -- a task is forgotten
 //! task #0.0 'main' (spawned at examples/debugging.rs:36:16) is Polling after 6 polls
 //! task #1.2 'forgotten' (spawned at examples/debugging.rs:50:48) is Waiting after 1 polls
 //! -- the loop ends
 //!  WARN brigade: task #1.2 'forgotten' (spawned at examples/debugging.rs:50:48) was dropped
-//!      while pending: the loop ended; it was 19.9µs old after 1 polls
+//!      while pending, because its event loop ended: age 19.9µs, polls 1
 //! ```
 
 use std::future::pending;

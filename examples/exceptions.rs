@@ -15,7 +15,7 @@
 //! 2. all outcomes together, like gather(return_exceptions=True)
 //!    1 of 3 are served
 //! 3. all or nothing: the first failure cancels the rest
-//!    a task group ended because of: nobody cooks a stone
+//!    task group failed: nobody cooks a stone
 //! ```
 
 use std::time::Duration;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::executor::core::Core;
 use crate::executor::table::Origin;
-use crate::task::{JoinHandle, spawn_on};
+use crate::task::JoinHandle;
+use crate::task::spawn::spawn_on;
 use crate::time::{Sleep, now, sleep, sleep_until};
 
 /// Schedules `callback` to run after the tasks that are ready now, like `loop.call_soon`. From

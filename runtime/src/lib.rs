@@ -1,4 +1,4 @@
-//! One event loop per thread: tasks, timers, sockets and threads, in asyncio's model.
+//! One event loop per thread: tasks, timers, sockets and threads, with asyncio's programming model.
 //!
 //! ```
 //! use std::time::Duration;
@@ -15,51 +15,52 @@
 //!
 //! # Four rules
 //!
-//! 1. **One loop per thread, nothing shared.** Tasks and sockets are not `Send`, and stay on the
-//!    loop that made them. What crosses threads crosses through a queue: a [`LoopHandle`], a
-//!    [`oneshot::sync_channel`], an intake of connections. A second loop on a thread is an error.
+//! 1. **One loop per thread, nothing shared.** Tasks and sockets are not `Send` and stay on the
+//!    loop that made them. What crosses threads is sent through a queue: a [`LoopHandle`], a
+//!    [`oneshot::sync_channel`], a queue of accepted connections. A thread has at most one loop; a
+//!    second one is an error.
 //! 2. **No `unsafe`.**
-//! 3. **Nothing is kept that is not being used.** A task that waits is its future and a slot; a
-//!    cancelled timer leaves at once.
-//! 4. **Nothing fails in silence.** A panic that nobody awaited, a poll that took too long, a task
-//!    dropped while pending: each is reported with the task and where it was spawned
-//!    ([`Unhandled`]).
+//! 3. **Memory is used only while it is needed.** A waiting task takes its future and a slot. A
+//!    cancelled timer is removed at once.
+//! 4. **No silent failure.** A panic that no code awaits, a poll that takes too long, a task that
+//!    is dropped while pending: each is reported with the task and where it was spawned (see
+//!    [`Unhandled`]).
 //!
 //! # The turn
 //!
-//! A loop turns in six steps, in [`EventLoop::turn`] and in the events of the target
-//! `brigade::turn`, which `tracing` shows at TRACE:
+//! A loop runs in turns of six steps. They are in [`EventLoop::turn`], and each is an event of the
+//! `tracing` target `brigade::turn` at level TRACE:
 //!
-//! 1. take what other threads sent;
-//! 2. run the tasks that were ready when the turn began, each to its next await: what becomes
-//!    ready meanwhile runs in the next turn, so no task keeps the others from I/O;
-//! 3. move timers that are due to the ready queue;
-//! 4. wait for I/O until the next deadline, not at all if a task is ready;
-//! 5. move the tasks whose I/O is ready to the ready queue;
-//! 6. report what went wrong.
+//! 1. Handle what other threads sent: wakes and calls.
+//! 2. Run the tasks that are ready, each to its next await. Tasks that become ready meanwhile form
+//!    the next batch. It runs in the same turn if fewer than 64 polls have been made in it so far,
+//!    and in the next turn otherwise, so tasks that wake each other do not keep the loop from I/O.
+//!    No further batch is started if the clock is manual, the loop was stopped, or there is
+//!    something to report in step 6.
+//! 3. Wake the tasks whose timers are due.
+//! 4. Wait for I/O until the next deadline. If a task is ready, only poll for it.
+//! 5. Wake the tasks whose I/O is ready.
+//! 6. Report what went wrong.
 //!
 //! # Reading order
 //!
-//! Each file imports only from those before it, but for `current`, which the parts of a loop ask
-//! for the loop they are on.
+//! Imports point only upwards in this table. The file `mod.rs` of each folder lists the files in
+//! it.
 //!
-//! | file | what it holds |
+//! | file or folder | what it holds |
 //! | --- | --- |
-//! | `slots` | values at stable places, with keys that go stale |
-//! | `clock`, `timers` | the loop's now; set, cancel, expire |
-//! | `sync`, `inbox` | what crosses threads: the lock-free queue into a loop |
-//! | `selector` | who waits for which socket |
-//! | `task/` | a future as a task: its waker, its states, its handle |
-//! | `debug` | what went wrong, in words |
-//! | `current` | the state of one loop, and how code on its thread finds it |
-//! | `event_loop` | the loop and its turn |
-//! | `oneshot`, `handle`, `thread`, `blocking` | other threads: values, calls, loops, work |
-//! | `time/`, `callback` | sleeps, timeouts, intervals; functions to be called |
-//! | `gather`, `task/group`, `task/shield` | several at once |
-//! | `local/` | channels, notifications and semaphores within a loop |
-//! | `net/`, `signal` | sockets and signals |
-//! | `intake`, `placement`, `group` | connections, spread over a group of loops |
-//! | `reserve`, `exhaustion`, `acceptor`, `loop_acceptor` | who accepts them |
+//! | `sync` | what loom replaces: atomics, mutexes, the lock-free queue |
+//! | `observe/` | what any thread can read of a loop: tasks, load, stalls, reports |
+//! | [`oneshot`] | a value that one task or thread sends to a task |
+//! | `executor/` | the loop: its state, its turn, its handle for other threads |
+//! | [`task`] | spawning, awaiting, grouping and shielding tasks |
+//! | [`time`] | sleeps, timeouts and intervals |
+//! | `callback` | functions that the loop calls soon, later or at an instant |
+//! | [`local`] | channels, notifications and semaphores within a loop |
+//! | `threads/` | threads with a loop, groups of loops, the pool for blocking work |
+//! | [`net`] | TCP, UDP and Unix sockets |
+//! | [`signal`] | signals of the operating system |
+//! | [`server`] | accepting connections and spreading them over loops |
 #![forbid(unsafe_code)]
 
 mod callback;
@@ -75,9 +76,17 @@ pub mod task;
 mod threads;
 pub mod time;
 
+/// The event loop of a thread, and its options.
+pub mod event_loop {
+    pub use crate::executor::builder::{BuildError, Builder};
+    pub use crate::executor::event_loop::{EventLoop, run};
+    pub use crate::executor::settings::SLOW_POLL_THRESHOLD;
+}
+
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
-pub use executor::event_loop::{self, EventLoop, run};
+pub use executor::event_loop::{EventLoop, run};
 pub use executor::handle::{LoopEnded, LoopHandle, RemoteJoinHandle};
+#[doc(hidden)]
 pub use observe::panic::panic_message;
 pub use observe::poll_times::PollTimes;
 pub use observe::snapshot::Snapshot;

@@ -1,7 +1,7 @@
-//! What crosses threads is built from these, so that loom can stand in for them.
+//! The primitives for what crosses threads, so that loom can replace them.
 //!
-//! Under `--cfg brigade_loom` the atomics are loom's, and the queue is a locked list: the model is
-//! of our protocol around the queue, which crossbeam tests for itself.
+//! Under `--cfg brigade_loom` the atomics are loom's, and the queue is a list behind a mutex: the
+//! models check our protocol around the queue, not crossbeam's queue itself.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -17,8 +17,8 @@ pub(crate) use loom::sync::Mutex;
 #[cfg(brigade_loom)]
 pub(crate) use loom::sync::atomic;
 
-/// Locks `mutex`, also after a panic of another holder: what our mutexes protect is valid between
-/// any two statements.
+/// Locks `mutex`, even if a thread panicked while it held the lock: the data behind our mutexes is
+/// valid between any two statements.
 pub fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! Nothing fails in silence: what is reported, in which words, and to whom.
-#![expect(clippy::async_yields_async, reason = "handles that outlive a run are what is tested")]
+//! What is reported when something goes wrong with no code that awaits it, and in which words.
+#![expect(clippy::async_yields_async, reason = "the tests return handles from a run")]
 
 use std::future::pending;
 use std::process::Command;
@@ -12,7 +12,7 @@ use brigade_runtime::{
     EventLoop, Unhandled, oneshot, run_in_thread, spawn, spawn_blocking, thread, time,
 };
 
-/// What was reported, in words.
+/// The texts of the reports.
 #[derive(Clone, Default)]
 struct Reports(Arc<Mutex<Vec<String>>>);
 
@@ -32,7 +32,7 @@ impl Reports {
 }
 
 #[test]
-fn a_panic_that_nobody_awaited_is_reported_when_the_handle_goes() {
+fn a_panic_that_is_not_awaited_is_reported_when_the_handle_is_dropped() {
     let reports = Reports::default();
     let mut event_loop = reports.builder().build().unwrap();
     let seen = reports.clone();
@@ -42,14 +42,17 @@ fn a_panic_that_nobody_awaited_is_reported_when_the_handle_goes() {
         yield_now().await;
         yield_now().await;
         assert!(task.is_finished());
-        assert_eq!(seen.take(), [""; 0], "somebody may still look");
+        assert_eq!(seen.take(), [""; 0], "the handle may still be awaited");
         drop(task);
         yield_now().await;
-        let told = seen.take();
-        assert_eq!(told.len(), 1);
-        assert!(told[0].starts_with("task panicked and nobody looked: task #"), "{told:?}");
-        assert!(told[0].contains(&format!("'cook' (spawned at {}:{line}", file!())), "{told:?}");
-        assert!(told[0].ends_with(": burnt"), "{told:?}");
+        let texts = seen.take();
+        assert_eq!(texts.len(), 1);
+        assert!(
+            texts[0].starts_with("task panicked and its outcome was not awaited: task #"),
+            "{texts:?}"
+        );
+        assert!(texts[0].contains(&format!("'cook' (spawned at {}:{line}", file!())), "{texts:?}");
+        assert!(texts[0].ends_with(": burnt"), "{texts:?}");
     });
 }
 
@@ -71,7 +74,7 @@ fn the_panic_of_a_detached_task_is_reported_at_the_end_of_its_turn() {
     drop(event_loop);
     assert_eq!(reports.take().len(), 0);
     drop(left);
-    assert_eq!(reports.take().len(), 1, "a handle that outlived the loop");
+    assert_eq!(reports.take().len(), 1, "the handle outlived the loop");
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn a_panic_that_was_awaited_is_not_reported() {
 }
 
 #[test]
-fn panics_of_callbacks_and_destructors_are_reported_and_the_loop_goes_on() {
+fn panics_of_callbacks_and_destructors_are_reported_and_do_not_end_the_loop() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -106,16 +109,16 @@ fn panics_of_callbacks_and_destructors_are_reported_and_the_loop_goes_on() {
         yield_now().await;
         yield_now().await;
     });
-    let told = reports.take();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert_eq!(told[0], "code outside of tasks panicked: in call_soon");
-    assert_eq!(told[1], "code outside of tasks panicked: in drop");
-    assert!(told[2].contains("'callback'") && told[2].ends_with("in a callback"), "{told:?}");
+    let texts = reports.take();
+    assert_eq!(texts.len(), 3, "{texts:?}");
+    assert_eq!(texts[0], "code outside of tasks panicked: in call_soon");
+    assert_eq!(texts[1], "code outside of tasks panicked: in drop");
+    assert!(texts[2].contains("'callback'") && texts[2].ends_with("in a callback"), "{texts:?}");
 }
 
 #[test]
-fn panics_elsewhere_that_nobody_awaits_are_reported_too() {
-    let (sender, told) = mpsc::channel();
+fn panics_on_other_threads_that_are_not_awaited_are_reported() {
+    let (sender, reports) = mpsc::channel();
     let hook = move |unhandled: &Unhandled| sender.send(unhandled.to_string()).unwrap();
     let event_loop = EventLoop::builder().on_unhandled(hook);
     let thread = thread::Builder::new().name("falling").event_loop(event_loop);
@@ -127,12 +130,12 @@ fn panics_elsewhere_that_nobody_awaits_are_reported_too() {
     let thread: brigade_runtime::ThreadHandle<()> = thread.unwrap();
     let handle = thread.loop_handle();
     handle.spawn(|| async { spawn_blocking(|| panic!("on the pool")).detach() }).join().unwrap();
-    assert!(told.recv().unwrap().ends_with(": on the pool"));
+    assert!(reports.recv().unwrap().ends_with(": on the pool"));
     handle.spawn(|| async { panic!("in a remote task") }).detach();
-    assert!(told.recv().unwrap().ends_with(": in a remote task"));
+    assert!(reports.recv().unwrap().ends_with(": in a remote task"));
     drop(thread);
     end.send(()).unwrap();
-    let main = told.recv().unwrap();
+    let main = reports.recv().unwrap();
     assert!(main.contains("'main'") && main.ends_with(": in main"), "{main}");
 }
 
@@ -159,14 +162,14 @@ fn debug_mode_reports_a_poll_that_took_too_long_and_names_the_task() {
         });
         slow.await.unwrap();
     });
-    let told = reports.take();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("'slow' (spawned at ") && told[0].contains("debug.rs"), "{told:?}");
-    assert!(told[0].contains(") blocked its event loop for "), "{told:?}");
+    let texts = reports.take();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].contains("'slow' (spawned at ") && texts[0].contains("debug.rs"), "{texts:?}");
+    assert!(texts[0].contains(") blocked its event loop for "), "{texts:?}");
 }
 
 #[test]
-fn debug_mode_names_the_tasks_that_are_left_when_the_loop_ends() {
+fn debug_mode_reports_the_tasks_that_are_pending_when_the_loop_ends() {
     let reports = Reports::default();
     let builder = reports.builder().debug(true).manual_clock(true);
     builder.build().unwrap().run_until_complete(async {
@@ -176,15 +179,15 @@ fn debug_mode_names_the_tasks_that_are_left_when_the_loop_ends() {
         time::sleep(Duration::from_secs(3)).await;
         done.await.unwrap();
     });
-    let told = reports.take();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("'forgotten' (spawned at "), "{told:?}");
-    let words = "was dropped while pending: the loop ended; it was 3.0s old after 1 polls";
-    assert!(told[0].ends_with(words), "{told:?}");
+    let texts = reports.take();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].contains("'forgotten' (spawned at "), "{texts:?}");
+    let end = "was dropped while pending, because its event loop ended: age 3.0s, polls 1";
+    assert!(texts[0].ends_with(end), "{texts:?}");
 }
 
 #[test]
-fn without_debug_mode_slow_polls_and_leftovers_are_not_reported() {
+fn without_debug_mode_slow_polls_and_pending_tasks_are_not_reported() {
     let reports = Reports::default();
     let builder = reports.builder().debug(false).slow_poll_threshold(Duration::ZERO);
     builder.build().unwrap().run_until_complete(async {
@@ -194,10 +197,10 @@ fn without_debug_mode_slow_polls_and_leftovers_are_not_reported() {
     assert_eq!(reports.take(), [""; 0]);
 }
 
-/// Runs itself in a process of its own, with the variable set.
+/// Runs itself again in a child process with the variable set.
 #[test]
-fn the_environment_switches_debug_mode_on() {
-    const NAME: &str = "the_environment_switches_debug_mode_on";
+fn the_environment_variable_switches_debug_mode_on() {
+    const NAME: &str = "the_environment_variable_switches_debug_mode_on";
     let in_child = std::env::var_os("BRIGADE_DEBUG").is_some_and(|value| value == "1");
     if in_child {
         let reports = Reports::default();
@@ -214,7 +217,7 @@ fn the_environment_switches_debug_mode_on() {
 }
 
 #[test]
-fn a_thread_that_is_joined_reports_nothing() {
+fn the_panic_of_a_thread_that_is_joined_is_not_reported() {
     let reports = Reports::default();
     let thread = thread::Builder::new().event_loop(reports.builder());
     let thread: std::io::Result<brigade_runtime::ThreadHandle<()>> =

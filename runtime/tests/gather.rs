@@ -1,4 +1,4 @@
-//! Several futures at once.
+//! Several futures at once: `gather`, `try_gather` and their variants.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
@@ -18,7 +18,7 @@ async fn after<T>(secs: u64, value: T) -> T {
     value
 }
 
-/// Counts itself out when dropped.
+/// Decrements its counter when dropped.
 struct Guard(Rc<Cell<u32>>);
 
 impl Drop for Guard {
@@ -27,7 +27,8 @@ impl Drop for Guard {
     }
 }
 
-fn guarded<T>(live: &Rc<Cell<u32>>) -> impl Future<Output = T> + use<T> {
+/// Returns a future that is never ready, and is counted in `live` until it is dropped.
+fn counted<T>(live: &Rc<Cell<u32>>) -> impl Future<Output = T> + use<T> {
     live.update(|n| n + 1);
     let guard = Guard(live.clone());
     async move {
@@ -37,7 +38,7 @@ fn guarded<T>(live: &Rc<Cell<u32>>) -> impl Future<Output = T> + use<T> {
 }
 
 #[test]
-fn outputs_stand_in_order_and_the_time_is_that_of_the_slowest() {
+fn outputs_are_in_order_and_the_slowest_future_determines_the_time() {
     run_on_manual_clock(async {
         let began = now();
         assert_eq!(gather((after(3, "a"), after(1, 2), after(2, 'c'))).await, ("a", 2, 'c'));
@@ -50,7 +51,7 @@ fn outputs_stand_in_order_and_the_time_is_that_of_the_slowest() {
 }
 
 #[test]
-fn eight_of_different_types_and_none_at_all() {
+fn gather_takes_eight_futures_of_different_types_and_empty_collections() {
     run_on_manual_clock(async {
         let eight = (ready(1), ready("2"), ready(3.0), ready('4'));
         let (a, b, c, d) = eight;
@@ -66,7 +67,7 @@ fn eight_of_different_types_and_none_at_all() {
 }
 
 #[test]
-fn gathering_handles_gives_each_outcome_like_return_exceptions() {
+fn gathering_join_handles_returns_the_outcome_of_each_task() {
     run_on_manual_clock(async {
         let good = spawn(async { 1 });
         let bad = spawn(async { panic!("no") });
@@ -77,19 +78,19 @@ fn gathering_handles_gives_each_outcome_like_return_exceptions() {
 }
 
 #[test]
-fn try_gather_ends_at_the_error_that_comes_first_and_drops_the_rest() {
+fn try_gather_ends_at_the_first_error_and_drops_the_other_futures() {
     run_on_manual_clock(async {
         let live = Rc::new(Cell::new(0));
         let began = now();
         let late = after(5, Err("late"));
         let early = after(1, Err::<(), _>("early"));
-        let hanging = guarded::<Result<u8, &str>>(&live);
+        let hanging = counted::<Result<u8, &str>>(&live);
         let late = async { late.await.map(|(): ()| 'c') };
         assert_eq!(try_gather((hanging, late, early)).await, Err("early"));
         assert_eq!((live.get(), now() - began), (0, Duration::from_secs(1)));
 
         let some = (0..50).map(|n| {
-            let hanging = guarded::<u8>(&live);
+            let hanging = counted::<u8>(&live);
             async move { if n == 40 { Err(n) } else { Ok(hanging.await) } }
         });
         assert_eq!(try_gather_all(some).await, Err(40));
@@ -98,7 +99,7 @@ fn try_gather_ends_at_the_error_that_comes_first_and_drops_the_rest() {
 }
 
 #[test]
-fn try_gather_gives_all_values_if_none_fails() {
+fn try_gather_returns_all_values_if_no_future_fails() {
     run_on_manual_clock(async {
         let pair = try_gather((after(1, Ok::<_, ()>(1)), after(2, Ok("b")))).await;
         assert_eq!(pair, Ok((1, "b")));
@@ -107,10 +108,10 @@ fn try_gather_gives_all_values_if_none_fails() {
 }
 
 #[test]
-fn a_gather_that_is_dropped_drops_its_futures() {
+fn dropping_a_gather_drops_its_futures() {
     run_on_manual_clock(async {
         let live = Rc::new(Cell::new(0));
-        let all = gather_all((0..10).map(|_| guarded::<()>(&live)).collect::<Vec<_>>());
+        let all = gather_all((0..10).map(|_| counted::<()>(&live)).collect::<Vec<_>>());
         assert_eq!(live.get(), 10);
         assert!(timeout(Duration::from_secs(1), all).await.is_err());
         assert_eq!(live.get(), 0);
@@ -118,7 +119,7 @@ fn a_gather_that_is_dropped_drops_its_futures() {
 }
 
 #[test]
-fn what_is_gathered_may_borrow() {
+fn gathered_futures_may_borrow() {
     run_on_manual_clock(async {
         let total = Cell::new(0);
         gather_all((1..=3).map(|n| {
@@ -131,7 +132,7 @@ fn what_is_gathered_may_borrow() {
 }
 
 #[test]
-fn of_a_thousand_futures_only_the_woken_one_is_polled() {
+fn only_the_woken_one_of_a_thousand_futures_is_polled() {
     run_on_manual_clock(async {
         let polls = Rc::new(Cell::new(0));
         let senders = Rc::new(RefCell::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! Loops and the threads around them.
+//! Handles of loops, threads with loops, and the pool for blocking work.
 
 use std::cell::Cell;
 use std::future::pending;
@@ -11,10 +11,10 @@ use brigade_runtime::{
 };
 
 #[test]
-fn three_threads_run_a_loop_each_and_give_their_results() {
+fn three_threads_run_a_loop_each_and_return_their_outputs() {
     let threads = ["one", "two", "three"].map(|name| {
         run_in_thread(name, move || async move {
-            // Not `Send`, and need not be.
+            // The future need not be `Send`.
             let local = Rc::new(Cell::new(name.len()));
             task::yield_now().await;
             let thread = std::thread::current();
@@ -29,7 +29,7 @@ fn three_threads_run_a_loop_each_and_give_their_results() {
 }
 
 #[test]
-fn a_thread_may_be_awaited_on_another_loop() {
+fn a_thread_can_be_awaited_on_another_loop() {
     run(async {
         let one = run_in_thread("one", || async { 1 }).unwrap();
         let two = run_in_thread("two", || async { 2 }).unwrap();
@@ -39,7 +39,7 @@ fn a_thread_may_be_awaited_on_another_loop() {
 }
 
 #[test]
-fn a_panic_in_a_thread_reaches_whoever_joins_it() {
+fn joining_a_thread_returns_its_panic() {
     let thread = run_in_thread("falling", || async {
         if std::thread::current().name() == Some("falling") {
             panic!("down");
@@ -54,7 +54,7 @@ fn a_panic_in_a_thread_reaches_whoever_joins_it() {
 }
 
 #[test]
-fn a_stopped_thread_gives_an_error_that_says_so() {
+fn joining_a_stopped_thread_returns_an_error_that_says_so() {
     let thread = run_in_thread("stopped", pending::<()>).unwrap();
     thread.loop_handle().stop();
     let error = thread.join().unwrap_err();
@@ -63,7 +63,7 @@ fn a_stopped_thread_gives_an_error_that_says_so() {
 }
 
 #[test]
-fn a_thread_is_pinned_or_says_that_it_is_not() {
+fn a_pinned_thread_runs_whether_or_not_the_system_pins_it() {
     let builder = thread::Builder::new().name("pinned").pin_to_core(0);
     let event_loop = EventLoop::builder().manual_clock(true);
     let thread = builder.event_loop(event_loop).run(|| async { 1 }).unwrap();
@@ -90,7 +90,7 @@ fn call_soon_runs_on_the_loops_thread_in_the_order_of_the_calls() {
 }
 
 #[test]
-fn a_loop_that_waits_without_a_deadline_hears_a_call() {
+fn call_soon_wakes_a_loop_that_waits_without_a_deadline() {
     let mut event_loop = EventLoop::new().unwrap();
     let handle = event_loop.handle();
     let (ready, is_ready) = mpsc::channel::<oneshot::SyncSender<u8>>();
@@ -108,7 +108,7 @@ fn a_loop_that_waits_without_a_deadline_hears_a_call() {
 }
 
 #[test]
-fn a_task_spawned_from_another_thread_gives_its_output_there() {
+fn a_task_spawned_from_another_thread_returns_its_output_there() {
     let thread = run_in_thread("loop", pending::<()>).unwrap();
     let handle = thread.loop_handle().clone();
     let remote = handle.spawn(|| async {
@@ -116,17 +116,21 @@ fn a_task_spawned_from_another_thread_gives_its_output_there() {
         spawn_blocking(|| 7).await.unwrap() * *local
     });
     assert_eq!(remote.join().unwrap(), 42);
-    // Awaited on a third loop.
-    let elsewhere = handle.clone();
-    assert_eq!(run(async move { elsewhere.spawn(|| async { "there" }).await.unwrap() }), "there");
+    // The handle is awaited on another loop.
+    let remote_loop = handle.clone();
+    let output = run(async move { remote_loop.spawn(|| async { "there" }).await.unwrap() });
+    assert_eq!(output, "there");
     handle.stop();
     thread.join().unwrap_err();
     let late = handle.spawn(|| async {});
-    assert!(late.join().unwrap_err().is_loop_ended(), "a spawn after the end of the loop");
+    assert!(
+        late.join().unwrap_err().is_loop_ended(),
+        "the task was spawned after the end of the loop"
+    );
 }
 
 #[test]
-fn panics_of_a_remote_task_and_of_its_maker_reach_the_handle() {
+fn a_remote_handle_returns_panics_of_the_task_and_of_the_function_that_makes_it() {
     let thread = run_in_thread("loop", pending::<()>).unwrap();
     let handle = thread.loop_handle().clone();
     let in_task = handle.spawn(|| async {
@@ -139,13 +143,13 @@ fn panics_of_a_remote_task_and_of_its_maker_reach_the_handle() {
     let in_make = handle.spawn(|| -> std::future::Ready<()> { panic!("in make") });
     let error = in_make.join().unwrap_err();
     assert!(error.is_panic() && error.to_string().contains("in make"), "{error}");
-    assert_eq!(handle.spawn(|| async { 1 }).join().unwrap(), 1, "the loop goes on");
+    assert_eq!(handle.spawn(|| async { 1 }).join().unwrap(), 1, "the loop has ended");
     handle.stop();
     thread.join().unwrap_err();
 }
 
 #[test]
-fn a_remote_task_may_be_aborted() {
+fn a_remote_task_can_be_aborted() {
     let thread = run_in_thread("loop", pending::<()>).unwrap();
     let remote = thread.loop_handle().spawn(pending::<()>);
     remote.abort();
@@ -156,7 +160,7 @@ fn a_remote_task_may_be_aborted() {
 }
 
 #[test]
-fn a_remote_handle_never_hangs_when_the_loop_ends() {
+fn a_remote_handle_returns_an_error_when_the_loop_ends() {
     for spawned_late in [false, true] {
         let thread = run_in_thread("ending", pending::<()>).unwrap();
         let handle = thread.loop_handle().clone();
@@ -171,7 +175,7 @@ fn a_remote_handle_never_hangs_when_the_loop_ends() {
 }
 
 #[test]
-fn a_waker_outlives_its_task_its_loop_and_its_thread() {
+fn a_waker_may_be_used_after_its_task_its_loop_and_its_thread_have_ended() {
     let (sender, wakers) = mpsc::channel();
     let thread = run_in_thread("gone", move || async move {
         let clone = |cx: &mut std::task::Context<'_>| std::task::Poll::Ready(cx.waker().clone());
@@ -185,7 +189,7 @@ fn a_waker_outlives_its_task_its_loop_and_its_thread() {
 }
 
 #[test]
-fn blocking_work_gives_its_result_or_its_panic() {
+fn spawn_blocking_returns_the_result_or_the_panic_of_the_work() {
     run(async {
         let thread = spawn_blocking(|| std::thread::current().id()).await.unwrap();
         assert_ne!(thread, std::thread::current().id());
@@ -195,7 +199,7 @@ fn blocking_work_gives_its_result_or_its_panic() {
 }
 
 #[test]
-fn the_loop_turns_while_work_blocks() {
+fn the_loop_turns_while_blocking_work_runs() {
     run(async {
         let (release, gate) = mpsc::channel();
         let work = spawn_blocking(move || gate.recv().unwrap());
@@ -207,7 +211,7 @@ fn the_loop_turns_while_work_blocks() {
 
 #[test]
 #[should_panic(expected = "await the handle instead")]
-fn joining_from_a_task_is_refused_because_it_would_block_the_loop() {
+fn joining_from_a_task_panics_because_it_would_block_the_loop() {
     run(async {
         let thread = run_in_thread("other", || async {}).unwrap();
         let _ = thread.join();
@@ -216,7 +220,7 @@ fn joining_from_a_task_is_refused_because_it_would_block_the_loop() {
 
 #[test]
 #[should_panic(expected = "would wait for ever")]
-fn joining_a_task_on_its_own_thread_is_refused_because_it_would_never_end() {
+fn joining_a_task_on_the_thread_of_its_loop_panics_because_it_would_never_end() {
     let event_loop = EventLoop::new().unwrap();
     let _ = event_loop.handle().spawn(|| async {}).join();
 }

@@ -1,4 +1,5 @@
-//! What is logged. In a file of its own: the collector is the whole test process's.
+//! What is logged. These tests have a file of their own because the collector is global to the
+//! process.
 
 use std::fmt::Debug;
 use std::future::pending;
@@ -40,18 +41,18 @@ impl Subscriber for Collector {
     fn exit(&self, _: &Id) {}
 }
 
-/// What this thread logs while `f` runs.
+/// Returns what this thread logs while `f` runs.
 fn logged(f: impl FnOnce()) -> Vec<String> {
     static COLLECT: Once = Once::new();
     COLLECT.call_once(|| tracing::subscriber::set_global_default(Collector).unwrap());
     f();
     let lines = LINES.lock().unwrap();
-    let mine = lines.iter().filter(|(thread, _)| *thread == current().id());
-    mine.map(|(_, line)| line.clone()).collect()
+    let of_this_thread = lines.iter().filter(|(thread, _)| *thread == current().id());
+    of_this_thread.map(|(_, line)| line.clone()).collect()
 }
 
 #[test]
-fn without_a_hook_panics_are_logged_as_errors_and_debug_findings_as_warnings() {
+fn without_a_hook_panics_are_logged_as_errors_and_dropped_tasks_as_warnings() {
     let lines = logged(|| {
         let threshold = Duration::from_secs(3600);
         let builder = EventLoop::builder().debug(true).slow_poll_threshold(threshold);
@@ -61,14 +62,19 @@ fn without_a_hook_panics_are_logged_as_errors_and_debug_findings_as_warnings() {
             yield_now().await;
         });
     });
-    let told: Vec<_> = lines.iter().filter(|line| !line.starts_with("TRACE")).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("ERROR brigade: message=task panicked and nobody looked"));
-    assert!(told[1].starts_with("WARN brigade:") && told[1].contains("dropped while pending"));
+    let reports: Vec<_> = lines.iter().filter(|line| !line.starts_with("TRACE")).collect();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert!(
+        reports[0]
+            .starts_with("ERROR brigade: message=task panicked and its outcome was not awaited")
+    );
+    assert!(
+        reports[1].starts_with("WARN brigade:") && reports[1].contains("dropped while pending")
+    );
 }
 
 #[test]
-fn the_six_steps_of_each_turn_can_be_traced() {
+fn the_six_steps_of_each_turn_are_logged_at_trace_level() {
     let lines = logged(|| {
         let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
         event_loop.run_until_complete(async { time::sleep(Duration::from_secs(1)).await });

@@ -1,5 +1,5 @@
-//! Random sequences of spawn, wake, finish, panic, abort, drop and timers, against a model that
-//! says how often each task must have been polled and what has become of it.
+//! Random sequences of spawn, wake, finish, panic, abort, drop and timers, compared with a model
+//! of how often each task is polled and what its outcome is.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -12,20 +12,20 @@ use brigade_runtime::time::{Sleep, now, sleep, sleep_until};
 use brigade_runtime::{EventLoop, JoinHandle, spawn};
 use proptest::prelude::*;
 
-/// One thing that is done to the loop. The number picks a task among those spawned so far.
+/// One step of a sequence. The first number selects one of the tasks spawned so far.
 #[derive(Clone, Debug)]
 enum Step {
     Spawn,
-    /// So often before the task can run: it is polled once.
+    /// Wakes the task several times before it can run, so that it is polled once.
     Wake(usize, u32),
-    /// From another thread, through the inbox.
+    /// Wakes the task from another thread, through the inbox.
     WakeFromThread(usize),
     Finish(usize),
     Panic(usize),
     Abort(usize),
     DropHandle(usize),
     TakeOutcome(usize),
-    /// Wakes itself after so many seconds, unless it is told another time before.
+    /// Makes the task set a timer that wakes it after this many seconds.
     SetTimer(usize, u64),
     ClearTimer(usize),
     Advance(u64),
@@ -48,17 +48,17 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the future of a task is told to do when it is polled next, and what it tells.
+/// What a task is to do when it is polled next, and what it has recorded.
 #[derive(Default)]
-struct Strings {
-    order: Cell<Order>,
+struct Control {
+    action: Cell<Action>,
     polls: Cell<u32>,
     dropped: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 #[derive(Clone, Copy, Default)]
-enum Order {
+enum Action {
     #[default]
     Wait,
     Finish,
@@ -67,25 +67,25 @@ enum Order {
     ClearTimer,
 }
 
-/// A future on strings.
-struct Puppet {
-    strings: Rc<Strings>,
+/// A future that does what its control says.
+struct Controlled {
+    control: Rc<Control>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Future for Puppet {
+impl Future for Controlled {
     type Output = u32;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
-        let strings = self.strings.clone();
-        strings.polls.update(|n| n + 1);
-        strings.waker.replace(Some(cx.waker().clone()));
-        match strings.order.take() {
-            Order::Finish => return Poll::Ready(strings.polls.get()),
-            Order::Panic => panic!("as told"),
-            Order::SetTimer(deadline) => self.timer = Some(Box::pin(sleep_until(deadline))),
-            Order::ClearTimer => self.timer = None,
-            Order::Wait => {}
+        let control = self.control.clone();
+        control.polls.update(|n| n + 1);
+        control.waker.replace(Some(cx.waker().clone()));
+        match control.action.take() {
+            Action::Finish => return Poll::Ready(control.polls.get()),
+            Action::Panic => panic!("as the step says"),
+            Action::SetTimer(deadline) => self.timer = Some(Box::pin(sleep_until(deadline))),
+            Action::ClearTimer => self.timer = None,
+            Action::Wait => {}
         }
         if self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
             self.timer = None;
@@ -94,19 +94,19 @@ impl Future for Puppet {
     }
 }
 
-impl Drop for Puppet {
+impl Drop for Controlled {
     fn drop(&mut self) {
-        self.strings.dropped.set(true);
+        self.control.dropped.set(true);
     }
 }
 
-/// What must be true of one task.
+/// The expected state of one task.
 struct Modelled {
-    strings: Rc<Strings>,
+    control: Rc<Control>,
     handle: Option<JoinHandle<u32>>,
     polls: u32,
     end: Option<End>,
-    /// In seconds since the beginning.
+    /// The deadline, in seconds since the beginning.
     timer: Option<u64>,
 }
 
@@ -119,33 +119,33 @@ enum End {
 
 impl Modelled {
     fn spawn() -> Self {
-        let strings = Rc::new(Strings::default());
-        let puppet = Puppet { strings: strings.clone(), timer: None };
-        Self { strings, handle: Some(spawn(puppet)), polls: 1, end: None, timer: None }
+        let control = Rc::new(Control::default());
+        let future = Controlled { control: control.clone(), timer: None };
+        Self { control, handle: Some(spawn(future)), polls: 1, end: None, timer: None }
     }
 
-    fn order(&mut self, order: Order) {
+    fn act(&mut self, action: Action) {
         if self.end.is_none() {
-            self.strings.order.set(order);
+            self.control.action.set(action);
             self.wake(1);
         }
     }
 
     fn wake(&mut self, times: u32) {
-        if let Some(waker) = &*self.strings.waker.borrow() {
+        if let Some(waker) = &*self.control.waker.borrow() {
             (0..times).for_each(|_| waker.wake_by_ref());
         }
         self.polls += u32::from(self.end.is_none());
     }
 
     fn wake_from_thread(&mut self) {
-        let waker = self.strings.waker.borrow().clone();
+        let waker = self.control.waker.borrow().clone();
         std::thread::spawn(|| waker.into_iter().for_each(Waker::wake)).join().unwrap();
         self.polls += u32::from(self.end.is_none());
     }
 
-    fn finish(&mut self, order: Order, end: End) {
-        self.order(order);
+    fn finish(&mut self, action: Action, end: End) {
+        self.act(action);
         self.end.get_or_insert(end);
         self.timer = None;
     }
@@ -167,12 +167,13 @@ impl Modelled {
                 (End::Finished, Ok(polls)) => assert_eq!(polls, self.polls),
                 (End::Panicked, Err(error)) => assert!(error.is_panic()),
                 (End::Aborted, Err(error)) => assert!(error.is_cancelled()),
-                (end, outcome) => panic!("{end:?}, but {outcome:?}"),
+                (end, outcome) => panic!("expected {end:?}, got {outcome:?}"),
             }
         }
     }
 
-    fn pass(&mut self, now: u64) {
+    /// Accounts for the poll that the timer causes if it is due.
+    fn advance(&mut self, now: u64) {
         if self.timer.is_some_and(|due| due <= now) {
             self.timer = None;
             self.polls += 1;
@@ -180,8 +181,8 @@ impl Modelled {
     }
 
     fn check(&self) {
-        assert_eq!(self.strings.polls.get(), self.polls);
-        assert_eq!(self.strings.dropped.get(), self.end.is_some());
+        assert_eq!(self.control.polls.get(), self.polls);
+        assert_eq!(self.control.dropped.get(), self.end.is_some());
         if let Some(handle) = &self.handle {
             assert_eq!(handle.is_finished(), self.end.is_some());
             assert_eq!(handle.info().unwrap().polls, self.polls);
@@ -194,7 +195,8 @@ fn pick(tasks: &mut [Modelled], task: usize) -> &mut Modelled {
     &mut tasks[task % count]
 }
 
-async fn drive(steps: Vec<Step>) {
+/// Applies `steps` to the loop and to the model, and compares them after each.
+async fn apply(steps: Vec<Step>) {
     let (began, mut clock) = (now(), 0);
     let mut tasks: Vec<Modelled> = Vec::new();
     for step in steps {
@@ -206,27 +208,27 @@ async fn drive(steps: Vec<Step>) {
             Step::Spawn => tasks.push(Modelled::spawn()),
             Step::Wake(task, times) => pick(&mut tasks, task).wake(times),
             Step::WakeFromThread(task) => pick(&mut tasks, task).wake_from_thread(),
-            Step::Finish(task) => pick(&mut tasks, task).finish(Order::Finish, End::Finished),
-            Step::Panic(task) => pick(&mut tasks, task).finish(Order::Panic, End::Panicked),
+            Step::Finish(task) => pick(&mut tasks, task).finish(Action::Finish, End::Finished),
+            Step::Panic(task) => pick(&mut tasks, task).finish(Action::Panic, End::Panicked),
             Step::Abort(task) => pick(&mut tasks, task).abort(),
             Step::DropHandle(task) => drop(pick(&mut tasks, task).handle.take()),
             Step::TakeOutcome(task) => pick(&mut tasks, task).take_outcome().await,
             Step::SetTimer(task, secs) => {
                 let task = pick(&mut tasks, task);
-                task.order(Order::SetTimer(began + Duration::from_secs(clock + secs)));
+                task.act(Action::SetTimer(began + Duration::from_secs(clock + secs)));
                 task.timer = task.end.is_none().then_some(clock + secs);
             }
             Step::ClearTimer(task) => {
-                pick(&mut tasks, task).order(Order::ClearTimer);
+                pick(&mut tasks, task).act(Action::ClearTimer);
                 pick(&mut tasks, task).timer = None;
             }
             Step::Advance(secs) => {
                 sleep(Duration::from_secs(secs)).await;
                 clock += secs;
-                tasks.iter_mut().for_each(|task| task.pass(clock));
+                tasks.iter_mut().for_each(|task| task.advance(clock));
             }
         }
-        // One turn for what is ready, one for what came through the inbox.
+        // One turn for ready tasks, and one for wakes through the inbox.
         yield_now().await;
         yield_now().await;
         tasks.iter().for_each(Modelled::check);
@@ -239,10 +241,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_loop_does_what_the_model_says(steps in prop::collection::vec(step(), 1..120)) {
-        // Panics are part of the play: they are reported to nobody.
+    fn the_loop_behaves_like_the_model(steps in prop::collection::vec(step(), 1..120)) {
+        // Panics are expected, so their reports are ignored.
         let builder = EventLoop::builder().manual_clock(true).on_unhandled(|_| ());
         let mut event_loop = builder.build().unwrap();
-        event_loop.run_until_complete(drive(steps));
+        event_loop.run_until_complete(apply(steps));
     }
 }

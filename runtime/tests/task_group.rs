@@ -1,4 +1,4 @@
-//! Task groups: nothing outlives them, and one failure ends all.
+//! Task groups: no child outlives its group, and one failure ends all.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -15,7 +15,7 @@ mod support;
 
 type Group = TaskGroup<&'static str>;
 
-/// Notes its name when dropped.
+/// Logs its name when dropped.
 struct Guard(&'static str, Rc<RefCell<Vec<&'static str>>>);
 
 impl Drop for Guard {
@@ -32,12 +32,15 @@ impl Log {
         Guard(name, self.0.clone())
     }
 
-    /// A child that waits for ever, and notes its end.
-    fn hang(&self, name: &'static str) -> impl Future<Output = Result<(), &'static str>> + use<> {
+    /// Returns a future that is never ready, and logs its name when dropped.
+    fn pending(
+        &self,
+        name: &'static str,
+    ) -> impl Future<Output = Result<(), &'static str>> + use<> {
         let guard = self.guard(name);
         async move {
             let _guard = guard;
-            pending().await
+            std::future::pending().await
         }
     }
 
@@ -54,7 +57,7 @@ async fn after<T>(secs: u64, outcome: T) -> T {
 }
 
 #[test]
-fn children_run_at_once_and_give_their_values() {
+fn children_run_concurrently_and_return_their_values() {
     run_on_manual_clock(async {
         let began = now();
         let sum = Group::run(async |group| {
@@ -68,7 +71,7 @@ fn children_run_at_once_and_give_their_values() {
 }
 
 #[test]
-fn the_group_waits_for_children_that_nobody_awaits() {
+fn the_group_waits_for_children_that_are_not_awaited() {
     run_on_manual_clock(async {
         let done = Rc::new(Cell::new(false));
         let flag = done.clone();
@@ -107,12 +110,12 @@ fn the_body_may_borrow_and_spawn_while_it_waits() {
 }
 
 #[test]
-fn the_first_error_cancels_the_siblings_and_the_body() {
+fn the_first_error_cancels_the_other_children_and_the_body() {
     run_on_manual_clock(async {
         let log = Log::default();
         let body_log = log.clone();
         let error = Group::run(async move |group| {
-            group.spawn(body_log.hang("sibling"));
+            group.spawn(body_log.pending("sibling"));
             group.spawn(after(1, Err::<(), _>("failed")));
             group.spawn(after(2, Err::<(), _>("too late")));
             let _guard = body_log.guard("body");
@@ -129,13 +132,13 @@ fn the_first_error_cancels_the_siblings_and_the_body() {
 }
 
 #[test]
-fn whoever_awaits_a_failing_child_is_cancelled_not_left_hanging() {
+fn a_body_that_awaits_a_failing_child_is_cancelled() {
     run_on_manual_clock(async {
         let error = Group::run(async |group| {
             let child = group.spawn(after(1, Err::<u8, _>("failed")));
             Ok(child.await)
         });
-        assert_eq!(error.await.unwrap_err().to_string(), "a task group ended because of: failed");
+        assert_eq!(error.await.unwrap_err().to_string(), "task group failed: failed");
     });
 }
 
@@ -163,7 +166,7 @@ fn a_panic_of_a_child_ends_the_group() {
         let log = Log::default();
         let body_log = log.clone();
         let error = Group::run(async move |group| {
-            group.spawn(body_log.hang("sibling"));
+            group.spawn(body_log.pending("sibling"));
             group.spawn_named::<_, ()>("cook", async { panic!("burnt") });
             Ok(())
         })
@@ -181,7 +184,7 @@ fn an_error_of_the_body_cancels_the_children() {
         let log = Log::default();
         let body_log = log.clone();
         let error = Group::run::<()>(async move |group| {
-            group.spawn(body_log.hang("child"));
+            group.spawn(body_log.pending("child"));
             yield_now().await;
             Err("body")
         })
@@ -193,12 +196,12 @@ fn an_error_of_the_body_cancels_the_children() {
 }
 
 #[test]
-fn a_panic_of_the_body_goes_on_with_the_children_cancelled() {
+fn a_panic_of_the_body_cancels_the_children_and_is_resumed() {
     run_on_manual_clock(async {
         let log = Log::default();
         let body_log = log.clone();
         let task = spawn(Group::run::<()>(async move |group| {
-            group.spawn(body_log.hang("child"));
+            group.spawn(body_log.pending("child"));
             yield_now().await;
             panic!("body")
         }));
@@ -208,7 +211,7 @@ fn a_panic_of_the_body_goes_on_with_the_children_cancelled() {
 }
 
 #[test]
-fn groups_nest_and_an_inner_failure_may_be_handled_outside() {
+fn the_failure_of_an_inner_group_may_be_handled_in_the_outer_one() {
     run_on_manual_clock(async {
         let log = Log::default();
         let outer_log = log.clone();
@@ -216,32 +219,32 @@ fn groups_nest_and_an_inner_failure_may_be_handled_outside() {
             let inner_log = outer_log.clone();
             let inner = outer.spawn(async move {
                 let inner = Group::run(async move |group| {
-                    group.spawn(inner_log.hang("inner sibling"));
+                    group.spawn(inner_log.pending("inner sibling"));
                     group.spawn(after(1, Err::<(), _>("inner"))).await;
                     Ok(())
                 });
                 Ok(inner.await.unwrap_err().to_string())
             });
-            let other = outer.spawn(after(5, Ok("outer goes on")));
+            let other = outer.spawn(after(5, Ok("outer continues")));
             Ok((inner.await, other.await))
         });
         let (inner, outer) = outcome.await.unwrap();
         assert!(inner.ends_with("inner"), "{inner}");
-        assert_eq!((outer, log.sorted()), ("outer goes on", vec!["inner sibling"]));
+        assert_eq!((outer, log.sorted()), ("outer continues", vec!["inner sibling"]));
     });
 }
 
 #[test]
-fn a_timeout_around_a_group_ends_the_children_of_its_children_before_it_returns() {
+fn dropping_a_group_also_ends_the_children_of_inner_groups() {
     run_on_manual_clock(async {
         let log = Log::default();
         let outer_log = log.clone();
         let group = Group::run(async move |outer| {
             let inner_log = outer_log.clone();
-            outer.spawn(outer_log.hang("child"));
+            outer.spawn(outer_log.pending("child"));
             outer.spawn(async move {
                 let inner = Group::run(async move |group| {
-                    group.spawn(inner_log.hang("grandchild")).await;
+                    group.spawn(inner_log.pending("grandchild")).await;
                     Ok(())
                 });
                 inner.await.map_err(|error| error.first.error().copied().unwrap_or("panic"))
@@ -259,7 +262,7 @@ fn a_timeout_around_a_group_ends_the_children_of_its_children_before_it_returns(
 }
 
 #[test]
-fn a_timeout_within_a_group_is_an_error_like_any_other() {
+fn a_timeout_in_a_child_is_an_error_like_any_other() {
     run_on_manual_clock(async {
         let error = Group::run(async |group| {
             let slow = timeout(Duration::from_secs(1), pending::<()>());
@@ -271,12 +274,12 @@ fn a_timeout_within_a_group_is_an_error_like_any_other() {
 }
 
 #[test]
-fn an_aborted_task_takes_its_group_with_it() {
+fn aborting_a_task_cancels_the_children_of_its_group() {
     run_on_manual_clock(async {
         let log = Log::default();
         let body_log = log.clone();
         let task = spawn(Group::run(async move |group| {
-            group.spawn(body_log.hang("child")).await;
+            group.spawn(body_log.pending("child")).await;
             Ok(())
         }));
         yield_now().await;

@@ -1,5 +1,5 @@
-//! Tasks: their order, their end, and what is known of them.
-#![expect(clippy::async_yields_async, reason = "handles that outlive a run are what is tested")]
+//! Tasks: their order, their end, and the information about them.
+#![expect(clippy::async_yields_async, reason = "the tests return handles from a run")]
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -63,7 +63,7 @@ fn tasks_run_in_the_order_in_which_they_became_ready() {
 }
 
 #[test]
-fn tasks_run_side_by_side_and_give_their_outputs() {
+fn tasks_run_concurrently_and_return_their_outputs() {
     let outputs = run_on_manual_clock(async {
         let slow = spawn(async {
             sleep(Duration::from_millis(20)).await;
@@ -76,7 +76,7 @@ fn tasks_run_side_by_side_and_give_their_outputs() {
 }
 
 #[test]
-fn a_panic_ends_its_task_alone_and_reaches_the_awaiter() {
+fn a_panic_ends_only_its_task_and_is_returned_to_the_awaiter() {
     run(async {
         let error = spawn(async { panic!("boom") }).await.unwrap_err();
         assert!(error.is_panic() && !error.is_cancelled());
@@ -89,7 +89,7 @@ fn a_panic_ends_its_task_alone_and_reaches_the_awaiter() {
 
 #[test]
 #[should_panic(expected = "boom")]
-fn the_panic_of_main_is_the_panic_of_run() {
+fn run_panics_with_the_panic_of_the_main_future() {
     run(async { panic!("boom") });
 }
 
@@ -107,7 +107,7 @@ fn a_detached_task_runs_on() {
 }
 
 #[test]
-fn abort_drops_the_future_where_it_awaits() {
+fn abort_drops_the_future_at_its_await() {
     run(async {
         let (flag, dropped) = Flag::new();
         let task = spawn(async move {
@@ -116,7 +116,7 @@ fn abort_drops_the_future_where_it_awaits() {
         });
         yield_now().await;
         task.abort();
-        assert!(!dropped.get(), "cancelled within abort");
+        assert!(!dropped.get(), "the future was dropped within abort");
         let error = task.await.unwrap_err();
         assert!(error.is_cancelled() && !error.is_loop_ended());
         assert!(error.to_string().ends_with("was cancelled"), "{error}");
@@ -154,8 +154,8 @@ fn a_task_that_aborts_itself_ends_at_its_next_await() {
         let steps = Rc::new(Cell::new(0));
         let count = steps.clone();
         let task = spawn(async move {
-            let me = receiver.await.unwrap();
-            me.abort();
+            let own_handle = receiver.await.unwrap();
+            own_handle.abort();
             count.set(1);
             yield_now().await;
             count.set(2);
@@ -165,7 +165,7 @@ fn a_task_that_aborts_itself_ends_at_its_next_await() {
         yield_now().await;
         yield_now().await;
         assert_eq!(steps.get(), 1);
-        assert_eq!(task::all().len(), 1, "only main is left");
+        assert_eq!(task::all().len(), 1, "only the main task is left");
     });
 }
 
@@ -194,7 +194,7 @@ fn a_destructor_of_a_cancelled_task_may_spawn() {
 }
 
 #[test]
-fn a_task_that_is_always_ready_keeps_no_timer_waiting() {
+fn a_task_that_is_always_ready_does_not_keep_timers_from_expiring() {
     run(async {
         let busy = spawn(async {
             loop {
@@ -207,14 +207,14 @@ fn a_task_that_is_always_ready_keeps_no_timer_waiting() {
 }
 
 #[test]
-fn what_is_known_of_a_task() {
+fn the_info_of_a_task_has_its_label_parent_state_and_times() {
     run_on_manual_clock(async {
         let line = line!() + 1;
         let task = task::Builder::new().name("child").spawn(async {
             sleep(Duration::from_secs(5)).await;
-            let me = task::current().unwrap();
-            assert_eq!((me.state, me.polls), (TaskState::Polling, 2));
-            assert_eq!((me.age, me.since_poll), (Duration::from_secs(5), Some(Duration::ZERO)));
+            let own = task::current().unwrap();
+            assert_eq!((own.state, own.polls), (TaskState::Polling, 2));
+            assert_eq!((own.age, own.since_poll), (Duration::from_secs(5), Some(Duration::ZERO)));
         });
         let info = task.info().unwrap();
         assert_eq!(info.label.id(), task.id());
@@ -250,7 +250,7 @@ fn all_lists_the_tasks_of_the_loop_until_their_outcome_is_taken() {
 }
 
 #[test]
-fn a_shielded_part_finishes_though_its_awaiter_is_cancelled() {
+fn a_shielded_future_finishes_although_its_awaiter_is_cancelled() {
     run_on_manual_clock(async {
         let saved = Rc::new(Cell::new(false));
         let flag = saved.clone();
@@ -293,7 +293,7 @@ fn run_ends_when_no_task_is_left() {
 }
 
 #[test]
-fn tasks_left_by_one_run_go_on_in_the_next() {
+fn tasks_left_by_one_run_continue_in_the_next() {
     let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
     let task = event_loop.run_until_complete(async {
         spawn(async {
@@ -306,7 +306,7 @@ fn tasks_left_by_one_run_go_on_in_the_next() {
 }
 
 #[test]
-fn stop_ends_the_run_and_leaves_the_tasks() {
+fn stop_ends_the_run_and_keeps_the_tasks() {
     let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
     let task = spawn(async {
         LoopHandle::current().stop();
@@ -335,7 +335,7 @@ fn the_main_future_of_a_stopped_run_does_not_end_the_next_run() {
 }
 
 #[test]
-fn a_handle_tells_of_the_end_of_its_loop() {
+fn awaiting_a_task_after_the_end_of_its_loop_returns_an_error() {
     let mut event_loop = EventLoop::new().unwrap();
     let mut task = event_loop.run_until_complete(async { spawn(pending::<()>()) });
     drop(event_loop);
@@ -361,7 +361,7 @@ fn dropping_the_loop_runs_the_destructors_of_its_tasks() {
 }
 
 #[test]
-fn a_second_loop_on_a_thread_is_refused_with_a_reason() {
+fn making_a_second_loop_on_a_thread_is_an_error_with_a_reason() {
     let first = EventLoop::builder().name("first").build().unwrap();
     let error = EventLoop::new().unwrap_err().to_string();
     assert!(error.contains("already has an event loop ('first')"), "{error}");

@@ -1,22 +1,23 @@
-//! A loop that is stuck is reported while it is, and when it is over.
+//! A stalled loop is reported while it is stuck, and when it turns again.
 //!
-//! The task that blocks its loop waits for the report of it, not for a time.
+//! The task that blocks its loop waits for the report, not for a time.
 
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use brigade_runtime::task::{self, Note, Notebook};
+use brigade_runtime::server::Notebook;
+use brigade_runtime::task::{self, Note};
 use brigade_runtime::{EventLoop, LoopHandle, Stall, Unhandled, event_loop};
 
-/// A hang is a failure: nothing here takes so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A test that waits longer than this has failed.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 enum Report {
     Stalled(Stall, String),
     Recovered(Stall, String),
 }
 
-/// A loop that is watched, and what is reported of it.
+/// Returns the builder of a watched loop, and its reports.
 fn watched() -> (event_loop::Builder, mpsc::Receiver<Report>) {
     let (sender, receiver) = mpsc::channel();
     let sender = Mutex::new(sender);
@@ -33,19 +34,21 @@ fn watched() -> (event_loop::Builder, mpsc::Receiver<Report>) {
     (builder, receiver)
 }
 
+/// Waits for the report of a stall in a task.
 fn stalled(reports: &mpsc::Receiver<Report>) -> (Stall, String) {
     loop {
-        // This process may be kept from running too, and its loops with it.
-        match reports.recv_timeout(PATIENCE).unwrap() {
+        // The loop also counts as stuck, outside of tasks, while this process is not scheduled.
+        match reports.recv_timeout(TIMEOUT).unwrap() {
             Report::Stalled(stall, text) if stall.task.is_some() => return (stall, text),
             _ => {}
         }
     }
 }
 
+/// Waits for the report that the loop turns again.
 fn recovered(reports: &mpsc::Receiver<Report>) -> (Stall, String) {
     loop {
-        match reports.recv_timeout(PATIENCE).unwrap() {
+        match reports.recv_timeout(TIMEOUT).unwrap() {
             Report::Recovered(stall, text) => return (stall, text),
             Report::Stalled(..) => {}
         }
@@ -53,7 +56,7 @@ fn recovered(reports: &mpsc::Receiver<Report>) -> (Stall, String) {
 }
 
 #[test]
-fn a_stuck_loop_is_reported_with_task_site_and_note_while_it_is_stuck_and_afterwards() {
+fn a_stall_is_reported_with_task_site_and_note_while_it_lasts_and_afterwards() {
     let (builder, reports) = watched();
     let mut event_loop = builder.build().unwrap();
     event_loop.run_until_complete(async move {
@@ -68,10 +71,10 @@ fn a_stuck_loop_is_reported_with_task_site_and_note_while_it_is_stuck_and_afterw
             assert!(text.contains("'chop'") && text.contains("/onions"), "{text}");
             (reports, stall.lasted)
         });
-        let (reports, so_far) = blocking.await.unwrap();
+        let (reports, lasted) = blocking.await.unwrap();
         brigade_runtime::spawn_blocking(move || {
             let (stall, text) = recovered(&reports);
-            assert!(stall.lasted >= so_far, "{text}");
+            assert!(stall.lasted >= lasted, "{text}");
             assert!(text.contains("'chop'") && text.contains("/onions"), "{text}");
         })
         .await
@@ -81,7 +84,7 @@ fn a_stuck_loop_is_reported_with_task_site_and_note_while_it_is_stuck_and_afterw
 }
 
 #[test]
-fn a_task_named_at_run_time_is_reported_by_that_name() {
+fn a_stall_in_a_task_with_a_computed_name_is_reported_with_that_name() {
     let (builder, reports) = watched();
     let mut event_loop = builder.build().unwrap();
     event_loop.run_until_complete(async move {
@@ -100,22 +103,22 @@ fn a_task_named_at_run_time_is_reported_by_that_name() {
 }
 
 #[test]
-fn a_stuck_callback_is_reported_as_code_outside_of_tasks() {
+fn a_stall_in_a_callback_is_reported_as_code_outside_of_tasks() {
     let (builder, reports) = watched();
     let mut event_loop = builder.build().unwrap();
     let handle = event_loop.handle();
-    let callback = move || match reports.recv_timeout(PATIENCE).unwrap() {
+    let callback = move || match reports.recv_timeout(TIMEOUT).unwrap() {
         Report::Stalled(stall, text) => {
             assert!(stall.task.is_none() && text.contains("outside of tasks"), "{text}");
         }
-        Report::Recovered(..) => panic!("it was not reported before"),
+        Report::Recovered(..) => panic!("a recovery was reported before the stall"),
     };
     handle.call_soon(callback).unwrap();
     event_loop.run();
 }
 
 #[test]
-fn a_loop_that_waits_is_not_stuck_and_a_snapshot_says_so() {
+fn the_snapshot_of_a_loop_that_waits_says_that_it_waits() {
     let thread = brigade_runtime::run_in_thread("idle", std::future::pending::<()>).unwrap();
     let handle = thread.loop_handle().clone();
     while handle.snapshot().is_awake || handle.snapshot().turns == 0 {

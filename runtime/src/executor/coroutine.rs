@@ -1,4 +1,4 @@
-//! A future and, once it is done, its outcome, in one allocation and behind one type.
+//! A task's future and, once it is done, its outcome: one allocation behind one type.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -8,23 +8,26 @@ use pin_project_lite::pin_project;
 
 use crate::executor::join_error::JoinError;
 
+pub(crate) type BoxCoroutine = Pin<Box<dyn Coroutine>>;
+
 /// A task's future without its type.
 pub(crate) trait Coroutine {
-    /// Runs to the next await. Once ready, the outcome is kept and the future is gone.
+    /// Polls the future. When it is ready, drops it and keeps its output as the outcome.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Drops the future, and keeps `error` as the outcome.
     fn fail(self: Pin<&mut Self>, error: JoinError);
 
-    /// Moves the outcome into `place`, an `Option<Result<T, JoinError>>` of the future's `T`.
+    /// Moves the outcome into `place`, an `Option<Result<T, JoinError>>` where `T` is the
+    /// future's output.
     fn take_outcome(self: Pin<&mut Self>, place: &mut dyn Any);
 
-    /// The outcome, if it is that the task panicked.
+    /// Returns the outcome if it is a panic.
     fn panic(&self) -> Option<&JoinError>;
 }
 
 pin_project! {
-    /// The two lives of a task.
+    /// The two stages of a task.
     #[project = StageView]
     pub(crate) enum Stage<F: Future> {
         Running { #[pin] future: F },

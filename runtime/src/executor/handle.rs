@@ -1,4 +1,4 @@
-//! A loop as other threads know it.
+//! The event loop as other threads see it.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -14,20 +14,20 @@ use crate::executor::join_error::JoinError;
 use crate::executor::slots::Key;
 use crate::executor::table::Origin;
 use crate::executor::waker::{LoopInbox, Message};
+use crate::observe::info::{TaskId, TaskLabel};
 use crate::observe::shared::Shared;
 use crate::observe::snapshot::Snapshot;
 use crate::observe::unhandled::Unhandled;
 use crate::oneshot::{SyncReceiver, SyncSender, sync_channel};
-use crate::task::{TaskId, TaskLabel, spawn_on};
 
-/// A reference to a loop that any thread may hold. It does not keep the loop alive.
+/// A handle to an event loop, for any thread. It does not keep the loop alive.
 #[derive(Clone)]
 pub struct LoopHandle {
     inbox: Arc<LoopInbox>,
     shared: Arc<Shared>,
 }
 
-/// The loop ended before it could take what was sent to it.
+/// The error of sending something to an event loop that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopEnded;
 
@@ -40,7 +40,7 @@ impl fmt::Display for LoopEnded {
 impl std::error::Error for LoopEnded {}
 
 impl LoopHandle {
-    /// A handle of this thread's loop.
+    /// Returns a handle to the loop of this thread.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -51,10 +51,10 @@ impl LoopHandle {
     }
 
     pub(crate) fn of(core: &Core) -> Self {
-        Self { inbox: core.inbox.clone(), shared: core.shared.clone() }
+        Self { inbox: core.inbox().clone(), shared: core.shared().clone() }
     }
 
-    /// The loop's name.
+    /// Returns the loop's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
@@ -66,8 +66,8 @@ impl LoopHandle {
         self.inbox.is_closed()
     }
 
-    /// What the loop does now, as far as it can be told from here. It takes nothing from the loop,
-    /// and works on one that is stuck.
+    /// Returns what the loop does now, from what it publishes. This does not disturb the loop,
+    /// and works while it is stuck.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.shared.snapshot()
@@ -79,23 +79,23 @@ impl LoopHandle {
         self.shared.thread == std::thread::current().id()
     }
 
-    /// Has `callback` called on the loop's thread, in its next turn, before its tasks. What
-    /// `loop.call_soon_threadsafe` is for. A panic in it is reported, and the loop goes on.
+    /// Calls `callback` on the loop's thread, in its next turn, before its tasks run. A panic in
+    /// it is reported and does not end the loop. Like asyncio's `loop.call_soon_threadsafe`.
     ///
     /// # Errors
-    /// If the loop has ended; then `callback` is dropped. A loop that ends after this has
-    /// returned drops it too.
+    /// If the loop has ended. Then `callback` is dropped. It is also dropped, without an error,
+    /// if the loop ends between this call and its next turn.
     pub fn call_soon(&self, callback: impl FnOnce() + Send + 'static) -> Result<(), LoopEnded> {
         let sent = self.inbox.push(Message::Call(Box::new(callback)));
         if sent { Ok(()) } else { Err(LoopEnded) }
     }
 
-    /// Runs on the loop, as a task, the future that `make` makes there. Only `make` and the
-    /// output cross threads; the future need not be `Send`. What
-    /// `asyncio.run_coroutine_threadsafe` is for.
+    /// Calls `make` on the loop's thread, and runs the future that it returns as a task there.
+    /// Only `make` and the output cross threads, so the future need not be `Send`. Like
+    /// `asyncio.run_coroutine_threadsafe`.
     ///
-    /// Returns a handle that may be awaited on any loop, or joined by a thread that has none. It
-    /// gives an error, and never hangs, if the loop ends first.
+    /// Returns a handle that can be awaited on any loop, or joined by a thread without a loop. If
+    /// the loop ends first, the handle returns an error.
     #[track_caller]
     pub fn spawn<M, F>(&self, make: M) -> RemoteJoinHandle<F::Output>
     where
@@ -106,50 +106,50 @@ impl LoopHandle {
         let (sender, outcome) = sync_channel();
         let key = Arc::new(OnceLock::new());
         let site = Location::caller();
-        let place = key.clone();
-        // An error here drops `sender`, and the handle tells of it.
+        let task_key = key.clone();
+        // An error here drops `sender`, so the handle returns an error.
         let _ = self.call_soon(move || {
             let core = Core::current();
-            // Made within the task, so that a panic in `make` is the task's.
+            // `make` is called within the task, so that its panic is the task's panic.
             let future = async move { make().await };
-            let future = Forward { future: Some(future), sender: Some(sender) };
-            let task = spawn_on(core, future, Origin { name: None, site });
-            let _ = place.set(task.id().into());
-            task.detach();
+            let future = SendOutcome { future: Some(future), sender: Some(sender) };
+            let key = core.spawn(future, Origin { name: None, site });
+            let _ = task_key.set(key);
+            core.detach(key);
         });
         RemoteJoinHandle { outcome, key, handle: self.clone() }
     }
 
-    /// Makes the loop return from `run` at the end of its turn, as `loop.stop()` does. Its tasks
-    /// stay on it, and are cancelled when it is dropped.
+    /// Makes the loop return from its run at the end of the current turn, like asyncio's
+    /// `loop.stop`. Its tasks stay on the loop, and are cancelled when it is dropped.
     pub fn stop(&self) {
-        // A loop that has ended needs no stopping.
-        let _ = self.call_soon(|| Core::current().stopping.set(true));
+        // A loop that has ended does not run.
+        let _ = self.call_soon(|| Core::current().stop());
     }
 
-    /// Reports what nobody will see now: on the loop, or here if it has ended.
+    /// Reports `unhandled` on the loop's thread, or on this one if the loop has ended.
     pub(crate) fn report(&self, unhandled: Unhandled) {
-        let telling = Telling { unhandled, shared: self.shared.clone() };
-        let _ = self.call_soon(move || drop(telling));
+        let report = ReportOnDrop { unhandled, shared: self.shared.clone() };
+        let _ = self.call_soon(move || drop(report));
     }
 
-    /// Reports the panic, if it is one, in an outcome that nobody took.
-    pub(crate) fn bury<T>(&self, outcome: Result<T, JoinError>) {
+    /// Reports the panic in an outcome that no code will take, if it is a panic.
+    pub(crate) fn report_if_panic<T>(&self, outcome: Result<T, JoinError>) {
         if let Err(error) = outcome
             && error.is_panic()
         {
-            self.report(Unhandled::panic(&error));
+            self.report(error.to_unhandled());
         }
     }
 }
 
-/// Is told when it is dropped, and so wherever the message that carries it ends.
-struct Telling {
+/// Reports when it is dropped, and so even if the message that carries it is discarded.
+struct ReportOnDrop {
     unhandled: Unhandled,
     shared: Arc<Shared>,
 }
 
-impl Drop for Telling {
+impl Drop for ReportOnDrop {
     fn drop(&mut self) {
         self.shared.report(&self.unhandled);
     }
@@ -165,40 +165,25 @@ impl fmt::Debug for LoopHandle {
 }
 
 pin_project! {
-    /// A future whose outcome, whatever it is, goes to a handle on another thread.
-    struct Forward<F: Future> {
+    /// A future whose outcome is sent to a handle on another thread, even if it is dropped.
+    struct SendOutcome<F: Future> {
         #[pin]
         future: Option<F>,
         sender: Option<SyncSender<Result<F::Output, JoinError>>>,
     }
 
-    impl<F: Future> PinnedDrop for Forward<F> {
+    impl<F: Future> PinnedDrop for SendOutcome<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             this.future.set(None);
             if let Some(sender) = this.sender.take() {
-                let _ = sender.send(Err(current_label().map_or_else(
-                    || JoinError::loop_ended(None),
-                    ending_error,
-                )));
+                let _ = sender.send(Err(dropped_error()));
             }
         }
     }
 }
 
-fn current_label() -> Option<TaskLabel> {
-    crate::task::current().map(|task| task.label)
-}
-
-/// Why the task with `label`, which is being dropped, is.
-fn ending_error(label: TaskLabel) -> JoinError {
-    match Core::try_current() {
-        Some(core) if !core.has_ended() => JoinError::cancelled(label),
-        _ => JoinError::loop_ended(Some(label)),
-    }
-}
-
-impl<F: Future> Future for Forward<F> {
+impl<F: Future> Future for SendOutcome<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -206,54 +191,64 @@ impl<F: Future> Future for Forward<F> {
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         let outcome = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(poll) => Ok(ready!(poll)),
-            Err(payload) => Err(match current_label() {
-                Some(label) => JoinError::panicked(payload, label),
-                None => JoinError::panicked_outside(payload),
-            }),
+            Err(payload) => Err(JoinError::panicked(payload, current_label())),
         };
         this.future.set(None);
         if let Some(Err(Err(error))) = this.sender.take().map(|sender| sender.send(outcome))
             && error.is_panic()
         {
-            // Nobody holds the handle any more: let the loop report the panic.
+            // The handle is gone: panic again, so that the loop reports it.
             let _ = error.resume_panic();
         }
         Poll::Ready(())
     }
 }
 
-/// A task on a loop, as another thread knows it: await it on any loop, or [`join`] it.
+/// Returns why the current task, whose future is being dropped, has no output.
+fn dropped_error() -> JoinError {
+    match (current_label(), Core::try_current()) {
+        (Some(label), Some(core)) if !core.has_ended() => JoinError::cancelled(label),
+        (label, _) => JoinError::loop_ended(label),
+    }
+}
+
+fn current_label() -> Option<TaskLabel> {
+    let core = Core::try_current()?;
+    core.task_label(core.current_task()?)
+}
+
+/// A handle to a task on a loop, for any thread: await it on any loop, or [`join`] it.
 ///
 /// Dropping the handle detaches the task.
 ///
 /// [`join`]: RemoteJoinHandle::join
-#[must_use = "dropping a handle detaches the task; say so with `.detach()`"]
+#[must_use = "dropping a handle detaches the task; call `.detach()` if that is intended"]
 pub struct RemoteJoinHandle<T> {
     outcome: SyncReceiver<Result<T, JoinError>>,
-    /// Set on the loop's thread once the task is there.
+    /// Set on the loop's thread once the task is spawned.
     key: Arc<OnceLock<Key>>,
     handle: LoopHandle,
 }
 
 impl<T> RemoteJoinHandle<T> {
-    /// Cancels the task at its next await. Does nothing to one that has finished.
+    /// Cancels the task at its next await. Does nothing if it has finished.
     pub fn abort(&self) {
         let key = self.key.clone();
-        // Messages keep their order: the task is there when this is called.
+        // Messages keep their order, so the task is spawned before this is called.
         let _ = self.handle.call_soon(move || {
             if let Some(key) = key.get() {
-                Core::current().tasks.abort(*key);
+                Core::current().abort(*key);
             }
         });
     }
 
-    /// The task's id on its loop, once it has begun there.
+    /// Returns the task's id on its loop, once it is spawned there.
     #[must_use]
     pub fn id(&self) -> Option<TaskId> {
         self.key.get().copied().map(TaskId::from)
     }
 
-    /// Lets the task run on by itself; what dropping the handle does, said aloud.
+    /// Lets the task run on without a handle. The same as dropping the handle, made explicit.
     pub fn detach(self) {}
 
     /// Blocks this thread until the task is done, and returns its outcome.
@@ -262,8 +257,8 @@ impl<T> RemoteJoinHandle<T> {
     /// If the task panicked, was cancelled, or its loop ended first.
     ///
     /// # Panics
-    /// When called from a task, or on the thread of the task's loop: that would block the loop.
-    /// Await the handle there.
+    /// If called from a task, or on the thread of the task's loop, because that would block the
+    /// loop. Await the handle there.
     pub fn join(self) -> Result<T, JoinError> {
         assert!(
             !self.handle.is_current() || self.handle.is_ended(),
@@ -276,7 +271,7 @@ impl<T> RemoteJoinHandle<T> {
 impl<T> Drop for RemoteJoinHandle<T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.close() {
-            self.handle.bury(outcome);
+            self.handle.report_if_panic(outcome);
         }
     }
 }
@@ -299,9 +294,12 @@ impl<T> fmt::Debug for RemoteJoinHandle<T> {
     }
 }
 
-/// Blocks this thread, which runs no task, until `future` is ready.
+/// Blocks this thread until `future` is ready.
+///
+/// # Panics
+/// If called from a task.
 pub(crate) fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
-    let in_task = Core::try_current().is_some_and(|core| core.tasks.current().is_some());
+    let in_task = Core::try_current().is_some_and(|core| core.current_task().is_some());
     assert!(!in_task, "joining from a task would block its event loop: await the handle instead");
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     loop {
@@ -312,7 +310,7 @@ pub(crate) fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
     }
 }
 
-/// Wakes a thread that is parked.
+/// Wakes a parked thread.
 struct Unpark(Thread);
 
 impl Wake for Unpark {

@@ -1,22 +1,22 @@
-//! The lock-free queue into a loop.
+//! The lock-free queue through which other threads send messages to a loop.
 //!
-//! Any thread pushes; the loop alone takes. A push is followed by at most one notification of the
-//! selector, and only when the loop is parked in it: what arrives while the loop turns is found by
-//! the next turn. Three bits say all there is to know, and each change of them is one
-//! read-modify-write, so that whoever comes second sees what the first one did:
+//! Any thread pushes, and only the loop pops. A push notifies the selector at most once, and only
+//! if the loop is parked in it: messages that arrive while the loop turns are found by its next
+//! turn. The state is three bits. Each change of them is one read-modify-write, so that of two
+//! threads the second one sees what the first one did:
 //!
 //! | bit | set by | cleared by |
 //! | --- | --- | --- |
-//! | `NOTIFIED` | whoever pushed | the loop, before it takes |
+//! | `NOTIFIED` | a thread, after it pushes | the loop, before it pops |
 //! | `PARKED` | the loop, before it waits | the loop, after it waited |
-//! | `CLOSED` | the loop, when it ends | nobody |
+//! | `CLOSED` | the loop, when it ends | never |
 //!
-//! - A pusher that comes after the loop parked sees `PARKED` and notifies. One that came before
-//!   left `NOTIFIED`, which the loop sees as it parks: then it does not wait.
-//! - A pusher that comes after the loop closed sees `CLOSED` and takes back what the queue holds.
-//!   One that came before is seen by the loop, which empties the queue after it closed.
+//! - If the push comes after the loop parked, the pushing thread sees `PARKED` and notifies. If it
+//!   comes before, the loop sees `NOTIFIED` as it parks, and does not wait.
+//! - If the push comes after the loop closed, the pushing thread sees `CLOSED` and empties the
+//!   queue. If it comes before, the loop empties the queue after it closed.
 //!
-//! loom checks both (`tests` at the end of this file).
+//! loom checks both (`models` at the end of this file).
 
 use crate::sync::Queue;
 use crate::sync::atomic::AtomicU8;
@@ -24,7 +24,7 @@ use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 /// Wakes a selector from another thread.
 pub(crate) trait Notify {
-    /// Makes a wait that is under way, or the next one, return at once.
+    /// Makes the current wait, or else the next one, return at once.
     fn notify(&self);
 }
 
@@ -43,8 +43,8 @@ impl<M, N: Notify> Inbox<M, N> {
         Self { queue: Queue::new(), bits: AtomicU8::new(0), notifier }
     }
 
-    /// Hands `message` to the loop. Returns `false` if the loop has ended: then the message is
-    /// dropped, here or by the loop.
+    /// Sends `message` to the loop. Returns `false` if the loop has ended; then the message is
+    /// dropped, by this thread or by the loop's.
     pub(crate) fn push(&self, message: M) -> bool {
         self.queue.push(message);
         let before = self.bits.fetch_or(NOTIFIED, AcqRel);
@@ -58,13 +58,14 @@ impl<M, N: Notify> Inbox<M, N> {
         true
     }
 
-    /// Whether the loop has ended.
+    /// Returns `true` if the loop has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.bits.load(Relaxed) & CLOSED != 0
     }
 
-    /// The loop: whether there may be messages. Must be asked before [`Inbox::take`].
-    pub(crate) fn open(&self) -> bool {
+    /// Clears `NOTIFIED`. Returns `true` if it was set, so that there may be messages. The loop
+    /// must call this before [`Inbox::pop`].
+    pub(crate) fn clear_notified(&self) -> bool {
         // A push that this load misses finds the loop parked, or is found by `park`.
         self.bits.load(Relaxed) & NOTIFIED != 0 && {
             self.bits.fetch_and(!NOTIFIED, AcqRel);
@@ -72,27 +73,28 @@ impl<M, N: Notify> Inbox<M, N> {
         }
     }
 
-    /// The loop leaves messages for its next turn: it must not wait before.
-    pub(crate) fn reopen(&self) {
+    /// Sets `NOTIFIED`, because the loop leaves messages for its next turn and must not wait.
+    pub(crate) fn set_notified(&self) {
         self.bits.fetch_or(NOTIFIED, AcqRel);
     }
 
-    /// The loop: the message that came first.
-    pub(crate) fn take(&self) -> Option<M> {
+    /// Takes the oldest message. Only the loop calls this.
+    pub(crate) fn pop(&self) -> Option<M> {
         self.queue.pop()
     }
 
-    /// The loop is about to wait. Returns `false` if it must not: messages have come.
+    /// Records that the loop is about to wait. Returns `false` if it must not, because there are
+    /// messages.
     pub(crate) fn park(&self) -> bool {
         self.bits.fetch_or(PARKED, AcqRel) & NOTIFIED == 0
     }
 
-    /// The loop has waited.
+    /// Records that the loop has waited.
     pub(crate) fn unpark(&self) {
         self.bits.fetch_and(!PARKED, AcqRel);
     }
 
-    /// The loop ends: what the inbox holds is dropped, and so is all that comes later.
+    /// Drops all messages, those in the queue and those sent from now on, because the loop ends.
     pub(crate) fn close(&self) {
         self.bits.fetch_or(CLOSED, AcqRel);
         self.discard();
@@ -125,13 +127,13 @@ mod tests {
         assert!(inbox.push(1) && inbox.push(2) && inbox.push(3));
         assert_eq!(inbox.notifier.0.get(), 1);
         inbox.unpark();
-        assert!(inbox.open());
-        assert_eq!(std::iter::from_fn(|| inbox.take()).collect::<Vec<_>>(), [1, 2, 3]);
-        assert!(!inbox.open());
+        assert!(inbox.clear_notified());
+        assert_eq!(std::iter::from_fn(|| inbox.pop()).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(!inbox.clear_notified());
     }
 
     #[test]
-    fn a_push_to_a_loop_that_turns_notifies_nobody_and_keeps_it_from_waiting() {
+    fn a_push_to_a_loop_that_is_not_parked_does_not_notify_but_keeps_it_from_waiting() {
         let inbox = Inbox::new(Count::default());
         inbox.push(1);
         assert_eq!(inbox.notifier.0.get(), 0);
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_the_end_is_dropped() {
+    fn messages_that_are_left_or_sent_after_the_end_are_dropped() {
         let inbox = Inbox::new(Count::default());
         let (early, late) = (std::rc::Rc::new(()), std::rc::Rc::new(()));
         assert!(inbox.push(early.clone()));
@@ -157,7 +159,7 @@ mod models {
 
     use super::*;
 
-    /// A selector that can only wait to be notified: a lost notification is a deadlock, which
+    /// A selector whose wait ends only by a notification. A lost notification is a deadlock, which
     /// loom reports.
     #[derive(Default)]
     struct Eventfd {
@@ -185,8 +187,8 @@ mod models {
     fn turn_until(inbox: &Inbox<u32, Eventfd>, wanted: usize) {
         let mut taken = 0;
         while taken < wanted {
-            if inbox.open() {
-                while inbox.take().is_some() {
+            if inbox.clear_notified() {
+                while inbox.pop().is_some() {
                     taken += 1;
                 }
             }
@@ -200,9 +202,9 @@ mod models {
     }
 
     #[test]
-    fn no_push_leaves_the_loop_waiting() {
+    fn every_push_ends_the_wait_of_the_loop() {
         let mut model = loom::model::Builder::new();
-        // All interleavings of three threads take a quarter of a minute.
+        // Exploring all interleavings of three threads takes 15 seconds.
         model.preemption_bound.get_or_insert(4);
         model.check(|| {
             let inbox = Arc::new(Inbox::new(Eventfd::default()));
@@ -218,7 +220,7 @@ mod models {
     }
 
     #[test]
-    fn a_push_that_races_with_the_end_is_dropped_by_one_side() {
+    fn a_message_whose_push_races_with_the_end_is_dropped_by_one_side() {
         loom::model(|| {
             let inbox = Arc::new(Inbox::new(Eventfd::default()));
             let message = Arc::new(());
@@ -230,7 +232,7 @@ mod models {
             };
             inbox.close();
             pusher.join().unwrap();
-            assert_eq!(Arc::strong_count(&message), 1, "nobody took it back");
+            assert_eq!(Arc::strong_count(&message), 1, "the message was not dropped");
         });
     }
 }

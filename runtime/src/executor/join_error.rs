@@ -1,35 +1,32 @@
-//! Why a task gave no value.
+//! Why a task has no output.
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use crate::observe::info::TaskLabel;
 use crate::observe::panic::panic_message;
+use crate::observe::unhandled::Unhandled;
 use crate::sync::lock;
 
-/// Why awaiting a task gave no value: it panicked, was cancelled, or its loop ended first.
+/// The error of a task that has no output: it panicked, was cancelled, or its loop ended first.
 pub struct JoinError {
     reason: Reason,
-    /// Unknown for a task whose loop had ended before it was made.
+    /// Absent if the code was not a task, or its loop had ended before it became one.
     task: Option<TaskLabel>,
 }
 
 enum Reason {
-    /// A lock, though nobody ever waits for it, makes the error `Sync`, as other errors are.
+    /// The mutex, which is never contended, makes the error `Sync`.
     Panicked(Mutex<Box<dyn Any + Send>>),
     Cancelled,
     LoopEnded,
 }
 
 impl JoinError {
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>, task: TaskLabel) -> Self {
-        Self { reason: Reason::Panicked(Mutex::new(payload)), task: Some(task) }
-    }
-
-    /// A panic in something that is no task, such as a call on the blocking pool.
-    pub(crate) fn panicked_outside(payload: Box<dyn Any + Send>) -> Self {
-        Self { reason: Reason::Panicked(Mutex::new(payload)), task: None }
+    /// `task` is `None` for code that is not a task, such as work on the blocking pool.
+    pub(crate) fn panicked(payload: Box<dyn Any + Send>, task: Option<TaskLabel>) -> Self {
+        Self { reason: Reason::Panicked(Mutex::new(payload)), task }
     }
 
     pub(crate) fn cancelled(task: TaskLabel) -> Self {
@@ -46,7 +43,8 @@ impl JoinError {
         matches!(self.reason, Reason::Panicked(_))
     }
 
-    /// Returns `true` if the task was cancelled: by `abort`, by its group, or with its loop.
+    /// Returns `true` if the task was cancelled: by `abort`, by its group, or because its loop
+    /// ended.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         !self.is_panic()
@@ -58,43 +56,52 @@ impl JoinError {
         matches!(self.reason, Reason::LoopEnded)
     }
 
-    /// The task that gave no value, if there was one.
+    /// Returns the task that has no output, if the error is about a task.
     #[must_use]
     pub fn task(&self) -> Option<&TaskLabel> {
         self.task.as_ref()
     }
 
-    /// What the panic said; empty unless [`JoinError::is_panic`].
-    pub(crate) fn panic_text(&self) -> String {
-        match &self.reason {
-            Reason::Panicked(payload) => {
-                let payload = lock(&payload);
-                panic_message(&**payload).to_owned()
-            }
-            _ => String::new(),
-        }
-    }
-
-    /// The panic's payload, as `std::thread::JoinHandle::join` would give it.
+    /// Returns the panic's payload, as `std::thread::JoinHandle::join` does.
     ///
     /// # Errors
     /// The error itself, unless [`JoinError::is_panic`].
     pub fn into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
         match self.reason {
             Reason::Panicked(payload) => {
-                Ok(payload.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
             }
             _ => Err(self),
         }
     }
 
-    /// Goes on with the task's panic in the caller, so that an assertion that failed in a task
-    /// fails the test that awaits it. Returns the error, unless [`JoinError::is_panic`].
+    /// Resumes the task's panic in the caller, so that a failed assertion in a task fails the
+    /// test that awaits it. Returns the error unless [`JoinError::is_panic`].
     #[must_use]
     pub fn resume_panic(self) -> Self {
         match self.into_panic() {
             Ok(payload) => std::panic::resume_unwind(payload),
             Err(error) => error,
+        }
+    }
+
+    /// Returns the panic as a report for when no code awaits the outcome. Its message is empty
+    /// unless [`JoinError::is_panic`].
+    pub(crate) fn to_unhandled(&self) -> Unhandled {
+        let message = self.panic_message();
+        match &self.task {
+            Some(task) => Unhandled::Panic { task: task.clone(), message },
+            None => Unhandled::CallbackPanic { message },
+        }
+    }
+
+    fn panic_message(&self) -> String {
+        match &self.reason {
+            Reason::Panicked(payload) => {
+                let payload = lock(payload);
+                panic_message(&**payload).to_owned()
+            }
+            _ => String::new(),
         }
     }
 }
@@ -106,7 +113,7 @@ impl fmt::Display for JoinError {
             None => f.write_str("the work ")?,
         }
         match &self.reason {
-            Reason::Panicked(_) => write!(f, "panicked: {}", self.panic_text()),
+            Reason::Panicked(_) => write!(f, "panicked: {}", self.panic_message()),
             Reason::Cancelled => f.write_str("was cancelled"),
             Reason::LoopEnded => f.write_str("did not finish: its event loop ended first"),
         }

@@ -1,12 +1,12 @@
-//! What the loop waits in: the system's selector, and who waits for which source.
+//! The system's selector, the readiness of each source, and the tasks that wait for it.
 //!
-//! The only file that names `mio::Poll`. A source is registered edge-triggered, for reading: at
-//! once, or when something has to wait for it for the first time, so never if nothing has to.
-//! Writing is added when it has to be waited for: most sockets always take what is written, and
-//! would make an event of it that nobody wants. What the system then hints is kept as readiness
-//! bits beside the source until an operation finds the source drained; so nothing is asked of the
-//! system between two edges.
-//! Events may be spurious, and a token may outlive its source: its key is stale then.
+//! This is the only file that uses `mio::Poll`. A source is registered edge-triggered and for
+//! reading, when the first operation on it has to wait (or at once, if its owner wants that).
+//! Writing is added when a write has to wait: most sockets can always be written to, and would
+//! cause events without a use. Readiness is kept as bits beside the source until an operation
+//! returns `WouldBlock`, so no system call is needed between two edges.
+//!
+//! Events may be spurious, and a token may outlive its source. Then its key is stale.
 
 use std::cell::RefCell;
 use std::io;
@@ -29,20 +29,20 @@ pub(crate) struct Selector {
 
 struct System {
     poll: mio::Poll,
-    /// What the last wait brought.
+    /// The events of the last wait.
     events: Events,
 }
 
-/// What a source is ready for as far as is known, and who wants to know.
+/// What a source is known to be ready for, and the tasks that wait for it.
 struct Readiness {
     bits: u8,
-    /// Why it could not be registered.
-    refused: Option<io::ErrorKind>,
+    /// Why the source could not be registered.
+    register_error: Option<io::ErrorKind>,
     readers: Waiters,
     writers: Waiters,
 }
 
-/// Reading or writing: the two things one may wait for.
+/// Reading or writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Read,
@@ -51,33 +51,34 @@ pub(crate) enum Direction {
 
 const READABLE: u8 = 1;
 const WRITABLE: u8 = 2;
-/// The peer has sent its last byte; reading is ready for good.
+/// The peer has sent its last byte. Reading stays ready.
 const READ_CLOSED: u8 = 4;
-/// Nothing more can be written; writing is ready for good, with an error.
+/// Nothing more can be written. Writing stays ready, with an error.
 const WRITE_CLOSED: u8 = 8;
-/// The system tells what can be read, and the end.
+/// The source is registered for reading and for the end of the stream.
 const REGISTERED: u8 = 16;
-/// And what can be written.
+/// The source is also registered for writing.
 const REGISTERED_FOR_WRITING: u8 = 32;
 
-/// Events taken from the system in one wait; more wait for the next turn.
+/// Events taken from the system in one wait. More are left for the next turn.
 const EVENTS_PER_WAIT: usize = 1024;
-/// The token of the loop's own waker. No key is like it: slots end one index earlier.
+/// The token of the loop's own waker. It differs from all keys, since slots end one index earlier.
 const NOTIFICATION: Token = Token(usize::MAX);
 
-// A token carries a whole key.
+// A token holds a whole key.
 const _: () = assert!(size_of::<usize>() == 8, "brigade needs 64-bit pointers");
 
 impl Notify for mio::Waker {
     fn notify(&self) {
         if let Err(error) = until_not_interrupted(|| self.wake()) {
-            // Cannot happen with the descriptor open, and it lives as long as this waker.
-            tracing::error!(%error, "an event loop could not be notified");
+            // Not expected: the descriptor is open as long as this waker exists.
+            tracing::error!(%error, "cannot notify an event loop");
         }
     }
 }
 
-/// A write that a signal interrupted has notified nobody (eventfd(2), signal(7)).
+/// Repeats a wake until no signal interrupts it. An interrupted write notifies nothing (eventfd(2),
+/// signal(7)).
 fn until_not_interrupted(mut wake: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match wake() {
@@ -88,7 +89,7 @@ fn until_not_interrupted(mut wake: impl FnMut() -> io::Result<()>) -> io::Result
 }
 
 impl Selector {
-    /// A selector, and what wakes it from other threads.
+    /// Returns a selector, and the waker that ends its wait from other threads.
     pub(crate) fn new() -> io::Result<(Self, mio::Waker)> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
@@ -98,9 +99,9 @@ impl Selector {
         Ok((Self { system, registry, sources: RefCell::new(Slots::new()) }, waker))
     }
 
-    /// Waits for I/O, or until `timeout` has passed, or for a notification.
-    /// A signal ends the wait early, with nothing ready. Returns `true` if there is anything for
-    /// [`Selector::mark_ready`], or was a notification.
+    /// Waits for I/O or a notification until `timeout` has passed. Returns `true` if there was an
+    /// event or a notification; [`Selector::mark_ready`] handles the events. A signal ends the wait
+    /// early, without events.
     #[inline(always)]
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
         let System { poll, events } = &mut *self.system.borrow_mut();
@@ -113,19 +114,19 @@ impl Selector {
         }
     }
 
-    /// Notes what the last wait brought, and wakes whoever waited for it.
-    /// Returns how many sources had an event.
+    /// Records the events of the last wait, and wakes the tasks that waited for them. Returns the
+    /// number of events.
     pub(crate) fn mark_ready(&self) -> usize {
         let system = self.system.borrow();
         let events = system.events.iter().filter(|event| event.token() != NOTIFICATION);
-        events.map(|event| self.note(event)).count()
+        events.map(|event| self.record(event)).count()
     }
 
-    fn note(&self, event: &Event) {
+    fn record(&self, event: &Event) {
         let bits = bits_of(event);
         let (readers, writers) = {
             let mut sources = self.sources.borrow_mut();
-            let Some(source) = sources.value_mut(Key::from_u64(event.token().0 as u64)) else {
+            let Some(source) = sources.get_mut(Key::from_u64(event.token().0 as u64)) else {
                 return;
             };
             source.bits |= bits;
@@ -138,18 +139,19 @@ impl Selector {
         writers.wake();
     }
 
-    /// A new source, not registered yet. One that is `open` counts as ready for writing until an
-    /// operation says otherwise; what is to be read the system tells first.
+    /// Adds a source that is not registered yet. If it is `open`, it counts as ready for writing
+    /// until an operation returns `WouldBlock`. It is not ready for reading before an event.
     pub(crate) fn insert(&self, open: bool) -> Key {
         let bits = if open { WRITABLE } else { 0 };
         let (readers, writers) = (Waiters::None, Waiters::None);
-        self.sources.borrow_mut().insert(Readiness { bits, refused: None, readers, writers })
+        self.sources.borrow_mut().insert(Readiness { bits, register_error: None, readers, writers })
     }
 
-    /// Registers a source for reading, and if `direction` is writing for both. What it is ready
-    /// for at that moment is told like a change, edge-triggered or not: epoll(7) polls a file that
-    /// is added or modified, kqueue(2) runs the filter upon registration. So nothing is lost that
-    /// came before, not even the end of a stream.
+    /// Registers a source: for reading, or for both if `direction` is writing.
+    ///
+    /// What the source is ready for at that moment is an event, even though it is edge-triggered:
+    /// epoll(7) polls a file that is added or modified, kqueue(2) runs the filter upon
+    /// registration. So no earlier edge is lost, including the end of a stream.
     pub(crate) fn register(
         &self,
         key: Key,
@@ -164,33 +166,33 @@ impl Selector {
             }
         };
         let mut io = SourceFd(&io.as_raw_fd());
-        let registered = match self.is(key, REGISTERED) {
+        let registered = match self.has_bit(key, REGISTERED) {
             false => self.registry.register(&mut io, token, interest),
             true => self.registry.reregister(&mut io, token, interest),
         };
-        if let Some(source) = self.sources.borrow_mut().value_mut(key) {
-            source.refused = registered.as_ref().err().map(io::Error::kind);
+        if let Some(source) = self.sources.borrow_mut().get_mut(key) {
+            source.register_error = registered.as_ref().err().map(io::Error::kind);
             source.bits |= if registered.is_ok() { bits } else { 0 };
         }
         registered
     }
 
-    /// Forgets a source that is about to be closed: closing ends the system's interest in it.
-    pub(crate) fn forget(&self, key: Key) {
+    /// Removes a source that is about to be closed. Closing it deregisters it.
+    pub(crate) fn remove(&self, key: Key) {
         // Bound to a name, so that wakers are dropped after the borrow has ended.
-        let _forgotten = self.sources.borrow_mut().remove(key);
+        let _removed = self.sources.borrow_mut().remove(key);
     }
 
-    /// Ends the system's interest in a source that stays open, if it has any.
+    /// Deregisters a source that stays open, if it is registered.
     pub(crate) fn deregister(&self, key: Key, io: BorrowedFd<'_>) -> io::Result<()> {
-        match self.is(key, REGISTERED) {
+        match self.has_bit(key, REGISTERED) {
             true => self.registry.deregister(&mut SourceFd(&io.as_raw_fd())),
             false => Ok(()),
         }
     }
 
-    /// Ready when an operation in `direction` may succeed, or fail with something better than
-    /// `WouldBlock`; otherwise the task is woken when that is so.
+    /// Ready when an operation in `direction` is worth a try, because it may return something
+    /// else than `WouldBlock`. Otherwise registers the task to be woken then.
     #[inline(always)]
     pub(crate) fn poll_ready(
         &self,
@@ -202,9 +204,9 @@ impl Selector {
         self.poll_bits(key, io, direction, direction.bits(), cx)
     }
 
-    /// Ready when one of `bits` is set, or no event will come since the source cannot be
-    /// registered; otherwise the task is woken at the next event in `direction`. Inlined, so that
-    /// direction and bits are known.
+    /// Ready when one of `bits` is set, or when no event can come because the source cannot be
+    /// registered. Otherwise registers the task to be woken at the next event in `direction`.
+    /// Inlined, so that direction and bits are constants.
     #[inline(always)]
     fn poll_bits(
         &self,
@@ -215,7 +217,7 @@ impl Selector {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut sources = self.sources.borrow_mut();
-        let Some(source) = sources.value_mut(key) else { return Poll::Ready(()) };
+        let Some(source) = sources.get_mut(key) else { return Poll::Ready(()) };
         if source.bits & bits != 0 {
             return Poll::Ready(());
         }
@@ -223,14 +225,14 @@ impl Selector {
             drop(sources);
             return self.register_and_poll(key, io, direction, bits, cx);
         }
-        let crowd = source.waiters(direction).add(cx.waker());
+        let to_wake = source.waiters(direction).add(cx.waker());
         drop(sources);
-        crowd.wake();
+        to_wake.wake();
         Poll::Pending
     }
 
-    /// Registers a source because a task has to wait for it. If that fails, whatever the task tries
-    /// next is told why, see [`Selector::would_block`].
+    /// Registers a source because a task has to wait for it. If that fails, the next operation of
+    /// the task returns the error, through [`Selector::would_block`].
     #[cold]
     fn register_and_poll(
         &self,
@@ -243,33 +245,36 @@ impl Selector {
         match self.register(key, io, direction) {
             Ok(()) => self.poll_bits(key, io, direction, bits, cx),
             Err(error) => {
-                tracing::warn!(%error, "a socket could not be registered with the selector");
+                tracing::warn!(%error, "cannot register a socket with the selector");
                 Poll::Ready(())
             }
         }
     }
 
-    /// The system answered `WouldBlock`: whatever was noted for `direction`, wait for the next
-    /// edge.
-    /// The end of a stream never answers so, but what counts as one may be an error that passes,
-    /// such as the refusal of a datagram.
+    /// Clears the readiness for `direction`, because the system returned `WouldBlock`: the next
+    /// operation waits for the next edge.
     ///
-    /// An error if no edge will come, since the source could not be registered.
+    /// This clears the closed bit too. A stream that has ended does not return `WouldBlock`, but an
+    /// error that passes, such as a refused datagram, sets the same bit.
+    ///
+    /// # Errors
+    /// If no edge will come, because the source could not be registered.
     pub(crate) fn would_block(&self, key: Key, direction: Direction) -> io::Result<()> {
         let mut sources = self.sources.borrow_mut();
-        let Some(source) = sources.value_mut(key) else { return Ok(()) };
+        let Some(source) = sources.get_mut(key) else { return Ok(()) };
         source.bits &= !direction.bits();
-        match source.refused {
+        match source.register_error {
             Some(kind) if source.bits & direction.registered() == 0 => {
-                Err(io::Error::new(kind, "the socket could not be registered with the selector"))
+                Err(io::Error::new(kind, "cannot register the socket with the selector"))
             }
             _ => Ok(()),
         }
     }
 
-    /// An operation found nothing more to do in `direction`: wait for the next edge.
+    /// Clears the readiness for `direction`, because an operation found that there is no more to
+    /// do: the next one waits for the next edge.
     pub(crate) fn clear_ready(&self, key: Key, direction: Direction) {
-        if let Some(source) = self.sources.borrow_mut().value_mut(key) {
+        if let Some(source) = self.sources.borrow_mut().get_mut(key) {
             source.bits &= match direction {
                 Direction::Read => !READABLE,
                 Direction::Write => !WRITABLE,
@@ -277,22 +282,23 @@ impl Selector {
         }
     }
 
-    /// Whether the peer has sent its last byte or the connection is gone, as far as is known.
-    /// What it sent before may still wait to be read.
+    /// Returns `true` if an event has said that the peer sent its last byte or the connection is
+    /// gone. There may still be bytes to read.
     pub(crate) fn is_read_closed(&self, key: Key) -> bool {
-        self.is(key, READ_CLOSED)
+        self.has_bit(key, READ_CLOSED)
     }
 
-    /// Whether nothing more can be written, as far as is known.
+    /// Returns `true` if an event has said that nothing more can be written.
     pub(crate) fn is_write_closed(&self, key: Key) -> bool {
-        self.is(key, WRITE_CLOSED)
+        self.has_bit(key, WRITE_CLOSED)
     }
 
-    fn is(&self, key: Key, bit: u8) -> bool {
-        self.sources.borrow().value(key).is_some_and(|source| source.bits & bit != 0)
+    fn has_bit(&self, key: Key, bit: u8) -> bool {
+        self.sources.borrow().get(key).is_some_and(|source| source.bits & bit != 0)
     }
 
-    /// Ready when [`Selector::is_read_closed`]; otherwise the task is woken at the next event.
+    /// Ready when [`Selector::is_read_closed`]. Otherwise registers the task to be woken at the
+    /// next event.
     pub(crate) fn poll_read_closed(
         &self,
         key: Key,
@@ -302,7 +308,7 @@ impl Selector {
         self.poll_bits(key, io, Direction::Read, READ_CLOSED, cx)
     }
 
-    /// How many sources are registered. Goes through all of them.
+    /// Counts the registered sources. Takes time in proportion to the number of all sources.
     pub(crate) fn len(&self) -> usize {
         let sources = self.sources.borrow();
         sources.iter().filter(|(_, source)| source.bits & REGISTERED != 0).count()
@@ -314,11 +320,11 @@ fn bits_of(event: &Event) -> u8 {
     if event.is_read_closed() {
         bits |= READABLE | READ_CLOSED;
     }
-    // kqueue tells those who wait only to read of a reset as the end of the stream with an error.
+    // kqueue reports a reset to a source registered for reading only as an end with an error.
     if event.is_write_closed() || (event.is_read_closed() && event.is_error()) {
         bits |= WRITABLE | WRITE_CLOSED;
     }
-    // An error is told by the next operation, whichever it is.
+    // The next operation in either direction returns the error.
     if event.is_readable() || event.is_error() {
         bits |= READABLE;
     }
@@ -329,7 +335,7 @@ fn bits_of(event: &Event) -> u8 {
 }
 
 impl Direction {
-    /// The bit of a source that is registered for this.
+    /// Returns the bit that says that a source is registered for this direction.
     fn registered(self) -> u8 {
         match self {
             Self::Read => REGISTERED,
@@ -337,7 +343,7 @@ impl Direction {
         }
     }
 
-    /// The bits of which one is enough.
+    /// Returns the bits of which one makes this direction ready.
     fn bits(self) -> u8 {
         match self {
             Self::Read => READABLE | READ_CLOSED,
@@ -355,23 +361,25 @@ impl Readiness {
     }
 }
 
-/// The wakers of those who wait for one direction: nearly always none or one.
+/// The wakers of the tasks that wait for one direction: nearly always none or one.
 enum Waiters {
     None,
     One(Waker),
-    #[expect(clippy::box_collection, reason = "rare, and every source would grow by its size")]
+    #[expect(clippy::box_collection, reason = "rare, and a `Vec` would make each source larger")]
     Many(Box<Vec<Waker>>),
 }
 
-/// Beyond so many, those who wait are woken to ask again, which sorts out those who no longer do.
-const CROWD: usize = 32;
+/// If more tasks than this wait, all are woken to register again, which leaves out wakers of tasks
+/// that no longer wait.
+const WAITERS_MAX: usize = 32;
 
 impl Waiters {
     fn take(&mut self) -> Self {
         std::mem::replace(self, Self::None)
     }
 
-    /// Adds `waker` unless it is there already. Returns whom to wake if that makes a crowd.
+    /// Adds `waker` unless it is there already. If there are too many then, returns all of them to
+    /// be woken.
     fn add(&mut self, waker: &Waker) -> Self {
         match self {
             Self::None => *self = Self::One(waker.clone()),
@@ -383,7 +391,7 @@ impl Waiters {
             Self::Many(many) if many.iter().any(|one| one.will_wake(waker)) => {}
             Self::Many(many) => {
                 many.push(waker.clone());
-                if many.len() > CROWD {
+                if many.len() > WAITERS_MAX {
                     return self.take();
                 }
             }
@@ -405,7 +413,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_loses_no_notification() {
+    fn a_notification_that_a_signal_interrupts_is_repeated() {
         let mut calls = 0;
         let notified = until_not_interrupted(|| {
             calls += 1;
@@ -415,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notification_that_fails_is_not_tried_for_ever() {
+    fn a_notification_that_fails_is_not_repeated() {
         let mut calls = 0;
         let notified = until_not_interrupted(|| {
             calls += 1;

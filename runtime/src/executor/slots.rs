@@ -1,12 +1,12 @@
-//! A generational slab: values at stable small indices, named by keys that go stale.
+//! A generational slab: values at stable indices, with keys that go stale.
 //!
-//! A [`Key`] names one value for its whole life. Once the value is removed the key finds nothing,
-//! even when the slot holds another value. Tokens of the selector, tasks, timers: whatever may be
-//! spoken of after it is gone is named by such a key.
+//! A [`Key`] refers to one value for its whole life. Once the value is removed the key finds
+//! nothing, even if the slot holds another value. Tasks, timers and sources of the selector have
+//! such keys, because each can be referred to after it is gone.
 
 use std::fmt;
 
-/// Names one value of a [`Slots`], and never another.
+/// Refers to one value of a [`Slots`], and never to another one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     index: u32,
@@ -18,12 +18,12 @@ impl Key {
         self.index
     }
 
-    /// The key as one number, for the places that carry only numbers.
+    /// Packs the key into one number.
     pub(crate) fn to_u64(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
-    /// The key that [`Key::to_u64`] made `number` of.
+    /// Returns the key that [`Key::to_u64`] packed.
     pub(crate) fn from_u64(number: u64) -> Self {
         Self { index: number as u32, generation: (number >> 32) as u32 }
     }
@@ -41,7 +41,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Values in slots; a slot is used again, a key never.
+/// Values in slots. Slots are used again, keys are not.
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     /// The first slot of the free list, or `NONE`.
@@ -49,7 +49,7 @@ pub(crate) struct Slots<T> {
 }
 
 struct Slot<T> {
-    /// Grows each time the slot is vacated. A slot that has used up its generations is retired.
+    /// Incremented when the slot is vacated. A slot whose generations are used up is retired.
     generation: u32,
     state: State<T>,
 }
@@ -66,9 +66,10 @@ impl<T> Slots<T> {
         Self { slots: Vec::new(), free: NONE }
     }
 
-    /// Stores the value that `make` gives for the key it will have.
+    /// Stores the value that `make` returns for the key it will have.
     ///
-    /// Panics when 2^32 - 1 values are stored already.
+    /// # Panics
+    /// If 2^32 - 1 values are stored already.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         if self.free == NONE {
             let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
@@ -89,7 +90,7 @@ impl<T> Slots<T> {
         self.insert_with(|_| value)
     }
 
-    pub(crate) fn value(&self, key: Key) -> Option<&T> {
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
         match self.slots.get(key.index as usize)? {
             Slot { generation, state: State::Occupied(value) } if *generation == key.generation => {
                 Some(value)
@@ -98,7 +99,7 @@ impl<T> Slots<T> {
         }
     }
 
-    pub(crate) fn value_mut(&mut self, key: Key) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.slots.get_mut(key.index as usize)? {
             Slot { generation, state: State::Occupied(value) } if *generation == key.generation => {
                 Some(value)
@@ -107,7 +108,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The value in slot `index`, whatever its generation: for a caller that knows it is there.
+    /// Returns the value in slot `index`, whatever its generation.
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
         match &mut self.slots.get_mut(index as usize)?.state {
             State::Occupied(value) => Some(value),
@@ -115,7 +116,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The key of what slot `index` holds.
+    /// Returns the key of the value in slot `index`.
     pub(crate) fn key_at(&self, index: u32) -> Option<Key> {
         match self.slots.get(index as usize)? {
             Slot { generation, state: State::Occupied(_) } => {
@@ -125,9 +126,9 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Takes the value out; from then on `key` finds nothing.
+    /// Removes the value. From then on `key` finds nothing.
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        self.value(key)?;
+        self.get(key)?;
         let slot = &mut self.slots[key.index as usize];
         let retired = slot.generation == u32::MAX;
         slot.generation = slot.generation.wrapping_add(u32::from(!retired));
@@ -135,7 +136,7 @@ impl<T> Slots<T> {
         let State::Occupied(value) =
             std::mem::replace(&mut slot.state, State::Vacant { next_free })
         else {
-            unreachable!("`value` found it");
+            unreachable!("`get` found it");
         };
         if !retired {
             self.free = key.index;
@@ -143,7 +144,7 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// The values with their keys, in the order of their slots.
+    /// Returns the values with their keys, in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.state {
             State::Occupied(value) => {
@@ -165,31 +166,31 @@ mod tests {
         assert_eq!(slots.remove(first), Some("first"));
         let second = slots.insert("second");
         assert_eq!(first.index, second.index);
-        assert_eq!(slots.value(first), None);
+        assert_eq!(slots.get(first), None);
         assert_eq!(slots.remove(first), None);
-        assert_eq!(slots.value(second), Some(&"second"));
+        assert_eq!(slots.get(second), Some(&"second"));
     }
 
     #[test]
-    fn a_slot_that_used_up_its_generations_is_retired() {
+    fn a_slot_whose_generations_are_used_up_is_retired() {
         let mut slots = Slots::new();
         let key = slots.insert(1);
         slots.slots[0].generation = u32::MAX;
         let last = Key { generation: u32::MAX, ..key };
         assert_eq!(slots.remove(last), Some(1));
         assert_ne!(slots.insert(2).index, key.index);
-        assert_eq!(slots.value(last), None);
+        assert_eq!(slots.get(last), None);
         assert_eq!(slots.iter().count(), 1);
     }
 
     #[test]
-    fn a_key_survives_being_a_number() {
+    fn a_key_can_be_packed_into_a_number_and_back() {
         let key = Key { index: 7, generation: 3_000_000_000 };
         assert_eq!(Key::from_u64(key.to_u64()), key);
     }
 
     #[test]
-    fn iteration_sees_what_is_stored_and_nothing_else() {
+    fn iteration_skips_vacant_slots() {
         let mut slots = Slots::new();
         let keys: Vec<_> = (0..4).map(|n| slots.insert(n)).collect();
         slots.remove(keys[1]);

@@ -1,32 +1,31 @@
-//! The tasks of one loop, and the way of each through its states:
+//! The tasks of one loop, and their states:
 //!
 //! ```text
-//!            spawn
+//!             add
 //!              │
-//!              ▼      begin               finish
+//!              ▼    take_ready             finish
 //!   ┌──────► Ready ─────────► Polling ─────────────► Finished ───► (slot vacated)
-//!   │ wake                       │                       once its outcome was taken,
-//!   └─────── Waiting ◄───────────┘                       or nobody holds its handle
+//!   │ wake                       │                       when the outcome is taken,
+//!   └─────── Waiting ◄───────────┘                       or the handle is dropped
 //!                      suspend
 //! ```
 //!
-//! Ready is in the ready queue; Waiting is known only to whoever holds the task's waker. A task
-//! woken while Polling is in the queue already when it suspends. An aborted task is made Ready,
-//! and its future is dropped where it would have been polled.
+//! A Ready task is in the ready queue. A Waiting task can be made ready only through its waker, by
+//! `wake` or by `abort`. A task that is woken while it is Polling is already in the queue when it
+//! suspends. An aborted task is made Ready, and its future is dropped instead of polled.
 //!
-//! No code of a user runs while the table is borrowed: futures are taken out to be polled, and
-//! whatever is dropped is handed to the caller first.
+//! No user code runs while the table is borrowed: futures are taken out to be polled, and what is
+//! to be dropped is returned to the caller.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::executor::clock::{Clock, Tick};
-use crate::executor::coroutine::Coroutine;
+use crate::executor::coroutine::BoxCoroutine;
 use crate::executor::slots::{Key, Slots};
 use crate::executor::waker::{LoopInbox, ReadyQueue, TaskWaker};
 use crate::observe::info::{TaskId, TaskInfo, TaskLabel, TaskState};
@@ -38,15 +37,15 @@ pub(crate) struct Tasks {
     inbox: Arc<LoopInbox>,
     /// The task that is being polled.
     current: Cell<Option<Key>>,
-    /// Wakers of tasks that ended, of which nobody holds a clone.
+    /// Wakers of finished tasks that have no clones, to be used again.
     spare_wakers: RefCell<Vec<(Waker, Arc<TaskWaker>)>>,
     unfinished: Cell<usize>,
-    /// Tasks get a label for those who watch the loop.
-    labelled: bool,
+    /// The loop publishes labels of its tasks, because it is watched for stalls.
+    is_labelled: bool,
 }
 
-/// Wakers kept for later tasks; about 200 KB at the most, and less than the slots of so many tasks,
-/// which stay too.
+/// The number of wakers that are kept for later tasks. They take at most about 200 KB, less than
+/// the slots of as many tasks, which are kept too.
 const SPARE_WAKERS_MAX: usize = 4096;
 
 impl From<Key> for TaskId {
@@ -61,7 +60,7 @@ impl From<TaskId> for Key {
     }
 }
 
-/// What a task is called and where it came from.
+/// A task's name, and where it was spawned.
 pub(crate) struct Origin {
     pub(crate) name: Option<Cow<'static, str>>,
     pub(crate) site: &'static Location<'static>,
@@ -69,38 +68,35 @@ pub(crate) struct Origin {
 
 struct Task {
     /// The future, or its outcome. Absent while it is polled.
-    coroutine: Option<Pin<Box<dyn Coroutine>>>,
-    /// `wake` as a future wants it. Absent while the task is polled.
+    coroutine: Option<BoxCoroutine>,
+    /// `wake` as a `Waker`. Absent while the task is polled.
     waker: Option<Waker>,
     wake: Arc<TaskWaker>,
-    /// Who awaits the handle.
+    /// Wakes the task that awaits the handle.
     joiner: Option<Waker>,
     origin: Origin,
     parent: Option<Key>,
     spawned: Tick,
     polled: Tick,
     polls: u32,
-    /// What others may know of it while it is polled.
+    /// Published while the task is polled.
     label: LabelId,
-    /// No more polls: there is an outcome.
+    /// The task has an outcome and is not polled again.
     finished: bool,
-    /// Nobody holds the handle.
+    /// The handle was dropped.
     detached: bool,
-    /// To be cancelled where it would be polled next.
+    /// The task is to be cancelled where it would be polled next.
     aborted: bool,
 }
 
-/// What the caller of [`Tasks::begin`] is to do with the task.
-pub(crate) enum Turn {
-    Poll(Pin<Box<dyn Coroutine>>, Waker, LabelId),
-    Cancel(Pin<Box<dyn Coroutine>>),
+/// What the caller of [`Tasks::take_ready`] must do with the task.
+pub(crate) enum ReadyTask {
+    Poll(BoxCoroutine, Waker, LabelId),
+    Cancel(BoxCoroutine),
 }
 
-/// A coroutine that nobody needs any more, to be dropped when the table is not borrowed.
-pub(crate) type Remains = Option<Pin<Box<dyn Coroutine>>>;
-
 impl Tasks {
-    pub(crate) fn new(ready: Rc<ReadyQueue>, inbox: Arc<LoopInbox>, labelled: bool) -> Self {
+    pub(crate) fn new(ready: Rc<ReadyQueue>, inbox: Arc<LoopInbox>, is_labelled: bool) -> Self {
         Self {
             slots: RefCell::new(Slots::new()),
             ready,
@@ -108,24 +104,24 @@ impl Tasks {
             current: Cell::new(None),
             spare_wakers: RefCell::new(Vec::new()),
             unfinished: Cell::new(0),
-            labelled,
+            is_labelled,
         }
     }
 
-    /// How many tasks have not finished.
+    /// Returns the number of tasks that have not finished.
     pub(crate) fn unfinished(&self) -> usize {
         self.unfinished.get()
     }
 
-    /// The task that is being polled.
+    /// Returns the task that is being polled.
     pub(crate) fn current(&self) -> Option<Key> {
         self.current.get()
     }
 
     /// Adds a task, ready to run.
-    pub(crate) fn add(&self, coroutine: Pin<Box<dyn Coroutine>>, origin: Origin, now: Tick) -> Key {
+    pub(crate) fn add(&self, coroutine: BoxCoroutine, origin: Origin, now: Tick) -> Key {
         let parent = self.current.get();
-        let label = match self.labelled {
+        let label = match self.is_labelled {
             true => LabelId::of(origin.name.as_ref(), origin.site),
             false => LabelId::default(),
         };
@@ -154,69 +150,65 @@ impl Tasks {
 
     fn waker_for(&self, key: Key) -> (Waker, Arc<TaskWaker>) {
         if let Some((waker, wake)) = self.spare_wakers.borrow_mut().pop() {
-            wake.rename(key);
+            wake.reuse_for(key);
             return (waker, wake);
         }
         let wake = Arc::new(TaskWaker::new(key, self.inbox.clone()));
         (Waker::from(wake.clone()), wake)
     }
 
-    /// Another thread woke the task.
+    /// Makes the task ready after its wake was taken from the inbox.
     pub(crate) fn wake_from_inbox(&self, key: Key) {
-        if let Some(task) = self.slots.borrow().value(key) {
-            task.wake.left_inbox();
+        if let Some(task) = self.slots.borrow().get(key) {
+            task.wake.clear_in_inbox();
             task.wake.wake_in(&self.ready);
         }
     }
 
     /// Makes the task ready, whatever it waits for.
     pub(crate) fn wake(&self, key: Key) {
-        if let Some(task) = self.slots.borrow().value(key).filter(|task| !task.finished) {
+        if let Some(task) = self.slots.borrow().get(key).filter(|task| !task.finished) {
             task.wake.wake_in(&self.ready);
         }
     }
 
-    /// Takes from the ready queue the task that became ready first, and out of the table what is
-    /// to be polled. Nothing if that task has ended meanwhile.
-    pub(crate) fn begin(&self, now: Tick) -> Option<(Key, Turn)> {
+    /// Takes the task at the head of the ready queue, and its future out of the table. Returns
+    /// `None` if the task has finished meanwhile.
+    pub(crate) fn take_ready(&self, now: Tick) -> Option<(Key, ReadyTask)> {
         let key = self.ready.pop()?;
         let mut slots = self.slots.borrow_mut();
-        let task = slots.value_mut(key)?;
-        task.wake.left_queue();
+        let task = slots.get_mut(key)?;
+        task.wake.clear_queued();
         if task.finished {
             return None;
         }
         let coroutine = task.coroutine.take()?;
         if task.aborted {
-            return Some((key, Turn::Cancel(coroutine)));
+            return Some((key, ReadyTask::Cancel(coroutine)));
         }
         task.polls = task.polls.saturating_add(1);
         task.polled = now;
-        Some((key, Turn::Poll(coroutine, task.waker.take()?, task.label)))
+        Some((key, ReadyTask::Poll(coroutine, task.waker.take()?, task.label)))
     }
 
-    /// Polls what [`Tasks::begin`] gave, with the task as the current one.
-    /// A panic goes through to the caller.
-    pub(crate) fn poll(
-        &self,
-        key: Key,
-        coroutine: &mut Pin<Box<dyn Coroutine>>,
-        waker: &Waker,
-    ) -> Poll<()> {
+    /// Polls the future that [`Tasks::take_ready`] returned, with the task as the current one.
+    /// A panic is passed on to the caller.
+    pub(crate) fn poll(&self, key: Key, coroutine: &mut BoxCoroutine, waker: &Waker) -> Poll<()> {
         let _current = Current::enter(&self.current, key);
         coroutine.as_mut().poll(&mut Context::from_waker(waker))
     }
 
-    /// Runs `f` with the task as the current one: for the destructors of its future.
-    pub(crate) fn as_current<R>(&self, key: Key, f: impl FnOnce() -> R) -> R {
+    /// Calls `f`, which runs the destructors of the task's future, with the task as the current
+    /// one.
+    pub(crate) fn with_current<R>(&self, key: Key, f: impl FnOnce() -> R) -> R {
         let _current = Current::enter(&self.current, key);
         f()
     }
 
-    /// Puts back a task that waits.
-    pub(crate) fn suspend(&self, key: Key, coroutine: Pin<Box<dyn Coroutine>>, waker: Waker) {
+    /// Puts back the future of a task that is pending.
+    pub(crate) fn suspend(&self, key: Key, coroutine: BoxCoroutine, waker: Waker) {
         let mut slots = self.slots.borrow_mut();
-        let task = slots.value_mut(key).expect("a task that was polled is in the table");
+        let task = slots.get_mut(key).expect("a task that was polled is in the table");
         task.coroutine = Some(coroutine);
         task.waker = Some(waker);
         if task.aborted {
@@ -224,18 +216,19 @@ impl Tasks {
         }
     }
 
-    /// Puts back a task that has an outcome, for its handle; wakes who awaits it. `waker` is the
-    /// one that [`Tasks::begin`] gave, if it was polled and is to be used again.
-    /// Returns what is left if nobody has the handle.
+    /// Puts back a task that has an outcome, and wakes the task that awaits it. `waker` is the one
+    /// that [`Tasks::take_ready`] returned, if it can be used again.
+    ///
+    /// If the handle was dropped, returns the outcome for the caller to drop.
     pub(crate) fn finish(
         &self,
         key: Key,
-        coroutine: Pin<Box<dyn Coroutine>>,
+        coroutine: BoxCoroutine,
         waker: Option<Waker>,
-    ) -> Remains {
+    ) -> Option<BoxCoroutine> {
         self.unfinished.update(|n| n - 1);
         let mut slots = self.slots.borrow_mut();
-        let task = slots.value_mut(key).expect("a task that was polled is in the table");
+        let task = slots.get_mut(key).expect("a task that was polled is in the table");
         task.finished = true;
         task.coroutine = Some(coroutine);
         task.waker = waker.or(task.waker.take());
@@ -252,7 +245,8 @@ impl Tasks {
         None
     }
 
-    fn recycle(&self, task: Task) -> Remains {
+    /// Keeps the waker of a task that left the table, if it has no clones. Returns the outcome.
+    fn recycle(&self, task: Task) -> Option<BoxCoroutine> {
         let mut spare = self.spare_wakers.borrow_mut();
         if let Some(waker) = task.waker
             && spare.len() < SPARE_WAKERS_MAX
@@ -263,8 +257,8 @@ impl Tasks {
         task.coroutine
     }
 
-    /// Moves the outcome into `place` and vacates the slot, if the task has finished; otherwise
-    /// `waker` is woken when it has. Pending too for a task that is not in the table.
+    /// Moves the outcome into `place` and vacates the slot if the task has finished. Otherwise
+    /// registers `waker` to be woken when it does. Pending for a task that is not in the table.
     pub(crate) fn poll_outcome(
         &self,
         key: Key,
@@ -272,14 +266,14 @@ impl Tasks {
         place: &mut dyn std::any::Any,
     ) -> Poll<()> {
         let mut slots = self.slots.borrow_mut();
-        let Some(task) = slots.value_mut(key) else { return Poll::Pending };
+        let Some(task) = slots.get_mut(key) else { return Poll::Pending };
         if !task.finished {
-            let before = match &mut task.joiner {
+            let previous = match &mut task.joiner {
                 Some(joiner) if joiner.will_wake(waker) => None,
                 joiner => joiner.replace(waker.clone()),
             };
             drop(slots);
-            drop(before);
+            drop(previous);
             return Poll::Pending;
         }
         let task = slots.remove(key);
@@ -290,43 +284,45 @@ impl Tasks {
         Poll::Ready(())
     }
 
-    /// The handle goes. Returns what is left of a task that had finished before.
-    pub(crate) fn detach(&self, key: Key) -> Remains {
+    /// Records that the handle was dropped. If the task has finished, vacates its slot and returns
+    /// the outcome for the caller to drop.
+    pub(crate) fn detach(&self, key: Key) -> Option<BoxCoroutine> {
         let mut slots = self.slots.borrow_mut();
-        let task = slots.value_mut(key)?;
+        let task = slots.get_mut(key)?;
         task.detached = true;
         let joiner = task.joiner.take();
-        let ended = if task.finished { slots.remove(key) } else { None };
+        let finished = if task.finished { slots.remove(key) } else { None };
         drop(slots);
         drop(joiner);
-        ended.and_then(|task| self.recycle(task))
+        finished.and_then(|task| self.recycle(task))
     }
 
     /// Marks the task to be cancelled where it would be polled next.
     pub(crate) fn abort(&self, key: Key) {
         let mut slots = self.slots.borrow_mut();
-        if let Some(task) = slots.value_mut(key).filter(|task| !task.finished) {
+        if let Some(task) = slots.get_mut(key).filter(|task| !task.finished) {
             task.aborted = true;
-            // While it is polled, `suspend` queues it.
+            // While the task is polled, `suspend` queues it.
             if task.coroutine.is_some() {
                 task.wake.wake_in(&self.ready);
             }
         }
     }
 
-    /// Takes out a task to cancel it now, unless it has finished or is being polled.
-    pub(crate) fn seize(&self, key: Key) -> Option<Pin<Box<dyn Coroutine>>> {
+    /// Takes the future of a task out of the table, to cancel it now. If the task is being polled,
+    /// marks it to be cancelled afterwards and returns `None`.
+    pub(crate) fn take_for_cancel(&self, key: Key) -> Option<BoxCoroutine> {
         let mut slots = self.slots.borrow_mut();
-        let task = slots.value_mut(key).filter(|task| !task.finished)?;
+        let task = slots.get_mut(key).filter(|task| !task.finished)?;
         task.aborted = true;
         task.coroutine.take()
     }
 
     pub(crate) fn is_finished(&self, key: Key) -> bool {
-        self.slots.borrow().value(key).is_none_or(|task| task.finished)
+        self.slots.borrow().get(key).is_none_or(|task| task.finished)
     }
 
-    /// The keys of all tasks that have not finished and are not being polled.
+    /// Returns the keys of all tasks that have not finished and are not being polled.
     pub(crate) fn waiting_keys(&self) -> Vec<Key> {
         let slots = self.slots.borrow();
         let waiting = slots.iter().filter(|(_, task)| !task.finished && task.coroutine.is_some());
@@ -334,11 +330,11 @@ impl Tasks {
     }
 
     pub(crate) fn label(&self, key: Key) -> Option<TaskLabel> {
-        self.slots.borrow().value(key).map(|task| task.label(key))
+        self.slots.borrow().get(key).map(|task| task.label(key))
     }
 
     pub(crate) fn info(&self, key: Key, clock: &Clock) -> Option<TaskInfo> {
-        self.slots.borrow().value(key).map(|task| task.info(key, clock))
+        self.slots.borrow().get(key).map(|task| task.info(key, clock))
     }
 
     pub(crate) fn infos(&self, clock: &Clock) -> Vec<TaskInfo> {
@@ -377,22 +373,22 @@ impl Task {
     }
 }
 
-/// Names a task as the current one until dropped, also when a panic goes through.
+/// Makes a task the current one until it is dropped, also by a panic.
 struct Current<'a> {
-    place: &'a Cell<Option<Key>>,
-    before: Option<Key>,
+    current: &'a Cell<Option<Key>>,
+    previous: Option<Key>,
 }
 
 impl<'a> Current<'a> {
-    fn enter(place: &'a Cell<Option<Key>>, key: Key) -> Self {
-        let before = place.replace(Some(key));
-        Self { place, before }
+    fn enter(current: &'a Cell<Option<Key>>, key: Key) -> Self {
+        let previous = current.replace(Some(key));
+        Self { current, previous }
     }
 }
 
 impl Drop for Current<'_> {
     fn drop(&mut self) {
-        self.place.set(self.before);
+        self.current.set(self.previous);
     }
 }
 
@@ -402,18 +398,17 @@ mod tests {
 
     use super::*;
 
-    /// What each task holds beside its future. Bounds, to be lowered with what they hold: whoever
-    /// raises one says in the commit what is bought with it.
+    /// What each task takes beside its future. A commit that raises a limit must say what for.
     #[test]
-    fn tasks_stay_small() {
+    fn what_a_task_takes_beside_its_future_stays_within_its_limits() {
         let sizes = [
             ("Task", size_of::<Task>(), 128),
             ("TaskWaker", size_of::<TaskWaker>(), 32),
-            ("Turn", size_of::<Turn>(), 40),
+            ("ReadyTask", size_of::<ReadyTask>(), 40),
         ];
-        for (name, bytes, most) in sizes {
-            println!("{name}: {bytes} bytes of {most}");
-            assert!(bytes <= most, "{name} has {bytes} bytes, {most} are allowed");
+        for (name, bytes, limit) in sizes {
+            println!("{name}: {bytes} bytes, limit {limit}");
+            assert!(bytes <= limit, "{name} takes {bytes} bytes, its limit is {limit}");
         }
     }
 }

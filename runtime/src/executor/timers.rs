@@ -1,9 +1,9 @@
-//! Timers: set, cancel, ask for the next deadline, expire.
+//! Timers: set, cancel, find the next deadline, expire.
 //!
-//! A four-way heap of small entries over a slab of wakers. Each waker knows where its entry
-//! stands in the heap, so a cancelled timer leaves at once and keeps nothing. Four children of an
-//! entry share a cache line. Setting a timer later than all others, which is what a server with
-//! one timeout does, touches one entry; firing costs a walk down of log4(n) lines.
+//! A four-way heap of small entries over a slab of wakers. Each waker has the position of its
+//! entry in the heap, so a cancelled timer is removed at once. The four children of an entry share
+//! a cache line. Setting a timer later than all others, as a server with one timeout does, touches
+//! one entry. Expiring one touches log4(n) cache lines.
 
 use std::task::Waker;
 
@@ -13,7 +13,8 @@ use crate::executor::slots::{Key, Slots};
 pub(crate) struct Timers {
     heap: Vec<Entry>,
     timers: Slots<Timer>,
-    /// The number of the next timer: those of one deadline fire in the order they were set.
+    /// The number of the next timer. Timers with the same deadline expire in the order in which
+    /// they were set.
     next_order: u32,
 }
 
@@ -26,7 +27,7 @@ struct Entry {
 }
 
 struct Timer {
-    /// Where its entry stands in the heap.
+    /// The position of its entry in the heap.
     position: u32,
     waker: Waker,
 }
@@ -38,17 +39,17 @@ impl Timers {
         Self { heap: Vec::new(), timers: Slots::new(), next_order: 0 }
     }
 
-    /// How many timers are set.
+    /// Returns the number of timers that are set.
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }
 
-    /// The deadline that comes first, if any timer is set.
+    /// Returns the earliest deadline, if a timer is set.
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
         self.heap.first().map(|entry| entry.deadline)
     }
 
-    /// Sets a timer: `waker` comes out of [`Timers::expire`] once `deadline` is reached.
+    /// Sets a timer. [`Timers::expire`] returns `waker` once `deadline` is reached.
     pub(crate) fn set(&mut self, deadline: Tick, waker: Waker) -> Key {
         let position = self.heap.len();
         let key = self.timers.insert(Timer { position: position as u32, waker });
@@ -59,21 +60,21 @@ impl Timers {
         key
     }
 
-    /// Whether the timer is still set, and then with `waker` in place of the one it had.
+    /// Replaces the waker of a timer. Returns `false` if the timer is no longer set.
     pub(crate) fn update_waker(&mut self, key: Key, waker: &Waker) -> bool {
-        let Some(timer) = self.timers.value_mut(key) else { return false };
+        let Some(timer) = self.timers.get_mut(key) else { return false };
         timer.waker.clone_from(waker);
         true
     }
 
-    /// Forgets the timer. Returns its waker, or nothing if it has fired or was cancelled before.
+    /// Removes the timer. Returns its waker, unless it has expired or was cancelled before.
     pub(crate) fn cancel(&mut self, key: Key) -> Option<Waker> {
         let timer = self.timers.remove(key)?;
         self.remove_entry(timer.position as usize);
         Some(timer.waker)
     }
 
-    /// Takes the first timer whose deadline is `now` or earlier, and returns its waker.
+    /// Removes the first timer whose deadline is `now` or earlier, and returns its waker.
     pub(crate) fn expire(&mut self, now: Tick) -> Option<Waker> {
         let first = *self.heap.first().filter(|entry| entry.deadline <= now)?;
         let key = self.timers.key_at(first.index)?;
@@ -131,8 +132,9 @@ impl Timers {
 }
 
 impl Entry {
-    /// Whether this one fires first. `order` may wrap: two timers of one deadline are never set
-    /// 2^31 timers apart in practice, and if they were only their order would be wrong.
+    /// Returns `true` if this entry expires before `other`. `order` may wrap: timers with the same
+    /// deadline are not set 2^31 timers apart in practice, and if they were, only their order
+    /// would be wrong.
     fn is_before(&self, other: &Self) -> bool {
         match self.deadline.cmp(&other.deadline) {
             std::cmp::Ordering::Less => true,
@@ -150,23 +152,23 @@ mod tests {
 
     use super::*;
 
-    fn drain(timers: &mut Timers, now: Tick) -> usize {
+    fn expire_all(timers: &mut Timers, now: Tick) -> usize {
         std::iter::from_fn(|| timers.expire(now)).count()
     }
 
     #[test]
-    fn nothing_expires_before_its_deadline() {
+    fn no_timer_expires_before_its_deadline() {
         let mut timers = Timers::new();
         timers.set(10, Waker::noop().clone());
         timers.set(20, Waker::noop().clone());
         assert_eq!(timers.next_deadline(), Some(10));
-        assert_eq!(drain(&mut timers, 9), 0);
-        assert_eq!(drain(&mut timers, 10), 1);
+        assert_eq!(expire_all(&mut timers, 9), 0);
+        assert_eq!(expire_all(&mut timers, 10), 1);
         assert_eq!(timers.next_deadline(), Some(20));
     }
 
     #[test]
-    fn a_cancelled_timer_leaves_at_once_and_its_key_is_stale() {
+    fn a_cancelled_timer_is_removed_at_once_and_its_key_is_stale() {
         let mut timers = Timers::new();
         let first = timers.set(10, Waker::noop().clone());
         timers.set(20, Waker::noop().clone());
@@ -177,9 +179,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against a sorted map: the same deadlines come out, whatever is set and cancelled.
+        /// Compares with a sorted map.
         #[test]
-        fn fires_in_the_order_of_deadlines(
+        fn timers_expire_in_the_order_of_their_deadlines(
             steps in prop::collection::vec(
                 (0_u8..4, 0_u64..50, any::<prop::sample::Index>()), 1..300
             )
@@ -203,7 +205,7 @@ mod tests {
                         let due = due.map(|(at, _)| *at);
                         prop_assert_eq!(timers.expire(tick).is_some(), due.is_some());
                         if let Some(key) = due.and_then(|at| model.remove(&at)) {
-                            prop_assert!(timers.cancel(key).is_none(), "the first set fired");
+                            prop_assert!(timers.cancel(key).is_none(), "another timer than the first one expired");
                         }
                     }
                 }

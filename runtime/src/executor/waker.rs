@@ -1,7 +1,7 @@
-//! Waking a task: by pushing its key on the ready queue of this thread's loop, or, from any other
-//! thread, through the loop's inbox.
+//! The wakers of tasks. On the loop's own thread a waker pushes the task's key on the ready queue;
+//! on other threads it sends the key to the loop's inbox.
 //!
-//! A waker may outlive its task, its loop and its thread. Its key is stale then, or its inbox is
+//! A waker may outlive its task, its loop and its thread. Then its key is stale or the inbox is
 //! closed, and waking does nothing.
 
 use std::cell::{Cell, RefCell};
@@ -15,17 +15,17 @@ use crate::executor::slots::Key;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::sync::atomic::{AtomicBool, AtomicU64, fence};
 
-/// What other threads send into a loop.
+/// What other threads send to a loop.
 pub(crate) enum Message {
-    /// The task may go on.
+    /// Makes a task ready.
     Wake(Key),
-    /// To be called on the loop's thread.
+    /// Is called on the loop's thread.
     Call(Box<dyn FnOnce() + Send>),
 }
 
 pub(crate) type LoopInbox = Inbox<Message, mio::Waker>;
 
-/// The keys of the tasks that may go on, in the order in which they became ready.
+/// The keys of the ready tasks, in the order in which they became ready.
 pub(crate) struct ReadyQueue {
     keys: RefCell<VecDeque<Key>>,
     inbox: Arc<LoopInbox>,
@@ -35,8 +35,9 @@ thread_local! {
     /// The ready queue of this thread's loop.
     static READY: RefCell<Option<Rc<ReadyQueue>>> = const { RefCell::new(None) };
 
-    /// Where its inbox is; zero without a loop. It tells a waker whose thread it is called on, for
-    /// less than it takes to borrow the queue.
+    /// The address of the inbox of this thread's loop, or zero. A waker compares it with its own
+    /// inbox to find out whether it is on its loop's thread, which is cheaper than a borrow of the
+    /// queue.
     static INBOX_ADDRESS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -45,7 +46,7 @@ impl ReadyQueue {
         Rc::new(Self { keys: RefCell::new(VecDeque::new()), inbox })
     }
 
-    /// Makes `queue` the one that wakers find on this thread, or none.
+    /// Sets the ready queue of this thread.
     pub(crate) fn install(queue: Option<Rc<Self>>) {
         INBOX_ADDRESS.set(queue.as_ref().map_or(0, |queue| address(&queue.inbox)));
         READY.set(queue);
@@ -64,9 +65,9 @@ impl ReadyQueue {
     }
 }
 
-/// The waker of one task. It is used again by a later task once nobody holds a clone of it.
+/// The waker of one task. Once it has no clones, a later task uses it again.
 pub(crate) struct TaskWaker {
-    /// Whether the task is in the ready queue. Only the loop's own thread touches it.
+    /// The task is in the ready queue. Only the loop's own thread reads and writes it.
     queued: AtomicBool,
     remote: RemoteWake<mio::Waker>,
 }
@@ -76,41 +77,41 @@ impl TaskWaker {
         Self { queued: AtomicBool::new(false), remote: RemoteWake::new(key, inbox) }
     }
 
-    /// Whether nobody but the loop, which has two, holds a reference: then nobody can make a
-    /// further one.
+    /// Returns `true` if there are no references but the two that the loop holds. Then no other
+    /// thread can make one.
     pub(crate) fn is_unshared(self: &Arc<Self>) -> bool {
         let is_unshared = Arc::strong_count(self) == 2;
-        // What others did with theirs comes before what is done from here on.
+        // Synchronizes with the drop of the last other reference.
         fence(Acquire);
         is_unshared
     }
 
-    /// Makes this, which must be unshared, the waker of another task. What is still on its way to
-    /// the old one finds a stale key.
-    pub(crate) fn rename(&self, key: Key) {
+    /// Makes this the waker of another task. It must be unshared. A wake of the old task that is
+    /// still in the inbox finds a stale key.
+    pub(crate) fn reuse_for(&self, key: Key) {
         self.queued.store(false, Relaxed);
         self.remote.key.store(key.to_u64(), Relaxed);
         self.remote.in_inbox.store(false, Relaxed);
     }
 
-    /// Whether the task is in the ready queue.
+    /// Returns `true` if the task is in the ready queue.
     pub(crate) fn is_queued(&self) -> bool {
         self.queued.load(Relaxed)
     }
 
-    /// The loop took the task from the ready queue; from now on it may be woken again.
-    pub(crate) fn left_queue(&self) {
+    /// Records that the task left the ready queue, so that the next wake queues it again.
+    pub(crate) fn clear_queued(&self) {
         self.queued.store(false, Relaxed);
     }
 
-    /// The loop took a wake of the task from its inbox.
-    pub(crate) fn left_inbox(&self) {
-        self.remote.taken();
+    /// Records that a wake of the task left the inbox, so that the next one is sent again.
+    pub(crate) fn clear_in_inbox(&self) {
+        self.remote.clear_in_inbox();
     }
 
-    /// Puts the task in `ready` unless it is there.
+    /// Pushes the task on `ready`, the queue of its loop, unless it is there already.
     pub(crate) fn wake_in(&self, ready: &ReadyQueue) {
-        // Only one thread gets here, so load and store need not be one operation.
+        // Only the loop's thread gets here, so load and store need not be one operation.
         if !self.queued.load(Relaxed) {
             self.queued.store(true, Relaxed);
             ready.push(self.remote.key());
@@ -127,7 +128,7 @@ impl Wake for TaskWaker {
         if INBOX_ADDRESS.get() != address(&self.remote.inbox) {
             return self.remote.wake();
         }
-        // The thread may be past its destructors: then its loop, never dropped, runs no more.
+        // Fails while the thread's locals are destroyed. Then its loop does not run any more.
         let _ = READY.try_with(|ready| {
             if let Some(ready) = &*ready.borrow() {
                 self.wake_in(ready);
@@ -136,16 +137,16 @@ impl Wake for TaskWaker {
     }
 }
 
-/// Nothing else has it while somebody holds the inbox.
+/// Returns the address of `inbox`, which is unique while a reference exists.
 fn address<T>(inbox: &Arc<T>) -> usize {
     Arc::as_ptr(inbox).addr()
 }
 
-/// Wakes a task from a thread that is not its loop's.
+/// Wakes a task from another thread than its loop's.
 struct RemoteWake<N> {
-    /// The task's key; changed only while no other thread can see it.
+    /// The task's key. It changes only while no other thread holds a reference.
     key: AtomicU64,
-    /// Whether a wake of the task is on its way, so that the next one need not be sent.
+    /// A wake of the task is in the inbox, so the next one need not be sent.
     in_inbox: AtomicBool,
     inbox: Arc<Inbox<Message, N>>,
 }
@@ -160,20 +161,20 @@ impl<N: Notify> RemoteWake<N> {
     }
 
     fn wake(&self) {
-        // A read-modify-write here and in `taken`: a wake that finds `true` comes before the
-        // `taken` that clears it, and so before the poll that follows.
+        // A read-modify-write here and in `clear_in_inbox`: a wake that finds `true` happens before
+        // the `clear_in_inbox` that clears it, and so before the poll that follows.
         if !self.in_inbox.swap(true, AcqRel) {
             self.send();
         }
     }
 
-    /// Not inlined: nearly all wakes end before it, and would save registers for it.
+    /// Not inlined: nearly all wakes end before it, and inlining would make them save registers.
     #[inline(never)]
     fn send(&self) {
         self.inbox.push(Message::Wake(self.key()));
     }
 
-    fn taken(&self) {
+    fn clear_in_inbox(&self) {
         self.in_inbox.swap(false, AcqRel);
     }
 }
@@ -199,7 +200,7 @@ mod models {
     }
 
     #[test]
-    fn what_happened_before_a_wake_is_seen_by_a_poll_after_it() {
+    fn a_poll_after_a_wake_sees_what_happened_before_the_wake() {
         loom::model(|| {
             let inbox = Arc::new(Inbox::new(Silent));
             let wake = Arc::new(RemoteWake::new(key(), inbox.clone()));
@@ -215,9 +216,9 @@ mod models {
                 .collect();
             let mut seen = 0;
             let mut turn = || {
-                inbox.open();
-                while inbox.take().is_some() {
-                    wake.taken();
+                inbox.clear_notified();
+                while inbox.pop().is_some() {
+                    wake.clear_in_inbox();
                     seen = work.load(Relaxed);
                 }
             };
@@ -229,7 +230,7 @@ mod models {
     }
 
     #[test]
-    fn a_waker_used_while_and_after_its_loop_ends_does_nothing() {
+    fn a_waker_that_is_used_during_and_after_the_end_of_its_loop_does_nothing() {
         static LEFT: Uninstrumented = Uninstrumented::new(0);
         loom::model(|| {
             let inbox = Arc::new(Inbox::new(Silent));
@@ -241,13 +242,13 @@ mod models {
             inbox.close();
             late.join().unwrap();
             wake.wake();
-            LEFT.fetch_add(std::iter::from_fn(|| inbox.take()).count(), Relaxed);
+            LEFT.fetch_add(std::iter::from_fn(|| inbox.pop()).count(), Relaxed);
         });
         assert_eq!(LEFT.load(Relaxed), 0, "a message stayed in the inbox of a loop that ended");
     }
 
     #[test]
-    fn a_wake_that_comes_while_the_task_is_polled_is_not_swallowed() {
+    fn a_wake_during_a_poll_of_the_task_is_not_lost() {
         loom::model(|| {
             let inbox = Arc::new(Inbox::new(Silent));
             let wake = Arc::new(RemoteWake::new(key(), inbox.clone()));
@@ -262,16 +263,16 @@ mod models {
             };
             let mut seen = 0;
             let mut turn = || {
-                inbox.open();
-                while inbox.take().is_some() {
-                    wake.taken();
+                inbox.clear_notified();
+                while inbox.pop().is_some() {
+                    wake.clear_in_inbox();
                     seen = work.load(Relaxed);
                 }
             };
             turn();
             late.join().unwrap();
             turn();
-            assert_eq!(seen, 1, "the late wake was swallowed");
+            assert_eq!(seen, 1, "the late wake was lost");
         });
     }
 }

@@ -36,7 +36,7 @@ impl<S: AsFd> Registered<S> {
     pub(crate) fn new(socket: S, first: Direction) -> io::Result<Self> {
         let registered = Self { entry: Entry::new(false), socket };
         let Entry { core, key } = &registered.entry;
-        core.selector.register(*key, registered.socket.as_fd(), first)?;
+        core.selector().register(*key, registered.socket.as_fd(), first)?;
         Ok(registered)
     }
 
@@ -60,7 +60,7 @@ impl<S: AsFd> Registered<S> {
     /// Deregisters the socket and returns it.
     pub(crate) fn into_inner(self) -> io::Result<S> {
         let Self { entry, socket } = self;
-        entry.core.selector.deregister(entry.key, socket.as_fd())?;
+        entry.core.selector().deregister(entry.key, socket.as_fd())?;
         Ok(socket)
     }
 
@@ -69,7 +69,7 @@ impl<S: AsFd> Registered<S> {
     #[inline(always)]
     pub(crate) fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
-        core.selector.poll_ready(*key, self.socket.as_fd(), direction, cx)
+        core.selector().poll_ready(*key, self.socket.as_fd(), direction, cx)
     }
 
     pub(crate) async fn ready(&self, direction: Direction) {
@@ -81,26 +81,26 @@ impl<S: AsFd> Registered<S> {
     /// # Errors
     /// The error of the registration if the socket could not be registered.
     pub(crate) fn would_block(&self, direction: Direction) -> io::Result<()> {
-        self.entry.core.selector.would_block(self.entry.key, direction)
+        self.entry.core.selector().would_block(self.entry.key, direction)
     }
 
     /// Clears the readiness of `direction`, because the next operation would most likely return
     /// `WouldBlock`.
     pub(super) fn clear_ready(&self, direction: Direction) {
-        self.entry.core.selector.clear_ready(self.entry.key, direction);
+        self.entry.core.selector().clear_ready(self.entry.key, direction);
     }
 
     pub(crate) fn is_read_closed(&self) -> bool {
-        self.entry.core.selector.is_read_closed(self.entry.key)
+        self.entry.core.selector().is_read_closed(self.entry.key)
     }
 
     pub(crate) fn is_write_closed(&self) -> bool {
-        self.entry.core.selector.is_write_closed(self.entry.key)
+        self.entry.core.selector().is_write_closed(self.entry.key)
     }
 
     pub(crate) fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
-        core.selector.poll_read_closed(*key, self.socket.as_fd(), cx)
+        core.selector().poll_read_closed(*key, self.socket.as_fd(), cx)
     }
 
     /// Runs `operation`, again if a signal interrupts it. Clears the readiness of `direction` on
@@ -165,7 +165,7 @@ impl Entry {
     #[track_caller]
     fn new(open: bool) -> Self {
         let core = Core::current();
-        let key = core.selector.insert(open);
+        let key = core.selector().insert(open);
         Self { core, key }
     }
 }
@@ -173,7 +173,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         // The socket is dropped next, and closing it removes it from the system's selector.
-        self.core.selector.forget(self.key);
+        self.core.selector().remove(self.key);
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
             // Operations that need not wait still succeed.
             peer.write_all(b"request").unwrap();
             assert_eq!(socket.io(Direction::Read, read).await.unwrap(), "request");
-            assert_eq!(Core::current().selector.len(), 0);
+            assert_eq!(Core::current().selector().len(), 0);
             socket.into_inner().unwrap();
         });
     }

@@ -130,7 +130,7 @@ mod tests {
 
     /// The number of sockets that are registered with this thread's loop.
     fn registered() -> usize {
-        Core::current().selector.len()
+        Core::current().selector().len()
     }
 
     fn lazy(stream: TcpStream) -> Stream {
@@ -226,7 +226,8 @@ mod tests {
     fn a_stream_that_waits_to_read_gets_no_event_for_being_writable() {
         run(async {
             let (stream, mut peer) = accepted();
-            let selector = &Core::current().selector;
+            let core = Core::current();
+            let selector = core.selector();
             assert!(read(&stream).now_or_never().is_none());
             selector.wait(Some(Duration::ZERO)).unwrap();
             assert_eq!((registered(), selector.mark_ready()), (1, 0));

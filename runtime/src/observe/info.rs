@@ -1,11 +1,11 @@
-//! What is known of a task: its id, its name, where it was spawned, and its state.
+//! Information about a task: its id, its name, where it was spawned, and its state.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-/// Names one task of a loop, and never another task of that loop.
+/// The id of a task, unique among all tasks of its loop.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(u64);
 
@@ -14,7 +14,7 @@ impl TaskId {
         Self(number)
     }
 
-    /// The id as a number, for logs and metrics.
+    /// Returns the id as a number, for logs and metrics.
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         self.0
@@ -23,7 +23,7 @@ impl TaskId {
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The slot of the task, and how many tasks used that slot before.
+        // The task's slot, and how many tasks have used that slot before.
         write!(f, "#{}.{}", self.0 as u32, self.0 >> 32)
     }
 }
@@ -34,7 +34,7 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// Which task: its id, its name if it has one, and where it was spawned.
+/// Identifies a task in reports: its id, its name if it has one, and where it was spawned.
 #[derive(Clone, Debug)]
 pub struct TaskLabel {
     pub(crate) id: TaskId,
@@ -43,19 +43,19 @@ pub struct TaskLabel {
 }
 
 impl TaskLabel {
-    /// The task's id.
+    /// Returns the task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.id
     }
 
-    /// The name given with [`task::Builder::name`](crate::task::Builder::name).
+    /// Returns the name that was set with [`task::Builder::name`](crate::task::Builder::name).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Where the task was spawned.
+    /// Returns where the task was spawned.
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         self.site
@@ -72,33 +72,33 @@ impl fmt::Display for TaskLabel {
     }
 }
 
-/// What a loop knows of one of its tasks. Times are as of the loop's current turn.
+/// The state of a task at one moment. Times are by the loop's clock.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskInfo {
-    /// Which task.
+    /// The task's id, name and site.
     pub label: TaskLabel,
-    /// The task that spawned it, unless it was spawned outside of any.
+    /// The task that spawned it. `None` if it was spawned outside of tasks.
     pub parent: Option<TaskId>,
-    /// Where it stands.
+    /// The task's state.
     pub state: TaskState,
     /// The time since it was spawned.
     pub age: Duration,
-    /// The time since it was last polled, if it ever was.
+    /// The time since its last poll began. `None` if it was never polled.
     pub since_poll: Option<Duration>,
     /// How often it was polled.
     pub polls: u32,
 }
 
-/// Where a task stands between its spawn and its end.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskState {
     /// In the ready queue.
     Ready,
-    /// Running right now.
+    /// Being polled.
     Polling,
-    /// Awaiting something.
+    /// Pending, until its waker is called.
     Waiting,
-    /// It has an outcome that nobody has taken yet.
+    /// Done, with an outcome that has not been taken yet.
     Finished,
 }

@@ -1,9 +1,9 @@
-//! Texts that loops publish by number.
+//! Texts that loops publish as numbers.
 //!
-//! The names of tasks live with their loop, and a loop that is stuck tells nobody. So what
-//! another thread may want to know of a task while it is polled has a number, which the loop
-//! stores where that thread can read it. The registries live as long as the process and never
-//! forget; they stay small since what goes into them stands in the program's text.
+//! The names of tasks belong to their loop, so other threads cannot read them while it is stuck.
+//! What another thread needs to know of a task therefore has a number, which the loop publishes
+//! with one store. The registries of texts are never emptied. They stay small, because their
+//! entries come from the program's source text.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -13,31 +13,32 @@ use std::sync::Mutex;
 
 use crate::sync::lock;
 
-/// Where a task was spawned and, unless it was made at run time, its name.
+/// Where a task was spawned and, if it is a literal, its name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label {
     pub(crate) name: Option<&'static str>,
     pub(crate) site: &'static Location<'static>,
 }
 
-/// The number of a label; zero is none.
+/// The number of a label. Zero means no label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LabelId(u32);
 
-/// Beyond so many, labels have no number: a program that leaks names cannot fill the memory.
+/// The number of labels. Further ones get no number, so that a program that leaks names does not
+/// fill the memory.
 const LABELS_MAX: usize = 1 << 16;
 
-/// Set in the id of a task whose name was made at run time: the name is published by itself.
+/// Set in the label of a task whose name is not a literal. Such a name is published separately.
 const HAS_OWN_NAME: u32 = 1 << 31;
 
 static LABELS: Mutex<Vec<Label>> = Mutex::new(Vec::new());
 static NOTES: Mutex<Vec<Box<str>>> = Mutex::new(Vec::new());
 
-/// A site and a name by their addresses, which are theirs for ever.
+/// The addresses of a site and of a name, and the length of the name. All are static.
 type Addresses = (usize, usize, usize);
 
 thread_local! {
-    /// The numbers that this thread has asked for, so that it asks once only.
+    /// The numbers of the labels that this thread has used, so that it registers each only once.
     static KNOWN: RefCell<HashMap<Addresses, LabelId>> = RefCell::new(HashMap::new());
 }
 
@@ -60,15 +61,15 @@ impl LabelId {
 
     fn register(label: Label) -> Self {
         let mut labels = lock(&LABELS);
-        let is_it = |known: &Label| known.name == label.name && known.site == label.site;
-        let index = labels.iter().position(is_it).or_else(|| {
-            let is_room = labels.len() < LABELS_MAX;
-            is_room.then(|| labels.push(label)).map(|()| labels.len() - 1)
+        let is_same = |known: &Label| known.name == label.name && known.site == label.site;
+        let index = labels.iter().position(is_same).or_else(|| {
+            let has_room = labels.len() < LABELS_MAX;
+            has_room.then(|| labels.push(label)).map(|()| labels.len() - 1)
         });
         Self(index.map_or(0, |index| index as u32 + 1))
     }
 
-    /// Whether the task's name was made at run time, and is not part of the label.
+    /// Returns `true` if the task's name is not a literal, and so not part of the label.
     pub(crate) fn has_own_name(self) -> bool {
         self.0 & HAS_OWN_NAME != 0
     }
@@ -87,17 +88,17 @@ impl LabelId {
     }
 }
 
-/// What a task is working on, for the reports of a loop that is stuck: a route, say. Notes are
-/// few and made beforehand; the process keeps each text for ever.
+/// What a task works on, such as a route, for stall reports and snapshots.
 ///
-/// It is set with [`Notebook::set`].
+/// A running task sets its note with [`Notebook::set`]. Make notes in advance and only a few: the
+/// process keeps each text for ever.
 ///
-/// [`Notebook::set`]: crate::task::Notebook::set
+/// [`Notebook::set`]: crate::server::Notebook::set
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note(u32);
 
 impl Note {
-    /// The note with this text.
+    /// Returns the note with this text.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut notes = lock(&NOTES);
@@ -108,7 +109,7 @@ impl Note {
         Self(index as u32 + 1)
     }
 
-    /// The text of the note.
+    /// Returns the text of the note.
     #[must_use]
     pub fn text(self) -> String {
         let notes = lock(&NOTES);
@@ -119,7 +120,7 @@ impl Note {
         self.0
     }
 
-    /// The note that [`Note::to_u32`] gave `number` of; zero is none.
+    /// Returns the note that [`Note::to_u32`] converted, or `None` for zero.
     pub(crate) fn from_u32(number: u32) -> Option<Self> {
         (number != 0).then_some(Self(number))
     }
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_found_by_its_number_on_any_thread() {
+    fn a_label_can_be_looked_up_by_its_number_on_any_thread() {
         let site = Location::caller();
         let id = LabelId::of(Some(&Cow::Borrowed("cook")), site);
         let elsewhere = std::thread::spawn(move || {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_made_at_run_time_is_not_kept() {
+    fn a_name_that_is_not_a_literal_is_not_registered() {
         let site = Location::caller();
         let ids = ["one", "two"].map(|name| LabelId::of(Some(&Cow::Owned(name.to_owned())), site));
         assert_eq!(ids[0], ids[1]);
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_notes_are_one() {
+    fn notes_with_equal_texts_are_equal() {
         let note = Note::new("/users/{id}");
         assert_eq!((note, note.text().as_str()), (Note::new("/users/{id}"), "/users/{id}"));
         assert_ne!(Note::new("/users"), note);

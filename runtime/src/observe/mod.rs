@@ -1,6 +1,18 @@
-//! What can be known about a loop from any thread: plain data, published by the loop.
+//! What any thread can read of a loop: plain data that the loop publishes.
 //!
-//! Nothing here needs the loop's help, so a loop that is stuck can be described like any other.
+//! Reading it needs no help of the loop, so it also works while the loop is stuck.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `panic` | the message of a panic |
+//! | `info` | a task: its id, name, site and state |
+//! | `labels` | names, sites and notes, published as numbers |
+//! | `vitals` | what the loop publishes as it turns: progress, current poll, load |
+//! | `poll_times` | a histogram of how long polls take |
+//! | `unhandled` | what goes wrong without code that awaits it, and its report |
+//! | `shared` | all of this for one loop |
+//! | `snapshot` | what a loop does at one moment |
+//! | `watchdog` | the thread that reports stalled loops |
 
 pub(crate) mod info;
 pub(crate) mod labels;

@@ -1,33 +1,33 @@
-//! How long polls take, as far as they are sampled: counted by the loop, read by any thread.
+//! A histogram of how long polls take, from a sample. The loop counts; any thread reads.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// One poll in so many is sampled. To read the clock twice takes longer than a short poll does,
-/// and 1 % of a keep-alive request.
+/// One poll in this many is timed. Reading the clock twice takes longer than a short poll, and 1 %
+/// of the time of a keep-alive request.
 pub(crate) const SAMPLED_ONE_IN: u64 = 64;
 
-/// How many polls took how long. Polls are sampled, one in 64: the counts are those of the
-/// sample, not of [`Snapshot::polls`](crate::Snapshot::polls). A loop in debug mode, which times
-/// every poll, counts every poll.
+/// A histogram of how long polls take.
+///
+/// One poll in 64 is timed, so the counts are smaller than
+/// [`Snapshot::polls`](crate::Snapshot::polls). In debug mode every poll is timed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PollTimes {
-    /// The first tells how many polls took no longer than the first of [`PollTimes::BOUNDS`], each
-    /// other one how many took longer than the bound before and no longer than its own, the last
-    /// how many took longer than all bounds.
+    /// The number of polls per bucket. The upper bound of each bucket, inclusive, is in
+    /// [`PollTimes::BOUNDS`]; the last bucket has none.
     pub counts: [u64; PollTimes::BOUNDS.len() + 1],
-    /// How long they took together.
+    /// The time of all timed polls together.
     pub sum: Duration,
 }
 
 impl PollTimes {
-    /// Up to which time a poll is counted where: 1, 2 and 5 of each power of ten, from a
-    /// microsecond to ten seconds.
+    /// The inclusive upper bounds of the buckets but the last: 1, 2 and 5 times each power of ten,
+    /// from one microsecond to ten seconds.
     pub const BOUNDS: [Duration; 22] = bounds();
 
-    /// How many polls were timed.
+    /// Returns the number of timed polls.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -55,7 +55,7 @@ impl std::ops::AddAssign for PollTimes {
     }
 }
 
-/// The same while the loop counts. It alone writes, with relaxed stores.
+/// The counters of [`PollTimes`]. Only the loop writes, with relaxed stores.
 #[derive(Debug, Default)]
 pub(crate) struct PollTimer {
     counts: [AtomicU64; PollTimes::BOUNDS.len() + 1],
@@ -78,9 +78,11 @@ impl PollTimer {
     }
 }
 
-/// Whether the `nth` poll is to be timed. The multiples of the golden ratio, of which this takes
-/// the first bits behind the point, lie evenly whatever multiple of `nth` is looked at: so no
-/// pattern in the order of the tasks makes the sample pass over some of them.
+/// Returns `true` if the `nth` poll is timed.
+///
+/// The fractional parts of the multiples of the golden ratio are spread evenly, also if only each
+/// k-th multiple is taken. So a pattern in the order of the tasks does not keep some of them out
+/// of the sample.
 pub(crate) fn is_sampled(nth: u64) -> bool {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     nth.wrapping_mul(GOLDEN) < u64::MAX / SAMPLED_ONE_IN
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bounds_go_from_a_microsecond_to_ten_seconds() {
+    fn the_bounds_reach_from_a_microsecond_to_ten_seconds() {
         let bounds = PollTimes::BOUNDS.map(|bound| bound.as_micros());
         assert_eq!(bounds[..5], [1, 2, 5, 10, 20]);
         assert_eq!(bounds[21], 10_000_000);
@@ -99,19 +101,19 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_is_counted_up_to_and_with_its_bound() {
+    fn the_bound_of_a_bucket_is_inclusive() {
         let timer = PollTimer::default();
         let times = [0, 1_000, 1_001, 2_000, 9_999_999_999, 10_000_000_000, 10_000_000_001];
         times.iter().for_each(|nanos| timer.count(Duration::from_nanos(*nanos)));
-        let told = timer.times();
-        assert_eq!(told.counts[..2], [2, 2]);
-        assert_eq!(told.counts[21..], [2, 1]);
-        assert_eq!(told.count(), 7);
-        assert_eq!(told.sum, Duration::from_nanos(times.iter().sum()));
+        let counted = timer.times();
+        assert_eq!(counted.counts[..2], [2, 2]);
+        assert_eq!(counted.counts[21..], [2, 1]);
+        assert_eq!(counted.count(), 7);
+        assert_eq!(counted.sum, Duration::from_nanos(times.iter().sum()));
     }
 
     #[test]
-    fn one_poll_in_64_is_sampled_of_all_and_of_each_nth() {
+    fn one_in_64_is_sampled_of_all_polls_and_of_every_nth_poll() {
         let sampled = |of: &mut dyn Iterator<Item = u64>| of.filter(|nth| is_sampled(*nth)).count();
         let all = sampled(&mut (0..64_000));
         assert!((990..=1_010).contains(&all), "{all}");

@@ -1,4 +1,4 @@
-//! What can be told of a loop from another thread.
+//! What a loop does at one moment, as another thread sees it.
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,35 +9,41 @@ use crate::observe::poll_times::PollTimes;
 use crate::observe::shared::Shared;
 use crate::observe::vitals::Load;
 
-/// A loop at one moment, seen from outside. The counts are those of the beginning of its turn.
+/// The state of a loop at one moment, as another thread sees it. Returned by
+/// [`LoopHandle::snapshot`](crate::LoopHandle::snapshot).
+///
+/// The fields are read one after another while the loop runs, so they may be from slightly
+/// different moments.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The loop's name.
     pub event_loop: String,
-    /// It runs, and does not wait in its selector.
+    /// The loop runs and does not wait in its selector.
     pub is_awake: bool,
-    /// It has ended.
+    /// The loop has ended.
     pub has_ended: bool,
-    /// Turns since it began.
+    /// Turns since the loop was made.
     pub turns: u64,
-    /// Polls of tasks since it began.
+    /// Polls of tasks since the loop was made.
     pub polls: u64,
-    /// Tasks in the ready queue.
+    /// Tasks in the ready queue at the beginning of the turn.
     pub ready: usize,
-    /// Timers that are set.
+    /// Timers that were set at the beginning of the turn.
     pub timers: usize,
-    /// Tasks that have not finished.
+    /// Unfinished tasks at the beginning of the turn.
     pub tasks: usize,
-    /// How often it was reported as stuck; see [`watch`](crate::executor::event_loop::Builder::watch).
+    /// How often the loop was reported as stalled; see [`Builder::watch`].
+    ///
+    /// [`Builder::watch`]: crate::event_loop::Builder::watch
     pub stalls: u64,
-    /// How long the polls took that were timed.
+    /// How long polls take, from a sample.
     pub poll_times: PollTimes,
-    /// The task that is polled now.
+    /// The task that is being polled.
     pub task: Option<TaskId>,
-    /// Its name and origin, if the loop is watched.
+    /// The name and site of that task, if the loop is watched.
     pub label: Option<TaskLabel>,
-    /// What that task works on, if it said so.
+    /// What that task works on, if it has set a note.
     pub note: Option<Note>,
 }
 
@@ -45,7 +51,7 @@ impl Shared {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let progress = self.vitals.progress();
         let Load { ready, timers, tasks } = self.vitals.load();
-        let poll = self.vitals.poll();
+        let poll = self.vitals.current_poll();
         Snapshot {
             event_loop: self.name.clone(),
             is_awake: progress.is_awake,
@@ -83,8 +89,8 @@ impl fmt::Display for Snapshot {
             self.stalls
         )?;
         match (&self.label, self.task) {
-            (Some(label), _) => write!(f, ", polls {label}")?,
-            (None, Some(task)) => write!(f, ", polls task {task}")?,
+            (Some(label), _) => write!(f, ", polling {label}")?,
+            (None, Some(task)) => write!(f, ", polling task {task}")?,
             (None, None) => {}
         }
         self.note.map_or(Ok(()), |note| write!(f, ", working on {}", note.text()))

@@ -1,4 +1,4 @@
-//! What went wrong without anybody looking: where it is told, and in which words.
+//! What goes wrong without code that awaits it, and how it is reported.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,54 +9,57 @@ use crate::observe::info::{TaskInfo, TaskLabel};
 use crate::observe::labels::Note;
 use crate::observe::panic::panic_message;
 
-/// Something that went wrong and that no code awaits.
+/// Something that went wrong, with no code that awaits it.
 ///
-/// Goes to the `on_unhandled` hook of the loop's builder, or else to the log.
+/// It is passed to the [`on_unhandled`] hook of the loop, or logged if there is none.
+///
+/// [`on_unhandled`]: crate::event_loop::Builder::on_unhandled
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Unhandled {
-    /// A task panicked and nobody looked: its handle is gone.
+    /// A task panicked, and its handle was dropped without being awaited.
     Panic {
         /// The task.
         task: TaskLabel,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
-    /// Code that is no task panicked: the destructor of a cancelled task's future, a function
-    /// given to `LoopHandle::call_soon`, or work on the blocking pool at which nobody looked.
+    /// Code outside of tasks panicked: the destructor of a cancelled task, a function passed to
+    /// `LoopHandle::call_soon`, or work on the blocking pool whose handle was dropped.
     CallbackPanic {
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
-    /// One poll of a task kept the loop from turning. Told in debug mode.
+    /// One poll of a task took too long. Reported in debug mode.
     SlowPoll {
         /// The task.
         task: TaskLabel,
         /// How long the poll took.
         took: Duration,
     },
-    /// The loop ended while the task was pending; its future was dropped. Told in debug mode.
+    /// The loop ended while the task was pending, so its future was dropped. Reported in debug
+    /// mode.
     DroppedPending {
         /// The task as it was when the loop ended.
         task: TaskInfo,
     },
-    /// The loop is stuck right now. Told on another thread, where the loop is watched.
+    /// The loop is stuck. Reported by the watchdog's thread, if the loop is watched.
     Stalled(Stall),
-    /// The loop turns again after [`Unhandled::Stalled`].
+    /// The loop turns again after it was reported as [`Unhandled::Stalled`].
     Recovered(Stall),
 }
 
-/// A loop that does not turn, because a poll or a callback does not return.
+/// A stall: a loop does not turn, because a poll or a callback does not return.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stall {
     /// The loop's name.
     pub event_loop: String,
-    /// The task whose poll does not return; `None` for code outside of tasks.
+    /// The task whose poll does not return. `None` for code outside of tasks.
     pub task: Option<TaskLabel>,
-    /// What the task was working on, if it said so.
+    /// What the task works on, if it has set a note.
     pub note: Option<Note>,
-    /// How long it has been so, to a quarter of the threshold.
+    /// How long the stall has lasted, to a quarter of the threshold.
     pub lasted: Duration,
 }
 
@@ -74,7 +77,7 @@ impl fmt::Display for Unhandled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Panic { task, message } => {
-                write!(f, "task panicked and nobody looked: {task}: {message}")
+                write!(f, "task panicked and its outcome was not awaited: {task}: {message}")
             }
             Self::CallbackPanic { message } => {
                 write!(f, "code outside of tasks panicked: {message}")
@@ -84,7 +87,7 @@ impl fmt::Display for Unhandled {
             }
             Self::DroppedPending { task } => write!(
                 f,
-                "{} was dropped while pending: the loop ended; it was {:.1?} old after {} polls",
+                "{} was dropped while pending, because its event loop ended: age {:.1?}, polls {}",
                 task.label, task.age, task.polls
             ),
             Self::Stalled(stall) => {
@@ -99,7 +102,7 @@ impl fmt::Display for Unhandled {
     }
 }
 
-/// A function that receives what would otherwise be logged.
+/// A function that is called with each report instead of logging it.
 pub(crate) type UnhandledHook = Arc<dyn Fn(&Unhandled) + Send + Sync>;
 
 /// Passes `unhandled` to `hook`, or to the log if there is none.

@@ -1,8 +1,8 @@
-//! What a loop tells of itself while it runs, in a cache line of its own.
+//! What a loop publishes while it runs, in a cache line of its own.
 //!
-//! The loop alone writes, with relaxed stores and without reading the clock. Whoever looks twice
-//! and finds the loop awake with neither a turn nor a poll between the two looks knows that it
-//! was stuck meanwhile; how long, its own clock tells it.
+//! Only the loop writes, with relaxed stores and without reading the clock. A thread that reads
+//! twice, and finds the loop awake with no turn and no poll in between, knows that the loop was
+//! stuck meanwhile. The reader's own clock says for how long.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -14,22 +14,22 @@ use crate::observe::labels::{LabelId, Note};
 /// What one loop publishes.
 #[derive(Debug, Default)]
 pub(crate) struct Vitals {
-    /// The loop runs, and does not wait in its selector.
+    /// The loop runs and does not wait in its selector.
     is_awake: AtomicBool,
     has_ended: AtomicBool,
     turns: AtomicU64,
     polls: AtomicU64,
-    /// The id of the task that is polled, plus one; zero between polls.
+    /// The id of the task that is polled, plus one. Zero between batches.
     task: AtomicU64,
     label: AtomicU32,
     note: AtomicU32,
-    /// As of the beginning of the turn.
+    /// The load at the beginning of the turn, in these three.
     ready: AtomicU32,
     timers: AtomicU32,
     tasks: AtomicU32,
 }
 
-/// How far a loop has come.
+/// What changes when a loop makes progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) is_awake: bool,
@@ -37,15 +37,15 @@ pub(crate) struct Progress {
     pub(crate) polls: u64,
 }
 
-/// What is being polled.
+/// The task that is being polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Poll {
+pub(crate) struct CurrentPoll {
     pub(crate) task: TaskId,
     pub(crate) label: LabelId,
     pub(crate) note: Option<Note>,
 }
 
-/// How much a loop has to do, as of its last turn.
+/// How much work a loop has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) ready: usize,
@@ -53,7 +53,7 @@ pub(crate) struct Load {
     pub(crate) tasks: usize,
 }
 
-/// For the loop.
+/// # Called by the loop
 impl Vitals {
     pub(crate) fn begin_turn(&self, load: Load) {
         self.is_awake.store(true, Relaxed);
@@ -63,7 +63,7 @@ impl Vitals {
         self.tasks.store(load.tasks as u32, Relaxed);
     }
 
-    /// Returns how many polls there were before.
+    /// Returns the number of polls before this one.
     pub(crate) fn begin_poll(&self, task: TaskId, label: LabelId) -> u64 {
         let polls = self.polls.load(Relaxed);
         self.polls.store(polls.wrapping_add(1), Relaxed);
@@ -73,7 +73,7 @@ impl Vitals {
         polls
     }
 
-    /// What the task that is polled works on, until the next poll.
+    /// Sets what the current task works on, until the next poll.
     pub(crate) fn set_note(&self, note: Option<Note>) {
         self.note.store(note.map_or(0, Note::to_u32), Relaxed);
     }
@@ -82,22 +82,18 @@ impl Vitals {
         self.task.store(0, Relaxed);
     }
 
-    /// The loop is about to wait, or to run no more for now.
-    pub(crate) fn rest(&self) {
-        self.is_awake.store(false, Relaxed);
-    }
-
-    pub(crate) fn wake(&self) {
-        self.is_awake.store(true, Relaxed);
+    /// A loop is not awake while it waits in its selector and between two runs.
+    pub(crate) fn set_awake(&self, is_awake: bool) {
+        self.is_awake.store(is_awake, Relaxed);
     }
 
     pub(crate) fn end(&self) {
         self.has_ended.store(true, Relaxed);
-        self.rest();
+        self.set_awake(false);
     }
 }
 
-/// For the others.
+/// # Called by other threads
 impl Vitals {
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(Relaxed)
@@ -111,11 +107,12 @@ impl Vitals {
         }
     }
 
-    /// What is being polled. To be believed where the progress has not changed meanwhile.
-    pub(crate) fn poll(&self) -> Option<Poll> {
+    /// Returns the task that is being polled. Its parts belong together only if the progress is
+    /// the same before and after the call.
+    pub(crate) fn current_poll(&self) -> Option<CurrentPoll> {
         let task = self.task.load(Relaxed).checked_sub(1).map(TaskId::from_u64)?;
         let label = LabelId::from_u32(self.label.load(Relaxed));
-        Some(Poll { task, label, note: Note::from_u32(self.note.load(Relaxed)) })
+        Some(CurrentPoll { task, label, note: Note::from_u32(self.note.load(Relaxed)) })
     }
 
     pub(crate) fn load(&self) -> Load {
@@ -124,27 +121,28 @@ impl Vitals {
     }
 }
 
-/// Since when one who looks has seen a loop stand still.
+/// Measures from outside how long a loop has been stuck.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pulse {
-    seen: Progress,
+pub(crate) struct StallDetector {
+    last: Progress,
     since: Instant,
 }
 
-impl Pulse {
-    pub(crate) fn new(seen: Progress, now: Instant) -> Self {
-        Self { seen, since: now }
+impl StallDetector {
+    pub(crate) fn new(progress: Progress, now: Instant) -> Self {
+        Self { last: progress, since: now }
     }
 
-    /// Looks again. Returns how long the loop has been stuck: zero if it rests or has moved.
-    pub(crate) fn look(&mut self, progress: Progress, now: Instant) -> Duration {
-        if progress != self.seen || !progress.is_awake {
+    /// Takes the loop's current progress. Returns how long the loop has been stuck, which is zero
+    /// if it is not awake or has made progress.
+    pub(crate) fn observe(&mut self, progress: Progress, now: Instant) -> Duration {
+        if progress != self.last || !progress.is_awake {
             *self = Self::new(progress, now);
         }
         now.saturating_duration_since(self.since)
     }
 
-    /// When the loop was first seen where it is.
+    /// Returns when the loop was first seen with its current progress.
     pub(crate) fn since(&self) -> Instant {
         self.since
     }
@@ -155,35 +153,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_is_stuck_only_when_awake_with_neither_turn_nor_poll_between_two_looks() {
+    fn a_loop_is_stuck_if_it_is_awake_with_no_turn_and_no_poll_between_two_observations() {
         let vitals = Vitals::default();
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
-        let mut pulse = Pulse::new(vitals.progress(), begin);
-        assert_eq!(pulse.look(vitals.progress(), at(5)), Duration::ZERO, "never begun");
+        let mut detector = StallDetector::new(vitals.progress(), begin);
+        assert_eq!(detector.observe(vitals.progress(), at(5)), Duration::ZERO, "it has not begun");
         vitals.begin_turn(Load::default());
-        assert_eq!(pulse.look(vitals.progress(), at(10)), Duration::ZERO, "it turned");
-        assert_eq!(pulse.look(vitals.progress(), at(15)), Duration::from_millis(5));
+        assert_eq!(detector.observe(vitals.progress(), at(10)), Duration::ZERO, "it turned");
+        assert_eq!(detector.observe(vitals.progress(), at(15)), Duration::from_millis(5));
         vitals.begin_poll(TaskId::from_u64(0), LabelId::default());
-        assert_eq!(pulse.look(vitals.progress(), at(20)), Duration::ZERO, "it polled");
-        assert_eq!(pulse.look(vitals.progress(), at(50)), Duration::from_millis(30));
-        vitals.rest();
-        assert_eq!(pulse.look(vitals.progress(), at(60)), Duration::ZERO, "it waits");
-        assert_eq!(pulse.look(vitals.progress(), at(90)), Duration::ZERO, "it still waits");
+        assert_eq!(detector.observe(vitals.progress(), at(20)), Duration::ZERO, "it polled");
+        assert_eq!(detector.observe(vitals.progress(), at(50)), Duration::from_millis(30));
+        vitals.set_awake(false);
+        assert_eq!(detector.observe(vitals.progress(), at(60)), Duration::ZERO, "it waits");
+        assert_eq!(detector.observe(vitals.progress(), at(90)), Duration::ZERO, "it still waits");
     }
 
     #[test]
-    fn a_poll_is_told_with_its_note_until_the_batch_is_over() {
+    fn the_current_poll_is_published_with_its_note_until_the_end_of_the_batch() {
         let vitals = Vitals::default();
-        assert_eq!(vitals.poll(), None);
+        assert_eq!(vitals.current_poll(), None);
         let (task, note) = (TaskId::from_u64(0), Note::new("a note of this test"));
         vitals.begin_poll(task, LabelId::default());
         vitals.set_note(Some(note));
-        let told = Poll { task, label: LabelId::default(), note: Some(note) };
-        assert_eq!(vitals.poll(), Some(told));
+        let poll = CurrentPoll { task, label: LabelId::default(), note: Some(note) };
+        assert_eq!(vitals.current_poll(), Some(poll));
         vitals.begin_poll(task, LabelId::default());
-        assert_eq!(vitals.poll(), Some(Poll { note: None, ..told }));
+        assert_eq!(vitals.current_poll(), Some(CurrentPoll { note: None, ..poll }));
         vitals.end_batch();
-        assert_eq!(vitals.poll(), None);
+        assert_eq!(vitals.current_poll(), None);
     }
 }

@@ -1,7 +1,7 @@
-//! The thread that looks at the loops while they cannot speak for themselves.
+//! The thread that reports stalled loops.
 //!
-//! There is one for all loops of the process. It starts with the first loop that is to be watched
-//! and ends when none is left.
+//! There is one watchdog for all loops of the process. It starts with the first loop that is
+//! watched, and ends when no such loop is left.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -9,46 +9,46 @@ use std::time::{Duration, Instant};
 
 use crate::observe::shared::Shared;
 use crate::observe::unhandled::{Stall, Unhandled};
-use crate::observe::vitals::Pulse;
+use crate::observe::vitals::StallDetector;
 use crate::sync::lock;
 
 static WATCHDOG: Mutex<Watchdog> = Mutex::new(Watchdog { is_running: false, loops: Vec::new() });
 
-/// How often a loop is looked at within its threshold.
-const LOOKS_PER_THRESHOLD: u32 = 4;
+/// How often a loop is checked within its threshold.
+const CHECKS_PER_THRESHOLD: u32 = 4;
 
 struct Watchdog {
     is_running: bool,
     loops: Vec<Watched>,
 }
 
-/// One loop that is watched.
+/// A loop that is watched.
 struct Watched {
     shared: Arc<Shared>,
     threshold: Duration,
-    pulse: Pulse,
-    /// What was reported, until the loop turns again.
+    detector: StallDetector,
+    /// The stall that was reported, until the loop turns again.
     reported: Option<Stall>,
 }
 
-/// Watches a loop until it ends, if its options say so.
+/// Watches a loop until it ends, if it has a stall threshold.
 pub(crate) fn watch(shared: &Arc<Shared>) {
     let Some(threshold) = shared.stall_threshold else { return };
-    let pulse = Pulse::new(shared.vitals.progress(), Instant::now());
-    let watched = Watched { shared: shared.clone(), threshold, pulse, reported: None };
+    let detector = StallDetector::new(shared.vitals.progress(), Instant::now());
+    let watched = Watched { shared: shared.clone(), threshold, detector, reported: None };
     let mut watchdog = lock(&WATCHDOG);
     watchdog.loops.push(watched);
     if !watchdog.is_running {
         let thread = std::thread::Builder::new().name("brigade-watchdog".to_owned()).spawn(run);
         watchdog.is_running = thread.is_ok();
         if let Err(error) = thread {
-            tracing::warn!(target: "brigade", %error, "stuck loops will not be reported");
+            tracing::warn!(target: "brigade", %error, "cannot start the watchdog: stalled event loops are not reported");
         }
     }
 }
 
 fn run() {
-    while let Some((reports, pause)) = look_at_all() {
+    while let Some((reports, pause)) = check_all() {
         for (shared, unhandled) in reports {
             shared.report(&unhandled);
         }
@@ -58,31 +58,32 @@ fn run() {
 
 type Report = (Arc<Shared>, Unhandled);
 
-/// Looks at each loop. Returns what there is to report, and when to look again; nothing once no
-/// loop is left.
-fn look_at_all() -> Option<(Vec<Report>, Duration)> {
+/// Checks each loop. Returns the reports to send, and how long to wait before the next check.
+/// Returns `None`, which ends the thread, once no loop is left.
+fn check_all() -> Option<(Vec<Report>, Duration)> {
     let mut watchdog = lock(&WATCHDOG);
     let now = Instant::now();
     let mut reports = Vec::new();
     for watched in &mut watchdog.loops {
-        let report = watched.look(now);
+        let report = watched.check(now);
         reports.extend(report.map(|unhandled| (watched.shared.clone(), unhandled)));
     }
     watchdog.loops.retain(|watched| !watched.shared.vitals.has_ended());
     let shortest = watchdog.loops.iter().map(|watched| watched.threshold).min();
     if shortest.is_none() && reports.is_empty() {
-        // Under the lock: a loop that comes now starts another thread.
+        // Set while the lock is held, so that the next loop starts another thread.
         watchdog.is_running = false;
         return None;
     }
-    Some((reports, shortest.unwrap_or_default() / LOOKS_PER_THRESHOLD))
+    Some((reports, shortest.unwrap_or_default() / CHECKS_PER_THRESHOLD))
 }
 
 impl Watched {
-    fn look(&mut self, now: Instant) -> Option<Unhandled> {
+    /// Returns the report to send, if there is one.
+    fn check(&mut self, now: Instant) -> Option<Unhandled> {
         let vitals = &self.shared.vitals;
-        let since = self.pulse.since();
-        let stuck_for = self.pulse.look(vitals.progress(), now);
+        let since = self.detector.since();
+        let stuck_for = self.detector.observe(vitals.progress(), now);
         if stuck_for.is_zero() {
             let lasted = now.saturating_duration_since(since);
             let stall = self.reported.take()?;
@@ -91,7 +92,7 @@ impl Watched {
         if stuck_for < self.threshold || self.reported.is_some() {
             return None;
         }
-        let poll = vitals.poll();
+        let poll = vitals.current_poll();
         let stall = Stall {
             event_loop: self.shared.name.clone(),
             task: poll.and_then(|poll| self.shared.label_of(poll)),

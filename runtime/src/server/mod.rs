@@ -30,6 +30,7 @@ mod stats;
 mod supervisor;
 mod tcp_server;
 
+pub use crate::task::notebook::Notebook;
 pub use acceptor::Acceptor;
 pub use connection_queue::{
     AcceptedConnection, ConnectionCounts, ConnectionGuard, ConnectionReceiver, LoopEvent,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::observe::vitals::{Progress, Pulse};
+use crate::observe::vitals::{Progress, StallDetector};
 
 /// A loop that stands still for so long is taken for stalled. Shorter polls are what loops do.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_millis(2);
@@ -66,18 +66,18 @@ pub(crate) fn choose(candidates: &[Candidate], rotation: usize) -> Option<usize>
 /// What one who places connections has seen of a loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observer {
-    pulse: Pulse,
+    stalls: StallDetector,
     suspect_until: Instant,
 }
 
 impl Observer {
     pub(crate) fn new(progress: Progress, now: Instant) -> Self {
-        Self { pulse: Pulse::new(progress, now), suspect_until: now }
+        Self { stalls: StallDetector::new(progress, now), suspect_until: now }
     }
 
     /// Looks at the loop.
     pub(crate) fn look(&mut self, progress: Progress, now: Instant) -> Health {
-        let stuck_for = self.pulse.look(progress, now);
+        let stuck_for = self.stalls.observe(progress, now);
         if stuck_for >= STALLED_AFTER {
             // A loop that is blocked again and again turns for a moment in between: what it was
             // given in that moment would wait for the next time.

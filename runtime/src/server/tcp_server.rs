@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::executor::event_loop::{self, EventLoop};
+use crate::executor::builder::Builder;
+use crate::executor::event_loop::EventLoop;
 use crate::net::TcpStream;
 use crate::server::acceptor::Acceptor;
 use crate::server::connections::Connections;
@@ -70,7 +71,7 @@ struct Options {
     per_loop: bool,
     loops: usize,
     pin: bool,
-    event_loop: event_loop::Builder,
+    event_loop: Builder,
     stall_threshold: Option<Duration>,
     on_loop_death: OnLoopDeath,
     report_on: Option<SignalKind>,
@@ -194,7 +195,7 @@ impl TcpServer {
     }
 
     /// Sets the options of each loop, such as its debug mode.
-    pub fn event_loop(mut self, event_loop: event_loop::Builder) -> Self {
+    pub fn event_loop(mut self, event_loop: Builder) -> Self {
         self.options.event_loop = event_loop;
         self
     }

@@ -1,7 +1,7 @@
 //! Several futures at once, in the calling task.
 //!
-//! Nothing is spawned: the futures are parts of the task that awaits them, they may borrow from
-//! it, and are dropped with it.
+//! No task is spawned. The futures are polled by the task that awaits them, may borrow from it,
+//! and are dropped with it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -10,9 +10,11 @@ use std::task::Poll;
 use futures_util::future::{maybe_done, try_maybe_done};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-/// Runs `futures`, a tuple, an array or a `Vec` of them, at once, and gives their outputs in the
-/// order in which the futures stand. What `asyncio.gather` is for; gathering join handles gives
-/// what `return_exceptions=True` does, a `Result` for each.
+/// Runs several futures at once and returns their outputs in the order of the futures, like
+/// `asyncio.gather`. `futures` is a tuple of up to eight futures, an array or a `Vec`.
+///
+/// To run tasks and get a `Result` for each, as with asyncio's `return_exceptions=True`, gather
+/// their join handles.
 ///
 /// # Examples
 /// ```
@@ -33,8 +35,8 @@ pub async fn gather<G: Gather>(futures: G) -> G::Output {
     futures.gather().await
 }
 
-/// Runs all of `futures` at once, and gives their outputs in their order. However many there are,
-/// each is polled only when it was woken.
+/// Runs all of `futures` at once and returns their outputs in the order of the futures. Each
+/// future is polled only when it was woken.
 ///
 /// # Examples
 /// ```
@@ -45,20 +47,20 @@ pub async fn gather_all<I>(futures: I) -> Vec<<I::Item as Future>::Output>
 where
     I: IntoIterator<Item: Future>,
 {
-    let mut running = numbered(futures);
-    let mut outputs = Places::new(running.len());
+    let mut running = with_indices(futures);
+    let mut outputs = Outputs::new(running.len());
     while let Some((index, output)) = running.next().await {
-        outputs.put(index, output);
+        outputs.set(index, output);
     }
     outputs.into_vec()
 }
 
-/// Runs `futures`, a tuple, an array or a `Vec` of them, at once, until all have given `Ok` or one
-/// has given an error. Returns the outputs in order, or the error that came first; the futures
-/// that were not done by then are dropped, which cancels them.
+/// Runs several futures at once until all have returned `Ok` or one has returned an error. Returns
+/// the outputs in the order of the futures. `futures` is a tuple of up to eight futures, an array
+/// or a `Vec`.
 ///
 /// # Errors
-/// That of the future that failed first.
+/// The first error. The futures that are not done by then are dropped, which cancels them.
 ///
 /// # Examples
 /// ```
@@ -73,43 +75,43 @@ pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Output, G::Error>
     futures.try_gather().await
 }
 
-/// Runs all of `futures` at once until all have given `Ok` or one has given an error; otherwise
-/// like [`try_gather`].
+/// Runs all of `futures` at once until all have returned `Ok` or one has returned an error, like
+/// [`try_gather`]. Each future is polled only when it was woken.
 ///
 /// # Errors
-/// That of the future that failed first.
+/// The first error. The futures that are not done by then are dropped, which cancels them.
 pub async fn try_gather_all<I, T, E>(futures: I) -> Result<Vec<T>, E>
 where
     I: IntoIterator<Item: Future<Output = Result<T, E>>>,
 {
-    let mut running = numbered(futures);
-    let mut outputs = Places::new(running.len());
+    let mut running = with_indices(futures);
+    let mut outputs = Outputs::new(running.len());
     while let Some((index, result)) = running.next().await {
-        outputs.put(index, result?);
+        outputs.set(index, result?);
     }
     Ok(outputs.into_vec())
 }
 
-/// Futures that each know their place.
-fn numbered<I>(
+/// Returns futures whose outputs come with the index of the future.
+fn with_indices<I>(
     futures: I,
 ) -> FuturesUnordered<impl Future<Output = (usize, <I::Item as Future>::Output)>>
 where
     I: IntoIterator<Item: Future>,
 {
-    let numbered = futures.into_iter().enumerate();
-    numbered.map(|(index, future)| async move { (index, future.await) }).collect()
+    let indexed = futures.into_iter().enumerate();
+    indexed.map(|(index, future)| async move { (index, future.await) }).collect()
 }
 
-/// A place for each output, to be filled in any order.
-struct Places<T>(Vec<Option<T>>);
+/// The outputs of several futures, set in any order.
+struct Outputs<T>(Vec<Option<T>>);
 
-impl<T> Places<T> {
+impl<T> Outputs<T> {
     fn new(len: usize) -> Self {
         Self(std::iter::repeat_with(|| None).take(len).collect())
     }
 
-    fn put(&mut self, index: usize, output: T) {
+    fn set(&mut self, index: usize, output: T) {
         self.0[index] = Some(output);
     }
 
@@ -118,23 +120,23 @@ impl<T> Places<T> {
     }
 }
 
-/// What [`gather`] takes: tuples of up to eight futures, arrays and `Vec`s.
+/// A collection of futures for [`gather`]: a tuple of up to eight, an array or a `Vec`.
 pub trait Gather {
-    /// The outputs, in the same order.
+    /// The outputs, in the order of the futures.
     type Output;
 
-    /// See [`gather`].
+    /// Runs the futures at once. See [`gather`].
     fn gather(self) -> impl Future<Output = Self::Output>;
 }
 
-/// What [`try_gather`] takes: tuples of up to eight futures, arrays and `Vec`s.
+/// A collection of futures for [`try_gather`]: a tuple of up to eight, an array or a `Vec`.
 pub trait TryGather {
-    /// The outputs, in the same order.
+    /// The outputs, in the order of the futures.
     type Output;
-    /// The error that all the futures may give.
+    /// The error type of all the futures.
     type Error;
 
-    /// See [`try_gather`].
+    /// Runs the futures at once. See [`try_gather`].
     fn try_gather(self) -> impl Future<Output = Result<Self::Output, Self::Error>>;
 }
 

@@ -1,4 +1,4 @@
-//! Tasks that belong together: none outlives the group, and if one fails all end.
+//! Task groups: no task outlives its group, and if one fails, all end.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -16,18 +16,19 @@ use crate::executor::join_error::JoinError;
 use crate::executor::table::Origin;
 use crate::oneshot;
 use crate::task::join::JoinHandle;
-use crate::task::spawn_on;
+use crate::task::spawn::spawn_on;
 
-/// A group of tasks: its children. Made by [`TaskGroup::run`], for the time of its body.
+/// A group of tasks, its children, like `asyncio.TaskGroup`. Made by [`TaskGroup::run`], which
+/// passes it to a body.
 ///
 /// - The group is done when its body and all its children are.
-/// - The first child that gives an error or panics ends the group, and so does an error of the
-///   body: the body and the other children are cancelled.
-/// - Dropped before its end, by a timeout for instance, it cancels all of them. Either way their
-///   destructors have run before the group is gone.
+/// - The first child that returns an error or panics ends the group, and so does an error of the
+///   body. The body and the other children are then cancelled.
+/// - If the group is dropped before its end, for instance by a timeout, the body and all children
+///   are cancelled.
 ///
-/// What `asyncio.TaskGroup` is for. The body may borrow from around the group; the children are
-/// tasks, and may not.
+/// In each case the destructors of the children have run when the group is gone. The body may
+/// borrow from its surroundings; the children are tasks and may not.
 ///
 /// # Examples
 /// ```
@@ -47,26 +48,31 @@ pub struct TaskGroup<E> {
 }
 
 impl<E: 'static> TaskGroup<E> {
-    /// Runs `body` with a new group, and then waits for the children that it left.
-    /// Returns the output of `body`.
+    /// Runs `body` with a new group, and then waits for the children that are left. Returns the
+    /// output of `body`.
     ///
     /// # Errors
-    /// If the body or a child gave an error, or a child panicked. A panic of the body goes on in
-    /// the caller, with the children cancelled.
+    /// If the body or a child returns an error, or a child panics.
+    ///
+    /// # Panics
+    /// If the body panics, with its panic. The children are cancelled.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the body and all children.
     pub async fn run<T>(body: impl AsyncFnOnce(&Self) -> Result<T, E>) -> Result<T, GroupError<E>> {
         let group = Self { children: RefCell::new(FuturesUnordered::new()) };
-        // In this order, so that the body goes before the children where both are dropped.
-        let outcome = match group.watch(body(&group)).await {
+        // The group is declared first, so that the body is dropped before the children.
+        let outcome = match group.run_body(body(&group)).await {
             Ok(output) => group.join().await.map(|()| output),
             Err(failure) => Err(failure),
         };
         outcome.map_err(|first| GroupError { others: group.cancel(), first })
     }
 
-    /// Runs `future` as a child: a task of this thread's loop that the group awaits.
+    /// Spawns `future` as a child: a task on this thread's loop that the group awaits.
     ///
-    /// Returns a handle that may be awaited for the child's value. An error need not be handled
-    /// there: it ends the group.
+    /// Returns a handle that may be awaited for the child's value. Errors are not returned there:
+    /// they end the group.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -79,7 +85,7 @@ impl<E: 'static> TaskGroup<E> {
         self.add(future, Origin { name: None, site: Location::caller() })
     }
 
-    /// Like [`TaskGroup::spawn`], with a name for the task.
+    /// Spawns `future` as a child with a name, like [`TaskGroup::spawn`].
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -92,13 +98,13 @@ impl<E: 'static> TaskGroup<E> {
         self.add(future, Origin { name: Some(name.into()), site: Location::caller() })
     }
 
-    /// How many children have not been seen to end.
+    /// Returns the number of children whose end the group has not handled yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.children.borrow().len()
     }
 
-    /// Returns `true` if all children have been seen to end.
+    /// Returns `true` if [`TaskGroup::len`] is zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -112,7 +118,7 @@ impl<E: 'static> TaskGroup<E> {
     {
         let (sender, value) = oneshot::channel();
         let child = async move {
-            // Who does not await the child does not want the value.
+            // Fails if the `Child` was dropped, so that the value is not needed.
             let _ = sender.send(future.await?);
             Ok(())
         };
@@ -120,8 +126,8 @@ impl<E: 'static> TaskGroup<E> {
         Child { value, group: PhantomData }
     }
 
-    /// Runs `body` until it is done or a child has failed; then `body` is dropped.
-    async fn watch<T>(&self, body: impl Future<Output = Result<T, E>>) -> Result<T, Failure<E>> {
+    /// Runs `body` until it is done or a child has failed.
+    async fn run_body<T>(&self, body: impl Future<Output = Result<T, E>>) -> Result<T, Failure<E>> {
         let mut body = pin!(body);
         poll_fn(|cx| {
             if let Poll::Ready(Err(failure)) = self.poll_children(cx) {
@@ -130,7 +136,7 @@ impl<E: 'static> TaskGroup<E> {
             if let Poll::Ready(result) = body.as_mut().poll(cx) {
                 return Poll::Ready(result.map_err(Failure::Error));
             }
-            // Once more, so that what the body has just spawned is awaited too.
+            // Polled again to register with the children that the body has just spawned.
             match self.poll_children(cx) {
                 Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
                 _ => Poll::Pending,
@@ -143,7 +149,7 @@ impl<E: 'static> TaskGroup<E> {
         poll_fn(|cx| self.poll_children(cx)).await
     }
 
-    /// Ready when a child has failed, or none is left.
+    /// Ready when a child has failed or no child is left.
     fn poll_children(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<E>>> {
         let mut children = self.children.borrow_mut();
         loop {
@@ -159,7 +165,7 @@ impl<E: 'static> TaskGroup<E> {
         }
     }
 
-    /// Cancels the children that are left. Returns the errors of those that had failed by then.
+    /// Cancels the remaining children. Returns the errors of those that have failed already.
     fn cancel(&self) -> Vec<Failure<E>> {
         let mut cx = Context::from_waker(Waker::noop());
         let failed = std::iter::from_fn(|| match self.poll_children(&mut cx) {
@@ -174,7 +180,7 @@ impl<E: 'static> TaskGroup<E> {
 
 impl<E> TaskGroup<E> {
     fn cancel_children(&self) {
-        // Out of the cell first: a destructor runs code of a user.
+        // Taken out of the cell first, because destructors run user code.
         for child in self.children.take() {
             child.cancel_now();
         }
@@ -193,10 +199,11 @@ impl<E> fmt::Debug for TaskGroup<E> {
     }
 }
 
-/// A child of a [`TaskGroup`]: await it for its value. Dropping it leaves the child running.
+/// A handle to a child of a [`TaskGroup`]: await it for the child's value. Dropping it does not
+/// cancel the child.
 ///
-/// There is no error to handle: when the child fails, the group ends, and with it whoever awaits
-/// this within the group's body.
+/// Awaiting returns no error: if the child fails, the group ends and cancels its body, and with it
+/// the code that awaits this handle.
 pub struct Child<'group, V> {
     value: oneshot::Receiver<V>,
     group: PhantomData<&'group ()>,
@@ -208,7 +215,7 @@ impl<V> Future for Child<'_, V> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
         match Pin::new(&mut self.value).poll(cx) {
             Poll::Ready(Ok(value)) => Poll::Ready(value),
-            // Cancelled is that the child failed: the group sees to it.
+            // An error means that the child failed, which ends the group.
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
         }
     }
@@ -220,35 +227,35 @@ impl<V> fmt::Debug for Child<'_, V> {
     }
 }
 
-/// Why a task group gave no value: the failure that ended it, and those of children that had
-/// failed by the time it ended. asyncio's `ExceptionGroup`.
+/// The error of a [`TaskGroup`]: the failure that ended it, and the failures of other children
+/// until then. Like Python's `ExceptionGroup`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct GroupError<E> {
-    /// What ended the group.
+    /// The failure that ended the group.
     pub first: Failure<E>,
-    /// What else had failed by then, in the order in which it did.
+    /// The other failures until the group ended, in their order.
     pub others: Vec<Failure<E>>,
 }
 
-/// How the body or a child of a group failed.
+/// How the body or a child of a [`TaskGroup`] failed.
 #[derive(Debug)]
 pub enum Failure<E> {
-    /// It gave an error.
+    /// It returned an error.
     Error(E),
-    /// It panicked, or its loop ended.
+    /// It panicked, was cancelled, or its loop ended.
     Task(JoinError),
 }
 
 impl<E> GroupError<E> {
-    /// All failures, the first one first.
+    /// Returns all failures, beginning with the one that ended the group.
     pub fn iter(&self) -> impl Iterator<Item = &Failure<E>> {
         std::iter::once(&self.first).chain(&self.others)
     }
 }
 
 impl<E> Failure<E> {
-    /// The error, if it is one and not a panic.
+    /// Returns the error, unless the failure is a panic or a cancellation.
     #[must_use]
     pub fn error(&self) -> Option<&E> {
         match self {
@@ -260,7 +267,7 @@ impl<E> Failure<E> {
 
 impl<E: fmt::Display> fmt::Display for GroupError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a task group ended because of: {}", self.first)?;
+        write!(f, "task group failed: {}", self.first)?;
         self.others.iter().try_for_each(|other| write!(f, "; also: {other}"))
     }
 }

@@ -1,24 +1,27 @@
-//! Awaiting a task.
+//! The handle of a task.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::executor::core::Core;
 use crate::executor::join_error::JoinError;
 use crate::executor::slots::Key;
-use crate::task::{TaskId, TaskInfo};
+use crate::observe::info::{TaskId, TaskInfo};
 
-/// A task that was spawned on this thread's loop: await it for its outcome.
+/// A handle to a task on this thread's loop: await it for the task's outcome.
 ///
-/// Awaiting gives `Ok` with the task's output, or a [`JoinError`] if it panicked or was cancelled.
-/// Dropping the handle detaches the task: it runs on, and if it panics that is logged.
+/// Awaiting returns `Ok` with the task's output, or a [`JoinError`] if it panicked or was
+/// cancelled. Dropping the handle detaches the task: it runs on, and a panic in it is logged.
 ///
 /// # Panics
-/// When polled again after it was ready.
-#[must_use = "dropping a handle detaches the task; say so with `.detach()`"]
+/// If polled again after it was ready.
+///
+/// # Cancel safety
+/// `&mut handle` is cancel safe: the outcome is kept until a poll returns it.
+#[must_use = "dropping a handle detaches the task; call `.detach()` if that is intended"]
 pub struct JoinHandle<T> {
     core: Rc<Core>,
     /// Absent once the outcome was taken.
@@ -34,53 +37,45 @@ impl<T: 'static> JoinHandle<T> {
 
     pub(crate) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let key = self.key.expect("a join handle is not polled after it was ready");
-        let mut outcome: Option<Result<T, JoinError>> = None;
-        if self.core.tasks.poll_outcome(key, cx.waker(), &mut outcome).is_pending() {
-            return Poll::Pending;
-        }
+        let outcome = ready!(self.core.poll_outcome(key, cx.waker()));
         self.key = None;
-        Poll::Ready(outcome.expect("a finished task has an outcome"))
+        Poll::Ready(outcome)
     }
 }
 
 impl<T> JoinHandle<T> {
-    /// Where the task is, unless its outcome was taken.
-    pub(crate) fn key(&self) -> Option<Key> {
-        self.key
-    }
-
-    /// The task's id.
+    /// Returns the task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.id
     }
 
-    /// What is known of the task now; nothing once its outcome was taken.
+    /// Returns what is known of the task now, or `None` once its outcome was taken.
     #[must_use]
     pub fn info(&self) -> Option<TaskInfo> {
-        self.core.tasks.info(self.key?, &self.core.clock)
+        self.core.task_info(self.key?)
     }
 
     /// Returns `true` if the task has an outcome.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.key.is_none_or(|key| self.core.tasks.is_finished(key))
+        self.key.is_none_or(|key| self.core.is_finished(key))
     }
 
-    /// Cancels the task: its future is dropped at its next turn, where it awaits. Awaiting the
-    /// handle then gives an error for which [`JoinError::is_cancelled`] is true. Does nothing to
-    /// a task that has finished.
+    /// Cancels the task: its future is dropped instead of polled, in the loop's next batch.
+    /// Awaiting the handle then returns an error for which [`JoinError::is_cancelled`] is true.
+    /// Does nothing if the task has finished.
     pub fn abort(&self) {
         if let Some(key) = self.key {
-            self.core.tasks.abort(key);
+            self.core.abort(key);
         }
     }
 
-    /// Lets the task run on by itself; what dropping the handle does, said aloud.
+    /// Lets the task run on without a handle. The same as dropping the handle, made explicit.
     pub fn detach(self) {}
 
-    /// Cancels the task, and has its destructors run, before this returns. A task cannot do so to
-    /// itself: it is then cancelled at its next await.
+    /// Cancels the task and runs its destructors before this returns. If the task calls this for
+    /// itself, it is cancelled at its next await instead.
     pub(crate) fn cancel_now(&self) {
         if let Some(key) = self.key {
             self.core.cancel_now(key);

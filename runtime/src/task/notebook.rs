@@ -1,4 +1,4 @@
-//! What a task is working on, for the reports of a loop that is stuck.
+//! What a task works on, for reports of stalls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,25 +7,40 @@ use crate::executor::core::Core;
 use crate::observe::labels::Note;
 use crate::observe::shared::Shared;
 
-/// Tells those who watch this thread's loop what it works on.
+/// Publishes what the running task of this thread's loop works on. The note appears in stall
+/// reports and in snapshots of the loop.
+///
+/// # Examples
+/// ```
+/// use brigade_runtime::server::Notebook;
+/// use brigade_runtime::task::Note;
+///
+/// brigade_runtime::run(async {
+///     // Notes are made once and used often.
+///     let note = Note::new("/users/{id}");
+///     Notebook::current().set(Some(note));
+///     let snapshot = brigade_runtime::LoopHandle::current().snapshot();
+///     assert_eq!(snapshot.note.unwrap().text(), "/users/{id}");
+/// });
+/// ```
 #[derive(Clone)]
 pub struct Notebook {
     shared: Arc<Shared>,
 }
 
 impl Notebook {
-    /// The notebook of this thread's loop.
+    /// Returns the notebook of this thread's loop.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
     #[track_caller]
     #[must_use]
     pub fn current() -> Self {
-        Self { shared: Core::current().shared.clone() }
+        Self { shared: Core::current().shared().clone() }
     }
 
-    /// Says what the task that is running works on, until this is called again or the task
-    /// yields. It stands in the report if the loop is stuck meanwhile, and costs one store.
+    /// Sets the note of the running task, until the next call or until the task yields. Costs one
+    /// store.
     pub fn set(&self, note: Option<Note>) {
         self.shared.vitals.set_note(note);
     }

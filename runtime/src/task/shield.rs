@@ -1,4 +1,4 @@
-//! A part that finishes although its awaiter is cancelled.
+//! A future that runs on if its awaiter is cancelled.
 
 use std::fmt;
 use std::panic::Location;
@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use crate::executor::core::Core;
 use crate::executor::table::Origin;
 use crate::task::join::JoinHandle;
-use crate::task::spawn_on;
+use crate::task::spawn::spawn_on;
 
-/// Runs `future` as a task of its own, and gives its output: when whoever awaits that is
-/// cancelled, `future` runs on to its end. What `asyncio.shield` is for.
+/// Runs `future` as a task of its own and returns its output. If the awaiter is cancelled,
+/// `future` runs on to its end. Like `asyncio.shield`.
 ///
-/// The output comes without a `Result`, as if `future` were awaited itself: its panic goes on in
-/// the awaiter.
+/// The output is not a `Result`: a panic of `future` is resumed in the awaiter, as if it were
+/// awaited directly.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -44,8 +44,8 @@ where
     Shield { task: spawn_on(Core::current(), future, origin) }
 }
 
-/// The awaited side of [`shield`]. Dropping it lets the shielded future run on.
-#[must_use = "the future runs on by itself; await this for its output"]
+/// The future returned by [`shield`]. Dropping it lets the shielded future run on.
+#[must_use = "the shielded future runs on; await this for its output"]
 pub struct Shield<T> {
     task: JoinHandle<T>,
 }
@@ -56,7 +56,7 @@ impl<T: 'static> Future for Shield<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         self.task.poll_outcome(cx).map(|outcome| match outcome {
             Ok(output) => output,
-            // Nobody can cancel the task but the end of the loop, with which the awaiter ends too.
+            // Only the end of the loop cancels the task, and it ends the awaiter too.
             Err(error) => panic!("{}", error.resume_panic()),
         })
     }

@@ -1,4 +1,4 @@
-//! Work that would block the loop, on a pool of threads.
+//! A pool of threads for work that would block the loop.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,12 +10,12 @@ use crate::executor::handle::LoopHandle;
 use crate::oneshot::{SyncReceiver, sync_channel};
 use crate::task::JoinError;
 
-/// Runs `work` on a pool of threads and gives its result to this thread's loop: for code that
-/// computes for long, and for calls that block. What `loop.run_in_executor` is for.
+/// Runs `work` on a pool of threads and returns a handle that is awaited for its result. Use it for
+/// long computations and for calls that block. Like asyncio's `loop.run_in_executor`.
 ///
-/// The pool is the `blocking` crate's: it grows with the work, up to 500 threads
-/// (`BLOCKING_MAX_THREADS`), and shrinks when idle. The work starts at once. Dropping the handle
-/// does not stop it.
+/// The work starts at once, and dropping the handle does not stop it. The pool is that of the
+/// `blocking` crate: it grows to at most 500 threads (`BLOCKING_MAX_THREADS`), and shrinks when
+/// idle.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -35,36 +35,40 @@ where
 {
     let core = Core::current();
     let handle = LoopHandle::of(&core);
-    let manual_clock = core.clock.is_manual();
-    core.elsewhere.update(|n| n + usize::from(manual_clock));
+    let is_manual_clock = core.clock().is_manual();
+    if is_manual_clock {
+        core.inhibit_auto_advance();
+    }
     let (sender, result) = sync_channel();
-    let place = handle.clone();
+    let loop_handle = handle.clone();
     let work = move || {
-        let result = catch_unwind(AssertUnwindSafe(work)).map_err(JoinError::panicked_outside);
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let result = result.map_err(|payload| JoinError::panicked(payload, None));
         if let Err(result) = sender.send(result) {
-            place.bury(result);
+            loop_handle.report_if_panic(result);
         }
-        // Sent behind the wake of whoever awaits the result, so the clock does not jump between.
-        if manual_clock {
-            let _ = place.call_soon(|| Core::current().elsewhere.update(|n| n - 1));
+        // Sent after the wake of the task that awaits the result, so that the clock does not move
+        // before the task runs.
+        if is_manual_clock {
+            let _ = loop_handle.call_soon(|| Core::current().allow_auto_advance());
         }
     };
     blocking::unblock(work).detach();
     BlockingHandle { result, handle }
 }
 
-/// Work on the blocking pool: await it for its result.
+/// A handle to work on the blocking pool: await it for the result.
 ///
-/// Awaiting gives `Ok` with what the work returned, or a [`JoinError`] if it panicked. A panic that
-/// nobody awaits is reported by the loop that asked for the work.
-#[must_use = "dropping the handle lets the work run on by itself; say so with `.detach()`"]
+/// Awaiting returns `Ok` with the return value of the work, or a [`JoinError`] if it panicked. If
+/// the handle was dropped, a panic is reported by the loop that started the work.
+#[must_use = "dropping a handle detaches the work; call `.detach()` if that is intended"]
 pub struct BlockingHandle<T> {
     result: SyncReceiver<Result<T, JoinError>>,
     handle: LoopHandle,
 }
 
 impl<T> BlockingHandle<T> {
-    /// Lets the work run on by itself; what dropping the handle does, said aloud.
+    /// Lets the work run on without a handle. The same as dropping the handle, made explicit.
     pub fn detach(self) {}
 }
 
@@ -73,7 +77,7 @@ impl<T> Future for BlockingHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = ready!(Pin::new(&mut self.result).poll(cx));
-        // The work always sends what came of it; only the end of the process keeps it from that.
+        // The work always sends a result, unless the process ends.
         Poll::Ready(result.unwrap_or_else(|_| Err(JoinError::loop_ended(None))))
     }
 }
@@ -81,7 +85,7 @@ impl<T> Future for BlockingHandle<T> {
 impl<T> Drop for BlockingHandle<T> {
     fn drop(&mut self) {
         if let Some(result) = self.result.close() {
-            self.handle.bury(result);
+            self.handle.report_if_panic(result);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Several loops, a thread each.
+//! A group of event loops, one thread each.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -7,26 +7,27 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::thread::available_parallelism;
 
-use crate::executor::event_loop;
+use crate::executor::builder;
+use crate::executor::event_loop::EventLoop;
 use crate::executor::handle::LoopHandle;
 use crate::task::JoinError;
 use crate::threads::thread;
 use crate::threads::thread::ThreadHandle;
 
-/// How many loops a group has unless told otherwise: one per core that this process may use.
+/// Returns the default number of loops in a group: one per core that this process may use.
 #[must_use]
 pub fn default_loops() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 
-/// Starts a group of loops.
+/// Starts a group of loops, with options.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
     loops: usize,
     pin: bool,
     name: String,
-    event_loop: event_loop::Builder,
+    event_loop: builder::Builder,
 }
 
 impl Default for Builder {
@@ -36,46 +37,46 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// One loop per core, each pinned to its core.
+    /// Returns a builder for one loop per core, each pinned to its core.
     pub fn new() -> Self {
         Self {
             loops: default_loops(),
             pin: true,
             name: "loop".to_owned(),
-            event_loop: event_loop::EventLoop::builder(),
+            event_loop: EventLoop::builder(),
         }
     }
 
-    /// How many loops; at least one.
+    /// Sets the number of loops. Zero counts as one.
     pub fn loops(self, loops: usize) -> Self {
         Self { loops: loops.max(1), ..self }
     }
 
-    /// Whether each thread is kept on a core of its own. Where the system refuses, a warning is
-    /// logged. With more loops than cores nothing is pinned, since two would share a core while
-    /// another one idles.
+    /// Pins each thread to a core of its own, or does not. If the system refuses, a warning is
+    /// logged. With more loops than cores no thread is pinned, because two loops would share a core
+    /// while another core is idle.
     pub fn pin(self, pin: bool) -> Self {
         Self { pin, ..self }
     }
 
-    /// What the threads are called: this name, a dash and a number from 0.
+    /// Sets the prefix of the threads' names. A dash and the number of the loop, from 0, follow.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
     }
 
-    /// The options of each loop.
-    pub fn event_loop(self, event_loop: event_loop::Builder) -> Self {
+    /// Sets the options of each loop.
+    pub fn event_loop(self, event_loop: builder::Builder) -> Self {
         Self { event_loop, ..self }
     }
 
-    /// Starts the loops. On each, `make` is called with the loop's number and what the iterator
-    /// gives for it, and the future that it returns is run.
+    /// Starts the loops. Each calls `make` with its number and its item of `each`, and runs the
+    /// future that `make` returns.
     ///
     /// # Errors
-    /// If a thread or its loop cannot be started. Those started before are stopped.
+    /// If a thread or its loop cannot be started. The loops that were started before are stopped.
     ///
     /// # Panics
-    /// If `each` gives fewer items than there are loops.
+    /// If `each` has fewer items than there are loops.
     pub fn start<M, F, X>(
         self,
         each: impl IntoIterator<Item = X>,
@@ -106,8 +107,8 @@ impl Builder {
         Ok(group)
     }
 
-    /// The thread of one loop, as [`Builder::start`] would start it: for the successor of a loop
-    /// that ended, see [`EventLoopGroup::replace`].
+    /// Returns the builder of the thread of loop `index`, as [`Builder::start`] uses it. Use it to
+    /// restart a loop that ended; see [`EventLoopGroup::replace`].
     pub fn thread(&self, index: usize) -> thread::Builder {
         let thread = thread::Builder::new()
             .name(format!("{}-{index}", self.name))
@@ -119,54 +120,57 @@ impl Builder {
     }
 }
 
-/// Several loops, a thread each. Dropping the group lets them run on.
+/// A group of event loops, one thread each. Dropping the group lets them run on.
 pub struct EventLoopGroup<T> {
     handles: Vec<LoopHandle>,
-    /// Absent once its end was told.
+    /// Absent once `ended` has returned the thread's outcome.
     threads: Vec<Option<ThreadHandle<T>>>,
 }
 
 impl EventLoopGroup<()> {
-    /// For a group with options.
+    /// Returns a builder, to start a group with options.
     pub fn builder() -> Builder {
         Builder::new()
     }
 }
 
 impl<T> EventLoopGroup<T> {
-    /// How many loops there are.
+    /// Returns the number of loops.
     #[must_use]
     pub fn len(&self) -> usize {
         self.threads.len()
     }
 
-    /// Returns `true` if there are none, which never happens.
+    /// Returns `true` if there are no loops, which never happens.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.threads.is_empty()
     }
 
-    /// A handle of each loop, in the order of their numbers.
+    /// Returns a handle to each loop, in the order of their numbers.
     pub fn handles(&self) -> impl ExactSizeIterator<Item = &LoopHandle> {
         self.handles.iter()
     }
 
-    /// Calls `callback` on each loop, in its next turn. Loops that have ended are passed over.
+    /// Calls `callback` on each loop, in its next turn. Loops that have ended are skipped.
     pub fn on_each(&self, callback: impl Fn() + Clone + Send + 'static) {
         for handle in self.handles() {
             let _ = handle.call_soon(callback.clone());
         }
     }
 
-    /// Waits until a loop ends. Returns its number and its output, or why there is none. Each
-    /// loop's end is told once; when all have been told this waits for ever. Cancellation safe.
+    /// Waits until a loop ends. Returns its number and its output, or the reason why there is none.
+    /// Each loop is returned once; after the last one this waits for ever.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe: a loop whose end was not returned is returned by the next call.
     pub async fn ended(&mut self) -> (usize, Result<T, JoinError>) {
         poll_fn(|cx| {
-            for (index, place) in self.threads.iter_mut().enumerate() {
-                if let Some(thread) = place
+            for (index, slot) in self.threads.iter_mut().enumerate() {
+                if let Some(thread) = slot
                     && let Poll::Ready(outcome) = Pin::new(thread).poll(cx)
                 {
-                    *place = None;
+                    *slot = None;
                     return Poll::Ready((index, outcome));
                 }
             }
@@ -175,17 +179,17 @@ impl<T> EventLoopGroup<T> {
         .await
     }
 
-    /// Puts a new loop in the place of one that has ended.
+    /// Replaces a loop that has ended by a new one.
     ///
     /// # Panics
-    /// If there are not so many loops.
+    /// If there is no loop with this number.
     pub fn replace(&mut self, index: usize, thread: ThreadHandle<T>) {
         self.handles[index] = thread.loop_handle().clone();
         self.threads[index] = Some(thread);
     }
 
-    /// Waits until all loops have ended. Returns the output of each, or why there is none: of one
-    /// whose end was told by [`EventLoopGroup::ended`], that it ended.
+    /// Waits until all loops have ended. Returns the output of each, or the reason why there is
+    /// none. For a loop that [`EventLoopGroup::ended`] has returned, the reason is that it ended.
     pub async fn outcomes(self) -> Vec<Result<T, JoinError>> {
         let mut outcomes = Vec::with_capacity(self.threads.len());
         for thread in self.threads {
@@ -197,11 +201,12 @@ impl<T> EventLoopGroup<T> {
         outcomes
     }
 
-    /// Blocks this thread until all loops have ended. Returns the output of each, or why there is
-    /// none, like [`EventLoopGroup::outcomes`].
+    /// Blocks this thread until all loops have ended. Returns the same as
+    /// [`EventLoopGroup::outcomes`].
     ///
     /// # Panics
-    /// When called from a task: await [`EventLoopGroup::outcomes`] there.
+    /// If called from a task, because that would block its loop. Await
+    /// [`EventLoopGroup::outcomes`] there.
     pub fn join(self) -> Vec<Result<T, JoinError>> {
         let join = |thread: Option<_>| {
             thread.map_or_else(|| Err(JoinError::loop_ended(None)), ThreadHandle::join)

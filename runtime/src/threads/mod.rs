@@ -1,4 +1,5 @@
-//! Threads: one with a loop, one loop per core, and a pool for what blocks.
+//! Threads: one with a loop (`thread`), one loop per core (`group`), and a pool for work that
+//! blocks (`blocking`).
 
 pub(crate) mod blocking;
 pub mod group;

@@ -6,19 +6,19 @@ use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll, ready};
 
-use crate::executor::event_loop;
+use crate::executor::builder;
 use crate::executor::event_loop::EventLoop;
 use crate::executor::handle::{LoopHandle, block_on};
 use crate::oneshot::{SyncReceiver, sync_channel};
 use crate::task::JoinError;
 
-/// Starts a thread with an event loop of its own, and runs on it the future that `make` makes
-/// there. The future need not be `Send`.
+/// Starts a thread with an event loop, calls `make` on it, and runs the future that `make` returns.
+/// The future need not be `Send`.
 ///
-/// Returns once the loop is there, with a handle to await or join for the future's output.
+/// Returns once the loop is made, with a handle to await or join for the future's output.
 ///
 /// # Errors
-/// If the system gives no thread, or no selector for its loop.
+/// If the system provides no thread, or no selector for its loop.
 ///
 /// # Examples
 /// ```
@@ -41,7 +41,7 @@ where
 pub struct Builder {
     name: Option<String>,
     core: Option<usize>,
-    event_loop: event_loop::Builder,
+    event_loop: builder::Builder,
 }
 
 impl Default for Builder {
@@ -51,32 +51,32 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A builder of threads without a name, on any core.
+    /// Returns a builder of threads without a name that run on any core.
     pub fn new() -> Self {
         Self { name: None, core: None, event_loop: EventLoop::builder() }
     }
 
-    /// The name of the thread and its loop.
+    /// Sets the name of the thread and its loop.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// Keeps the thread on one core: the `index`-th of those that this process may use, counted
-    /// on from the first one when there are fewer. Where the system refuses, a warning is logged
+    /// Pins the thread to one core: the `index`-th, from 0, of the cores that this process may use.
+    /// If there are fewer cores, `index` wraps around. If the system refuses, a warning is logged
     /// and the thread runs on any core.
     pub fn pin_to_core(self, index: usize) -> Self {
         Self { core: Some(index), ..self }
     }
 
-    /// The options of the thread's loop.
-    pub fn event_loop(self, event_loop: event_loop::Builder) -> Self {
+    /// Sets the options of the thread's loop.
+    pub fn event_loop(self, event_loop: builder::Builder) -> Self {
         Self { event_loop, ..self }
     }
 
-    /// Starts the thread; see [`run_in_thread`].
+    /// Starts the thread and runs the future that `make` returns on it. See [`run_in_thread`].
     ///
     /// # Errors
-    /// If the system gives no thread, or no selector for its loop.
+    /// If the system provides no thread, or no selector for its loop.
     #[track_caller]
     pub fn run<M, F>(self, make: M) -> io::Result<ThreadHandle<F::Output>>
     where
@@ -101,11 +101,12 @@ impl Builder {
             };
             let _ = started.send(Ok(event_loop.handle()));
             let outcome = event_loop.try_run_until_complete(site, async move { make().await });
-            // The loop ends first, so that whoever sees the outcome sees nothing of it left.
+            // The loop ends before the outcome is sent, so that its destructors have run when the
+            // outcome is received.
             let handle = event_loop.handle();
             drop(event_loop);
             if let Err(outcome) = sender.send(outcome) {
-                handle.bury(outcome);
+                handle.report_if_panic(outcome);
             }
         })?;
         let handle = is_started.recv().map_err(io::Error::other)??;
@@ -119,16 +120,16 @@ fn pin(index: usize) {
     if !pinned {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
-        tracing::warn!(target: "brigade", "thread '{name}' could not be kept on core {index}");
+        tracing::warn!(target: "brigade", thread = name, core = index, "cannot pin a thread");
     }
 }
 
-/// A thread that runs an event loop: await it on another loop, or [`join`] it.
+/// A handle to a thread that runs an event loop: await it on another loop, or [`join`] it.
 ///
 /// Dropping the handle lets the thread run on.
 ///
 /// [`join`]: ThreadHandle::join
-#[must_use = "a thread that nobody joins may be cut short by the end of the process"]
+#[must_use = "the end of the process also ends a thread that was not joined"]
 pub struct ThreadHandle<T> {
     handle: LoopHandle,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -136,7 +137,7 @@ pub struct ThreadHandle<T> {
 }
 
 impl<T> ThreadHandle<T> {
-    /// A handle of the thread's loop.
+    /// Returns a handle to the thread's loop.
     #[must_use]
     pub fn loop_handle(&self) -> &LoopHandle {
         &self.handle
@@ -145,15 +146,15 @@ impl<T> ThreadHandle<T> {
     /// Blocks this thread until the other one has ended, and returns the output of its future.
     ///
     /// # Errors
-    /// If the future panicked, or the loop was stopped before it was done.
+    /// If the future panicked, or the loop was stopped before the future was done.
     ///
     /// # Panics
-    /// When called from a task: that would block its loop. Await the handle there.
+    /// If called from a task, because that would block its loop. Await the handle there.
     pub fn join(mut self) -> Result<T, JoinError> {
         let thread = self.thread.take();
         let outcome = block_on(&mut self);
         if let Some(Err(payload)) = thread.map(std::thread::JoinHandle::join) {
-            return Err(JoinError::panicked_outside(payload));
+            return Err(JoinError::panicked(payload, None));
         }
         outcome
     }
@@ -162,7 +163,7 @@ impl<T> ThreadHandle<T> {
 impl<T> Drop for ThreadHandle<T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.close() {
-            self.handle.bury(outcome);
+            self.handle.report_if_panic(outcome);
         }
     }
 }
@@ -173,9 +174,9 @@ impl<T> Future for ThreadHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(cx));
         Poll::Ready(outcome.unwrap_or_else(|_| {
-            // The thread panics, or has: it is about to end, and its panic says more.
+            // The thread has panicked and is about to end. Its panic says more than the lost sender.
             match self.thread.take().map(std::thread::JoinHandle::join) {
-                Some(Err(payload)) => Err(JoinError::panicked_outside(payload)),
+                Some(Err(payload)) => Err(JoinError::panicked(payload, None)),
                 _ => Err(JoinError::loop_ended(None)),
             }
         }))

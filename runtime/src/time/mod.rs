@@ -27,7 +27,7 @@ use crate::executor::core::Core;
 /// batch. A manual clock changes only when it jumps. Outside of a loop this is [`Instant::now`].
 #[must_use]
 pub fn now() -> Instant {
-    Core::with_current(|core| core.clock.now_instant()).unwrap_or_else(Instant::now)
+    Core::with_current(|core| core.clock().now_instant()).unwrap_or_else(Instant::now)
 }
 
 /// Returns the earliest instant at which the tasks that run in this turn can have become ready.
@@ -44,8 +44,8 @@ pub fn now() -> Instant {
 /// than it could be.
 ///
 /// Outside of a loop this is [`Instant::now`].
+#[doc(hidden)]
 #[must_use]
 pub fn ready_since() -> Instant {
-    let since = Core::with_current(|core| core.clock.instant_of(core.looks.told_since()));
-    since.unwrap_or_else(Instant::now)
+    Core::with_current(Core::ready_since).unwrap_or_else(Instant::now)
 }

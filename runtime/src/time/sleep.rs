@@ -18,7 +18,7 @@ use crate::executor::slots::Key;
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     let core = Core::current();
-    let deadline = core.clock.after(duration);
+    let deadline = core.clock().after(duration);
     Sleep { core, deadline, timer: None, yielded: false }
 }
 
@@ -29,7 +29,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     let core = Core::current();
-    let deadline = core.clock.tick(deadline);
+    let deadline = core.clock().tick(deadline);
     Sleep { core, deadline, timer: None, yielded: false }
 }
 
@@ -47,13 +47,13 @@ impl Sleep {
     /// Returns the instant at which the sleep ends.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.core.clock.instant_of(self.deadline)
+        self.core.clock().instant_of(self.deadline)
     }
 
     /// Returns `true` if the deadline has passed.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        self.core.clock.now() >= self.deadline
+        self.core.clock().now() >= self.deadline
     }
 
     /// Returns `true` if the sleep ends at `deadline` or before.
@@ -61,19 +61,18 @@ impl Sleep {
     /// For protocols that keep one sleep for several deadlines, and reset it only to wake earlier.
     #[must_use]
     pub fn ends_by(&self, deadline: Instant) -> bool {
-        self.deadline <= self.core.clock.tick(deadline)
+        self.deadline <= self.core.clock().tick(deadline)
     }
 
     /// Changes the deadline. A task that waits for the sleep must poll it again.
     pub fn reset(&mut self, deadline: Instant) {
         self.cancel();
-        self.deadline = self.core.clock.tick(deadline);
+        self.deadline = self.core.clock().tick(deadline);
     }
 
     fn cancel(&mut self) {
         if let Some(timer) = self.timer.take() {
-            // Bound to a name, so that the waker is dropped after the borrow has ended.
-            let _waker = self.core.timers.borrow_mut().cancel(timer);
+            self.core.cancel_timer(timer);
         }
     }
 }
@@ -91,10 +90,7 @@ impl Future for Sleep {
             return Poll::Pending;
         }
         this.yielded = true;
-        let mut timers = this.core.timers.borrow_mut();
-        if !this.timer.is_some_and(|timer| timers.update_waker(timer, cx.waker())) {
-            this.timer = Some(timers.set(this.deadline, cx.waker().clone()));
-        }
+        this.core.set_timer(&mut this.timer, this.deadline, cx.waker());
         Poll::Pending
     }
 }

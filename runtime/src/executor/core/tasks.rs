@@ -1,0 +1,220 @@
+//! The tasks of a loop: spawn, poll, cancel, end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::Core;
+use crate::executor::coroutine::{BoxCoroutine, Stage};
+use crate::executor::join_error::JoinError;
+use crate::executor::slots::Key;
+use crate::executor::table::{Origin, ReadyTask};
+use crate::observe::info::{TaskInfo, TaskLabel};
+use crate::observe::labels::LabelId;
+use crate::observe::poll_times::is_sampled;
+use crate::observe::unhandled::Unhandled;
+
+/// # Spawning and awaiting
+impl Core {
+    /// Spawns `future` as a task, ready to run. On a loop that has ended the task fails at once.
+    ///
+    /// The outcome is kept until [`Core::poll_outcome`] takes it or [`Core::detach`] gives it up.
+    pub(crate) fn spawn<F>(&self, future: F, origin: Origin) -> Key
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.add_task(Box::pin(Stage::Running { future }), origin)
+    }
+
+    fn add_task(&self, coroutine: BoxCoroutine, origin: Origin) -> Key {
+        let key = self.tasks.add(coroutine, origin, self.clock.last_read());
+        if self.ended.get() {
+            self.end_task(key);
+        }
+        key
+    }
+
+    /// Takes the outcome of a task whose future returns `T` and frees its slot, once it has
+    /// finished. Until then `waker` is woken when it does.
+    pub(crate) fn poll_outcome<T: 'static>(
+        &self,
+        key: Key,
+        waker: &Waker,
+    ) -> Poll<Result<T, JoinError>> {
+        let mut outcome: Option<Result<T, JoinError>> = None;
+        match self.tasks.poll_outcome(key, waker, &mut outcome) {
+            Poll::Ready(()) => Poll::Ready(outcome.expect("a finished task has an outcome")),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Lets a task run on without a handle; its outcome is dropped, and a panic is reported.
+    pub(crate) fn detach(&self, key: Key) {
+        if let Some(coroutine) = self.tasks.detach(key) {
+            self.discard(coroutine);
+        }
+    }
+}
+
+/// # Waking and cancelling
+impl Core {
+    /// Makes the task ready, whatever it waits for.
+    pub(crate) fn wake_task(&self, key: Key) {
+        self.tasks.wake(key);
+    }
+
+    /// Cancels the task where it would be polled next.
+    pub(crate) fn abort(&self, key: Key) {
+        self.tasks.abort(key);
+    }
+
+    /// Cancels the task and runs its destructors before this returns. A task that is being polled
+    /// is cancelled at its next await instead, and one that has finished is left alone.
+    pub(crate) fn cancel_now(&self, key: Key) {
+        if let Some(coroutine) = self.tasks.take_for_cancel(key) {
+            self.cancel(key, coroutine);
+        }
+    }
+}
+
+/// # Information
+impl Core {
+    /// Returns the task that is being polled.
+    pub(crate) fn current_task(&self) -> Option<Key> {
+        self.tasks.current()
+    }
+
+    pub(crate) fn task_label(&self, key: Key) -> Option<TaskLabel> {
+        self.tasks.label(key)
+    }
+
+    pub(crate) fn task_info(&self, key: Key) -> Option<TaskInfo> {
+        self.tasks.info(key, &self.clock)
+    }
+
+    pub(crate) fn task_infos(&self) -> Vec<TaskInfo> {
+        self.tasks.infos(&self.clock)
+    }
+
+    /// Returns `true` if the task has an outcome, or is no longer in the table.
+    pub(crate) fn is_finished(&self, key: Key) -> bool {
+        self.tasks.is_finished(key)
+    }
+
+    /// Returns the number of tasks that have not finished.
+    pub(crate) fn unfinished_tasks(&self) -> usize {
+        self.tasks.unfinished()
+    }
+
+    pub(crate) fn ready_tasks(&self) -> usize {
+        self.ready.len()
+    }
+}
+
+/// # Running
+impl Core {
+    /// Runs the task at the head of the ready queue to its next await.
+    pub(super) fn run_next(&self) {
+        match self.tasks.take_ready(self.clock.last_read()) {
+            None => {}
+            Some((key, ReadyTask::Cancel(coroutine))) => self.cancel(key, coroutine),
+            Some((key, ReadyTask::Poll(mut coroutine, waker, label))) => {
+                let nth = self.begin_poll(key, label);
+                let is_timed = is_sampled(nth) || self.settings.debug;
+                let began = is_timed.then(Instant::now);
+                let poll = || self.tasks.poll(key, &mut coroutine, &waker);
+                let polled = catch_unwind(AssertUnwindSafe(poll));
+                if let Some(began) = began {
+                    self.record_poll_time(key, began.elapsed());
+                }
+                match polled {
+                    Ok(poll) if poll.is_pending() => self.tasks.suspend(key, coroutine, waker),
+                    Ok(_) => self.finish(key, coroutine, Some(waker)),
+                    Err(payload) => {
+                        drop(waker);
+                        let task = self.tasks.label(key).expect("it was just polled");
+                        self.fail(key, coroutine, JoinError::panicked(payload, Some(task)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Publishes which task is polled. Returns the number of polls before this one.
+    fn begin_poll(&self, key: Key, label: LabelId) -> u64 {
+        if label.has_own_name()
+            && let Some(task) = self.tasks.label(key)
+        {
+            self.shared.publish_name(task.name().unwrap_or_default());
+        }
+        self.shared.vitals.begin_poll(key.into(), label)
+    }
+
+    #[cold]
+    fn record_poll_time(&self, key: Key, took: Duration) {
+        self.shared.poll_times.count(took);
+        if self.settings.debug
+            && took >= self.settings.slow_poll_threshold
+            && let Some(task) = self.tasks.label(key)
+        {
+            self.report(Unhandled::SlowPoll { task, took });
+        }
+    }
+}
+
+/// # Ending
+impl Core {
+    fn cancel(&self, key: Key, coroutine: BoxCoroutine) {
+        let task = self.tasks.label(key).expect("it was just taken from the table");
+        self.fail(key, coroutine, JoinError::cancelled(task));
+    }
+
+    fn fail(&self, key: Key, mut coroutine: BoxCoroutine, error: JoinError) {
+        self.catch_panic(|| self.tasks.with_current(key, || coroutine.as_mut().fail(error)));
+        self.finish(key, coroutine, None);
+    }
+
+    fn finish(&self, key: Key, coroutine: BoxCoroutine, waker: Option<Waker>) {
+        if self.main.get() == Some(key) {
+            self.main.set(None);
+            self.stopping.set(true);
+        }
+        if let Some(coroutine) = self.tasks.finish(key, coroutine, waker) {
+            self.discard(coroutine);
+        }
+    }
+
+    /// Drops a finished task that has no handle, and reports its panic.
+    fn discard(&self, coroutine: BoxCoroutine) {
+        if let Some(error) = coroutine.panic() {
+            self.report(error.to_unhandled());
+        }
+        self.catch_panic(|| drop(coroutine));
+    }
+
+    /// Ends all tasks, because the loop ends.
+    pub(super) fn end_tasks(&self) {
+        // A destructor may spawn or wake, so one pass is not always enough.
+        loop {
+            let keys = self.tasks.waiting_keys();
+            if keys.is_empty() {
+                break;
+            }
+            keys.into_iter().for_each(|key| self.end_task(key));
+        }
+        while self.ready.pop().is_some() {}
+    }
+
+    fn end_task(&self, key: Key) {
+        if self.settings.debug
+            && let Some(task) = self.task_info(key)
+        {
+            self.report(Unhandled::DroppedPending { task });
+        }
+        if let Some(coroutine) = self.tasks.take_for_cancel(key) {
+            let error = JoinError::loop_ended(self.tasks.label(key));
+            self.fail(key, coroutine, error);
+        }
+    }
+}

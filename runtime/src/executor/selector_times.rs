@@ -1,0 +1,42 @@
+//! When the loop polled its selector, from which follows how long a task can have been ready.
+
+use std::cell::Cell;
+
+use crate::executor::clock::Tick;
+
+/// The times of the last two polls of the selector, by the loop's clock.
+#[derive(Default)]
+pub(crate) struct SelectorTimes {
+    /// When the last poll but one returned.
+    previous_end: Cell<Tick>,
+    /// When the last poll began.
+    begin: Cell<Tick>,
+    /// When the last poll returned.
+    end: Cell<Tick>,
+}
+
+impl SelectorTimes {
+    /// Records that a poll begins. Returns the time since the one before it returned.
+    pub(crate) fn begin(&self, now: Tick) -> Tick {
+        let previous_end = self.end.get();
+        self.previous_end.set(previous_end);
+        self.begin.set(now);
+        now - previous_end
+    }
+
+    /// Records that the poll has returned.
+    pub(crate) fn end(&self, now: Tick) {
+        self.end.set(now);
+    }
+
+    /// Returns the earliest time at which what the last poll returned can have become ready.
+    ///
+    /// If the poll lasted longer than the loop was away from the selector before it, that is the
+    /// end of the poll: the event that ended the wait has just arrived. Otherwise it is the end
+    /// of the poll before.
+    pub(crate) fn ready_since(&self) -> Tick {
+        let (previous_end, begin, end) =
+            (self.previous_end.get(), self.begin.get(), self.end.get());
+        if end - begin > begin - previous_end { end } else { previous_end }
+    }
+}
