@@ -60,7 +60,7 @@ fn targets(line: &str) -> Vec<String> {
         for rest in line.split(option).skip(1) {
             let name = first_word(rest);
             let is_there = |place: &&str| exists(Path::new(&place.replace("{}", name)));
-            if !name.is_empty() && !places.iter().any(|place| is_there(place)) {
+            if !name.is_empty() && !places.iter().any(is_there) {
                 missing.push(format!("{option}{name}"));
             }
         }
