@@ -17,10 +17,7 @@ const OTHER_DESCRIPTORS: u64 = 100;
 fn each_of_ten_thousand_idle_connections_gets_a_response() {
     let needed = CONNECTIONS as u64 + OTHER_DESCRIPTORS;
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    assert!(
-        limit >= needed,
-        "this test needs {needed} descriptors, and the hard limit is {limit}"
-    );
+    assert!(limit >= needed, "this test needs {needed} descriptors, and the hard limit is {limit}");
     let mut command = example("httpbin_delay");
     command.args(["--listen", "127.0.0.1:0", "--loops", "2", "--no-pin"]);
     let server = Server::start(command);

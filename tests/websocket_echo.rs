@@ -79,16 +79,16 @@ fn a_message_that_is_too_long_closes_only_its_own_connection() {
 fn a_request_that_is_no_websocket_handshake_is_refused_with_426_or_400() {
     let server = start();
     let mut client = Client::connect(&server.address);
-    let answer = client.ask("GET /echo");
-    assert_eq!((answer.status, answer.header("upgrade")), (426, Some("websocket")));
+    let response = client.request("GET /echo");
+    assert_eq!((response.status, response.header("upgrade")), (426, Some("websocket")));
     for (headers, reason) in [
         ("Sec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Version"),
         ("Sec-WebSocket-Version: 13\r\n", "Key"),
     ] {
         let headers = format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{headers}");
         client.send("GET /echo", &headers, b"");
-        let answer = client.read();
-        assert_eq!((answer.status, answer.header("sec-websocket-version")), (400, Some("13")));
-        assert!(answer.text().contains(reason), "{}", answer.text());
+        let response = client.read();
+        assert_eq!((response.status, response.header("sec-websocket-version")), (400, Some("13")));
+        assert!(response.text().contains(reason), "{}", response.text());
     }
 }
