@@ -1,4 +1,4 @@
-//! The example with one shard of state on each loop.
+//! The example `sharded_counter`, as a module.
 #![forbid(unsafe_code)]
 
 #[path = "../examples/sharded_counter.rs"]

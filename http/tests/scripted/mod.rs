@@ -4,7 +4,8 @@
 use brigade_runtime::net::{TcpListener, TcpStream};
 use brigade_runtime::{EventLoop, JoinHandle, spawn};
 
-/// Runs `main` on a loop with a manual clock, which jumps to the next deadline when nothing is ready.
+/// Runs `main` on a loop with a manual clock, which jumps to the next deadline when no task is
+/// ready.
 pub(crate) fn on_loop<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
     EventLoop::builder().manual_clock(true).build().unwrap().run_until_complete(main)
 }
