@@ -83,6 +83,8 @@ fn the_circle_check_follows_reexports_and_skips_tests() {
     assert_eq!(circles(&[user, ("src/a/b.rs", "use super::f;\n")]).len(), 2);
     let test = "#[cfg(all(test, unix))]\nmod tests {\n    use crate::b::B;\n}\n";
     assert!(circles(&[("src/a.rs", test), ("src/b.rs", "use crate::a::A;\n")]).is_empty());
+    let no_test = "#[cfg(not(test))]\nuse crate::b::B;\n";
+    assert_eq!(circles(&[("src/a.rs", no_test), ("src/b.rs", "use crate::a::A;\n")]).len(), 2);
     let test = ("src/b/test.rs", "use crate::a::A;\n");
     let with_test = ("src/b/mod.rs", "#[cfg(test)]\nmod test;\npub fn f() {}\n");
     let a = ("src/a.rs", "use crate::b::test::f;\n");

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Source, Violation, is_word};
 
-/// A folder (or a file at the top) of a crate, and what it may not import although it comes
-/// before it in the list: other folders, or other crates.
+/// A folder of a crate, or a file beside `lib.rs`, and what it must not import besides the folders
+/// behind it in the list: folders before it, or other crates.
 pub(crate) type Folder = (&'static str, &'static [&'static str]);
 
 /// The files of a library crate.
@@ -21,7 +21,7 @@ pub(crate) struct Library {
 struct File {
     path: String,
     paths: Vec<Mention>,
-    /// What each name that a `use` brings into the file stands for.
+    /// The path of each name that a `use` brings into scope.
     names: BTreeMap<String, Vec<String>>,
 }
 
@@ -39,7 +39,7 @@ enum Kind {
     Inline,
 }
 
-/// One file that imports from another: the line, and the other's module.
+/// The modules that each module imports from, with the line of the first import.
 type Imports = BTreeMap<Vec<String>, BTreeMap<Vec<String>, usize>>;
 
 impl Library {
@@ -252,7 +252,9 @@ fn without_tests(code: &str) -> (String, Vec<String>) {
     while let Some(start) = code[from..].find("#[cfg(").map(|at| from + at) {
         let attribute = start + code[start..].find(']').map_or(0, |at| at + 1);
         from = attribute;
-        if !code[start..attribute].split(|c| !is_word(c)).any(|word| word == "test") {
+        let condition = &code[start..attribute];
+        let names_test = condition.split(|c| !is_word(c)).any(|word| word == "test");
+        if !names_test || condition.contains("not(test") || condition.contains("any(") {
             continue;
         }
         let item = &code[attribute..];
