@@ -1,7 +1,6 @@
 //! The rules that a program can check and no linter does. CONTRIBUTING.md gives the reasons.
 //!
-//! Each rule has two tests in one: that the repository obeys it, and that the check finds what
-//! breaks it.
+//! Each test first shows that its check can fail, and then applies it to the repository.
 #![forbid(unsafe_code)]
 
 #[path = "tidy/docs.rs"]
@@ -53,16 +52,16 @@ const COLUMNS_MAX: usize = 100;
 
 #[test]
 fn imports_between_files_form_no_circle() {
-    let sources = sources();
-    let library = |folder| Library::new(folder, &sources).circles();
-    assert_none(&[library("runtime/src"), library("http/src")].concat());
-
     let circles = |files: &[(&str, &str)]| lines(&library_of(files).circles());
     let b = ("src/b.rs", "use crate::c;\nfn b() { c::f() }\n");
     assert_eq!(circles(&[("src/a.rs", "use crate::b::b;\n"), b]), Vec::<String>::new());
     let c = ("src/c.rs", "\nfn f() {}\nfn g() { crate::a::g() }\n");
     let found = circles(&[("src/a.rs", "use crate::b::{b, d};\n"), b, c]);
     assert_eq!(found, ["src/a.rs:1", "src/b.rs:2", "src/c.rs:3"]);
+
+    let sources = sources();
+    let library = |folder| Library::new(folder, &sources).circles();
+    assert_none(&[library("runtime/src"), library("http/src")].concat());
 }
 
 #[test]
@@ -94,11 +93,6 @@ fn the_circle_check_follows_reexports_and_skips_tests() {
 
 #[test]
 fn folders_import_only_from_those_before_them() {
-    let sources = sources();
-    let runtime = Library::new("runtime/src", &sources).out_of_order(&RUNTIME);
-    let http = Library::new("http/src", &sources).out_of_order(&HTTP);
-    assert_none(&[runtime, http].concat());
-
     const ORDER: [Folder; 3] = [("a", &["other_crate"]), ("b", &[]), ("c", &["b"])];
     let found = |path: &str, text: &str| {
         let files = [("src/lib.rs", "pub use c::d::C;\n"), ("src/a/mod.rs", ""), ("src/b.rs", "")];
@@ -118,47 +112,49 @@ fn folders_import_only_from_those_before_them() {
     assert_eq!(found("src/b.rs", "use crate::a; // crate::c\nuse other_crate::X;").len(), 0);
     assert_eq!(found("src/new.rs", ""), ["src:1"], "a file that is in no list");
     assert_eq!(lines(&library_of(&[("src/a.rs", "")]).out_of_order(&ORDER)), ["src:1", "src:1"]);
+
+    let sources = sources();
+    let runtime = Library::new("runtime/src", &sources).out_of_order(&RUNTIME);
+    let http = Library::new("http/src", &sources).out_of_order(&HTTP);
+    assert_none(&[runtime, http].concat());
 }
 
 #[test]
 fn lines_have_100_columns_at_most() {
-    assert_none(&sources().iter().flat_map(columns).collect::<Vec<_>>());
     assert_found(columns, &"x".repeat(101), &[1]);
     assert_found(columns, &"é".repeat(100), &[]);
+
+    assert_none(&sources().iter().flat_map(columns).collect::<Vec<_>>());
 }
 
 #[test]
 fn no_mark_says_that_something_is_unfinished() {
-    assert_none(&sources().iter().flat_map(marks).collect::<Vec<_>>());
     for mark in [concat!("FIX", "ME"), concat!("XX", "X")] {
         assert_found(marks, &format!("fn f() {{}}\n// {mark}: later\n"), &[2]);
     }
     assert_found(marks, "// a prefix: FIXMEs are gone\n", &[]);
+
+    assert_none(&sources().iter().flat_map(marks).collect::<Vec<_>>());
 }
 
 #[test]
 fn every_package_takes_lints_that_forbid_unsafe_code() {
-    let manifests = files(&|name| name == "Cargo.toml");
-    assert!(manifests.len() > 3, "found only {manifests:?}");
-    let without: Vec<_> =
-        manifests.iter().filter(|path| !forbids_unsafe(path, &read(path))).collect();
-    assert!(without.is_empty(), "{without:?} forbid no unsafe code");
-
     let inherits = "[package]\n[lints]\nworkspace = true\n";
     assert!(forbids_unsafe("http/Cargo.toml", inherits));
     assert!(!forbids_unsafe("http/Cargo.toml", "[package]\n[lints]\n"));
     assert!(forbids_unsafe("Cargo.toml", "[package]\n[lints.rust]\nunsafe_code = \"forbid\"\n"));
     assert!(!forbids_unsafe("Cargo.toml", "[package]\n[lints.rust]\nunsafe_code = \"warn\"\n"));
     assert!(forbids_unsafe("Cargo.toml", "[workspace]\n"), "it is no package");
+
+    let manifests = files(&|name| name == "Cargo.toml");
+    assert!(manifests.len() > 3, "found only {manifests:?}");
+    let without: Vec<_> =
+        manifests.iter().filter(|path| !forbids_unsafe(path, &read(path))).collect();
+    assert!(without.is_empty(), "{without:?} forbid no unsafe code");
 }
 
 #[test]
 fn what_the_documents_name_exists() {
-    let documents = files(&|name| name.ends_with(".md") && name != "CHANGELOG.md");
-    assert!(documents.contains("README.md") && documents.contains("docs/http.md"));
-    let missing = documents.iter().flat_map(|path| docs::missing(path, &read(path)));
-    assert_none(&missing.collect::<Vec<_>>());
-
     let missing = |path: &str, text: &str| docs::missing(path, text).len();
     for absent in [
         "$ cargo run --release --example no_such",
@@ -178,6 +174,11 @@ fn what_the_documents_name_exists() {
     }
     assert_eq!(missing("docs/http.md", "[the tour](../ARCHITECTURE.md)"), 0);
     assert_eq!(missing("docs/http.md", "[the tour](ARCHITECTURE.md)"), 1);
+
+    let documents = files(&|name| name.ends_with(".md") && name != "CHANGELOG.md");
+    assert!(documents.contains("README.md") && documents.contains("docs/http.md"));
+    let missing = documents.iter().flat_map(|path| docs::missing(path, &read(path)));
+    assert_none(&missing.collect::<Vec<_>>());
 }
 
 fn columns(source: &Source) -> Vec<Violation> {

@@ -1,5 +1,6 @@
 //! What the documents name: links, files, and the targets of commands.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::source::{FOREIGN, Violation, first_word, root};
@@ -16,8 +17,9 @@ pub(crate) fn missing(path: &str, text: &str) -> Vec<Violation> {
         let links = links(line).filter(|link| !exists(&folder.join(link))).map(str::to_owned);
         let is_there = |file: &str| exists(Path::new(file)) || exists(&folder.join(file));
         let files = files(line).filter(|file| !is_there(file)).map(str::to_owned);
-        let absent = links.chain(files).chain(targets(line));
-        violations.extend(absent.map(|what| Violation {
+        // A link may also look like a path.
+        let absent: BTreeSet<_> = links.chain(files).chain(targets(line)).collect();
+        violations.extend(absent.into_iter().map(|what| Violation {
             path: path.to_owned(),
             line: index + 1,
             what: format!("there is no {what}"),
