@@ -1,105 +1,105 @@
-//! A server that runs out of descriptors closes what is idle, turns others away, and goes on.
+//! A server that runs out of descriptors closes idle connections, and turns clients away if that
+//! frees none.
 #![forbid(unsafe_code)]
 #![cfg(all(unix, feature = "http"))]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+mod common;
 
-use brigade::http::{Router, Server, get};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
 
-/// A hang is a failure: nothing here takes so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+use brigade::http::{self, Router, get};
+use common::PATIENCE;
+use common::server::Server;
 
-/// A server in a process that may have 64 descriptors: this program, started once more.
-struct Hello {
-    process: Child,
-    address: SocketAddr,
+/// How many descriptors the server may have.
+const DESCRIPTORS: usize = 64;
+/// How many clients get a response and stay connected.
+const CLIENTS: usize = 200;
+
+/// Starts this program once more, as a server. `mode` says how it accepts.
+fn start(mode: &str) -> Server {
+    let run = "exec \"$0\" --ignored --exact --nocapture server_process";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -n {DESCRIPTORS}; {run}")])
+        .arg(std::env::current_exe().unwrap())
+        .env("MODE", mode);
+    Server::start(command)
 }
 
-impl Hello {
-    /// `MODE` says how the other process accepts.
-    fn start(mode: &str) -> Self {
-        let mut process = Command::new("sh")
-            .args(["-c", "ulimit -n 64; exec \"$0\" --ignored --exact --nocapture the_server"])
-            .arg(std::env::current_exe().unwrap())
-            .env("MODE", mode)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let told = lines.filter_map(|line| line.split("at ").nth(1).map(str::to_owned)).next();
-        Self { address: told.unwrap().parse().unwrap(), process }
-    }
-
-    /// Asks once on a new connection, and keeps it. `None` if the server turned it away.
-    fn ask(&self) -> Option<TcpStream> {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").ok()?;
-        let mut answer = [0; 1024];
-        match stream.read(&mut answer) {
-            Ok(read) if read > 0 => {
-                assert!(answer.starts_with(b"HTTP/1.1 200 "));
-                Some(stream)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                panic!("a client was left to wait")
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Drop for Hello {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Not a test, but the other process.
+/// The server's process.
 #[test]
 #[ignore = "started by the other tests"]
-fn the_server() {
+fn server_process() {
     let server = match &*std::env::var("MODE").unwrap() {
-        "per loop" => Server::bind("127.0.0.1:0").unwrap().per_loop(true).loops(2),
-        loops => Server::bind("127.0.0.1:0").unwrap().loops(loops.parse().unwrap()),
+        "per loop" => http::Server::bind("127.0.0.1:0").unwrap().per_loop(true).loops(2),
+        loops => http::Server::bind("127.0.0.1:0").unwrap().loops(loops.parse().unwrap()),
     };
-    println!("\nat {}", server.local_addr().unwrap());
+    println!("\nlistening on http://{}", server.local_addr().unwrap());
     server.pin(false).run(|| Router::new().route("/", get(async |_| "hello"))).unwrap();
 }
 
-#[test]
-fn one_acceptor_outlives_two_hundred_clients() {
-    two_hundred_clients_are_answered_or_turned_away("2");
+/// Sends a request on a new connection and reads the response. Returns the connection, or `None`
+/// if the server closed it without a response.
+fn connect(server: &Server) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").ok()?;
+    let mut response = [0; 1024];
+    match stream.read(&mut response) {
+        Ok(read) if read > 0 => {
+            assert!(response.starts_with(b"HTTP/1.1 200 "));
+            Some(stream)
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            panic!("a client got neither a response nor the end of its connection")
+        }
+        _ => None,
+    }
+}
+
+/// Returns `true` if the server has closed the connection.
+fn is_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    match stream.peek(&mut [0; 1]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
 }
 
 #[test]
-fn a_single_loop_outlives_two_hundred_clients() {
-    two_hundred_clients_are_answered_or_turned_away("1");
+fn two_loops_behind_an_acceptor_close_idle_connections_when_descriptors_run_out() {
+    serve_more_clients_than_descriptors("2");
+}
+
+#[test]
+fn a_single_loop_closes_idle_connections_when_descriptors_run_out() {
+    serve_more_clients_than_descriptors("1");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn loops_that_accept_for_themselves_outlive_two_hundred_clients() {
-    two_hundred_clients_are_answered_or_turned_away("per loop");
+fn loops_that_accept_themselves_close_idle_connections_when_descriptors_run_out() {
+    serve_more_clients_than_descriptors("per loop");
 }
 
-fn two_hundred_clients_are_answered_or_turned_away(mode: &str) {
-    let hello = Hello::start(mode);
-    let mut kept = Vec::new();
+fn serve_more_clients_than_descriptors(mode: &str) {
+    let server = start(mode);
+    let mut clients = Vec::new();
     let mut turned_away = 0;
-    // Each asks until it is answered once; all that were answered stay connected and idle.
-    while kept.len() < 200 {
-        match hello.ask() {
-            Some(stream) => kept.push(stream),
+    while clients.len() < CLIENTS {
+        match connect(&server) {
+            Some(stream) => clients.push(stream),
             None => turned_away += 1,
         }
-        assert!(turned_away < 10_000, "nobody is answered any more");
+        assert!(turned_away < 10_000, "the server serves no client any more");
     }
-    drop(kept);
-    // The descriptors come back as the server notices.
-    while hello.ask().is_none() {}
+    let closed = clients.iter().filter(|stream| is_closed(stream)).count();
+    println!("{closed} of {CLIENTS} connections closed while idle, {turned_away} turned away");
+    assert!(closed > CLIENTS - DESCRIPTORS, "only {closed} idle connections were closed");
+    drop(clients);
+    // The server gets its descriptors back as it notices that the clients are gone.
+    while connect(&server).is_none() {}
 }

@@ -1,33 +1,26 @@
-//! The example `fetch_delays` waits at once, and keeps its connections.
+//! The example `fetch_delays` waits for its requests concurrently, and reuses its connections.
 #![forbid(unsafe_code)]
 
-use std::process::Command;
+mod common;
+
 use std::time::{Duration, Instant};
 
-#[test]
-fn three_delays_at_once_take_as_long_as_the_longest_and_share_three_connections() {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(|deps| deps.parent()).unwrap().join("examples");
-    let binary = folder.join("fetch_delays").with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(binary.exists(), "{binary:?} is missing: `cargo build --examples` makes it");
+use common::docs::text_blocks;
+use common::server::example;
 
+#[test]
+fn three_concurrent_delays_take_as_long_as_the_longest_and_reuse_three_connections() {
     let began = Instant::now();
-    let output = Command::new(binary).arg("--fast").output().unwrap();
+    let output = example("fetch_delays").arg("--fast").output().unwrap();
     let took = began.elapsed();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8(output.stdout).unwrap();
 
-    let source = format!("{}/examples/fetch_delays.rs", env!("CARGO_MANIFEST_DIR"));
-    let source = std::fs::read_to_string(source).unwrap();
-    let said: String = source
-        .lines()
-        .map_while(|line| line.strip_prefix("//!"))
-        .fold(String::new(), |text, line| text + line.trim_start() + "\n");
-    let said = said.split("```text\n").nth(2).unwrap().split("```").next().unwrap();
-    assert_eq!(without_times(&printed), without_times(said), "{printed}");
-    assert_eq!(seconds(said), [1.0, 2.0, 3.0, 3.0, 1.0, 2.0, 3.0, 3.0]);
+    let documented = &text_blocks("fetch_delays")[1];
+    assert_eq!(without_times(&printed), without_times(documented), "{printed}");
+    assert_eq!(seconds(documented), [1.0, 2.0, 3.0, 3.0, 1.0, 2.0, 3.0, 3.0]);
 
-    // One round in turn would take 300 ms.
+    // Each of the two rounds takes at least its longest delay.
     assert!(took >= Duration::from_millis(300), "two rounds took {took:?}");
     let measured = seconds(&printed);
     for (round, total) in [(&measured[..3], measured[3]), (&measured[4..7], measured[7])] {
@@ -36,7 +29,7 @@ fn three_delays_at_once_take_as_long_as_the_longest_and_share_three_connections(
     }
 }
 
-/// The lines without what follows `after` in them.
+/// Returns each line without the time that follows `after`.
 fn without_times(text: &str) -> Vec<(String, String)> {
     text.lines()
         .map(|line| {

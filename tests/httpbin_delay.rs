@@ -1,6 +1,6 @@
-//! The example `httpbin_delay`, as a process that is talked to over sockets.
+//! The example `httpbin_delay`, as a process with clients on sockets.
 //!
-//! Its modules that know nothing of HTTP are tested here, too.
+//! The unit tests of its modules that do not depend on HTTP run here, too.
 #![forbid(unsafe_code)]
 
 #[path = "../examples/httpbin_delay/byte_range.rs"]
@@ -28,7 +28,7 @@ mod statuses;
 use crate::common::client::Client;
 use crate::common::server::{Server, example};
 
-/// A server of one loop, and a connection to it.
+/// Starts a server with one loop, and connects to it.
 fn start(options: &[&str]) -> (Server, Client) {
     let mut command = example("httpbin_delay");
     command.args(["--listen", "127.0.0.1:0", "--loops", "1"]).args(options);

@@ -1,52 +1,43 @@
-//! Many connections that wait, and then all ask at once.
+//! Many idle connections that all send a request.
 #![forbid(unsafe_code)]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+mod common;
 
-/// As many as both sides may have open, up to this.
-const CONNECTIONS: u64 = 10_000;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use common::PATIENCE;
+use common::server::{Server, example};
+
+const CONNECTIONS: usize = 10_000;
+/// Descriptors of a process besides its connections.
+const OTHER_DESCRIPTORS: u64 = 100;
 
 #[test]
-fn ten_thousand_idle_connections_are_all_answered() {
+fn each_of_ten_thousand_idle_connections_gets_a_response() {
+    let needed = CONNECTIONS as u64 + OTHER_DESCRIPTORS;
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let connections = CONNECTIONS.min(limit.saturating_sub(200));
-    assert!(connections >= 500, "a descriptor limit of {limit} is too low for this test");
-    let (mut server, address) = start();
-    let mut clients: Vec<_> = (0..connections).map(|_| connect(&address)).collect();
+    assert!(limit >= needed, "this test needs {needed} descriptors, and the hard limit is {limit}");
+    let mut command = example("httpbin_delay");
+    command.args(["--listen", "127.0.0.1:0", "--loops", "2", "--no-pin"]);
+    let server = Server::start(command);
+    let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| connect(&server.address)).collect();
     for client in &mut clients {
         client.write_all(b"GET /delay/0 HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
     }
-    let answered = clients.iter_mut().map(is_ok).filter(|ok| *ok).count();
-    server.kill().unwrap();
-    server.wait().unwrap();
-    println!("{answered} of {connections} idle connections were answered");
-    assert_eq!(answered as u64, connections);
-}
-
-/// The test server, which raises its own descriptor limit.
-fn start() -> (Child, String) {
-    let test = std::env::current_exe().unwrap();
-    let examples = test.ancestors().nth(2).unwrap().join("examples");
-    let mut server = Command::new(examples.join("httpbin_delay"))
-        .args(["--listen", "127.0.0.1:0", "--loops", "2", "--no-pin"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.split("http://").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-    (server, address)
+    let ok = clients.iter_mut().map(is_ok).filter(|ok| *ok).count();
+    println!("{ok} of {CONNECTIONS} idle connections got a response");
+    assert_eq!(ok, CONNECTIONS);
+    server.stop();
 }
 
 fn connect(address: &str) -> TcpStream {
     let client = TcpStream::connect(address).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
     client
 }
 
+/// Returns `true` if the response is a 200.
 fn is_ok(client: &mut TcpStream) -> bool {
     let mut start = [0; 15];
     client.read_exact(&mut start).is_ok() && &start == b"HTTP/1.1 200 OK"

@@ -1,10 +1,10 @@
-//! The example with one shard of state on each loop.
+//! The example `sharded_counter`, as a module.
 #![forbid(unsafe_code)]
 
 #[path = "../examples/sharded_counter.rs"]
 mod sharded_counter;
 
 #[test]
-fn every_loop_counts_on_the_loop_of_the_key_and_nothing_is_lost() {
+fn increments_from_every_loop_reach_the_loop_that_owns_the_key() {
     assert_eq!(sharded_counter::count(3, 200).unwrap(), 600);
 }

@@ -1,19 +1,16 @@
-//! The example `websocket_echo`, asked by a client that knows nothing of brigade.
+//! The example `websocket_echo`, with tungstenite as the client.
 #![forbid(unsafe_code)]
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
 mod common;
 
 use std::net::TcpStream;
-use std::time::Duration;
 
 use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::{Message, WebSocket, client};
+use common::PATIENCE;
 use common::client::Client;
 use common::server::{Server, example};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn start() -> Server {
     let mut command = example("websocket_echo");
@@ -30,7 +27,7 @@ fn connect(server: &Server) -> WebSocket<TcpStream> {
 }
 
 #[test]
-fn messages_come_back_whole_and_in_order() {
+fn the_server_echoes_messages_whole_and_in_order() {
     let server = start();
     let mut socket = connect(&server);
     let sent: Vec<_> = (0..200_usize)
@@ -54,7 +51,7 @@ fn messages_come_back_whole_and_in_order() {
 }
 
 #[test]
-fn a_ping_is_answered_and_a_close_returned() {
+fn the_server_returns_a_pong_for_a_ping_and_a_close_for_a_close() {
     let server = start();
     let mut socket = connect(&server);
     socket.send(Message::Ping("there?".into())).unwrap();
@@ -68,10 +65,10 @@ fn a_ping_is_answered_and_a_close_returned() {
 }
 
 #[test]
-fn a_message_that_is_too_long_ends_its_connection_alone() {
+fn a_message_that_is_too_long_closes_only_its_own_connection() {
     let server = start();
     let (mut greedy, mut other) = (connect(&server), connect(&server));
-    // The rest of it may find the connection reset.
+    // The server may reset the connection before all is sent.
     let _ = greedy.send(Message::binary(vec![0; 1024 * 1024 + 1]));
     assert!(greedy.read().is_err());
     other.send(Message::text("still there")).unwrap();
@@ -79,19 +76,19 @@ fn a_message_that_is_too_long_ends_its_connection_alone() {
 }
 
 #[test]
-fn whoever_does_not_speak_websocket_is_told_that_nothing_else_is_spoken() {
+fn a_request_that_is_no_websocket_handshake_is_refused_with_426_or_400() {
     let server = start();
     let mut client = Client::connect(&server.address);
-    let answer = client.ask("GET /echo");
-    assert_eq!((answer.status, answer.header("upgrade")), (426, Some("websocket")));
+    let response = client.request("GET /echo");
+    assert_eq!((response.status, response.header("upgrade")), (426, Some("websocket")));
     for (headers, reason) in [
         ("Sec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Version"),
         ("Sec-WebSocket-Version: 13\r\n", "Key"),
     ] {
         let headers = format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{headers}");
         client.send("GET /echo", &headers, b"");
-        let answer = client.read();
-        assert_eq!((answer.status, answer.header("sec-websocket-version")), (400, Some("13")));
-        assert!(answer.text().contains(reason), "{}", answer.text());
+        let response = client.read();
+        assert_eq!((response.status, response.header("sec-websocket-version")), (400, Some("13")));
+        assert!(response.text().contains(reason), "{}", response.text());
     }
 }

@@ -1,4 +1,4 @@
-//! Peers that break off, dawdle, take nothing or smuggle.
+//! Clients that disconnect, are slow, read nothing, or try to smuggle requests.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -17,9 +17,9 @@ use brigade_runtime::{EventLoop, spawn, task, time};
 use bytes::Bytes;
 use sockets::{Client, TestServer, get};
 
-/// The phase in which an orderly end cannot be told from one after a body yet to be read.
+/// The phase in which the server does not notice a close: it has not read the body yet.
 const UNREAD: &str = "in a handler that does not read";
-/// How many connections break off in the same phase.
+/// How many connections end in each phase.
 const TIMES: usize = 20;
 
 fn app() -> Router {
@@ -35,7 +35,7 @@ async fn echo(mut request: Request) -> Result<Bytes, BodyError> {
     request.body_mut().collect(10_000_000).await
 }
 
-/// How far a connection can be, and what brings it there.
+/// Returns the phases of a connection, with the bytes that lead to each.
 fn phases() -> [(&'static str, String); 10] {
     let sized = |path| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n123");
     let chunked = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12";
@@ -47,13 +47,13 @@ fn phases() -> [(&'static str, String); 10] {
         ("in a body that is dropped", sized("/ignore")),
         ("in a handler", get("/wait")),
         (UNREAD, sized("/wait")),
-        ("in an answer", get("/large").repeat(20)),
+        ("in a response", get("/large").repeat(20)),
         ("in a pipeline", get("/").repeat(500)),
-        ("after a refusal", "BAD\r\n\r\n".to_owned()),
+        ("after an error response", "BAD\r\n\r\n".to_owned()),
     ]
 }
 
-/// Closes so that the peer sees a reset.
+/// Closes the connection with a reset.
 fn reset(client: Client) {
     brigade_runtime::run(async move {
         let stream = TcpStream::from_std(client.stream).unwrap();
@@ -61,8 +61,9 @@ fn reset(client: Client) {
     });
 }
 
-/// Breaks connections off in each of `phases`. The server serves on, and has none left in the end.
-fn break_off<'a>(phases: impl Iterator<Item = &'a (&'a str, String)>, end: impl Fn(Client)) {
+/// Ends connections in each of `phases` by `end`. Asserts that the server continues to serve, and
+/// has no connection left at the end.
+fn end_connections<'a>(phases: impl Iterator<Item = &'a (&'a str, String)>, end: impl Fn(Client)) {
     let server = TestServer::start(app);
     let mut connections = 0;
     for (phase, bytes) in phases {
@@ -73,34 +74,34 @@ fn break_off<'a>(phases: impl Iterator<Item = &'a (&'a str, String)>, end: impl 
         }
         let mut client = server.connect();
         client.send(get("/"));
-        assert_eq!(client.answer().text(), "root", "after an end {phase}");
+        assert_eq!(client.answer().text(), "root", "after connections that ended {phase}");
         connections += TIMES + 1;
     }
-    // What was left of them would be cut at the deadline of the shutdown.
+    // A connection that was left would be cut at the drain deadline.
     let report = &server.join()[0];
     assert_eq!((report.stats.tcp.accepted, report.cancelled), (connections, 0));
 }
 
 #[test]
-fn resets_in_whatever_phase_leave_no_connection_behind() {
-    break_off(phases().iter(), reset);
+fn a_reset_in_any_phase_of_a_connection_leaves_nothing_open() {
+    end_connections(phases().iter(), reset);
 }
 
 #[test]
-fn closes_leave_no_connection_behind() {
-    break_off(phases().iter().filter(|(phase, _)| *phase != UNREAD), drop);
+fn a_close_in_any_phase_of_a_connection_leaves_nothing_open() {
+    end_connections(phases().iter().filter(|(phase, _)| *phase != UNREAD), drop);
 }
 
 #[test]
-fn a_client_that_ends_its_side_gets_what_can_still_be_said() {
+fn a_half_closed_client_still_gets_its_response() {
     let server = TestServer::start(app);
     let begins = |phase| match phase {
         "in a body" | "in a chunk" => "HTTP/1.1 400 ",
         "in a body that is dropped" => "HTTP/1.1 200 ",
         "in a pipeline" => "HTTP/1.1 200 ",
-        "in an answer" => "HTTP/1.1 200 ",
-        "after a refusal" => "HTTP/1.1 400 ",
-        // Nobody asked, or nobody seems to be there who would want to know.
+        "in a response" => "HTTP/1.1 200 ",
+        "after an error response" => "HTTP/1.1 400 ",
+        // There is no whole request, or the handler is cancelled because the client seems gone.
         _ => "",
     };
     for (phase, bytes) in phases().into_iter().filter(|(phase, _)| *phase != UNREAD) {
@@ -114,7 +115,7 @@ fn a_client_that_ends_its_side_gets_what_can_still_be_said() {
 }
 
 #[test]
-fn what_follows_a_broken_body_that_nobody_read_is_not_taken_for_a_request() {
+fn bytes_after_an_unread_malformed_body_are_not_read_as_a_request() {
     let server = TestServer::start(app);
     let bodies =
         ["zz\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n", "3 \r\nabc\r\n0\r\n\r\n", "1;\n\r\nx\r\n"];
@@ -127,10 +128,10 @@ fn what_follows_a_broken_body_that_nobody_read_is_not_taken_for_a_request() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_not_answered_ahead_of_what_it_can_take() {
-    const ASKED: usize = 100;
-    let answered = Arc::new(AtomicUsize::new(0));
-    let counter = answered.clone();
+fn a_client_that_reads_nothing_stops_the_handling_of_its_pipelined_requests() {
+    const REQUESTS: usize = 100;
+    let handled = Arc::new(AtomicUsize::new(0));
+    let counter = handled.clone();
     let server = TestServer::start(move || {
         let counter = counter.clone();
         let large = on_get(move |_| {
@@ -140,15 +141,15 @@ fn a_client_that_takes_nothing_is_not_answered_ahead_of_what_it_can_take() {
         app().route("/counted", large)
     });
     let mut client = server.connect();
-    client.send(get("/counted").repeat(ASKED));
-    // So many turns of the loop: it would have answered all if it were to.
+    client.send(get("/counted").repeat(REQUESTS));
+    // The loop turns at least this often, enough to handle all requests if it did not wait.
     for _ in 0..50 {
         let mut other = server.connect();
         other.send(get("/"));
         assert_eq!(other.answer().text(), "root");
     }
-    let ahead = answered.load(Ordering::Relaxed);
-    assert!(ahead < ASKED / 2, "{ahead} answers were made for one who takes none");
+    let ahead = handled.load(Ordering::Relaxed);
+    assert!(ahead < REQUESTS / 2, "{ahead} requests were handled for a client that reads nothing");
     let mut total = 0;
     let mut buffer = vec![0; 1 << 20];
     client.finish_sending();
@@ -158,12 +159,12 @@ fn a_client_that_takes_nothing_is_not_answered_ahead_of_what_it_can_take() {
             read => total += read,
         }
     }
-    assert!(total > ASKED << 20, "{total} bytes");
-    assert_eq!(answered.load(Ordering::Relaxed), ASKED);
+    assert!(total > REQUESTS << 20, "{total} bytes");
+    assert_eq!(handled.load(Ordering::Relaxed), REQUESTS);
 }
 
 #[test]
-fn the_time_in_which_the_handler_did_not_read_makes_no_body_slow() {
+fn time_in_which_the_handler_did_not_read_does_not_count_against_the_body_rate() {
     let options = |server: brigade_http::Server| {
         let never = Duration::MAX;
         let timeouts =
@@ -174,11 +175,11 @@ fn the_time_in_which_the_handler_did_not_read_makes_no_body_slow() {
     let server = TestServer::start_with(options, || {
         let late = post(async |mut request: Request| {
             time::sleep(Duration::from_secs(3600)).await;
-            // A clock that is moved by hand stands still as long as there is something to do.
+            // A manual clock stands still as long as a task is ready.
             let busy = Rc::new(Cell::new(true));
-            let still = busy.clone();
+            let is_busy = busy.clone();
             spawn(async move {
-                while still.get() {
+                while is_busy.get() {
                     task::yield_now().await;
                 }
             })

@@ -1,4 +1,4 @@
-//! Connections that come and go, in good order and not: nothing of them is left.
+//! Thousands of connections that end in different ways leave nothing behind.
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
@@ -14,7 +14,7 @@ use sockets::{PATIENCE, TestServer, get};
 
 const CLIENTS: usize = 8;
 
-/// How many connections come and go in all: 20,000, or what `BRIGADE_CHURN_CONNECTIONS` says.
+/// Returns how many connections to make in all: 20,000, or `BRIGADE_CHURN_CONNECTIONS`.
 fn connections() -> usize {
     let connections = match std::env::var("BRIGADE_CHURN_CONNECTIONS") {
         Ok(text) => text.parse().expect("BRIGADE_CHURN_CONNECTIONS is a number"),
@@ -28,7 +28,7 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Numbers that look random and are the same in each run.
+/// Returns the next number of a xorshift generator, which is the same in each run.
 fn next_random(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
@@ -36,7 +36,7 @@ fn next_random(seed: &mut u64) -> u64 {
     *seed
 }
 
-async fn come_and_go(address: SocketAddr, connections: usize, mut seed: u64) {
+async fn connect_repeatedly(address: SocketAddr, connections: usize, mut seed: u64) {
     for _ in 0..connections {
         let random = next_random(&mut seed);
         let stream = TcpStream::connect_to(address).await.unwrap();
@@ -51,14 +51,14 @@ async fn come_and_go(address: SocketAddr, connections: usize, mut seed: u64) {
             assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
         }
         if random & 16 == 0 {
-            // What a close does then is a reset.
+            // With this option, close(2) sends a reset.
             stream.set_linger(Some(Duration::ZERO)).unwrap();
         }
     }
 }
 
 #[test]
-fn after_thousands_of_connections_of_all_kinds_nothing_is_open() {
+fn thousands_of_connections_that_end_in_any_way_leave_no_descriptor_open() {
     let connections = connections();
     let server = TestServer::start_with(
         |server| server.loops(2).pin(false),
@@ -69,8 +69,9 @@ fn after_thousands_of_connections_of_all_kinds_nothing_is_open() {
     let before = descriptors();
     let began = Instant::now();
     run(async move {
-        let of_each = connections / CLIENTS;
-        let clients = (1..=CLIENTS as u64).map(|seed| spawn(come_and_go(address, of_each, seed)));
+        let per_client = connections / CLIENTS;
+        let clients =
+            (1..=CLIENTS as u64).map(|seed| spawn(connect_repeatedly(address, per_client, seed)));
         for client in clients.collect::<Vec<_>>() {
             client.await.unwrap();
         }
@@ -82,7 +83,7 @@ fn after_thousands_of_connections_of_all_kinds_nothing_is_open() {
     }
     let reports = server.join();
     let served: usize = reports.iter().map(|report| report.stats.tcp.accepted).sum();
-    println!("{connections} connections came and went in {:.1?}", began.elapsed());
+    println!("{connections} connections in {:.1?}", began.elapsed());
     assert_eq!(served, connections + 1);
     assert!(reports.iter().all(|report| report.cancelled == 0), "{reports:?}");
 }

@@ -1,6 +1,6 @@
-//! A server whose loops get stuck, die, and end: what its clients see, and what it tells.
+//! A server whose loops are blocked, die or end: what its clients see, and what it reports.
 //!
-//! A handler blocks its loop here until the test says otherwise, not for a time.
+//! A handler blocks its loop until the test releases it, not for a fixed time.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -10,37 +10,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use brigade_http::{
-    ConnectionState, OnLoopDeath, Phase, Request, Router, Server, Timeouts, get as on_get,
-};
+use brigade_http::{ConnectionState, OnLoopDeath, Phase, Router, Server, Timeouts, get as on_get};
 use brigade_runtime::oneshot::sync_channel;
-use brigade_runtime::{EventLoop, LoopHandle, Unhandled, run_in_thread};
-use sockets::blocks::{Block, ask, block, loop_name, serve};
+use brigade_runtime::{EventLoop, Unhandled, run_in_thread};
+use sockets::blocks::{Block, ask, block, loop_name, serve, stop_loop};
 use sockets::{PATIENCE, TestServer, get};
 
 fn app(block: &Block) -> Router {
-    let block = block.clone();
     Router::new()
         .route("/", on_get(async |_| loop_name()))
         .route("/wait/{what}", on_get(async |_| std::future::pending::<()>().await))
-        .route("/stop", on_get(stop))
-        .route(
-            "/block",
-            on_get(move |_| {
-                block.wait();
-                std::future::ready("done")
-            }),
-        )
-}
-
-/// Ends its loop, and with it its own connection.
-async fn stop(_: Request) {
-    LoopHandle::current().stop();
-    std::future::pending::<()>().await;
+        .route("/stop", on_get(stop_loop))
+        .route("/block", block.handler())
 }
 
 #[test]
-fn while_a_handler_blocks_one_loop_of_two_again_and_again_the_other_answers_all() {
+fn while_a_handler_blocks_one_of_two_loops_the_other_serves_every_new_connection() {
     let (block, is_blocked, release) = block();
     let server = TestServer::start_with(|server| server.loops(2).pin(false), move || app(&block));
     let mut blocker = server.connect();
@@ -62,7 +47,7 @@ fn while_a_handler_blocks_one_loop_of_two_again_and_again_the_other_answers_all(
 }
 
 #[test]
-fn a_handler_that_blocks_its_loop_is_reported_with_its_route_while_it_does() {
+fn a_handler_is_reported_with_its_route_while_it_blocks_its_loop() {
     let (reported, reports) = mpsc::channel();
     let reported = Mutex::new(reported);
     let event_loop = EventLoop::builder().on_unhandled(move |unhandled| {
@@ -92,7 +77,7 @@ fn a_handler_that_blocks_its_loop_is_reported_with_its_route_while_it_does() {
 }
 
 #[test]
-fn what_is_cut_at_the_deadline_is_told_with_route_peer_and_state() {
+fn a_connection_cut_at_the_drain_deadline_is_reported_with_route_peer_and_state() {
     let (block, ..) = block();
     let timeouts = Timeouts { drain: Duration::from_millis(10), ..Timeouts::default() };
     let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false).timeouts(timeouts);
@@ -101,7 +86,7 @@ fn what_is_cut_at_the_deadline_is_told_with_route_peer_and_state() {
     let (address, shutdown, thread) = serve(server, move || app(&block));
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.write_all(format!("{}{}", get("/"), get("/wait/long")).as_bytes()).unwrap();
-    // The first answer is there: so the handler of the second request is at work.
+    // Both requests arrive in one read, so the second handler runs when the first response is here.
     assert!(stream.read(&mut [0; 512]).unwrap() > 0);
     assert_eq!(phases.phase(), Phase::Accepting);
     drop(shutdown);
@@ -114,7 +99,7 @@ fn what_is_cut_at_the_deadline_is_told_with_route_peer_and_state() {
 }
 
 #[test]
-fn the_phases_can_be_awaited() {
+fn the_phases_of_a_server_can_be_awaited() {
     let (block, ..) = block();
     let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
     let phases = server.state();
@@ -130,14 +115,14 @@ fn the_phases_can_be_awaited() {
 }
 
 #[test]
-fn a_second_signal_leaves_behind_a_loop_that_is_stuck() {
+fn a_second_shutdown_signal_ends_the_server_while_a_loop_is_blocked() {
     let (block, is_blocked, release) = block();
     let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
     let address = server.local_addr().unwrap();
-    let (shutdown, told) = sync_channel::<()>();
+    let (shutdown, signal) = sync_channel::<()>();
     let thread = run_in_thread("acceptor", move || async move {
         let shutdown = async {
-            let _ = told.await;
+            let _ = signal.await;
         };
         server.serve_with_force(move || app(&block), shutdown, async {}).await
     });
@@ -151,7 +136,7 @@ fn a_second_signal_leaves_behind_a_loop_that_is_stuck() {
 }
 
 #[test]
-fn a_loop_that_dies_brings_the_server_down_with_an_error_that_names_it() {
+fn a_loop_that_dies_ends_the_server_with_an_error_that_names_it() {
     let (block, ..) = block();
     let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
     let (address, _shutdown, thread) = serve(server, move || app(&block));
@@ -161,7 +146,7 @@ fn a_loop_that_dies_brings_the_server_down_with_an_error_that_names_it() {
 }
 
 #[test]
-fn an_application_that_panics_as_it_is_made_brings_the_server_down() {
+fn a_panic_in_the_application_factory_ends_the_server() {
     let (block, ..) = block();
     let made = Arc::new(AtomicUsize::new(0));
     let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
@@ -174,7 +159,7 @@ fn an_application_that_panics_as_it_is_made_brings_the_server_down() {
 }
 
 #[test]
-fn another_loop_takes_the_place_of_one_that_died_if_so_chosen() {
+fn with_restart_a_new_loop_replaces_one_that_died() {
     let (block, ..) = block();
     let made = Arc::new(AtomicUsize::new(0));
     let count = made.clone();
@@ -194,7 +179,7 @@ fn another_loop_takes_the_place_of_one_that_died_if_so_chosen() {
 }
 
 #[test]
-fn a_loop_that_dies_again_and_again_brings_the_server_down_all_the_same() {
+fn with_restart_a_loop_that_dies_repeatedly_still_ends_the_server() {
     let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
     let server = server.on_loop_death(OnLoopDeath::Restart);
     let (_, _shutdown, thread) = serve(server, || panic!("no application"));

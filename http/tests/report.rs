@@ -1,46 +1,37 @@
-//! What a server logs of its loops when the process gets the signal for it. The only test here: the
-//! log of a process is one for all its tests, and so are its signals.
+//! The report that a server logs when the process gets a signal. This file has one test, because
+//! the tests of a process share its log and its signals.
 #![forbid(unsafe_code)]
 #![cfg(unix)]
 
 mod sockets;
 
 use std::process::Command;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
 
 use brigade_http::{Router, get as on_get};
-use brigade_runtime::LoopHandle;
 use brigade_runtime::signal::SignalKind;
+use sockets::blocks::{block, loop_name};
 use sockets::{PATIENCE, TestServer, get};
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 
 #[test]
-fn each_loop_tells_what_it_does_and_of_one_that_is_stuck_it_is_told_where() {
-    let (events, told) = mpsc::channel();
+fn a_report_lists_what_each_loop_does_and_where_a_blocked_loop_is() {
+    let (events, logged) = mpsc::channel();
     tracing::subscriber::set_global_default(Collector(events)).unwrap();
-    let (blocked, is_blocked) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let released = Arc::new(Mutex::new(released));
+    let (block, is_blocked, release) = block();
     let app = move || {
-        let (blocked, released) = (blocked.clone(), released.clone());
-        let block = move |_| {
-            blocked.send(()).unwrap();
-            // A test that fails does not hang.
-            let _ = released.lock().unwrap().recv_timeout(PATIENCE);
-            std::future::ready("released")
-        };
         Router::new()
-            .route("/", on_get(async |_| LoopHandle::current().name().to_owned()))
+            .route("/", on_get(async |_| loop_name()))
             .route("/wait/{what}", on_get(async |_| std::future::pending::<()>().await))
-            .route("/block", on_get(block))
+            .route("/block", block.handler())
     };
     let options = |server: brigade_http::Server| {
         server.loops(2).pin(false).report_on(SignalKind::UserDefined1)
     };
     let server = TestServer::start_with(options, app);
 
-    // One connection for each loop; that of the second sends a head in part, and waits behind it.
+    // One connection on each loop. The second one has a request in flight.
     let mut first = server.connect();
     first.send(get("/"));
     let first_loop = first.answer().text().to_owned();
@@ -50,12 +41,12 @@ fn each_loop_tells_what_it_does_and_of_one_that_is_stuck_it_is_told_where() {
     assert_ne!(first_loop, second_loop);
     let peer = second.stream.local_addr().unwrap();
 
-    ask_for_report();
-    let reports = [next(&told), next(&told)];
+    signal_report();
+    let reports = [next(&logged), next(&logged)];
     let of = |name: &str| {
         let begin = format!("event loop '{name}' ");
         let found = reports.iter().find(|(_, text)| text.starts_with(&begin));
-        found.unwrap_or_else(|| panic!("nothing of {name}: {reports:#?}"))
+        found.unwrap_or_else(|| panic!("no report of {name}: {reports:#?}"))
     };
     let ((first_level, idle), (second_level, busy)) = (of(&first_loop), of(&second_loop));
     assert_eq!((*first_level, *second_level), (Level::INFO, Level::INFO));
@@ -66,43 +57,43 @@ fn each_loop_tells_what_it_does_and_of_one_that_is_stuck_it_is_told_where() {
     assert!(idle.contains("\n  1 connections, 1 idle"), "{idle}");
     assert!(idle.contains(&numbers(0)), "{idle}");
     assert!(busy.contains(&numbers(1)), "{busy}");
-    assert!(!idle.contains(" for 127.0.0.1:"), "an idle one is not named: {idle}");
+    assert!(!idle.contains(" for 127.0.0.1:"), "an idle connection is listed: {idle}");
     assert!(busy.contains("\n  1 connections, 1 handling\n  task "), "{busy}");
     assert!(busy.contains(&format!(" for {peer}: handling /wait/{{what}} for ")), "{busy}");
 
     first.send(get("/block"));
     is_blocked.recv_timeout(PATIENCE).unwrap();
-    ask_for_report();
-    let reports = [next(&told), next(&told)];
+    signal_report();
+    let reports = [next(&logged), next(&logged)];
     let of = |name: &str| reports.iter().find(|(_, text)| text.contains(name)).unwrap();
-    let ((stuck_level, stuck), (well_level, well)) = (of(&first_loop), of(&second_loop));
-    assert_eq!((*stuck_level, *well_level), (Level::WARN, Level::INFO));
-    assert!(well.contains("1 handling"), "{well}");
-    assert!(stuck.contains("' awake, ") && stuck.contains("no reply within "), "{stuck}");
-    assert!(stuck.contains("'connection'") && stuck.contains("/block"), "{stuck}");
-    assert!(stuck.contains(&numbers(1)), "{stuck}");
+    let ((blocked_level, blocked), (other_level, other)) = (of(&first_loop), of(&second_loop));
+    assert_eq!((*blocked_level, *other_level), (Level::WARN, Level::INFO));
+    assert!(other.contains("1 handling"), "{other}");
+    assert!(blocked.contains("' awake, ") && blocked.contains("no reply within "), "{blocked}");
+    assert!(blocked.contains("'connection'") && blocked.contains("/block"), "{blocked}");
+    assert!(blocked.contains(&numbers(1)), "{blocked}");
     release.send(()).unwrap();
-    assert_eq!(first.answer().text(), "released");
+    assert_eq!(first.answer().text(), "done");
     drop((first, second));
     assert_eq!(server.join().iter().map(|report| report.stats.requests.total).sum::<u64>(), 4);
 }
 
-/// Of a loop with one connection, which got one answer so far.
+/// Returns the counters of a loop with one connection and one response so far.
 fn numbers(in_flight: usize) -> String {
     format!("\n  1 connections open, {in_flight} requests in flight, responses 0 x 1xx, 1 x 2xx, ")
 }
 
-/// The signal, to this process.
-fn ask_for_report() {
+/// Sends the signal to this process.
+fn signal_report() {
     let this = std::process::id().to_string();
     assert!(Command::new("kill").args(["-USR1", &this]).status().unwrap().success());
 }
 
-fn next(told: &mpsc::Receiver<(Level, String)>) -> (Level, String) {
-    told.recv_timeout(PATIENCE).expect("a loop reports")
+fn next(logged: &mpsc::Receiver<(Level, String)>) -> (Level, String) {
+    logged.recv_timeout(PATIENCE).expect("each loop is reported")
 }
 
-/// Passes on what is told of loops.
+/// Sends the level and the message of each event of the server to the test.
 struct Collector(mpsc::Sender<(Level, String)>);
 
 struct Message(String);
@@ -123,7 +114,7 @@ impl tracing::Subscriber for Collector {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut message = Message(String::new());
         event.record(&mut message);
-        // Once the test is over nobody listens.
+        // The receiver is gone once the test has ended.
         let _ = self.0.send((*event.metadata().level(), message.0));
     }
 

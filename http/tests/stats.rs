@@ -1,25 +1,24 @@
-//! What a server tells of itself in numbers: exact at every end that a request can have.
+//! The counters of a server, which are exact however a request ends.
 #![forbid(unsafe_code)]
 
 mod sockets;
 
 use std::io::{ErrorKind, Read};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use brigade_http::{
     Body, BodyError, LoopStats, OnLoopDeath, Phase, Request, Response, Router, Server, Stats,
     StatusCode, Timeouts, get as on_get, post as on_post,
 };
-use brigade_runtime::LoopHandle;
 use brigade_runtime::oneshot::{SyncReceiver, SyncSender, sync_channel};
 use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
-use sockets::blocks::{self, serve};
+use sockets::blocks::{block, serve, stop_loop};
 use sockets::{Client, PATIENCE, TestServer, get};
 
-/// Holds one request of `/gate` back until the test lets it go.
+/// Holds one request to `/gate` until the test drops the sender.
 type Gate = Arc<Mutex<Option<SyncReceiver<()>>>>;
 
 fn gate() -> (SyncSender<()>, Gate) {
@@ -57,7 +56,7 @@ async fn upload(mut request: Request) -> Result<Bytes, BodyError> {
     request.body_mut().collect(1024).await
 }
 
-/// Goes on with a protocol that says nothing until the client has gone.
+/// Switches to a protocol that sends nothing until the client disconnects.
 async fn upgrade(_: Request) -> Response {
     Response::upgrade(HeaderValue::from_static("silence"), async |io| {
         let mut byte = [0];
@@ -75,7 +74,7 @@ fn body_of(parts: impl stream::Stream<Item = Part> + 'static) -> Body {
     Body::stream(parts)
 }
 
-/// Two loops, and their numbers.
+/// Starts a server with two loops.
 fn start(gate: &Gate, timeouts: Timeouts) -> (TestServer, Stats) {
     let (gate, mut stats) = (gate.clone(), None);
     let options = |server: Server| {
@@ -83,10 +82,10 @@ fn start(gate: &Gate, timeouts: Timeouts) -> (TestServer, Stats) {
         server.loops(2).pin(false).timeouts(timeouts)
     };
     let server = TestServer::start_with(options, move || app(&gate));
-    (server, stats.expect("the options were asked for"))
+    (server, stats.expect("start_with calls the options"))
 }
 
-/// All loops together.
+/// The counters of all loops, added up.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     open: usize,
@@ -101,7 +100,7 @@ fn sum(stats: &Stats) -> Sum {
     let mut sum = Sum::default();
     for one in stats.loops() {
         sum.open += one.tcp.open;
-        // A loop that gets no processor for a while loses what it has not begun with.
+        // The acceptor takes back connections from a loop that is not scheduled for a while.
         sum.handed += one.tcp.accepted;
         sum.requests += one.requests.total;
         sum.in_flight += one.requests.in_flight;
@@ -111,7 +110,7 @@ fn sum(stats: &Stats) -> Sum {
     sum
 }
 
-/// Waits until the numbers are these; what a loop does last is done after its client hears of it.
+/// Waits until the counters are `expected`. A loop may count after its client has the response.
 fn await_sum(stats: &Stats, expected: &Sum) {
     let began = Instant::now();
     while sum(stats) != *expected {
@@ -126,7 +125,7 @@ fn ask(client: &mut Client, path: &str) -> u16 {
 }
 
 #[test]
-fn answers_are_counted_by_the_class_of_their_status() {
+fn responses_are_counted_by_status_class() {
     let (_open, gate) = gate();
     let (server, stats) = start(&gate, Timeouts::default());
     let mut client = server.connect();
@@ -140,14 +139,14 @@ fn answers_are_counted_by_the_class_of_their_status() {
         &Sum { open: 1, handed: 1, requests: 7, answered: [0, 2, 1, 1, 3], ..Sum::default() },
     );
     assert_eq!(ask(&mut client, "/panic"), 500);
-    // The server would listen to it for a while.
+    // Otherwise the server would keep the closing connection open for a while.
     drop(client);
     assert!(server.exchange("no request\r\n\r\n").contains("400"));
     let mut upgraded = server.connect();
     let head = "Connection: upgrade\r\nUpgrade: silence";
     upgraded.send(format!("GET /upgrade HTTP/1.1\r\nHost: test\r\n{head}\r\n\r\n"));
     assert_eq!(upgraded.answer().status, 101);
-    // Of these connections the upgraded one is open still, and has no request in flight.
+    // Only the upgraded connection is still open, and it has no request in flight.
     let answered = [1, 2, 1, 2, 4];
     await_sum(&stats, &Sum { open: 1, handed: 3, requests: 9, answered, ..Sum::default() });
     drop(upgraded);
@@ -157,14 +156,14 @@ fn answers_are_counted_by_the_class_of_their_status() {
 }
 
 #[test]
-fn a_request_is_in_flight_from_its_head_to_the_end_of_its_answer() {
+fn a_request_is_in_flight_from_its_head_to_the_end_of_its_response() {
     let (open, gate) = gate();
     let (server, stats) = start(&gate, Timeouts::default());
     let mut held = server.connect();
     held.send(get("/gate"));
     let so_far = Sum { open: 1, handed: 1, requests: 1, ..Sum::default() };
     await_sum(&stats, &Sum { in_flight: 1, ..so_far });
-    // It waits for the first; the second is not begun.
+    // The connection handles its second request after the first, so it is not in flight yet.
     held.send(get("/"));
     let mut other = server.connect();
     assert_eq!(ask(&mut other, "/"), 200);
@@ -177,7 +176,7 @@ fn a_request_is_in_flight_from_its_head_to_the_end_of_its_answer() {
 }
 
 #[test]
-fn a_request_whose_client_goes_is_in_flight_no_more() {
+fn a_request_is_not_in_flight_after_its_client_disconnects() {
     let (_open, gate) = gate();
     let (server, stats) = start(&gate, Timeouts::default());
     let mut waiting = server.connect();
@@ -192,19 +191,19 @@ fn a_request_whose_client_goes_is_in_flight_no_more() {
     drop(waiting);
     let expected = Sum { open: 2, in_flight: 2, unanswered: 1, ..begun };
     await_sum(&stats, &expected);
-    // With a reset: there is more than it has read.
+    // The client has unread data, so its end is a reset.
     drop(downloading);
     let answered = [0, 1, 0, 0, 0];
     let expected = Sum { open: 1, in_flight: 1, answered, ..expected };
     await_sum(&stats, &expected);
-    // An orderly end: its handler hears that the body ends early, and answers that.
+    // The handler gets an error for the incomplete body, and responds with it.
     drop(uploading);
     let answered = [0, 1, 0, 1, 0];
     await_sum(&stats, &Sum { open: 0, in_flight: 0, answered, ..expected });
 }
 
 #[test]
-fn a_body_that_fails_midway_ends_its_request() {
+fn a_request_is_not_in_flight_after_its_response_body_fails() {
     let (_open, gate) = gate();
     let (server, stats) = start(&gate, Timeouts::default());
     for path in ["/fails", "/bursts"] {
@@ -218,7 +217,7 @@ fn a_body_that_fails_midway_ends_its_request() {
 }
 
 #[test]
-fn nothing_is_in_flight_after_a_shutdown_that_cuts() {
+fn no_request_is_in_flight_after_a_shutdown_that_cuts_connections() {
     let (_open, gate) = gate();
     let timeouts = Timeouts { drain: Duration::from_millis(10), ..Timeouts::default() };
     let (server, stats) = start(&gate, timeouts);
@@ -231,7 +230,7 @@ fn nothing_is_in_flight_after_a_shutdown_that_cuts() {
     await_sum(&stats, &begun);
     let reports = server.join();
     assert_eq!(reports.iter().map(|report| report.cancelled).sum::<usize>(), 3);
-    // The server has ended, and can be asked all the same.
+    // The counters can be read after the server has ended.
     assert_eq!(sum(&stats), Sum { open: 0, in_flight: 0, unanswered: 3, ..begun });
     assert!(stats.loops().iter().all(|one| one.tcp.event_loop.has_ended));
     clients.iter_mut().for_each(|client| assert_ends(&mut client.stream));
@@ -245,25 +244,16 @@ fn assert_ends(stream: &mut std::net::TcpStream) {
 }
 
 #[test]
-fn a_loop_that_is_stuck_is_told_of_like_the_others() {
-    let (blocked, is_blocked) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let released = Arc::new(Mutex::new(released));
+fn the_stats_of_a_blocked_loop_can_be_read() {
+    let (block, is_blocked, release) = block();
     let mut stats = None;
     let options = |server: Server| {
         stats = Some(server.stats());
         server.loops(2).pin(false).stall_threshold(Some(Duration::from_millis(8)))
     };
-    let server = TestServer::start_with(options, move || {
-        let (blocked, released) = (blocked.clone(), released.clone());
-        let block = move |_| {
-            blocked.send(LoopHandle::current().name().to_owned()).unwrap();
-            let _ = released.lock().unwrap().recv_timeout(PATIENCE);
-            std::future::ready("done")
-        };
-        Router::new().route("/block", on_get(block))
-    });
-    let stats = stats.expect("the options were asked for");
+    let server =
+        TestServer::start_with(options, move || Router::new().route("/block", block.handler()));
+    let stats = stats.expect("start_with calls the options");
     let mut client = server.connect();
     client.send(get("/block"));
     let name = is_blocked.recv_timeout(PATIENCE).unwrap();
@@ -271,7 +261,7 @@ fn a_loop_that_is_stuck_is_told_of_like_the_others() {
         || stats.loops().into_iter().find(|one| one.tcp.event_loop.event_loop == name).unwrap();
     let began = Instant::now();
     while one().tcp.event_loop.stalls == 0 {
-        assert!(began.elapsed() < PATIENCE, "the stall was not seen");
+        assert!(began.elapsed() < PATIENCE, "no stall was counted");
         std::thread::yield_now();
     }
     let LoopStats { tcp, requests, .. } = one();
@@ -284,18 +274,16 @@ fn a_loop_that_is_stuck_is_told_of_like_the_others() {
 }
 
 #[test]
-fn counts_go_on_when_another_loop_takes_the_place_of_one_that_died() {
+fn counts_continue_when_a_new_loop_replaces_one_that_died() {
     let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
     let server = server.on_loop_death(OnLoopDeath::Restart);
     let (stats, phases) = (server.stats(), server.state());
-    let stop = async |_: Request| {
-        LoopHandle::current().stop();
-        std::future::pending::<()>().await;
+    let app = || {
+        let router = Router::new().route("/", on_get(async |_| "hello"));
+        router.route("/stop", on_get(stop_loop))
     };
-    let app =
-        move || Router::new().route("/", on_get(async |_| "hello")).route("/stop", on_get(stop));
     let (address, shutdown, thread) = serve(server, app);
-    let ask = |path: &str| blocks::ask(address, path);
+    let ask = |path: &str| sockets::blocks::ask(address, path);
     let mut before = None::<LoopStats>;
     for round in 1..=3 {
         assert!(ask("/").ends_with("hello"));

@@ -1,7 +1,7 @@
-//! Connections find a loop that turns, whatever the others do.
+//! The acceptor places connections on loops that turn, and takes them back from loops that do not.
 //!
-//! A loop is blocked here by a callback that waits for the test, not for a time: what is answered
-//! meanwhile was answered by another loop.
+//! A callback blocks a loop until the test releases it, not for a fixed time. So a response that
+//! arrives meanwhile comes from another loop.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,41 +14,41 @@ use brigade_runtime::server::{AcceptedConnection, Acceptor, ConnectionReceiver, 
 use brigade_runtime::time::timeout;
 use brigade_runtime::{EventLoopGroup, LoopHandle, ThreadHandle, run_in_thread, spawn, task};
 
-/// A hang is a failure: nothing here takes so long.
+/// How long a test waits for an event before it fails. Nothing takes that long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The connections that a loop accepted, that were taken back from it, and that are open at the end.
+/// The connections that a loop accepted, that were taken back from it, and that are open at its end.
 type Counts = (usize, usize, usize);
 
-/// Loops that answer each connection with their number, and an acceptor.
-struct Kitchen {
+/// An acceptor, and loops that respond to each connection with their number.
+struct Service {
     address: SocketAddr,
     acceptor: ThreadHandle<()>,
     shutdown: SyncSender<()>,
     loops: EventLoopGroup<Counts>,
 }
 
-/// A loop that does not turn until this is dropped.
+/// Keeps a loop from turning until dropped.
 struct Blocked {
     _release: mpsc::Sender<()>,
 }
 
-impl Kitchen {
-    fn open(loops: usize) -> Self {
-        let (acceptor, arrivals) = Acceptor::new(loops);
+impl Service {
+    fn start(loops: usize) -> Self {
+        let (acceptor, receivers) = Acceptor::new(loops);
         let (ready, is_ready) = mpsc::channel();
         let loops = EventLoopGroup::builder()
             .loops(loops)
             .pin(false)
-            .start(arrivals, move |number, arrivals| cook(number, arrivals, ready.clone()))
+            .start(receivers, move |number, receiver| run_loop(number, receiver, ready.clone()))
             .unwrap();
         loops.handles().for_each(|_| is_ready.recv_timeout(PATIENCE).unwrap());
-        let (shutdown, told) = sync_channel();
+        let (shutdown, signal) = sync_channel();
         let (bound, is_bound) = mpsc::channel();
         let acceptor = run_in_thread("acceptor", move || async move {
             let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
             bound.send(listener.local_addr().unwrap()).unwrap();
-            accept_until(acceptor, listener, told).await;
+            accept_until(acceptor, listener, signal).await;
         });
         let address = is_bound.recv_timeout(PATIENCE).unwrap();
         Self { address, acceptor: acceptor.unwrap(), shutdown, loops }
@@ -58,7 +58,7 @@ impl Kitchen {
         self.loops.handles().nth(number).unwrap()
     }
 
-    /// Keeps a loop from turning; afterwards it does what `then` says.
+    /// Blocks a loop. Once released, the loop calls `then`.
     fn block_then(&self, number: usize, then: impl FnOnce() + Send + 'static) -> Blocked {
         let (release, released) = mpsc::channel::<()>();
         let (blocked, is_blocked) = mpsc::channel();
@@ -82,18 +82,23 @@ impl Kitchen {
         stream
     }
 
-    /// Shuts down, and returns what the loops counted.
-    fn close(self) -> Vec<Counts> {
+    /// Shuts down, and returns the counts of the loops.
+    fn shut_down(self) -> Vec<Counts> {
         drop(self.shutdown);
         self.acceptor.join().unwrap();
         self.loops.join().into_iter().map(|counts| counts.unwrap()).collect()
     }
 }
 
-async fn accept_until(mut acceptor: Acceptor, listener: TcpListener, told: impl Future + 'static) {
-    let mut told = Box::pin(told);
+/// Accepts until `signal` is ready, then accepts what is left in the backlog.
+async fn accept_until(
+    mut acceptor: Acceptor,
+    listener: TcpListener,
+    signal: impl Future + 'static,
+) {
+    let mut signal = Box::pin(signal);
     let mut accept = Box::pin(acceptor.accept_from(std::slice::from_ref(&listener)));
-    std::future::poll_fn(|cx| match told.as_mut().poll(cx).is_ready() {
+    std::future::poll_fn(|cx| match signal.as_mut().poll(cx).is_ready() {
         true => std::task::Poll::Ready(()),
         false => accept.as_mut().poll(cx),
     })
@@ -102,15 +107,19 @@ async fn accept_until(mut acceptor: Acceptor, listener: TcpListener, told: impl 
     acceptor.accept_waiting(&listener).await;
 }
 
-/// What each loop does. The task that takes connections is the first one that `main` spawns.
-async fn cook(number: usize, mut arrivals: ConnectionReceiver, ready: mpsc::Sender<()>) -> Counts {
-    let counts = arrivals.counts();
+/// The main task of each loop. The first task that it spawns takes the connections.
+async fn run_loop(
+    number: usize,
+    mut receiver: ConnectionReceiver,
+    ready: mpsc::Sender<()>,
+) -> Counts {
+    let counts = receiver.counts();
     let taker = task::Builder::new().name("taker").spawn(async move {
-        while let Some(LoopEvent::Connection(connection)) = arrivals.recv().await {
+        while let Some(LoopEvent::Connection(connection)) = receiver.recv().await {
             spawn(serve(number, connection)).detach();
         }
     });
-    // By then the taker waits, since it was ready before.
+    // The taker was ready before this task, so it waits for connections by now.
     spawn(async move { ready.send(()).unwrap() }).detach();
     if taker.await.is_err() {
         return (0, 0, 0);
@@ -121,11 +130,11 @@ async fn cook(number: usize, mut arrivals: ConnectionReceiver, ready: mpsc::Send
     (counts.accepted(), counts.taken_back(), counts.open())
 }
 
-async fn serve(number: usize, arrival: AcceptedConnection) {
-    let stream = brigade_runtime::net::TcpStream::from_nonblocking(arrival.stream);
+async fn serve(number: usize, connection: AcceptedConnection) {
+    let stream = brigade_runtime::net::TcpStream::from_nonblocking(connection.stream);
     stream.write_all(&[number as u8]).await.unwrap();
     drop(stream);
-    drop(arrival.guard);
+    drop(connection.guard);
 }
 
 fn end_taker() {
@@ -133,108 +142,108 @@ fn end_taker() {
     task::abort(taker.unwrap().label.id());
 }
 
-/// Which loop answers.
-fn answered_by(mut stream: TcpStream) -> usize {
+/// Returns the number of the loop that serves the connection, which is the response.
+fn serving_loop(mut stream: TcpStream) -> usize {
     let _ = stream.write_all(b"?");
     let mut number = [0];
     stream.read_exact(&mut number).unwrap();
     usize::from(number[0])
 }
 
-fn answers(streams: Vec<TcpStream>) -> Vec<usize> {
-    streams.into_iter().map(answered_by).collect()
+fn serving_loops(streams: Vec<TcpStream>) -> Vec<usize> {
+    streams.into_iter().map(serving_loop).collect()
 }
 
 #[test]
-fn no_connection_waits_behind_the_one_loop_of_two_that_is_blocked() {
-    let kitchen = Kitchen::open(2);
+fn no_connection_waits_for_a_blocked_loop_of_two() {
+    let service = Service::start(2);
     for round in 0..10 {
-        let blocked = kitchen.block(round % 2);
+        let blocked = service.block(round % 2);
         for _ in 0..20 {
-            assert_eq!(answered_by(kitchen.connect()), 1 - round % 2);
+            assert_eq!(serving_loop(service.connect()), 1 - round % 2);
         }
-        let burst = (0..50).map(|_| kitchen.connect()).collect();
-        assert!(answers(burst).iter().all(|number| *number == 1 - round % 2));
+        let burst = (0..50).map(|_| service.connect()).collect();
+        assert!(serving_loops(burst).iter().all(|number| *number == 1 - round % 2));
         drop(blocked);
     }
-    let counts = kitchen.close();
+    let counts = service.shut_down();
     let started: usize = counts.iter().map(|(accepted, ..)| accepted).sum();
     assert_eq!(started, 10 * 70);
     assert!(counts.iter().all(|(.., open)| *open == 0));
 }
 
 #[test]
-fn no_connection_waits_behind_two_loops_of_four_that_are_blocked() {
-    let kitchen = Kitchen::open(4);
+fn no_connection_waits_for_two_blocked_loops_of_four() {
+    let service = Service::start(4);
     for round in 0..4 {
         let stuck = [round, (round + 1) % 4];
-        let blocked = stuck.map(|number| kitchen.block(number));
+        let blocked = stuck.map(|number| service.block(number));
         for _ in 0..20 {
-            assert!(!stuck.contains(&answered_by(kitchen.connect())));
+            assert!(!stuck.contains(&serving_loop(service.connect())));
         }
-        let burst = (0..50).map(|_| kitchen.connect()).collect();
-        assert!(answers(burst).iter().all(|number| !stuck.contains(number)));
+        let burst = (0..50).map(|_| service.connect()).collect();
+        assert!(serving_loops(burst).iter().all(|number| !stuck.contains(number)));
         drop(blocked);
     }
-    assert!(kitchen.close().iter().all(|(.., open)| *open == 0));
+    assert!(service.shut_down().iter().all(|(.., open)| *open == 0));
 }
 
 #[test]
-fn what_waits_unstarted_with_a_loop_that_stalled_is_taken_back_and_counted() {
-    let kitchen = Kitchen::open(2);
-    // The acceptor has not looked yet: for it both loops turn, and the first one's turn it is.
-    let blocked = kitchen.block(0);
-    assert_eq!(answered_by(kitchen.connect()), 1);
+fn a_connection_queued_at_a_stalled_loop_is_taken_back_and_counted() {
+    let service = Service::start(2);
+    // The acceptor has not seen yet that the first loop is blocked, and that loop is next.
+    let blocked = service.block(0);
+    assert_eq!(serving_loop(service.connect()), 1);
     drop(blocked);
-    assert_eq!(kitchen.close(), [(0, 1, 0), (1, 0, 0)]);
+    assert_eq!(service.shut_down(), [(0, 1, 0), (1, 0, 0)]);
 }
 
 #[test]
-fn while_no_loop_turns_connections_wait_and_are_answered_afterwards() {
-    let kitchen = Kitchen::open(2);
-    let blocked = [kitchen.block(0), kitchen.block(1)];
-    let streams: Vec<_> = (0..10).map(|_| kitchen.connect()).collect();
+fn connections_wait_while_all_loops_are_blocked_and_are_served_afterwards() {
+    let service = Service::start(2);
+    let blocked = [service.block(0), service.block(1)];
+    let streams: Vec<_> = (0..10).map(|_| service.connect()).collect();
     drop(blocked);
-    assert_eq!(answers(streams).len(), 10);
-    let counts = kitchen.close();
+    assert_eq!(serving_loops(streams).len(), 10);
+    let counts = service.shut_down();
     assert_eq!(counts.iter().map(|(accepted, ..)| accepted).sum::<usize>(), 10);
 }
 
 #[test]
-fn a_shutdown_loses_nothing_of_what_waits_with_blocked_loops() {
-    let kitchen = Kitchen::open(2);
-    let blocked = [kitchen.block(0), kitchen.block(1)];
-    let streams: Vec<_> = (0..10).map(|_| kitchen.connect()).collect();
-    let Kitchen { acceptor, shutdown, loops, .. } = kitchen;
+fn a_shutdown_loses_no_connection_queued_at_blocked_loops() {
+    let service = Service::start(2);
+    let blocked = [service.block(0), service.block(1)];
+    let streams: Vec<_> = (0..10).map(|_| service.connect()).collect();
+    let Service { acceptor, shutdown, loops, .. } = service;
     drop(shutdown);
     acceptor.join().unwrap();
     drop(blocked);
-    assert_eq!(answers(streams).len(), 10);
+    assert_eq!(serving_loops(streams).len(), 10);
     let counts = loops.join().into_iter().map(Result::unwrap);
     assert_eq!(counts.map(|(accepted, ..)| accepted).sum::<usize>(), 10);
 }
 
 #[test]
-fn a_loop_that_takes_no_more_loses_what_waits_there_to_the_others() {
-    let kitchen = Kitchen::open(2);
-    let leaving = kitchen.block_then(0, end_taker);
-    let stuck = kitchen.block(1);
-    let streams: Vec<_> = (0..10).map(|_| kitchen.connect()).collect();
+fn connections_queued_at_a_loop_that_stops_taking_them_move_to_another() {
+    let service = Service::start(2);
+    let leaving = service.block_then(0, end_taker);
+    let stuck = service.block(1);
+    let streams: Vec<_> = (0..10).map(|_| service.connect()).collect();
     drop(leaving);
-    while !kitchen.handle(0).is_ended() {
+    while !service.handle(0).is_ended() {
         std::thread::yield_now();
     }
     drop(stuck);
-    assert!(answers(streams).iter().all(|number| *number == 1));
-    assert_eq!(answered_by(kitchen.connect()), 1);
-    let (accepted, _, open) = kitchen.close()[1];
+    assert!(serving_loops(streams).iter().all(|number| *number == 1));
+    assert_eq!(serving_loop(service.connect()), 1);
+    let (accepted, _, open) = service.shut_down()[1];
     assert_eq!((accepted, open), (11, 0));
 }
 
 #[test]
-fn what_is_accepted_after_the_last_loop_has_gone_is_for_the_one_that_takes_its_place() {
-    // The loop goes before the acceptor hears of the connection, at the same time, or after.
-    (0..100).for_each(|turns| brigade_runtime::run(go_and_be_replaced(turns)));
+fn a_connection_accepted_after_the_last_loop_ended_goes_to_its_replacement() {
+    // The loop ends before the acceptor sees the connection, at the same time, or after.
+    (0..100).for_each(|turns| brigade_runtime::run(end_and_replace(turns)));
 }
 
 fn peer(event: Option<LoopEvent>) -> SocketAddr {
@@ -244,9 +253,9 @@ fn peer(event: Option<LoopEvent>) -> SocketAddr {
     }
 }
 
-async fn go_and_be_replaced(turns: usize) {
-    let (mut acceptor, mut arrivals) = Acceptor::new(1);
-    let mut first = arrivals.remove(0);
+async fn end_and_replace(turns: usize) {
+    let (mut acceptor, mut receivers) = Acceptor::new(1);
+    let mut first = receivers.remove(0);
     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let accepting = spawn(async move {

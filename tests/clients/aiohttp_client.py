@@ -1,17 +1,17 @@
-"""aiohttp against the server at $BASE; see run.sh for what is printed."""
+"""aiohttp against the server at $BASE. run.sh describes the output."""
 
 import asyncio
 
 import aiohttp
 
-from checks import BASE, same, told
+from checks import BASE, report, same
 
 
 async def many(session, counts):
     async def one(number):
-        async with session.get(f"{BASE}/delay/0.05?n={number}") as answer:
-            same(answer.status, 200)
-            same((await answer.json())["args"], {"n": [str(number)]})
+        async with session.get(f"{BASE}/delay/0.05?n={number}") as response:
+            same(response.status, 200)
+            same((await response.json())["args"], {"n": [str(number)]})
 
     await asyncio.gather(*(one(number) for number in range(200)))
     same(counts["new"] <= 20, True)
@@ -25,8 +25,8 @@ async def streamed(session, _):
             await asyncio.sleep(0)
 
     headers = {"Content-Type": "text/plain"}
-    async with session.post(f"{BASE}/post", data=parts(), headers=headers) as answer:
-        same((await answer.json())["data"], "y" * 500_000)
+    async with session.post(f"{BASE}/post", data=parts(), headers=headers) as response:
+        same((await response.json())["data"], "y" * 500_000)
 
 
 async def expecting(session, _):
@@ -34,46 +34,46 @@ async def expecting(session, _):
     for _ in range(2):
         async with session.post(
             f"{BASE}/post", data=b"z" * 700_000, expect100=True, headers=headers
-        ) as answer:
-            same(len((await answer.json())["data"]), 700_000)
+        ) as response:
+            same(len((await response.json())["data"]), 700_000)
 
 
 async def events(session, _):
-    async with session.get(f"{BASE}/sse?count=5&duration=100ms") as answer:
-        same(answer.content_type, "text/event-stream")
-        lines = [line async for line in answer.content]
+    async with session.get(f"{BASE}/sse?count=5&duration=100ms") as response:
+        same(response.content_type, "text/event-stream")
+        lines = [line async for line in response.content]
         same(sum(line.startswith(b"event: ping") for line in lines), 5)
 
 
-async def given_up(session, _):
+async def abandoned(session, _):
     for _ in range(10):
         try:
             async with session.get(f"{BASE}/delay/9", timeout=aiohttp.ClientTimeout(total=0.02)):
-                raise AssertionError("the answer came at once")
+                raise AssertionError("the response came before the timeout")
         except asyncio.TimeoutError:
             pass
-    async with session.get(f"{BASE}/get") as answer:
-        same(answer.status, 200)
+    async with session.get(f"{BASE}/get") as response:
+        same(response.status, 200)
 
 
 async def form(session, _):
     data = aiohttp.FormData({"a": "b"})
     data.add_field("upload", b"content", filename="file.txt")
-    async with session.post(f"{BASE}/post", data=data) as answer:
-        document = await answer.json()
+    async with session.post(f"{BASE}/post", data=data) as response:
+        document = await response.json()
         same((document["form"], document["files"]), ({"a": ["b"]}, {"upload": ["content"]}))
 
 
 async def main():
     checks = {
-        "200 delays on 20 kept connections": many,
-        "chunks from a generator": streamed,
+        "200 delays on 20 reused connections": many,
+        "a chunked body from a generator": streamed,
         "expect100": expecting,
         "server-sent events": events,
-        "requests that are given up": given_up,
+        "requests that time out at the client": abandoned,
         "a form with a file": form,
     }
-    for what, run in checks.items():
+    for name, run in checks.items():
         counts = {"new": 0, "reused": 0}
         trace = aiohttp.TraceConfig()
 
@@ -86,10 +86,10 @@ async def main():
         async with aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as session:
             try:
                 await asyncio.wait_for(run(session, counts), 20)
-            except Exception as error:  # whatever it is, it is told, and the other checks run
-                told(what, error)
+            except Exception as error:  # any error fails this check, and the others still run
+                report(name, error)
             else:
-                told(what)
+                report(name)
 
 
 asyncio.run(main())

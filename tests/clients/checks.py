@@ -1,4 +1,4 @@
-"""What the clients in Python share: one line a check, as run.sh counts them."""
+"""Shared by the clients in Python. Prints one line per check, which run.sh counts."""
 
 import os
 import sys
@@ -9,22 +9,22 @@ HOST, PORT = BASE.removeprefix("http://").split(":")
 PORT = int(PORT)
 
 
-def told(what, error=None):
+def report(name, error=None):
     if error is None:
-        print(f"ok {what}", flush=True)
+        print(f"ok {name}", flush=True)
     else:
         traceback.print_exception(error, file=sys.stderr)
         lines = str(error).splitlines() or [""]
-        print(f"failed {what}: {type(error).__name__}: {lines[0]}", flush=True)
+        print(f"failed {name}: {type(error).__name__}: {lines[0]}", flush=True)
 
 
-def check(what, run):
+def check(name, run):
     try:
         run()
-    except Exception as error:  # whatever it is, it is told, and the other checks run
-        told(what, error)
+    except Exception as error:  # any error fails this check, and the others still run
+        report(name, error)
     else:
-        told(what)
+        report(name)
 
 
 def same(actual, expected):

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# curl against the server at $BASE; see run.sh for what is printed.
+# curl against the server at $BASE. run.sh describes the output.
 set -euo pipefail
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-# check WHAT COMMAND...: the command says by its status whether it is so.
+# check NAME COMMAND...: runs a check, which passes if the command succeeds.
 check() {
-    local what="$1"
+    local name="$1"
     shift
-    if "$@" > "$work/said" 2>&1; then
-        echo "ok $what"
+    if "$@" > "$work/output" 2>&1; then
+        echo "ok $name"
     else
-        echo "failed $what: $(tail -n 2 "$work/said" | tr '\n' ' ')"
+        echo "failed $name: $(tail -n 2 "$work/output" | tr '\n' ' ')"
     fi
 }
 
-# same EXPECTED ACTUAL
+# same EXPECTED ACTUAL: fails unless both are equal.
 same() {
     [[ "$1" == "$2" ]] || { echo "expected '$1', got '$2'"; return 1; }
 }
@@ -32,17 +32,17 @@ get() {
     fetch -f "$BASE/get?a=1" | grep -q '/get?a=1"'
 }
 
-old_version() {
+http_1_0() {
     fetch --http1.0 -i "$BASE/get" > "$work/old"
     grep -q '^HTTP/1.1 200' "$work/old" && ! grep -qi '^transfer-encoding' "$work/old"
 }
 
-old_version_kept() {
+http_1_0_keep_alive() {
     same "1 0 " "$(fetch --http1.0 -H 'Connection: keep-alive' -o "$work/1" -o "$work/2" \
         -w '%{num_connects} ' "$BASE/get" "$BASE/get")"
 }
 
-old_version_streamed() {
+http_1_0_streamed() {
     same 20 "$(fetch --http1.0 "$BASE/stream/20" | wc -l | tr -d ' ')"
 }
 
@@ -78,19 +78,19 @@ head_only() {
     grep -q '^HTTP/1.1 200' "$work/head" && grep -qi '^content-length: 1000' "$work/head"
 }
 
-kept_connection() {
+reused_connection() {
     same "1 0 0 0 " "$(fetch -o "$work/1" -o "$work/2" -o "$work/3" -o "$work/4" \
         -w '%{num_connects} ' "$BASE/get" "$BASE/stream/5" "$BASE/status/404" "$BASE/bytes/70000")"
     same 70000 "$(wc -c < "$work/4" | tr -d ' ')"
 }
 
-kept_after_uploads() {
+reused_after_uploads() {
     same "1 0 " "$(fetch -d a=1 -o "$work/1" -o "$work/2" -w '%{num_connects} ' \
         "$BASE/post" "$BASE/delay/0.01")"
     grep -q '"a"' "$work/1"
 }
 
-closed_on_demand() {
+closed_by_request() {
     same "1 1 " "$(fetch -H 'Connection: close' -o "$work/1" -o "$work/2" \
         -w '%{num_connects} ' "$BASE/get" "$BASE/get")"
 }
@@ -119,18 +119,18 @@ in_parallel() {
 }
 
 check "GET" get
-check "--http1.0" old_version
-check "--http1.0 with keep-alive" old_version_kept
-check "--http1.0 and an answer of unknown length" old_version_streamed
-check "-T - sends chunks" chunked_upload
+check "--http1.0" http_1_0
+check "--http1.0 with keep-alive" http_1_0_keep_alive
+check "--http1.0 and a response of unknown length" http_1_0_streamed
+check "-T - sends a chunked body" chunked_upload
 check "Expect: 100-continue with a large body" expect_continue
 check "Expect: 100-continue and 413 before the body" expect_refused
 check "413 arrives while the body is being sent" refused_while_sending
 check "HEAD" head_only
-check "four URLs on one connection" kept_connection
-check "uploads keep the connection" kept_after_uploads
-check "Connection: close" closed_on_demand
-check "-r, a part" part
-check "a million bytes, at once and in chunks to a slow reader" same_bytes
-check "-F, a form with a file" multipart
+check "four URLs on one connection" reused_connection
+check "uploads keep the connection open" reused_after_uploads
+check "Connection: close" closed_by_request
+check "-r gets a part" part
+check "a million bytes, whole, and in chunks to a slow reader" same_bytes
+check "-F sends a form with a file" multipart
 check "60 delays in parallel" in_parallel

@@ -1,4 +1,4 @@
-// Go's net/http against the server at $BASE; see run.sh for what is printed.
+// Go's net/http against the server at $BASE. run.sh describes the output.
 package main
 
 import (
@@ -18,22 +18,22 @@ import (
 
 var base = os.Getenv("BASE")
 
-func check(what string, run func(*client) error) {
+func check(name string, run func(*client) error) {
 	c := newClient()
 	err := run(c)
 	c.http.CloseIdleConnections()
 	if err != nil {
 		line, _, _ := strings.Cut(err.Error(), "\n")
-		fmt.Printf("failed %s: %s\n", what, line)
+		fmt.Printf("failed %s: %s\n", name, line)
 		return
 	}
-	fmt.Printf("ok %s\n", what)
+	fmt.Printf("ok %s\n", name)
 }
 
 type client struct {
 	http  *http.Client
 	mutex sync.Mutex
-	// How many connections were made and how often one was used again.
+	// How many connections were made, and how often one was reused.
 	made, reused int
 }
 
@@ -43,8 +43,8 @@ func newClient() *client {
 	return &client{http: &http.Client{Transport: transport, Timeout: 20 * time.Second}}
 }
 
-// ask returns the status and the body of the answer.
-func (c *client) ask(request *http.Request) (int, []byte, error) {
+// send sends a request, and returns the status and the body of the response.
+func (c *client) send(request *http.Request) (int, []byte, error) {
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		c.mutex.Lock()
 		defer c.mutex.Unlock()
@@ -55,16 +55,16 @@ func (c *client) ask(request *http.Request) (int, []byte, error) {
 		}
 	}}
 	ctx := httptrace.WithClientTrace(request.Context(), trace)
-	answer, err := c.http.Do(request.WithContext(ctx))
+	response, err := c.http.Do(request.WithContext(ctx))
 	if err != nil {
 		return 0, nil, err
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	return answer.StatusCode, body, err
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, body, err
 }
 
-// expect asks, and requires a status and, if data is not empty, that it is told back.
+// expect sends a request, and checks the status and, unless it is empty, the data that is echoed.
 func (c *client) expect(method, path string, body io.Reader, status int, data string) error {
 	request, err := http.NewRequest(method, base+path, body)
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *client) expect(method, path string, body io.Reader, status int, data st
 
 func (c *client) expectRequest(request *http.Request, status int, data string) error {
 	path := request.URL.Path
-	got, answer, err := c.ask(request)
+	got, response, err := c.send(request)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -87,17 +87,17 @@ func (c *client) expectRequest(request *http.Request, status int, data string) e
 	if data == "" {
 		return nil
 	}
-	if err := json.Unmarshal(answer, &document); err != nil {
+	if err := json.Unmarshal(response, &document); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if document.Data != data {
-		return fmt.Errorf("%s: %d bytes told back, not %d", path, len(document.Data), len(data))
+		return fmt.Errorf("%s: %d bytes echoed, not %d", path, len(document.Data), len(data))
 	}
 	return nil
 }
 
-func kept(c *client) error {
-	asked := []struct {
+func keepAlive(c *client) error {
+	requests := []struct {
 		method, path string
 		status       int
 	}{
@@ -105,12 +105,12 @@ func kept(c *client) error {
 		{"GET", "/nothing", 404}, {"GET", "/status/204", 204}, {"DELETE", "/delete", 200},
 		{"GET", "/delay/0.05", 200}, {"GET", "/bytes/200000", 200},
 	}
-	for _, one := range asked {
+	for _, one := range requests {
 		if err := c.expect(one.method, one.path, nil, one.status, ""); err != nil {
 			return err
 		}
 	}
-	if c.made != 1 || c.reused != len(asked)-1 {
+	if c.made != 1 || c.reused != len(requests)-1 {
 		return fmt.Errorf("%d connections made, %d times reused", c.made, c.reused)
 	}
 	return nil
@@ -181,7 +181,7 @@ func refused(c *client) error {
 	return c.expectRequest(request, 413, "")
 }
 
-func givenUp(c *client) error {
+func abandoned(c *client) error {
 	for turn := 0; turn < 10; turn++ {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		request, err := http.NewRequestWithContext(ctx, "GET", base+"/delay/9", nil)
@@ -189,7 +189,7 @@ func givenUp(c *client) error {
 			cancel()
 			return err
 		}
-		_, _, err = c.ask(request)
+		_, _, err = c.send(request)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("the delay ended with %v", err)
@@ -215,12 +215,12 @@ func many(c *client) error {
 }
 
 func main() {
-	check("different answers on one connection", kept)
+	check("different responses on one connection", keepAlive)
 	check("POST with a length", posted)
 	check("chunked PUT, twice on one connection", chunked)
 	check("POST with trailers", trailers)
 	check("Expect: 100-continue with a large body", expectContinue)
 	check("Expect: 100-continue and 413 before the body", refused)
-	check("requests that are given up", givenUp)
-	check("200 delays on 10 kept connections", many)
+	check("requests that time out at the client", abandoned)
+	check("200 delays on 10 reused connections", many)
 }

@@ -1,4 +1,4 @@
-// Node's fetch and http.Agent against the server at $BASE; see run.sh for what is printed.
+// Node's fetch and http.Agent against the server at $BASE. run.sh describes the output.
 
 import assert from "node:assert/strict";
 import diagnostics from "node:diagnostics_channel";
@@ -8,45 +8,45 @@ import { Readable } from "node:stream";
 const base = process.env.BASE;
 const plain = { "content-type": "text/plain" };
 
-async function check(what, run) {
+async function check(name, run) {
   try {
-    await Promise.race([run(), tooLong()]);
-    console.log(`ok ${what}`);
+    await Promise.race([run(), timeLimit()]);
+    console.log(`ok ${name}`);
   } catch (error) {
     console.error(error);
-    console.log(`failed ${what}: ${String(error.message).split("\n")[0]}`);
+    console.log(`failed ${name}: ${String(error.message).split("\n")[0]}`);
   }
 }
 
-function tooLong() {
+function timeLimit() {
   return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error("it took over 20 s")), 20_000).unref();
+    setTimeout(() => reject(new Error("it took more than 20 s")), 20_000).unref();
   });
 }
 
-/** A request through `agent`; its answer, with what came of it. */
-function ask(agent, method, path, { headers = {}, parts = [], onContinue } = {}) {
+/** Sends a request. Resolves to the status, the body, and whether the connection was reused. */
+function send(agent, method, path, { headers = {}, parts = [], onContinue } = {}) {
   return new Promise((resolve, reject) => {
     const request = http.request(`${base}${path}`, { agent, method, headers });
     request.on("error", reject);
-    request.on("response", async (answer) => {
+    request.on("response", async (response) => {
       try {
-        const chunks = await answer.toArray();
+        const chunks = await response.toArray();
         const body = Buffer.concat(chunks).toString();
-        resolve({ status: answer.statusCode, body, reused: request.reusedSocket });
+        resolve({ status: response.statusCode, body, reused: request.reusedSocket });
       } catch (error) {
         reject(error);
       }
     });
-    const send = () => Readable.from(parts).pipe(request);
+    const sendBody = () => Readable.from(parts).pipe(request);
     if (onContinue) {
       request.flushHeaders();
       request.on("continue", () => {
         onContinue();
-        send();
+        sendBody();
       });
     } else {
-      send();
+      sendBody();
     }
   });
 }
@@ -54,33 +54,33 @@ function ask(agent, method, path, { headers = {}, parts = [], onContinue } = {})
 let connected = 0;
 diagnostics.subscribe("undici:client:connected", () => (connected += 1));
 
-await check("fetch keeps its connection", async () => {
+await check("fetch reuses its connection", async () => {
   for (let turn = 0; turn < 20; turn += 1) {
-    const answer = await fetch(`${base}/get?turn=${turn}`);
-    assert.deepEqual((await answer.json()).args, { turn: [String(turn)] });
+    const response = await fetch(`${base}/get?turn=${turn}`);
+    assert.deepEqual((await response.json()).args, { turn: [String(turn)] });
   }
   assert.ok(connected <= 2, `${connected} connections`);
 });
 
 await check("fetch posts JSON", async () => {
-  const answer = await fetch(`${base}/post`, {
+  const response = await fetch(`${base}/post`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ a: [1, "é"] }),
   });
-  assert.deepEqual((await answer.json()).json, { a: [1, "é"] });
+  assert.deepEqual((await response.json()).json, { a: [1, "é"] });
 });
 
 await check("fetch posts a stream", async () => {
   const body = Readable.toWeb(Readable.from(Array(50).fill(Buffer.alloc(9_999, "x"))));
   const options = { method: "PUT", headers: plain, body, duplex: "half" };
-  const answer = await fetch(`${base}/put`, options);
-  assert.equal((await answer.json()).data, "x".repeat(499_950));
+  const response = await fetch(`${base}/put`, options);
+  assert.equal((await response.json()).data, "x".repeat(499_950));
 });
 
 await check("fetch reads a stream", async () => {
-  const answer = await fetch(`${base}/jsonl?count=5&duration=100ms`);
-  const text = await answer.text();
+  const response = await fetch(`${base}/jsonl?count=5&duration=100ms`);
+  const text = await response.text();
   assert.equal(text.trim().split("\n").map((line) => JSON.parse(line)).length, 5);
 });
 
@@ -93,7 +93,7 @@ await check("fetch: HEAD, 204, 404 and 413", async () => {
   assert.equal(refused.status, 413);
 });
 
-await check("fetch gives up, and asks again", async () => {
+await check("fetch times out, and sends again", async () => {
   for (let turn = 0; turn < 10; turn += 1) {
     const signal = AbortSignal.timeout(20);
     await assert.rejects(fetch(`${base}/delay/9`, { signal }));
@@ -102,20 +102,20 @@ await check("fetch gives up, and asks again", async () => {
 });
 
 await check("100 delays at once", async () => {
-  const asked = Array.from({ length: 100 }, (_, n) => fetch(`${base}/delay/0.1?n=${n}`));
-  for (const [n, answer] of (await Promise.all(asked)).entries()) {
-    assert.deepEqual((await answer.json()).args, { n: [String(n)] });
+  const sent = Array.from({ length: 100 }, (_, n) => fetch(`${base}/delay/0.1?n=${n}`));
+  for (const [n, response] of (await Promise.all(sent)).entries()) {
+    assert.deepEqual((await response.json()).args, { n: [String(n)] });
   }
 });
 
-await check("http.Agent keeps its connection", async () => {
+await check("http.Agent reuses its connection", async () => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   const seen = [];
   for (const path of ["/get", "/stream/3", "/status/404", "/delay/0.01", "/bytes/70000"]) {
-    seen.push((await ask(agent, "GET", path)).reused);
+    seen.push((await send(agent, "GET", path)).reused);
   }
   const parts = ["abc", "x".repeat(70_000)];
-  const posted = await ask(agent, "POST", "/post", { headers: plain, parts });
+  const posted = await send(agent, "POST", "/post", { headers: plain, parts });
   assert.equal(JSON.parse(posted.body).data, parts.join(""));
   assert.deepEqual([...seen, posted.reused], [false, true, true, true, true, true]);
   agent.destroy();
@@ -125,13 +125,13 @@ await check("http.request with Expect: 100-continue", async () => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   for (const reused of [false, true]) {
     let continued = false;
-    const answer = await ask(agent, "POST", "/post", {
+    const response = await send(agent, "POST", "/post", {
       headers: { ...plain, expect: "100-continue", "content-length": "5" },
       parts: ["hello"],
       onContinue: () => (continued = true),
     });
-    assert.equal(JSON.parse(answer.body).data, "hello");
-    assert.deepEqual([continued, answer.reused], [true, reused]);
+    assert.equal(JSON.parse(response.body).data, "hello");
+    assert.deepEqual([continued, response.reused], [true, reused]);
   }
   agent.destroy();
 });

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Clients and proxies of other code bases against httpbin_delay.
+# Runs independent clients and proxies against httpbin_delay.
 #
-# Each client prints one line a check: `ok WHAT`, `failed WHAT: WHY` or `skipped WHAT: WHY`. What is
-# missing is installed if that can be done, and skipped if not. The last line counts the checks; the
-# status is 0 if none failed. What is installed for Python alone is kept in target/clients.
+# Each client prints one line per check: `ok NAME`, `failed NAME: REASON` or `skipped NAME: REASON`.
+# Installs missing clients with apt-get, and skips those that cannot be installed. The Python
+# packages are kept in target/clients. The last line has the totals. Exits with status 0 if no
+# check failed.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/../.."
@@ -17,7 +18,7 @@ mkdir -p "$kept"
 touch "$results"
 export PYTHONDONTWRITEBYTECODE=1
 
-# Ends what was started, and waits for it.
+# Ends the processes that were started.
 stop_all() {
     local pid
     for pid in "${started[@]}"; do kill "$pid" 2> /dev/null || true; done
@@ -30,7 +31,7 @@ has() {
     command -v "$1" > /dev/null
 }
 
-# Installs the Debian packages of commands that are missing; `has` tells afterwards if it could.
+# Tries to install Debian packages. Call `has` afterwards to see whether a command is there.
 install_packages() {
     local as_root=()
     has apt-get || return 0
@@ -42,11 +43,12 @@ install_packages() {
     } > "$work/apt.log" 2>&1 || printf 'apt-get could not install %s\n' "$*" >&2
 }
 
+# Prints the lines of standard input, and adds them to the results.
 report() {
     tee -a "$results"
 }
 
-# Starts httpbin_delay; its address is in `base`, its log in `log`.
+# Starts httpbin_delay. Sets `base` to its URL and `log` to its log file.
 start_server() {
     local out
     out="$(mktemp -p "$work" server.XXXX)"
@@ -57,7 +59,7 @@ start_server() {
     base="$(grep -o 'http://[0-9.:]*' "$out")"
 }
 
-# Tries a command for ten seconds.
+# Repeats a command until it succeeds, for ten seconds at most.
 until_true() {
     local deadline=$((SECONDS + 10))
     until "$@" > /dev/null 2>&1; do
@@ -69,7 +71,8 @@ until_true() {
     done
 }
 
-# client NAME COMMAND...: runs it with the server's address in BASE. To end without a word counts.
+# client NAME COMMAND...: runs a client with the server's URL in BASE. Reports a failure if the
+# client exits with an error without reporting one.
 client() {
     local name="$1" status=0
     shift
@@ -77,7 +80,7 @@ client() {
     BASE="$base" timeout 90 "$@" 2> "$work/stderr" | sed "s/^\(ok\|failed\|skipped\) /&$name: /" |
         report || status=$?
     if ((status != 0)) && ! grep -q "^failed $name" "$results"; then
-        echo "failed $name: it ended with status $status" | report
+        echo "failed $name: it exited with status $status" | report
         cat "$work/stderr" >&2
     fi
 }
@@ -86,7 +89,8 @@ free_port() {
     python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])'
 }
 
-# proxy NAME CONFIG COMMAND...: 1,000 requests through a proxy that keeps its connections to us.
+# proxy NAME CONFIG COMMAND...: sends over 1,000 requests through a proxy, which must reuse its
+# connections to the server.
 proxy() {
     local name="$1" config="$2" port
     shift 2
@@ -99,7 +103,7 @@ proxy() {
     started+=($!)
     base="http://127.0.0.1:$port"
     if ! until_true curl -fs "$base/get"; then
-        echo "failed $name: it does not answer: $(tail -n 3 "$work/$name/out")" | report
+        echo "failed $name: no response: $(tail -n 3 "$work/$name/out")" | report
         return
     fi
     client "$name" python3 "$here/through_proxy.py"
@@ -107,16 +111,17 @@ proxy() {
     count_connections "$name"
 }
 
-# Whether the server, which has ended, saw a thousand requests on few connections.
+# Checks in the log of the server, which has ended, that it served 1,000 requests or more on at
+# most 100 connections.
 count_connections() {
     local counts
     counts="$(awk '/event loop [0-9]+ served/ { for (i = 1; i < NF; i++) {
         if ($(i + 1) ~ /^connections/) c += $i
         if ($(i + 1) ~ /^requests/) r += $i } } END { print c + 0, r + 0 }' "$log")"
     if ((${counts% *} > 0 && ${counts% *} <= 100 && ${counts#* } >= 1000)); then
-        echo "ok $1: kept its connections (${counts% *} for ${counts#* } requests)" | report
+        echo "ok $1: reused its connections (${counts% *} for ${counts#* } requests)" | report
     else
-        echo "failed $1: kept its connections: connections and requests were $counts" | report
+        echo "failed $1: reused its connections: connections and requests were $counts" | report
     fi
 }
 
@@ -133,7 +138,7 @@ fi 2> /dev/null
 cargo build -q --example httpbin_delay
 
 for tool in curl python3; do
-    has "$tool" || { echo "failed $tool: it is needed for all the rest" | report; exit 1; }
+    has "$tool" || { echo "failed $tool: all other checks need it" | report; exit 1; }
 done
 start_server
 client curl bash "$here/curl.sh"

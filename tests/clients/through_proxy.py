@@ -1,52 +1,52 @@
-"""A thousand requests of all kinds through the proxy at $BASE; see run.sh for what is printed."""
+"""Over 1,000 requests of several kinds through the proxy at $BASE. run.sh describes the output."""
 
 import http.client
 import json
 import threading
 
-from checks import HOST, PORT, same, told
+from checks import HOST, PORT, report, same
 
 THREADS = 8
 ROUNDS = 25
 PLAIN = {"Content-Type": "text/plain"}
 
 
-def ask(connection, method, path, body=None, headers=PLAIN, **options):
+def send(connection, method, path, body=None, headers=PLAIN, **options):
     connection.request(method, path, body, headers, **options)
-    answer = connection.getresponse()
-    return answer.status, answer.read()
+    response = connection.getresponse()
+    return response.status, response.read()
 
 
 def get(connection, tag):
-    status, body = ask(connection, "GET", f"/anything?tag={tag}")
+    status, body = send(connection, "GET", f"/anything?tag={tag}")
     same((status, json.loads(body)["args"]), (200, {"tag": [tag]}))
 
 
 def post(connection, tag):
-    status, body = ask(connection, "POST", "/post", tag * 2000)
+    status, body = send(connection, "POST", "/post", tag * 2000)
     same((status, json.loads(body)["data"]), (200, tag * 2000))
 
 
 def chunked(connection, tag):
     parts = [tag.encode() * count for count in (1, 100, 3000)]
     headers = PLAIN | {"Transfer-Encoding": "chunked"}
-    status, body = ask(connection, "PUT", "/put", iter(parts), headers, encode_chunked=True)
+    status, body = send(connection, "PUT", "/put", iter(parts), headers, encode_chunked=True)
     same((status, json.loads(body)["data"]), (200, tag * 3101))
 
 
 def streamed(connection, _):
-    status, body = ask(connection, "GET", "/stream/10")
+    status, body = send(connection, "GET", "/stream/10")
     same((status, len(body.splitlines())), (200, 10))
 
 
 def without_body(connection, _):
-    same(ask(connection, "HEAD", "/bytes/1000"), (200, b""))
-    same(ask(connection, "GET", "/status/204"), (204, b""))
-    same(ask(connection, "GET", "/no/such/thing")[0], 404)
+    same(send(connection, "HEAD", "/bytes/1000"), (200, b""))
+    same(send(connection, "GET", "/status/204"), (204, b""))
+    same(send(connection, "GET", "/no/such/thing")[0], 404)
 
 
 def large(connection, _):
-    status, body = ask(connection, "GET", "/bytes/100000")
+    status, body = send(connection, "GET", "/bytes/100000")
     same((status, len(body)), (200, 100_000))
 
 
@@ -54,9 +54,9 @@ KINDS = {
     "GET": get,
     "POST": post,
     "chunked PUT": chunked,
-    "an answer in chunks": streamed,
-    "answers without a body": without_body,
-    "a large answer": large,
+    "a chunked response": streamed,
+    "responses without a body": without_body,
+    "a large response": large,
 }
 
 
@@ -66,11 +66,11 @@ def main():
     def work(number):
         connection = http.client.HTTPConnection(HOST, PORT, timeout=20)
         for turn in range(ROUNDS):
-            for what, run in KINDS.items():
+            for kind, run in KINDS.items():
                 try:
                     run(connection, f"{number}-{turn}.")
-                except Exception as error:  # told below, once a kind
-                    failures.setdefault(what, error)
+                except Exception as error:  # reported below, once per kind
+                    failures.setdefault(kind, error)
                     connection.close()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
@@ -78,8 +78,8 @@ def main():
         thread.start()
     for thread in threads:
         thread.join()
-    for what in KINDS:
-        told(what, failures.get(what))
+    for kind in KINDS:
+        report(kind, failures.get(kind))
 
 
 main()

@@ -1,24 +1,23 @@
-//! A client that shows what went over the wire.
+//! An HTTP client that shows how a response was framed.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
-/// An answer that has not come by then never will.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+use super::PATIENCE;
 
-/// A connection.
+/// A connection to a server.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     address: String,
 }
 
+/// A response as it was received.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Of a body in chunks: how long each is.
+    /// The length of each chunk of a chunked body.
     pub(crate) chunks: Vec<usize>,
     pub(crate) trailers: Vec<(String, String)>,
 }
@@ -26,18 +25,18 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn connect(address: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: BufReader::new(stream), address: address.to_owned() }
     }
 
-    /// Sends bytes as they are.
+    /// Sends `bytes` unchanged.
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).unwrap();
     }
 
-    /// Sends a request with these header lines, each of which ends in CR LF, and a body if there
-    /// is one.
+    /// Sends a request. Each line of `headers` ends in CR LF. A `Content-Length` is added unless
+    /// `body` is empty.
     pub(crate) fn send(&mut self, request_line: &str, headers: &str, body: &[u8]) {
         let length = match body.len() {
             0 => String::new(),
@@ -48,33 +47,33 @@ impl Client {
         self.send_raw(&[head.as_bytes(), body].concat());
     }
 
-    /// Reads the head of an answer, as far as its blank line.
-    pub(crate) fn read_head(&mut self) -> Answer {
+    /// Reads the head of a response, up to and including the blank line.
+    pub(crate) fn read_head(&mut self) -> Response {
         let line = self.read_line();
         let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
         let status = status.unwrap_or_else(|| panic!("no status line: {line:?}"));
         let status = status.parse().unwrap();
-        Answer { status, headers: self.read_fields(), ..Answer::default() }
+        Response { status, headers: self.read_fields(), ..Response::default() }
     }
 
-    /// Reads the answer to a request that was no `HEAD`.
-    pub(crate) fn read(&mut self) -> Answer {
-        let mut answer = self.read_head();
-        if answer.header("transfer-encoding").is_some() {
+    /// Reads a response with its body. Not for responses to `HEAD`.
+    pub(crate) fn read(&mut self) -> Response {
+        let mut response = self.read_head();
+        if response.header("transfer-encoding").is_some() {
             loop {
                 let size = usize::from_str_radix(&self.read_line(), 16).unwrap();
                 if size == 0 {
                     break;
                 }
-                answer.body.extend(self.read_bytes(size));
-                answer.chunks.push(size);
+                response.body.extend(self.read_bytes(size));
+                response.chunks.push(size);
                 assert_eq!(self.read_line(), "");
             }
-            answer.trailers = self.read_fields();
-        } else if let Some(length) = answer.header("content-length") {
-            answer.body = self.read_bytes(length.parse().unwrap());
+            response.trailers = self.read_fields();
+        } else if let Some(length) = response.header("content-length") {
+            response.body = self.read_bytes(length.parse().unwrap());
         }
-        answer
+        response
     }
 
     pub(crate) fn read_bytes(&mut self, count: usize) -> Vec<u8> {
@@ -83,14 +82,14 @@ impl Client {
         bytes
     }
 
-    /// Sends a request and reads its answer.
-    pub(crate) fn ask(&mut self, request_line: &str) -> Answer {
+    /// Sends a request and reads its response.
+    pub(crate) fn request(&mut self, request_line: &str) -> Response {
         self.send(request_line, "", b"");
         self.read()
     }
 
-    /// [`Client::ask`] with a body of this type.
-    pub(crate) fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+    /// Posts a body of the given type, and reads the response.
+    pub(crate) fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> Response {
         self.send(&format!("POST {path}"), &format!("Content-Type: {content_type}\r\n"), body);
         self.read()
     }
@@ -108,11 +107,11 @@ impl Client {
     fn read_line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
-        line.strip_suffix("\r\n").unwrap_or_else(|| panic!("cut off: {line:?}")).to_owned()
+        line.strip_suffix("\r\n").unwrap_or_else(|| panic!("incomplete line: {line:?}")).to_owned()
     }
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -125,7 +124,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The reason that an error gives for itself; checks the rest of the document.
+    /// Returns the `detail` of an error response, and checks the rest of the document.
     pub(crate) fn detail(&self) -> String {
         let document = self.json();
         assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"));

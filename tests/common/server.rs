@@ -3,46 +3,46 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
-/// A server that has not ended by then never will.
-const END_TIMEOUT: Duration = Duration::from_secs(60);
+use super::PATIENCE;
 
-/// A server that was started and listens. Killed if it is dropped while it runs.
+/// A server that was started and listens. Kills the process when dropped.
 pub(crate) struct Server {
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
     stderr: Option<JoinHandle<String>>,
-    /// Where it listens.
+    /// Where it listens, such as `127.0.0.1:8080`.
     pub(crate) address: String,
-    /// The line that it printed.
+    /// The line in which it printed its address.
     pub(crate) line: String,
 }
 
 /// How a server ended, and what it printed.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// Beyond the line that it printed first.
+    /// What followed the line with the address.
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// The example `name`, which Cargo builds before it runs tests.
+/// Returns a command that runs the example `name`. Cargo builds the examples before it runs tests.
 pub(crate) fn example(name: &str) -> Command {
     let mut folder = std::env::current_exe().unwrap();
-    // The tests are in deps.
+    // The tests are in `deps`.
     folder.pop();
     folder.pop();
     let path: PathBuf = [folder, "examples".into(), name.into()].into_iter().collect();
-    assert!(path.exists(), "{} is not there: cargo build --example {name}", path.display());
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "{} is missing: run cargo build --examples", path.display());
     let mut command = Command::new(path);
     command.env_remove("RUST_BACKTRACE").env_remove("BRIGADE_DEBUG").stdin(Stdio::null());
     command
 }
 
 impl Server {
-    /// Starts `command`, and waits until it listens.
+    /// Starts `command`, and waits until it prints a line with its address.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -53,36 +53,40 @@ impl Server {
             text
         });
         let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
+        while !line.contains("http://") {
+            line.clear();
+            let read = stdout.read_line(&mut line).unwrap();
+            assert!(read > 0, "the server ended before it printed its address");
+        }
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
-        Self { child, stdout, stderr: Some(stderr), address, line }
+        Self { child, stdout: Some(stdout), stderr: Some(stderr), address, line }
     }
 
-    /// Sends `signal`, such as `TERM`.
+    /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap();
         assert!(sent.success());
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process ends.
     pub(crate) fn ended(mut self) -> Ended {
-        let patience = Instant::now() + END_TIMEOUT;
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None => assert!(Instant::now() < patience, "it does not end"),
-            }
-            thread::sleep(Duration::from_millis(5));
-        };
-        let mut stdout = String::new();
-        self.stdout.read_to_string(&mut stdout).unwrap();
+        let mut stdout = self.stdout.take().unwrap();
+        let (ended, rest) = mpsc::channel();
+        // The pipe ends with the process.
+        thread::spawn(move || {
+            let mut text = String::new();
+            let read = stdout.read_to_string(&mut text);
+            let _ = ended.send(read.map(|_| text));
+        });
+        let stdout = rest.recv_timeout(PATIENCE).expect("the server ends").unwrap();
+        let status = self.child.wait().unwrap();
         let stderr = self.stderr.take().unwrap().join().unwrap();
         Ended { status, stdout, stderr }
     }
 
-    /// Ends it as an orchestrator would; returns what it logged.
+    /// Ends the server with SIGTERM, and returns what it logged.
     pub(crate) fn stop(self) -> String {
         self.signal("TERM");
         let Ended { status, stderr, .. } = self.ended();
@@ -93,7 +97,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already, unless a test failed.
+        // Both fail if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

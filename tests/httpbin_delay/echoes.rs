@@ -1,34 +1,34 @@
-//! Endpoints that tell the request back, and what all answers have in common.
+//! Endpoints that return the request, and what all responses have in common.
 
 use serde_json::{Value, json};
 
 use crate::start;
 
 #[test]
-fn headers_ip_and_user_agent_are_told_in_documents_of_their_own() {
+fn headers_ip_and_user_agent_are_returned_as_json() {
     let (server, mut client) = start(&[]);
     let address = server.address.clone();
     client.send("GET /headers", "accept: b\r\nACCEPT: a\r\nx-e-y: ü\r\n", b"");
     let expected = json!({"headers": {"Accept": ["b", "a"], "Host": [address], "X-E-Y": ["ü"]}});
     assert_eq!(client.read().json(), expected);
-    assert_eq!(client.ask("GET /ip").text(), "{\n  \"origin\": \"127.0.0.1\"\n}\n");
+    assert_eq!(client.request("GET /ip").text(), "{\n  \"origin\": \"127.0.0.1\"\n}\n");
     client.send("GET /user-agent", "User-Agent: test/1\r\n", b"");
     assert_eq!(client.read().text(), "{\n  \"user-agent\": \"test/1\"\n}\n");
     server.stop();
 }
 
 #[test]
-fn get_tells_the_request_without_a_body() {
+fn the_get_endpoint_returns_the_request_without_body_fields() {
     let (server, mut client) = start(&[]);
-    let answer = client.ask("GET /get?x=1&bad=%zz");
+    let response = client.request("GET /get?x=1&bad=%zz");
     let keys = ["args", "headers", "method", "origin", "url"];
-    assert_eq!(keys_in_order(answer.text()), keys);
-    assert_eq!(answer.json()["args"], json!({"x": ["1"]}));
+    assert_eq!(keys_in_order(response.text()), keys);
+    assert_eq!(response.json()["args"], json!({"x": ["1"]}));
     server.stop();
 }
 
 #[test]
-fn proxies_tell_the_origin_and_the_scheme() {
+fn headers_of_proxies_set_the_origin_and_the_scheme() {
     let (server, mut client) = start(&[]);
     let host = server.address.clone();
     for (headers, origin, url) in [
@@ -44,14 +44,14 @@ fn proxies_tell_the_origin_and_the_scheme() {
         let url = url.replace("HOST", &host);
         assert_eq!((&document["origin"], &document["url"]), (&json!(origin), &json!(url)));
     }
-    let document = client.ask("GET http://example.org:81/get?").json();
+    let document = client.request("GET http://example.org:81/get?").json();
     assert_eq!(document["url"], "http://example.org:81/get?");
     assert_eq!(document["headers"]["Host"], json!(["example.org:81"]));
     server.stop();
 }
 
 #[test]
-fn a_body_is_read_by_its_type() {
+fn a_body_is_parsed_by_its_content_type() {
     let (server, mut client) = start(&[]);
     let multipart = "--xx\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n\
         --xx\r\nContent-Disposition: form-data; name=\"f\"; filename=\"t\"\r\n\r\n2\r\n--xx--\r\n";
@@ -78,11 +78,11 @@ fn a_body_is_read_by_its_type() {
         ("x/y;z", "??>", "data:x/y;base64,Pz8-", json!({}), json!({}), Value::Null),
     ] {
         for path in ["/post", "/anything", "/anything/below/it"] {
-            let answer = client.post(path, content_type, body.as_bytes());
+            let response = client.post(path, content_type, body.as_bytes());
             let keys =
                 ["args", "headers", "method", "origin", "url", "data", "files", "form", "json"];
-            assert_eq!(keys_in_order(answer.text()), keys);
-            let document = answer.json();
+            assert_eq!(keys_in_order(response.text()), keys);
+            let document = response.json();
             assert_eq!(document["data"], data, "{content_type}");
             assert_eq!(document["form"], form, "{content_type}");
             assert_eq!(document["files"], files, "{content_type}");
@@ -102,20 +102,20 @@ fn a_body_that_is_malformed_or_too_large_is_refused() {
         ("multipart/form-data", "--xx--"),
         ("multipart/form-data; boundary=xx", "no part"),
     ] {
-        let answer = client.post("/post", content_type, body.as_bytes());
-        assert_eq!(answer.status, 400, "{content_type}");
-        let detail = answer.detail();
+        let response = client.post("/post", content_type, body.as_bytes());
+        assert_eq!(response.status, 400, "{content_type}");
+        let detail = response.detail();
         assert!(detail.starts_with("error parsing request body: "), "{detail}");
     }
     client.send("POST /post", "Content-Length: 1048577\r\n", b"");
     assert_eq!(client.read().status, 413);
-    // The server listens for the rest, lest it reset the connection.
+    // The server reads the rest of the body until the client closes, to avoid a reset.
     drop(client);
     server.stop();
 }
 
 #[test]
-fn a_method_that_is_not_answered_gets_405_with_those_that_are() {
+fn a_method_that_is_not_allowed_gets_405_with_the_allowed_ones() {
     let (server, mut client) = start(&[]);
     for (request_line, allow) in [
         ("POST /get", "GET, HEAD, OPTIONS"),
@@ -125,18 +125,22 @@ fn a_method_that_is_not_answered_gets_405_with_those_that_are() {
         ("GET /patch", "PATCH, OPTIONS"),
         ("PUT /delete", "DELETE, OPTIONS"),
     ] {
-        let answer = client.ask(request_line);
-        assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{request_line}");
-        assert!(answer.detail().contains(allow));
+        let response = client.request(request_line);
+        assert_eq!(
+            (response.status, response.header("allow")),
+            (405, Some(allow)),
+            "{request_line}"
+        );
+        assert!(response.detail().contains(allow));
     }
     for request_line in ["GET /get", "POST /post", "PUT /put", "PATCH /patch", "DELETE /delete"] {
-        assert_eq!(client.ask(request_line).status, 200, "{request_line}");
+        assert_eq!(client.request(request_line).status, 200, "{request_line}");
     }
     server.stop();
 }
 
 #[test]
-fn every_answer_may_be_read_by_pages_of_any_site() {
+fn every_response_allows_pages_of_any_origin_to_read_it() {
     let (server, mut client) = start(&[]);
     for request_line in [
         "GET /",
@@ -156,10 +160,10 @@ fn every_answer_may_be_read_by_pages_of_any_site() {
     ] {
         for (header, origin) in [("", "*"), ("Origin: http://a.example\r\n", "http://a.example")] {
             client.send(request_line, header, b"");
-            let answer = client.read();
-            let allowed = answer.header("access-control-allow-origin");
+            let response = client.read();
+            let allowed = response.header("access-control-allow-origin");
             assert_eq!(allowed, Some(origin), "{request_line}");
-            let credentials = answer.header("access-control-allow-credentials");
+            let credentials = response.header("access-control-allow-credentials");
             assert_eq!(credentials, Some("true"), "{request_line}");
         }
     }
@@ -167,41 +171,41 @@ fn every_answer_may_be_read_by_pages_of_any_site() {
 }
 
 #[test]
-fn a_preflight_is_granted_what_it_asks_for() {
+fn a_preflight_response_allows_the_requested_headers() {
     let (server, mut client) = start(&[]);
     client.send("OPTIONS /post", "Access-Control-Request-Headers: x-a, x-b\r\n", b"");
-    let answer = client.read();
-    assert_eq!((answer.status, answer.body.len()), (200, 0));
-    assert_eq!(answer.header("access-control-allow-headers"), Some("x-a, x-b"));
-    assert_eq!(answer.header("access-control-max-age"), Some("3600"));
-    let methods = answer.header("access-control-allow-methods").unwrap();
+    let response = client.read();
+    assert_eq!((response.status, response.body.len()), (200, 0));
+    assert_eq!(response.header("access-control-allow-headers"), Some("x-a, x-b"));
+    assert_eq!(response.header("access-control-max-age"), Some("3600"));
+    let methods = response.header("access-control-allow-methods").unwrap();
     assert!(methods.contains("PATCH") && methods.contains("DELETE"));
     server.stop();
 }
 
 #[test]
-fn the_index_links_to_examples_that_work() {
+fn every_link_of_the_index_page_works() {
     let (server, mut client) = start(&["--chaos"]);
-    let page = client.ask("GET /");
+    let page = client.request("GET /");
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let links = page.text().split("href=\"/").skip(1).filter_map(|rest| rest.split('"').next());
     let links: Vec<_> = links.map(|link| link.replace("&amp;", "&")).collect();
     assert!(links.len() > 20, "{links:?}");
     for link in links {
-        // As a client would that does not care to wait.
+        // A preflight request responds at once.
         client.send(&format!("OPTIONS /{link}"), "", b"");
         assert_eq!(client.read().status, 200, "{link}");
         let is_slow = link.contains("duration=") || link.starts_with("block");
-        let answers_get = !["post", "put", "patch", "delete", "panic"].contains(&&*link);
-        if answers_get && !is_slow {
-            let status = client.ask(&format!("GET /{link}")).status;
+        let allows_get = !["post", "put", "patch", "delete", "panic"].contains(&&*link);
+        if allows_get && !is_slow {
+            let status = client.request(&format!("GET /{link}")).status;
             assert!(!matches!(status, 400 | 404 | 405), "{link}: {status}");
         }
     }
     server.stop();
 }
 
-/// The names at the first level of an indented document.
+/// Returns the keys at the first level of an indented JSON document.
 fn keys_in_order(document: &str) -> Vec<&str> {
     let lines = document.lines().filter_map(|line| line.strip_prefix("  \""));
     lines.filter_map(|line| line.split('"').next()).collect()

@@ -1,4 +1,4 @@
-//! Answers in pieces: `/drip`, `/sse`, `/jsonl`, `/stream`, and bytes.
+//! Responses in pieces: `/drip`, `/sse`, `/jsonl`, `/stream`, `/bytes` and `/range`.
 
 use std::sync::mpsc;
 use std::thread;
@@ -8,7 +8,7 @@ use crate::common::client::Client;
 use crate::start;
 
 #[test]
-fn a_drip_comes_byte_by_byte_with_its_length_told_before() {
+fn a_drip_sends_its_length_first_and_then_byte_by_byte() {
     let (server, mut drip) = start(&[]);
     let mut delay = Client::connect(&server.address);
     let (happened, events) = mpsc::channel();
@@ -34,39 +34,39 @@ fn a_drip_comes_byte_by_byte_with_its_length_told_before() {
 }
 
 #[test]
-fn a_drip_tells_its_times_and_may_be_large() {
+fn a_drip_has_a_server_timing_header_and_may_be_a_mebibyte() {
     let (server, mut client) = start(&[]);
-    let answer = client.ask("GET /drip?numbytes=1048576&duration=50ms&delay=0.01");
-    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert!(answer.body.len() == 1024 * 1024 && answer.body.iter().all(|byte| *byte == b'*'));
-    let timing = answer.header("server-timing").unwrap();
+    let response = client.request("GET /drip?numbytes=1048576&duration=50ms&delay=0.01");
+    assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert!(response.body.len() == 1024 * 1024 && response.body.iter().all(|byte| *byte == b'*'));
+    let timing = response.header("server-timing").unwrap();
     for part in ["total_duration;dur=60.00", "initial_delay;dur=10.00", "write_duration;dur=50.00"]
     {
         assert!(timing.contains(part), "{timing}");
     }
     client.send("HEAD /drip?duration=0&delay=0", "", b"");
     assert_eq!(client.read_head().header("content-length"), Some("10"));
-    assert_eq!(client.ask("GET /drip?duration=0&delay=0&code=204").status, 204);
-    assert_eq!(client.ask("GET /ip").status, 200);
+    assert_eq!(client.request("GET /drip?duration=0&delay=0&code=204").status, 204);
+    assert_eq!(client.request("GET /ip").status, 200);
     server.stop();
 }
 
 #[test]
-fn events_come_over_time_and_tell_it_in_a_trailer() {
+fn events_are_spread_over_the_duration_and_end_with_a_server_timing_trailer() {
     let (server, mut client) = start(&[]);
     for (path, prefix, suffix, content_type) in [
         ("/sse", "event: ping\ndata: ", "\n\n", "text/event-stream; charset=utf-8"),
         ("/jsonl", "", "\n", "application/jsonl; charset=utf-8"),
     ] {
         let began = Instant::now();
-        let answer = client.ask(&format!("GET {path}?count=3&duration=300ms&delay=50ms"));
+        let response = client.request(&format!("GET {path}?count=3&duration=300ms&delay=50ms"));
         assert!(began.elapsed() >= Duration::from_millis(350));
-        assert_eq!(answer.header("content-type"), Some(content_type));
-        assert_eq!(answer.header("trailer"), Some("Server-Timing"));
-        let (name, timing) = &answer.trailers[0];
+        assert_eq!(response.header("content-type"), Some(content_type));
+        assert_eq!(response.header("trailer"), Some("Server-Timing"));
+        let (name, timing) = &response.trailers[0];
         assert_eq!(name, "server-timing");
         assert!(timing.contains("write_duration;dur=300.00"), "{timing}");
-        let mut rest = answer.text();
+        let mut rest = response.text();
         for id in 0..3 {
             let (event, after) = rest.split_once(suffix).unwrap();
             let event: serde_json::Value =
@@ -76,14 +76,14 @@ fn events_come_over_time_and_tell_it_in_a_trailer() {
             rest = after;
         }
         assert_eq!(rest, "");
-        let one = client.ask(&format!("GET {path}?count=1&duration=1ms"));
+        let one = client.request(&format!("GET {path}?count=1&duration=1ms"));
         assert_eq!(one.chunks.len(), 1);
     }
     server.stop();
 }
 
 #[test]
-fn an_answer_of_more_time_than_allowed_or_other_bad_values_is_refused() {
+fn parameters_that_are_unknown_or_out_of_range_are_refused_with_the_reason() {
     let (server, mut client) = start(&["--max-delay", "5"]);
     for (target, reason) in [
         ("/drip?duration=3&delay=3", "too much time: 3s+3s > 5s"),
@@ -107,15 +107,15 @@ fn an_answer_of_more_time_than_allowed_or_other_bad_values_is_refused() {
         ("/range/0", "invalid count"),
         ("/range/10?duration=6", "longer than 5s"),
     ] {
-        let answer = client.ask(&format!("GET {target}"));
-        assert_eq!(answer.status, 400, "{target}");
-        assert!(answer.detail().contains(reason), "{target}: {}", answer.detail());
+        let response = client.request(&format!("GET {target}"));
+        assert_eq!(response.status, 400, "{target}");
+        assert!(response.detail().contains(reason), "{target}: {}", response.detail());
     }
     server.stop();
 }
 
 #[test]
-fn a_client_that_goes_away_ends_its_pieces() {
+fn a_disconnected_client_ends_its_drip_or_events() {
     let (server, mut drip) = start(&["--max-delay", "60"]);
     let mut sse = Client::connect(&server.address);
     drip.send("GET /drip?duration=60&delay=0&numbytes=2", "", b"");
@@ -128,12 +128,12 @@ fn a_client_that_goes_away_ends_its_pieces() {
 }
 
 #[test]
-fn a_stream_has_a_chunk_a_line_and_1_to_100_of_them() {
+fn a_stream_sends_1_to_100_lines_each_in_a_chunk() {
     let (server, mut client) = start(&[]);
     for (count, lines) in [("3", 3), ("1", 1), ("0", 1), ("-5", 1), ("100", 100), ("5000", 100)] {
-        let answer = client.ask(&format!("GET /stream/{count}?a=b"));
-        assert_eq!((answer.status, answer.chunks.len()), (200, lines));
-        for (id, line) in answer.text().lines().enumerate() {
+        let response = client.request(&format!("GET /stream/{count}?a=b"));
+        assert_eq!((response.status, response.chunks.len()), (200, lines));
+        for (id, line) in response.text().lines().enumerate() {
             let begins =
                 format!("{{\"id\":{id},\"args\":{{\"a\":[\"b\"]}},\"headers\":{{\"Host\":");
             assert!(line.starts_with(&begins), "{line}");
@@ -144,30 +144,30 @@ fn a_stream_has_a_chunk_a_line_and_1_to_100_of_them() {
 }
 
 #[test]
-fn bytes_are_the_same_for_the_same_seed_in_one_piece_or_in_chunks() {
+fn bytes_with_the_same_seed_are_equal_whole_and_in_chunks() {
     let (server, mut client) = start(&[]);
-    let whole = client.ask("GET /bytes/100000?seed=-3");
+    let whole = client.request("GET /bytes/100000?seed=-3");
     assert_eq!(whole.header("content-type"), Some("application/octet-stream"));
     assert_eq!(whole.body.len(), 100_000);
-    assert_eq!(whole.body, client.ask("GET /bytes/100000?seed=-3").body);
-    assert_ne!(whole.body, client.ask("GET /bytes/100000?seed=4").body);
-    assert_ne!(client.ask("GET /bytes/99").body, client.ask("GET /bytes/99").body);
-    let chunked = client.ask("GET /stream-bytes/100000?seed=-3&chunk_size=33333");
+    assert_eq!(whole.body, client.request("GET /bytes/100000?seed=-3").body);
+    assert_ne!(whole.body, client.request("GET /bytes/100000?seed=4").body);
+    assert_ne!(client.request("GET /bytes/99").body, client.request("GET /bytes/99").body);
+    let chunked = client.request("GET /stream-bytes/100000?seed=-3&chunk_size=33333");
     assert_eq!(chunked.chunks, [33_333, 33_333, 33_333, 1]);
     assert_eq!(chunked.body, whole.body);
-    assert_eq!(client.ask("GET /stream-bytes/20481").chunks, [10_240, 10_240, 1]);
+    assert_eq!(client.request("GET /stream-bytes/20481").chunks, [10_240, 10_240, 1]);
     for path in ["/bytes/0", "/stream-bytes/0"] {
-        let answer = client.ask(&format!("GET {path}"));
-        assert_eq!((answer.status, answer.header("content-length")), (200, Some("0")));
+        let response = client.request(&format!("GET {path}"));
+        assert_eq!((response.status, response.header("content-length")), (200, Some("0")));
     }
-    assert_eq!(client.ask("GET /bytes/1048576").body.len(), 1_048_576);
+    assert_eq!(client.request("GET /bytes/1048576").body.len(), 1_048_576);
     server.stop();
 }
 
 #[test]
-fn a_range_is_answered_with_the_part_that_is_asked_for() {
+fn a_range_request_gets_the_requested_part() {
     let (server, mut client) = start(&[]);
-    let whole = client.ask("GET /range/30");
+    let whole = client.request("GET /range/30");
     assert_eq!((whole.status, whole.text()), (200, "abcdefghijklmnopqrstuvwxyzabcd"));
     assert_eq!(whole.header("etag"), Some("\"range30\""));
     assert_eq!(whole.header("accept-ranges"), Some("bytes"));
@@ -180,17 +180,17 @@ fn a_range_is_answered_with_the_part_that_is_asked_for() {
         ("If-None-Match: \"a\", W/\"range30\"\r\n", 304, None, ""),
     ] {
         client.send("GET /range/30", headers, b"");
-        // The next request shows that no byte is left.
-        let answer = match status {
+        // The next request fails if a byte of this response is left.
+        let response = match status {
             304 => client.read_head(),
             _ => client.read(),
         };
-        let told = (answer.status, answer.header("content-range"), answer.text());
-        assert_eq!(told, (status, place, text), "{headers}");
+        let part = (response.status, response.header("content-range"), response.text());
+        assert_eq!(part, (status, place, text), "{headers}");
     }
     client.send("GET /range/30", "Range: bytes=30-\r\n", b"");
-    let answer = client.read();
-    assert_eq!((answer.status, answer.header("content-range")), (416, Some("bytes */30")));
+    let response = client.read();
+    assert_eq!((response.status, response.header("content-range")), (416, Some("bytes */30")));
     client.send("GET /range/30", "Range: bytes=0-0,-1\r\n", b"");
     let parts = client.read();
     assert_eq!(parts.status, 206);

@@ -1,4 +1,4 @@
-//! How the server starts and ends.
+//! How the server starts and ends: options, output, signals.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::common::server::{Server, example};
 use crate::start;
 
 #[test]
-fn one_line_tells_the_address_and_one_a_loop_what_it_served() {
+fn the_server_prints_its_address_and_logs_what_each_loop_served() {
     let mut command = example("httpbin_delay");
     command.args(["--listen", "127.0.0.1:0", "--loops", "2", "--no-pin"]);
     let server = Server::start(command);
@@ -17,7 +17,7 @@ fn one_line_tells_the_address_and_one_a_loop_what_it_served() {
     assert_eq!(server.line, format!("listening on http://{address} (2 event loops)\n"));
     let mut clients = [Client::connect(&address), Client::connect(&address)];
     for client in &mut clients {
-        assert_eq!(client.ask("GET /get").status, 200);
+        assert_eq!(client.request("GET /get").status, 200);
     }
     drop(clients);
 
@@ -33,9 +33,9 @@ fn one_line_tells_the_address_and_one_a_loop_what_it_served() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn loops_that_accept_for_themselves_serve_like_others_and_share_the_port_with_nobody_else() {
+fn loops_that_accept_themselves_keep_other_processes_off_the_port() {
     let (server, mut client) = start(&["--accept", "per-loop"]);
-    assert_eq!(client.ask("GET /get").status, 200);
+    assert_eq!(client.request("GET /get").status, 200);
     let listen = ["--listen", &server.address, "--accept", "shared"];
     let output = example("httpbin_delay").args(listen).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -47,21 +47,21 @@ fn loops_that_accept_for_themselves_serve_like_others_and_share_the_port_with_no
 }
 
 #[test]
-fn sigterm_lets_a_hundred_waiting_requests_be_answered() {
+fn a_hundred_requests_in_flight_at_sigterm_get_their_responses() {
     let (server, mut last) = start(&[]);
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(&server.address)).collect();
     for client in &mut clients {
         client.send("GET /delay/1", "", b"");
     }
-    // The loop has seen those that came before.
-    assert_eq!(last.ask("GET /get").status, 200);
+    // The loop has read the requests that were sent before this one.
+    assert_eq!(last.request("GET /get").status, 200);
 
     server.signal("TERM");
     for client in &mut clients {
-        let answer = client.read();
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        let response = client.read();
+        assert_eq!((response.status, response.header("connection")), (200, Some("close")));
         assert_eq!(
-            answer.header("server-timing").map(|timing| &timing[..13]),
+            response.header("server-timing").map(|timing| &timing[..13]),
             Some("initial_delay")
         );
     }
@@ -129,7 +129,7 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
-fn names_and_ipv6_addresses_can_be_listened_at() {
+fn the_server_listens_at_host_names_and_ipv6_addresses() {
     let mut addresses = vec!["localhost:0"];
     if TcpListener::bind("[::1]:0").is_ok() {
         addresses.push("[::1]:0");
@@ -138,7 +138,7 @@ fn names_and_ipv6_addresses_can_be_listened_at() {
         let mut command = example("httpbin_delay");
         command.args(["--listen", listen, "--loops", "1"]);
         let server = Server::start(command);
-        let document = Client::connect(&server.address).ask("GET /ip").json();
+        let document = Client::connect(&server.address).request("GET /ip").json();
         let origin = document["origin"].as_str().unwrap();
         assert!(origin == "::1" || origin == "127.0.0.1", "{origin}");
         server.stop();
@@ -146,7 +146,7 @@ fn names_and_ipv6_addresses_can_be_listened_at() {
 }
 
 #[test]
-fn too_few_descriptors_are_told_of() {
+fn a_low_descriptor_limit_is_logged() {
     let server = example("httpbin_delay");
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 256 && exec \"$0\" --listen 127.0.0.1:0 --loops 1"]);

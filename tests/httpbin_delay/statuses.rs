@@ -3,7 +3,7 @@
 use crate::start;
 
 #[test]
-fn a_status_comes_with_what_belongs_to_it() {
+fn a_status_comes_with_its_headers() {
     let (server, mut client) = start(&[]);
     for (code, header) in [
         (200, None),
@@ -18,31 +18,31 @@ fn a_status_comes_with_what_belongs_to_it() {
         (204, None),
         (304, None),
     ] {
-        let answer = client.ask(&format!("PUT /status/{code}"));
-        assert_eq!(answer.status, code);
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        let response = client.request(&format!("PUT /status/{code}"));
+        assert_eq!(response.status, code);
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"));
         if let Some((name, value)) = header {
-            assert_eq!(answer.header(name), Some(value), "{code}");
+            assert_eq!(response.header(name), Some(value), "{code}");
         }
     }
     server.stop();
 }
 
 #[test]
-fn a_status_of_several_comes_by_its_weight() {
+fn a_list_of_statuses_is_chosen_from_by_weight() {
     let (server, mut client) = start(&[]);
-    assert_eq!(client.ask("GET /status/200:0,503:0.5").status, 503);
-    assert_eq!(client.ask("GET /status/201:1").status, 201);
-    let count = (0..400).filter(|_| client.ask("GET /status/200:0.75,500:0.25").status == 500);
+    assert_eq!(client.request("GET /status/200:0,503:0.5").status, 503);
+    assert_eq!(client.request("GET /status/201:1").status, 201);
+    let count = (0..400).filter(|_| client.request("GET /status/200:0.75,500:0.25").status == 500);
     // Twelve standard deviations around a hundred.
     assert!((1..=204).contains(&count.count()));
-    let mut either = (0..100).map(|_| client.ask("GET /status/200,404").status);
+    let mut either = (0..100).map(|_| client.request("GET /status/200,404").status);
     assert!(either.any(|status| status == 404));
     server.stop();
 }
 
 #[test]
-fn a_status_that_is_none_is_refused() {
+fn an_invalid_status_is_refused_with_the_reason() {
     let (server, mut client) = start(&[]);
     for (code, reason) in [
         ("foo", "invalid status code: \"foo\""),
@@ -57,20 +57,20 @@ fn a_status_that_is_none_is_refused() {
         ("200:-1,500", "invalid weight value"),
         ("200:NaN,500", "invalid weight value"),
     ] {
-        let detail = client.ask(&format!("GET /status/{code}")).detail();
+        let detail = client.request(&format!("GET /status/{code}")).detail();
         assert!(detail.contains(reason), "{code}: {detail}");
     }
     server.stop();
 }
 
 #[test]
-fn unstable_fails_at_its_rate() {
+fn the_unstable_endpoint_fails_at_the_given_rate() {
     let (server, mut client) = start(&[]);
     for (query, status) in [("failure_rate=0", 200), ("failure_rate=1", 500)] {
-        assert_eq!(client.ask(&format!("GET /unstable?{query}")).status, status);
+        assert_eq!(client.request(&format!("GET /unstable?{query}")).status, status);
     }
-    let seeded = client.ask("GET /unstable?seed=5").status;
-    assert!((0..10).all(|_| client.ask("GET /unstable?seed=5").status == seeded));
+    let seeded = client.request("GET /unstable?seed=5").status;
+    assert!((0..10).all(|_| client.request("GET /unstable?seed=5").status == seeded));
     for (query, reason) in [
         ("failure_rate=2", "[0, 1]"),
         ("failure_rate=-0.1", "[0, 1]"),
@@ -78,9 +78,9 @@ fn unstable_fails_at_its_rate() {
         ("seed=x", "invalid seed: \"x\""),
         ("rate=1", "unknown parameter: \"rate\""),
     ] {
-        let answer = client.ask(&format!("GET /unstable?{query}"));
-        assert_eq!(answer.status, 400);
-        assert!(answer.detail().contains(reason), "{query}: {}", answer.detail());
+        let response = client.request(&format!("GET /unstable?{query}"));
+        assert_eq!(response.status, 400);
+        assert!(response.detail().contains(reason), "{query}: {}", response.detail());
     }
     server.stop();
 }

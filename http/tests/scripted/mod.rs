@@ -1,15 +1,16 @@
-//! Servers that go by a script, on the loop of the client that is tested.
+//! Servers that follow a script, on the loop of the client under test.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use brigade_runtime::net::{TcpListener, TcpStream};
 use brigade_runtime::{EventLoop, JoinHandle, spawn};
 
-/// Runs `main` on a loop whose clock jumps to the next deadline when nothing is ready.
+/// Runs `main` on a loop with a manual clock, which jumps to the next deadline when no task is
+/// ready.
 pub(crate) fn on_loop<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
     EventLoop::builder().manual_clock(true).build().unwrap().run_until_complete(main)
 }
 
-/// An address with a script behind it.
+/// A listener on a free port of the loopback interface.
 pub(crate) struct Host {
     listener: TcpListener,
 }
@@ -29,7 +30,7 @@ impl Host {
     }
 }
 
-/// A host that plays `script`, with the URL of its root.
+/// Spawns `play` with a new host. Returns the URL of the host's root, and the task.
 pub(crate) fn script<F>(play: impl FnOnce(Host) -> F) -> (String, JoinHandle<F::Output>)
 where
     F: Future<Output: 'static> + 'static,
@@ -38,8 +39,8 @@ where
     (host.url("/"), spawn(play(host)))
 }
 
-/// A host that accepts one connection, reads the head of a request, sends `answer`, and returns
-/// the connection. With an answer that says it the connection ends then.
+/// Spawns a host that accepts one connection, reads the head of a request, sends `answer`, and
+/// returns the connection. Returns the URL of the host's root, and the task.
 pub(crate) fn answering(answer: impl AsRef<[u8]>) -> (String, JoinHandle<Peer>) {
     let answer = answer.as_ref().to_vec();
     script(async move |host| {
@@ -50,7 +51,7 @@ pub(crate) fn answering(answer: impl AsRef<[u8]>) -> (String, JoinHandle<Peer>) 
     })
 }
 
-/// The server's end of a connection.
+/// The server's side of a connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
@@ -58,12 +59,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The head of the next request.
+    /// Reads the head of the next request.
     pub(crate) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await
     }
 
-    /// What comes up to `end`, and with it.
+    /// Reads up to and including `end`.
     pub(crate) async fn until(&mut self, end: &str) -> String {
         loop {
             let found = self.received.windows(end.len()).position(|part| part == end.as_bytes());
@@ -71,7 +72,11 @@ impl Peer {
                 let taken = self.received.drain(..at + end.len()).collect();
                 return String::from_utf8(taken).unwrap();
             }
-            assert!(self.receive().await, "the client closed after {:?}", self.received);
+            assert!(
+                self.receive().await,
+                "the client closed the connection after {:?}",
+                self.received
+            );
         }
     }
 
@@ -79,13 +84,13 @@ impl Peer {
         self.stream.write_all(text.as_ref()).await.unwrap();
     }
 
-    /// What comes until the client closes its connection, in an orderly way or not.
+    /// Returns all that arrives until the client closes or resets the connection.
     pub(crate) async fn rest(mut self) -> Vec<u8> {
         while self.receive().await {}
         self.received
     }
 
-    /// What has come and was not read; nothing is waited for.
+    /// Returns the bytes that have arrived and were not read. Does not wait.
     pub(crate) fn unread(&mut self) -> &[u8] {
         let mut buffer = [0; 64 * 1024];
         while let Ok(read @ 1..) = self.stream.try_read(&mut buffer) {
@@ -94,6 +99,7 @@ impl Peer {
         &self.received
     }
 
+    /// Returns `true` if bytes arrived, `false` at the end of the connection.
     async fn receive(&mut self) -> bool {
         let mut buffer = [0; 64 * 1024];
         let read = self.stream.read(&mut buffer).await.unwrap_or(0);
@@ -102,7 +108,7 @@ impl Peer {
     }
 }
 
-/// An answer of which the connection is kept.
+/// Returns a 200 response with this body.
 pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }

@@ -1,23 +1,24 @@
-//! Handlers that block their loop until the test says otherwise, and servers of which the outcome
-//! is looked at.
+//! Handlers that block or stop their loop, and servers whose result is examined.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 
-use brigade_http::{LoopReport, Router, Server};
+use brigade_http::{LoopReport, MethodRouter, Request, Router, Server, get};
 use brigade_runtime::oneshot::{SyncSender, sync_channel};
 use brigade_runtime::{LoopHandle, ThreadHandle, run_in_thread};
 
-use super::PATIENCE;
+use super::{PATIENCE, connect, once};
 
-/// Keeps loops from turning: each call of the handler waits for one release.
+/// Blocks the loop that calls [`Block::wait`] until the test releases it.
 #[derive(Clone)]
 pub struct Block {
     blocked: mpsc::Sender<String>,
     released: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
+/// Returns a block, a receiver of the names of the loops that it blocks, and a sender of releases.
+/// Each value sent releases one loop; dropping the sender releases all.
 pub fn block() -> (Block, mpsc::Receiver<String>, mpsc::Sender<()>) {
     let (blocked, is_blocked) = mpsc::channel();
     let (release, released) = mpsc::channel();
@@ -28,8 +29,17 @@ impl Block {
     pub fn wait(&self) {
         self.blocked.send(loop_name()).unwrap();
         let released = self.released.lock().unwrap();
-        // A test that fails does not hang.
+        // The limit lets a failed test end.
         let _ = released.recv_timeout(PATIENCE);
+    }
+
+    /// Returns a handler that blocks its loop, and responds with `done`.
+    pub fn handler(&self) -> MethodRouter {
+        let block = self.clone();
+        get(move |_| {
+            block.wait();
+            std::future::ready("done")
+        })
     }
 }
 
@@ -37,28 +47,31 @@ pub fn loop_name() -> String {
     LoopHandle::current().name().to_owned()
 }
 
-/// A server of which the outcome is looked at.
+/// A handler that stops its loop, which closes the connection.
+pub async fn stop_loop(_: Request) {
+    LoopHandle::current().stop();
+    std::future::pending::<()>().await;
+}
+
+/// Starts `server` in a thread that returns the result of `serve`. Dropping the sender begins the
+/// shutdown.
 pub fn serve(
     server: Server,
     app: impl Fn() -> Router + Clone + Send + 'static,
 ) -> (SocketAddr, SyncSender<()>, ThreadHandle<io::Result<Vec<LoopReport>>>) {
     let address = server.local_addr().unwrap();
-    let (shutdown, told) = sync_channel::<()>();
-    let thread = run_in_thread("acceptor", move || async move {
-        server
-            .serve(app, async {
-                let _ = told.await;
-            })
-            .await
-    });
+    let (shutdown, signal) = sync_channel::<()>();
+    let thread =
+        run_in_thread("acceptor", move || async move { server.serve(app, once(signal)).await });
     (address, shutdown, thread.unwrap())
 }
 
+/// Sends a request on a new connection. Returns all that arrives until the connection ends, in
+/// whatever way.
 pub fn ask(address: SocketAddr, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    answer
+    let mut client = connect(address);
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+    let mut response = String::new();
+    let _ = client.stream.read_to_string(&mut response);
+    response
 }

@@ -1,4 +1,4 @@
-//! A server in a thread, and clients on plain sockets.
+//! A server in a thread, and HTTP clients on plain sockets.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 pub mod blocks;
@@ -9,12 +9,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use brigade_http::{LoopReport, Router, Server};
-use brigade_runtime::oneshot::{SyncSender, sync_channel};
+use brigade_runtime::oneshot::{SyncReceiver, SyncSender, sync_channel};
 
-/// A hang is a failure: nothing here takes so long.
+/// How long a test waits for an event before it fails. Nothing takes that long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A server on a free port of the loopback, until dropped.
+/// A server on a free port of the loopback interface. Dropping it shuts it down.
 pub struct TestServer {
     pub address: SocketAddr,
     shutdown: Option<SyncSender<()>>,
@@ -22,11 +22,12 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// One loop, and no other options.
+    /// Starts a server with one loop, and otherwise default options.
     pub fn start(app: impl Fn() -> Router + Clone + Send + 'static) -> Self {
         Self::start_with(|server| server.loops(1).pin(false), app)
     }
 
+    /// Starts a server with the options that `options` sets.
     pub fn start_with(
         options: impl FnOnce(Server) -> Server,
         app: impl Fn() -> Router + Clone + Send + 'static,
@@ -34,47 +35,42 @@ impl TestServer {
         Self::of(options(Server::bind("127.0.0.1:0").unwrap()), app)
     }
 
+    /// Starts `server`.
     pub fn of(server: Server, app: impl Fn() -> Router + Clone + Send + 'static) -> Self {
         let address = server.local_addr().unwrap();
-        let (shutdown, told) = sync_channel::<()>();
+        let (shutdown, signal) = sync_channel::<()>();
         let thread = std::thread::spawn(move || {
-            brigade_runtime::run(async move {
-                server
-                    .serve(app, async {
-                        let _ = told.await;
-                    })
-                    .await
-                    .unwrap()
-            })
+            brigade_runtime::run(async move { server.serve(app, once(signal)).await.unwrap() })
         });
         Self { address, shutdown: Some(shutdown), thread: Some(thread) }
     }
 
     pub fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, received: Vec::new() }
+        connect(self.address)
     }
 
-    /// Sends `bytes`, and returns all that comes until the server closes.
+    /// Sends `bytes` on a new connection. Returns all that arrives until the server closes it.
     pub fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut client = self.connect();
         client.send(bytes);
         client.rest()
     }
 
-    /// Asks the server to shut down.
+    /// Begins a graceful shutdown.
     pub fn begin_shutdown(&mut self) {
         drop(self.shutdown.take());
     }
 
-    /// Waits until the server has shut down.
+    /// Shuts the server down, waits for its end, and returns its reports.
     pub fn join(mut self) -> Vec<LoopReport> {
         self.begin_shutdown();
         self.thread.take().unwrap().join().unwrap()
     }
+}
+
+/// Returns a future that is ready when the sender is dropped.
+pub async fn once(signal: SyncReceiver<()>) {
+    let _ = signal.await;
 }
 
 impl Drop for TestServer {
@@ -87,17 +83,26 @@ impl Drop for TestServer {
     }
 }
 
-/// A connection to the server.
+/// Connects to `address`. Reads and writes that take longer than [`PATIENCE`] fail.
+pub fn connect(address: SocketAddr) -> Client {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    Client { stream, received: Vec::new() }
+}
+
+/// A connection to a server.
 pub struct Client {
     pub stream: TcpStream,
     received: Vec<u8>,
 }
 
-/// An answer, taken apart.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// In lower case, with its line ends.
+    /// The status line and the headers, in lower case, with their line ends.
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -122,14 +127,14 @@ impl Client {
         self.stream.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
-    /// All that comes until the server closes.
+    /// Returns all that arrives until the server closes the connection.
     pub fn rest(mut self) -> String {
         let mut rest = std::mem::take(&mut self.received);
         self.stream.read_to_end(&mut rest).unwrap();
         String::from_utf8(rest).unwrap()
     }
 
-    /// The next answer, with a body by its length or in chunks.
+    /// Reads the next response, with a body by `Content-Length` or in chunks.
     pub fn answer(&mut self) -> Answer {
         let head = self.until(b"\r\n\r\n");
         let head = String::from_utf8(head).unwrap().to_lowercase();
@@ -152,6 +157,7 @@ impl Client {
         answer
     }
 
+    /// Reads up to and including `end`.
     pub fn until(&mut self, end: &[u8]) -> Vec<u8> {
         loop {
             let found = self.received.windows(end.len()).position(|window| window == end);
@@ -162,6 +168,7 @@ impl Client {
         }
     }
 
+    /// Reads `count` bytes.
     pub fn take(&mut self, count: usize) -> Vec<u8> {
         while self.received.len() < count {
             self.receive();
@@ -172,13 +179,13 @@ impl Client {
     fn receive(&mut self) {
         let mut buffer = [0; 16 * 1024];
         let read = self.stream.read(&mut buffer).unwrap();
-        let so_far = String::from_utf8_lossy(&self.received);
-        assert!(read > 0, "the server closed after {so_far:?}");
+        let unread = String::from_utf8_lossy(&self.received);
+        assert!(read > 0, "the server closed the connection after {unread:?}");
         self.received.extend(&buffer[..read]);
     }
 }
 
-/// A GET of `path`.
+/// Returns a GET request for `path`.
 pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
 }

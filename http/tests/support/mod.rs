@@ -1,16 +1,15 @@
-//! Feeds connections whole, byte by byte and split at every boundary, and writes down what
-//! happens.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+//! Feeds input to connections whole, byte by byte and split at every boundary, and records the
+//! events.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
-// crates
 use brigade_http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, RequestHead};
 use http::{HeaderMap, StatusCode};
 
-/// A date that nobody checks.
+/// The `Date` of the responses, which no test checks.
 pub(crate) const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// What a connection does with pieces of input, as text: the requests, their bodies with
-/// adjacent parts merged, and how it ends. Each request is answered once it has been read.
+/// The events of a connection, as text: the requests, their bodies with adjacent parts merged, and
+/// how the connection ends. Each request gets a response once it has been read.
 #[derive(Default)]
 struct Journal {
     entries: Vec<String>,
@@ -18,7 +17,7 @@ struct Journal {
 }
 
 impl Journal {
-    fn note(&mut self, entry: impl Into<String>) {
+    fn record(&mut self, entry: impl Into<String>) {
         if let Some(body) = self.body.take() {
             self.entries.push(format!("{:?}", String::from_utf8_lossy(&body)));
         }
@@ -26,36 +25,36 @@ impl Journal {
     }
 }
 
-/// Feeds `pieces`, then the end of the stream, in the three ways that there are: each piece copied,
-/// or taken over, and then asked about, and both at once. They have to come to the same.
+/// Feeds `pieces`, then the end of the stream, to three connections, by `receive`, `receive_owned`
+/// and `receive_into`. Returns the journal of the events, which must be the same for all three.
 pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
     let pieces: Vec<&[u8]> = pieces.into_iter().collect();
-    let apart = journal_of(&pieces, |connection, piece| {
+    let copied = journal_of(&pieces, |connection, piece| {
         if let Some(piece) = piece {
             connection.receive(piece);
         }
         connection.next_event(limits)
     });
-    let taken_over = journal_of(&pieces, |connection, piece| {
+    let owned = journal_of(&pieces, |connection, piece| {
         if let Some(piece) = piece {
             connection.receive_owned(piece.to_vec());
         }
         connection.next_event(limits)
     });
-    assert_eq!(taken_over, apart, "taken over, and copied");
+    assert_eq!(owned, copied, "receive_owned and receive");
     let mut head = RequestHead::empty();
-    let at_once = journal_of(&pieces, |connection, piece| {
+    let into = journal_of(&pieces, |connection, piece| {
         let event = match piece {
             Some(piece) => connection.receive_into(piece, &mut head, limits),
             None => connection.next_event_into(&mut head, limits),
         };
         event.map_head(|()| head.clone())
     });
-    assert_eq!(at_once, apart, "received and asked about at once, and one after the other");
-    apart
+    assert_eq!(into, copied, "receive_into and receive");
+    copied
 }
 
-/// `next` has the connection take what it is given, if that is anything, and asks what comes next.
+/// `next` feeds a piece to the connection, if there is one, and returns the next event.
 fn journal_of(
     pieces: &[&[u8]],
     mut next: impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
@@ -67,7 +66,7 @@ fn journal_of(
     }
     connection.receive_eof();
     pump(&mut connection, b"", &mut next, &mut journal);
-    assert_eq!(connection.buffered(), 0, "nothing is kept of a connection that ended");
+    assert_eq!(connection.buffered(), 0, "a connection that ended buffers nothing");
     journal.entries.join(" ")
 }
 
@@ -83,7 +82,7 @@ fn pump(
             Event::NeedData => return,
             Event::Request(head) => {
                 let authority = head.authority().unwrap_or("-");
-                journal.note(format!("{} {} {authority}", head.method(), head.path()));
+                journal.record(format!("{} {} {authority}", head.method(), head.path()));
                 assert_eq!(head.headers().len(), head.header_lines().count());
                 assert_eq!(head.uri().query(), head.query());
             }
@@ -91,18 +90,18 @@ fn pump(
                 assert!(!data.is_empty());
                 journal.body.get_or_insert_default().extend_from_slice(&data);
             }
-            Event::BodyEnd(trailers) => journal.note(format!("end{}", list(trailers.as_deref()))),
-            Event::Paused => answer(connection, StatusCode::OK),
+            Event::BodyEnd(trailers) => journal.record(format!("end{}", list(trailers.as_deref()))),
+            Event::Paused => respond(connection, StatusCode::OK),
             Event::Error(error) => {
-                journal.note(format!("{} {error:?}", error.status().as_u16()));
+                journal.record(format!("{} {error:?}", error.status().as_u16()));
                 if connection.can_answer() {
-                    answer(connection, error.status());
+                    respond(connection, error.status());
                 }
                 assert!(!connection.keep_alive());
             }
             Event::Closed => {
                 if journal.entries.last().is_none_or(|entry| entry != "closed") {
-                    journal.note("closed");
+                    journal.record("closed");
                 }
                 return;
             }
@@ -111,7 +110,7 @@ fn pump(
     }
 }
 
-fn answer(connection: &mut Connection, status: StatusCode) {
+fn respond(connection: &mut Connection, status: StatusCode) {
     let mut out = Vec::new();
     connection.send_head(status, &Headers::new(), BodyLength::Empty, DATE, &mut out).unwrap();
     connection.send_end(None, &mut out).unwrap();
@@ -124,7 +123,8 @@ fn list(trailers: Option<&HeaderMap>) -> String {
     lines.map(|(name, value)| format!("{{{name}={}}}", text(value.as_bytes()))).collect()
 }
 
-/// Requires `expected` of `input`, however it is cut; of large inputs not every cut is tried.
+/// Asserts that the journal of `input` is `expected` whole, byte by byte, and cut at any place. At
+/// most 500 cuts are tried.
 pub(crate) fn check_with(limits: &Limits, input: &[u8], expected: &str) {
     let shown = String::from_utf8_lossy(&input[..input.len().min(300)]).into_owned();
     assert_eq!(journal(limits, [input]), expected, "whole: {shown:?}");
@@ -135,17 +135,18 @@ pub(crate) fn check_with(limits: &Limits, input: &[u8], expected: &str) {
     }
 }
 
-/// [`check_with`] the limits that are the default.
+/// Calls [`check_with`] with the default limits.
 pub(crate) fn check(input: impl AsRef<[u8]>, expected: &str) {
     check_with(&Limits::default(), input.as_ref(), expected);
 }
 
-/// A 1.1 request for `/` with these header lines, each ended by CR LF, besides `Host`.
+/// Returns a GET request for `/` with `Host` and these header lines, each of which ends in CR LF.
 pub(crate) fn get_with(lines: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
 }
 
-/// A 1.1 POST with these header lines, each ended by CR LF, besides `Host`, and this body.
+/// Returns a POST request for `/` with `Host`, these header lines, each of which ends in CR LF, and
+/// this body.
 pub(crate) fn post_with(lines: &str, body: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n{body}")
 }

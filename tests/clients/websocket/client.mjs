@@ -1,4 +1,4 @@
-// Talks to the example websocket_echo through the npm package `ws`.
+// The npm package `ws` as a client of the example websocket_echo.
 // Usage: node client.mjs ws://HOST:PORT/echo
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -46,13 +46,13 @@ async function pings() {
   await end(socket);
 }
 
-async function refusals() {
+async function refusedHandshakes() {
   const socket = new WebSocket(new URL("/none", url));
-  const [, refusal] = await once(socket, "unexpected-response");
-  assert.equal(refusal.statusCode, 404);
-  refusal.destroy();
-  const answer = await fetch(url.replace("ws:", "http:"));
-  assert.equal(answer.status, 426);
+  const [, response] = await once(socket, "unexpected-response");
+  assert.equal(response.statusCode, 404);
+  response.destroy();
+  const withoutUpgrade = await fetch(url.replace("ws:", "http:"));
+  assert.equal(withoutUpgrade.status, 426);
 }
 
 async function many() {
@@ -68,7 +68,7 @@ async function end(socket) {
   assert.deepEqual([code, reason.toString()], [1000, "enough"]);
 }
 
-for (const part of [messages, fragments, pings, refusals, many]) {
+for (const part of [messages, fragments, pings, refusedHandshakes, many]) {
   await part();
   console.log(`ws: ${part.name} ok`);
 }

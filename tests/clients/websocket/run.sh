@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts the example websocket_echo, and has the npm package `ws` talk to it. Needs cargo, node and
-# npm; installs the package into a folder of its own that is removed at the end.
+# Runs the npm package `ws` against the example websocket_echo. Needs cargo, node and npm. Installs
+# the package into a temporary folder.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/../../.."
@@ -34,7 +34,7 @@ for _ in {1..100}; do
 done
 address="$(sed -n 's#^listening on http://\([^ ]*\).*#\1#p' "$work/listening")"
 if [[ -z "$address" ]]; then
-    echo "the example does not listen:" >&2
+    echo "the example did not print its address:" >&2
     cat "$work/log" >&2
     exit 1
 fi
