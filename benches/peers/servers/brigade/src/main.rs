@@ -1,4 +1,4 @@
-//! brigade itself: an acceptor and as many event loops as asked for.
+//! brigade itself: an acceptor and the given number of event loops.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,7 +16,7 @@ fn main() -> io::Result<()> {
         Ok(accept) if accept == "per-loop" => Server::bind_per_loop(options.listen)?,
         _ => Server::bind(options.listen)?,
     };
-    // The harness pins the process; a loop is to move among the cores that it leaves.
+    // The harness pins the process; the loops may move among those cores.
     let server = server.loops(options.loops).pin(false);
     println!("listening on http://{} (epoll)", options.listen);
     server.run(router).map(drop)
@@ -40,7 +40,7 @@ fn text(body: impl Into<Body>) -> Response {
     Response::typed(TEXT, body)
 }
 
-/// A parameter; the route is not found without it.
+/// Returns a path parameter; the response is a 404 if it cannot be parsed.
 fn param<T: FromStr>(request: &Request, name: &str) -> Option<T> {
     request.param(name)?.parse().ok()
 }
