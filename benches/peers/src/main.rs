@@ -1,6 +1,6 @@
 //! brigade measured beside a floor and its peers, in one run on one machine.
 //!
-//! Reading order: [`scenarios`] says what is measured and [`servers`] on which servers; [`load`] and
+//! Reading order: [`scenarios`] says what is measured, [`servers`] on which servers; [`load`] and
 //! [`wrk`] make the load; [`process`] reads the kernel's accounts; [`results`] collects the figures
 //! and [`report`] writes them.
 

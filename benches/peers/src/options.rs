@@ -82,7 +82,7 @@ fn chosen_servers(names: Option<&str>) -> io::Result<Vec<&'static Server>> {
     Ok(servers)
 }
 
-/// Returns the items whose names are in `names`, in the order of `all`; without `names` all of them.
+/// Returns the items whose names are in `names`, in the order of `all`; without `names` all.
 fn chosen<T>(
     all: &'static [T],
     names: Option<&str>,

@@ -28,7 +28,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// Returns the figures of a scenario, by name and unit, in the order in which they are measured.
+    /// Returns the figures of a scenario, by name and unit, in the order of measurement.
     pub fn figures(&self, scenario: &str) -> Vec<(&str, &'static str)> {
         let mut figures: Vec<(&str, &'static str)> = Vec::new();
         for sample in self.samples.iter().filter(|sample| sample.scenario == scenario) {
@@ -46,8 +46,8 @@ impl Results {
         (!values.is_empty()).then(|| stats::median(values))
     }
 
-    /// Returns the least over the rounds; `None` without a round. Other work on the machine disturbed
-    /// it least.
+    /// Returns the least over the rounds, which other work on the machine disturbed least; `None`
+    /// without a round.
     pub fn least(&self, scenario: &str, server: &str, figure: &str) -> Option<f64> {
         self.values(scenario, server, figure).into_iter().reduce(f64::min)
     }

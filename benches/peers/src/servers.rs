@@ -30,7 +30,7 @@ pub enum Ability {
 pub enum Source {
     /// A member of this workspace, `peer-{name}`; its version is that of this crate.
     Member(&'static str),
-    /// The same, built from the working tree that contains this workspace; its version is the commit.
+    /// The same, built from the working tree around this workspace; its version is the commit.
     Brigade,
     /// The same, started with `PEER_ACCEPT=per-loop`; measured only if it is named.
     BrigadePerLoop,

@@ -30,7 +30,7 @@ pub struct ClosedLoop {
 }
 
 impl ClosedLoop {
-    /// Opens the connections. With [`Keep::Alive`], each has had one response on return and is idle.
+    /// Opens the connections. With [`Keep::Alive`], each is idle after one response on return.
     ///
     /// # Errors
     /// If a connection is refused or lost, or has no response in time.

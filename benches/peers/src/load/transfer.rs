@@ -112,7 +112,7 @@ pub fn download(
     }
 }
 
-/// Receives the head of a response. Returns how many bytes of the body came with it, and the framing.
+/// Receives the head of a response. Returns how many bytes of the body came too, and the framing.
 fn take_head(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<(u64, Framing)> {
     let mut received = 0;
     let head = loop {

@@ -19,11 +19,12 @@ pub(super) fn render(
     let seconds = size.seconds;
     let mut text = format!(
         "# brigade beside its peers\n\n{machine}. Medians of {rounds} rounds of {seconds} s; \
-         spread is the distance between the lowest and the highest round of the first figure. Other \
-         work on the machine only adds time, so the least of the rounds was disturbed least.\n"
+         spread is the distance between the lowest and the highest round of the first figure. \
+         Other work on the machine only adds time, so the least of the rounds was disturbed \
+         least.\n"
     );
     if *smoke {
-        text.push_str("\nA smoke run: everything is smaller than described below, and the figures mean nothing.\n");
+        text.push_str("\nA smoke run: everything is smaller than below, and no figure counts.\n");
     }
     for scenario in &options.scenarios {
         table(&mut text, scenario, results);
