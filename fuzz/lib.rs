@@ -1,32 +1,32 @@
-//! Records what a connection does with some input, so that two ways to cut the same input can be
-//! compared.
+//! What a connection does with some input, written down, so that two ways to cut the same input
+//! can be compared.
 #![forbid(unsafe_code)]
 
 // crates
 use brigade_http::{BodyLength, Connection, Event, Headers, Limits, RequestHead};
 use http::StatusCode;
 
-/// How a piece of input is received.
+/// A way to receive a piece.
 #[derive(Clone, Copy, Debug)]
 pub enum Receiving {
-    /// The piece is copied; events are polled afterwards.
+    /// It is copied, and then asked about.
     Copied,
-    /// The piece's memory is taken over; events are polled afterwards.
+    /// Its memory is taken over, and then asked about.
     TakenOver,
-    /// The piece is received and the first event polled by one call, with one place for all heads.
+    /// It is received and asked about at once, with one place for all heads.
     AtOnce,
 }
 
 use Receiving::{AtOnce, Copied, TakenOver};
 
-/// Feeds `pieces`, then the end of the stream, and responds to each request once it has been read.
+/// Feeds `pieces`, then the end of the stream, and answers each request once it has been read.
 ///
-/// Returns the events as text, with adjacent parts of a body merged.
+/// Returns the events as text, adjacent parts of a body merged.
 ///
 /// # Panics
-/// If the connection violates its documentation.
+/// If the connection does not do as its documentation says.
 pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, receiving: Receiving) -> String {
-    // Small enough for a fuzzer to exceed.
+    // Small enough to be exceeded by what a fuzzer comes up with.
     let limits = Limits {
         target_bytes_max: 64,
         head_bytes_max: 512,
@@ -64,21 +64,20 @@ pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, receiving: Receiv
     entries.concat()
 }
 
-/// Checks that cutting `input` at `cut`, and at every byte, does not change the events.
+/// Requires that cutting `input` at `cut`, and at every place, changes nothing.
 ///
 /// # Panics
-/// If a cut changes the events.
+/// If it does.
 pub fn check(input: &[u8], cut: usize) {
     let whole = journal([input], Copied);
     let (before, after) = input.split_at(cut.min(input.len()));
-    assert_eq!(journal([input], AtOnce), whole, "received and polled at once");
+    assert_eq!(journal([input], AtOnce), whole, "received and asked about at once");
     assert_eq!(journal([before, after], AtOnce), whole, "cut at {cut}");
     assert_eq!(journal([before, after], TakenOver), whole, "cut at {cut}, taken over");
     assert_eq!(journal(input.chunks(1), Copied), whole, "byte by byte");
 }
 
-/// Returns the position of the cut, from the first two bytes of `data`, and the rest of it; `None`
-/// if `data` is too short.
+/// Takes the first two bytes of `data` as the place of a cut; `None` if they are not there.
 pub fn take_cut(data: &[u8]) -> Option<(usize, &[u8])> {
     let (&[high, low], input) = data.split_first_chunk()?;
     let cut = usize::from(u16::from_be_bytes([high, low]));
@@ -106,20 +105,20 @@ fn pump(
                 entries.push(data.escape_ascii().to_string());
             }
             Event::BodyEnd(trailers) => entries.push(format!("\nend {trailers:?}\n")),
-            Event::Paused => respond(connection, StatusCode::OK),
+            Event::Paused => answer(connection, StatusCode::OK),
             Event::Error(error) => {
                 entries.push(format!("\n{error:?}\n"));
                 assert!(connection.can_answer());
-                respond(connection, error.status());
+                answer(connection, error.status());
             }
         }
         event = next(connection, None);
     }
 }
 
-fn respond(connection: &mut Connection, status: StatusCode) {
+fn answer(connection: &mut Connection, status: StatusCode) {
     let mut out = Vec::new();
     let headers = Headers::new();
     let head = connection.send_head(status, &headers, BodyLength::Empty, &[b'-'; 29], &mut out);
-    head.and_then(|()| connection.send_end(None, &mut out)).expect("a plain response can be sent");
+    head.and_then(|()| connection.send_end(None, &mut out)).expect("a plain answer can be sent");
 }

@@ -124,14 +124,14 @@ fn exchange(criterion: &mut Criterion, name: &str, input: &'static str, depth: u
         bencher.iter(|| {
             out.clear();
             let mut event = connection.receive_into(black_box(input), &mut head, &limits);
-            let mut responses = 0;
+            let mut answers = 0;
             while let Event::Request(()) = event {
                 black_box(&head);
-                respond(&mut connection, &mut out);
-                responses += 1;
+                answer(&mut connection, &mut out);
+                answers += 1;
                 event = connection.next_event_into(&mut head, &limits);
             }
-            assert_eq!(responses, depth);
+            assert_eq!(answers, depth);
             black_box(&out);
         });
     });
@@ -141,7 +141,7 @@ fn exchange(criterion: &mut Criterion, name: &str, input: &'static str, depth: u
     both.finish();
 }
 
-fn respond(connection: &mut Connection, out: &mut Vec<u8>) {
+fn answer(connection: &mut Connection, out: &mut Vec<u8>) {
     let mut headers = Headers::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     connection
