@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# User-space instructions that examples/hello spends on a request, counted by callgrind: the
-# difference between two loads of one connection, so that the start does not count. The same
-# whatever else the machine does. Needs valgrind and python3; takes about a minute once built.
+# Counts the user-space instructions of a request to examples/hello, under callgrind: the difference
+# between two loads of one connection, so that the start does not count. The result does not depend
+# on the load of the machine. Needs valgrind and python3; takes about a minute once built.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 cargo build --quiet --release --example hello
 hello="${CARGO_TARGET_DIR:-target}/release/examples/hello"
 
-# Sends $2 requests to port $1, $3 in a write, and waits for their answers.
+# Sends $2 requests to port $1, $3 in a write, and waits for the responses.
 load() {
     python3 - "$@" << 'PYTHON'
 import socket, sys
@@ -27,7 +27,7 @@ for _ in range(requests // depth):
 PYTHON
 }
 
-# Prints the instructions of a server that answers $1 requests, $2 in a write.
+# Prints the instructions of a server that handles $1 requests, $2 in a write.
 count() {
     local log="$work/$1.$2.log" port=""
     : > "$log"

@@ -1,4 +1,4 @@
-//! What blocks the loop: code that computes. On the blocking pool it does not.
+//! Code that computes blocks its event loop, unless it runs on the blocking pool.
 //!
 //! ```text
 //! cargo run --example cpu_or_io
@@ -22,7 +22,7 @@ use brigade::{run, spawn, spawn_blocking};
 
 const WORK: Duration = Duration::from_millis(100);
 
-/// Computes for a while, and never awaits.
+/// Computes for as long as [`WORK`], without awaiting.
 fn compute() {
     let began = Instant::now();
     while began.elapsed() < WORK {

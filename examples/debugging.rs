@@ -1,11 +1,11 @@
-//! The debug mode: who blocked the loop, which task was forgotten, and a panic nobody awaited.
-//! `BRIGADE_DEBUG=1` in the environment switches it on for a program that does not.
+//! Debug mode: it reports a task that blocks the loop, a panic, and a task that was forgotten.
+//! `BRIGADE_DEBUG=1` in the environment turns it on for programs that do not.
 //!
 //! ```text
 //! cargo run --example debugging
 //! ```
 //!
-//! prints (and on stderr what the panic says)
+//! prints (and the panic's message on stderr)
 //!
 //! ```text
 //! -- a task blocks the loop

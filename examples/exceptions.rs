@@ -1,14 +1,13 @@
-//! Three ways to deal with tasks that fail: where each is awaited, all outcomes together, and all
-//! or nothing.
+//! Three ways to handle tasks that fail: one by one, all outcomes together, and all or nothing.
 //!
 //! ```text
 //! cargo run --example exceptions
 //! ```
 //!
-//! prints (and on stderr what each panic says)
+//! prints (and the message of each panic on stderr)
 //!
 //! ```text
-//! 1. where each is awaited
+//! 1. one by one, where each task is awaited
 //!    rice is served
 //!    an error: nobody cooks a stone
 //!    a panic: true
@@ -36,7 +35,7 @@ async fn order(dish: &'static str) -> Result<&'static str, String> {
 
 fn main() {
     run(async {
-        println!("1. where each is awaited");
+        println!("1. one by one, where each task is awaited");
         for dish in ["rice", "stone", "fugu"] {
             match spawn(order(dish)).await {
                 Ok(Ok(dish)) => println!("   {dish} is served"),

@@ -1,5 +1,5 @@
-//! Three requests that take 1, 2 and 3 seconds, at once and twice: the second round uses the
-//! connections of the first. `--fast` makes a second last 50 ms.
+//! Sends three requests at once that take 1, 2 and 3 seconds, and then again: the second round
+//! reuses the connections of the first. With `--fast` a second lasts 50 ms.
 //!
 //! ```text
 //! cargo run --example fetch_delays

@@ -1,4 +1,4 @@
-//! A future that is completed by hand: one task waits for it, another one gives it its value.
+//! A future that is completed by hand: one task awaits it, another sends its value.
 //!
 //! ```text
 //! cargo run --example futures
@@ -7,12 +7,12 @@
 //! prints
 //!
 //! ```text
-//! the guest waits; the meal is there: false
+//! the guest waits; the meal is ready: false
 //! the cook begins
 //! the guest eats the soup
-//! the guest waits; the meal is there: false
+//! the guest waits; the meal is ready: false
 //! the cook begins
-//! the guest hears that it burnt
+//! the guest gets no meal: it burnt
 //! the sender of a oneshot was dropped without sending a value
 //! ```
 
@@ -25,9 +25,9 @@ use brigade::{run, spawn};
 async fn cook(order: Sender<Result<&'static str, String>>, burnt: bool) {
     println!("the cook begins");
     sleep(Duration::from_millis(10)).await;
-    // asyncio's `set_exception` and `set_result`.
+    // In asyncio: `set_exception` or `set_result`.
     let outcome = if burnt { Err("it burnt".to_owned()) } else { Ok("soup") };
-    // An error here is that nobody waits any more.
+    // An error would mean that the receiver was dropped.
     order.send(outcome).expect("the guest waits");
 }
 
@@ -36,14 +36,14 @@ fn main() {
         for burnt in [false, true] {
             let (order, mut meal) = oneshot::channel();
             spawn(cook(order, burnt)).detach();
-            println!("the guest waits; the meal is there: {}", meal.try_recv() != Ok(None));
-            match meal.await.expect("the cook does not leave") {
+            println!("the guest waits; the meal is ready: {}", meal.try_recv() != Ok(None));
+            match meal.await.expect("the cook sends an outcome") {
                 Ok(meal) => println!("the guest eats the {meal}"),
-                Err(reason) => println!("the guest hears that {reason}"),
+                Err(reason) => println!("the guest gets no meal: {reason}"),
             }
         }
         let (order, meal) = oneshot::channel::<()>();
         drop(order);
-        println!("{}", meal.await.expect_err("nobody sends"));
+        println!("{}", meal.await.expect_err("the sender is dropped"));
     });
 }

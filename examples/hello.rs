@@ -1,4 +1,4 @@
-//! The smallest server.
+//! The smallest HTTP server.
 //!
 //! ```text
 //! cargo run --release --example hello -- --listen 127.0.0.1:8080 --loops 2

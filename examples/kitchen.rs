@@ -1,4 +1,4 @@
-//! Three dishes, first one after another, then all at once: what waiting costs.
+//! Cooks three dishes, one after another and then all at once, to show what waiting costs.
 //!
 //! ```text
 //! cargo run --example kitchen
@@ -30,7 +30,7 @@ use std::time::Duration;
 use brigade::time::{now, sleep};
 use brigade::{gather, run};
 
-/// A minute of the recipe, here.
+/// How long a minute of the recipes takes here.
 const MINUTE: Duration = Duration::from_millis(2);
 
 async fn cook(dish: &str, minutes: u32) -> String {

@@ -1,4 +1,5 @@
-//! A server that tells Prometheus what its loops do, and is asked for it after five requests.
+//! A server that exports its numbers to Prometheus. The program sends it five requests, then reads
+//! the numbers.
 //!
 //! ```text
 //! cargo run --features metrics --example metrics
@@ -21,7 +22,7 @@
 //! brigade_requests_total{loop="0",class="5xx"} 1
 //! ```
 //!
-//! What is in flight is the question itself. With `--all` it prints the whole answer.
+//! The request in flight is the one to `/metrics`. With `--all` it prints the whole response.
 
 use std::error::Error;
 
@@ -36,7 +37,7 @@ fn app() -> Router {
         .route("/metrics", get(metrics))
 }
 
-async fn ask(client: &Client, root: &str, path: &str) -> Result<String, Box<dyn Error>> {
+async fn fetch(client: &Client, root: &str, path: &str) -> Result<String, Box<dyn Error>> {
     let mut response = client.get(format!("{root}{path}")).send().await?;
     println!("{path}: {}", response.status());
     Ok(response.text(1024 * 1024).await?)
@@ -57,9 +58,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text = run(async move {
         let client = Client::new();
         for path in ["/hello", "/hello", "/hello", "/nowhere", "/broken"] {
-            ask(&client, &root, path).await?;
+            fetch(&client, &root, path).await?;
         }
-        ask(&client, &root, "/metrics").await
+        fetch(&client, &root, "/metrics").await
     })?;
     let lines = text.lines().filter(|line| all || line.starts_with("brigade_requests_"));
     let lines = lines.filter(|line| all || !line.contains("unanswered"));

@@ -1,4 +1,4 @@
-//! In which order tasks run: as they became ready, each to its next await.
+//! The order in which tasks run: that in which they became ready, each to its next await.
 //!
 //! ```text
 //! cargo run --example ready_queue
@@ -7,7 +7,7 @@
 //! prints
 //!
 //! ```text
-//! three tasks are spawned, and none has run yet
+//! three tasks are spawned; none has run yet
 //! A, step 1
 //! B, step 1
 //! C, step 1
@@ -25,10 +25,10 @@ use brigade::{gather_all, run, spawn};
 
 async fn steps(name: &str) {
     println!("{name}, step 1");
-    // Behind the others in the ready queue.
+    // Moves this task behind the others in the ready queue.
     yield_now().await;
     println!("{name}, step 2");
-    // Nothing to wait for: goes on at once.
+    // Ready at once, so the task keeps running.
     std::future::ready(()).await;
     println!("{name}, step 3");
 }
@@ -36,7 +36,7 @@ async fn steps(name: &str) {
 fn main() {
     run(async {
         let tasks: Vec<_> = ["A", "B", "C"].into_iter().map(|name| spawn(steps(name))).collect();
-        println!("three tasks are spawned, and none has run yet");
+        println!("three tasks are spawned; none has run yet");
         for outcome in gather_all(tasks).await {
             outcome.expect("none of them panics");
         }

@@ -1,4 +1,4 @@
-//! Three threads with an event loop each; their results come back to the loop that started them.
+//! Three threads with an event loop each, which return their results to the loop that started them.
 //!
 //! ```text
 //! cargo run --example run_in_thread
@@ -22,7 +22,7 @@ use std::time::Duration;
 use brigade::time::sleep;
 use brigade::{EventLoop, LoopHandle, gather, run, run_in_thread, spawn};
 
-/// Tasks of one loop share what is neither `Send` nor locked: they never run at once.
+/// Tasks of one loop never run at the same time, so they can share an `Rc<Cell<_>>`.
 async fn count() -> (String, u32) {
     let total = Rc::new(Cell::new(0));
     let tasks = [1, 2, 3].map(|n| {
@@ -46,7 +46,7 @@ fn main() {
             let (name, total) = outcome.expect("no panic");
             println!("the loop of thread '{name}' counted {total}");
         }
-        // A call into another loop: only the function and its output cross.
+        // Spawns on another loop: only the function and its output cross threads.
         let thread = run_in_thread("four", || sleep(Duration::from_millis(50)));
         let thread = thread.expect("the system gives a thread");
         let remote = thread.loop_handle().spawn(|| async { LoopHandle::current().is_current() });

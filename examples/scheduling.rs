@@ -1,4 +1,5 @@
-//! Tasks that wait for different times: the shortest wait ends first, whoever was spawned first.
+//! Tasks that sleep for different times: the shortest sleep ends first, in whatever order the tasks
+//! were spawned.
 //!
 //! ```text
 //! cargo run --example scheduling

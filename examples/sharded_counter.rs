@@ -1,5 +1,4 @@
-//! Counters that need no lock: each key lives on one loop, and whoever wants to count sends the
-//! work there.
+//! Counters without locks: each key belongs to one loop, and the others send their additions there.
 //!
 //! ```text
 //! cargo run --release --example sharded_counter
@@ -13,24 +12,24 @@ use std::io;
 use brigade::{EventLoopGroup, JoinError, LoopHandle};
 
 thread_local! {
-    /// This loop's shard: the counts of the keys that live here.
+    /// This loop's shard: the counts of the keys that belong to it.
     static COUNTS: RefCell<HashMap<String, u64>> = RefCell::default();
 }
 
-/// The counters, as any loop or thread knows them.
+/// A handle to all counters, for any loop or thread.
 #[derive(Clone)]
 struct Counters {
     loops: Vec<LoopHandle>,
 }
 
 impl Counters {
-    /// The loop on which `key` lives: the same for everybody.
+    /// Returns the loop to which `key` belongs.
     fn home(&self, key: &str) -> &LoopHandle {
         let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(key);
         &self.loops[hash as usize % self.loops.len()]
     }
 
-    /// Adds to the count of `key`, on its loop. Returns the new count.
+    /// Adds to the count of `key`, on its loop, and returns the new count.
     async fn add(&self, key: String, amount: u64) -> Result<u64, JoinError> {
         let home = self.home(&key).clone();
         let add = move || async move {
@@ -43,7 +42,7 @@ impl Counters {
         home.spawn(add).await
     }
 
-    /// The sum over all keys: every loop is asked for its share.
+    /// Returns the sum over all keys, which takes one call to each loop.
     async fn sum(&self) -> Result<u64, JoinError> {
         let share = || async { COUNTS.with_borrow(|counts| counts.values().sum::<u64>()) };
         let shares: Vec<_> = self.loops.iter().map(|handle| handle.spawn(share)).collect();
@@ -55,7 +54,7 @@ impl Counters {
     }
 }
 
-/// Has each of `loops` loops add one to each of `keys` counters. Returns their sum.
+/// Starts `loops` loops that each add one to each of `keys` counters, and returns the sum.
 pub(crate) fn count(loops: usize, keys: usize) -> io::Result<u64> {
     let group = EventLoopGroup::builder()
         .loops(loops)
@@ -80,7 +79,7 @@ pub(crate) fn count(loops: usize, keys: usize) -> io::Result<u64> {
     sum.map_err(io::Error::other)
 }
 
-#[allow(dead_code, reason = "the test counts for itself")]
+#[allow(dead_code, reason = "the test calls `count`")]
 fn main() -> io::Result<()> {
     let loops = brigade::group::default_loops();
     println!("{loops} loops counted to {}", count(loops, 1000)?);

@@ -1,4 +1,4 @@
-//! The six steps of a turn of the loop, as they happen: TRACE events of the target `brigade::turn`.
+//! Prints the six steps of each turn of the loop: TRACE events of the target `brigade::turn`.
 //!
 //! ```text
 //! cargo run --example turn_trace
@@ -29,8 +29,8 @@
 //! TRACE brigade::turn: reported what went wrong step=6 reports=0
 //! ```
 //!
-//! In the first turn the task runs until it sleeps, and the loop waits in step 4. The second one
-//! finds the timer due in step 3. In the third the task runs to its end.
+//! In the first turn the task runs until it sleeps, and the loop waits in step 4. In the second the
+//! timer is due in step 3. In the third the task runs to its end.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! WebSocket messages, sent back as they came: a handler takes its connection over, and an
-//! existing crate speaks the protocol there.
+//! Echoes WebSocket messages: a handler upgrades its connection, and the async-tungstenite crate
+//! speaks the protocol there.
 //!
 //! ```text
 //! cargo run --release --example websocket_echo -- --listen 127.0.0.1:8080
@@ -19,7 +19,8 @@ use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, StatusCode};
 use lexopt::ValueExt;
 
-/// A peer that sends more in one message, or lets so much wait to be sent, is cut off.
+/// The largest message; a client that sends more is disconnected, as is one that lets twice as much
+/// wait to be written.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -44,18 +45,19 @@ fn listen() -> Result<String, lexopt::Error> {
     Ok(listen)
 }
 
-/// Agrees to speak WebSocket (RFC 6455 section 4.2), or says that nothing else is spoken here.
+/// Accepts a WebSocket handshake (RFC 6455 section 4.2); responds to anything else with an error.
 async fn echo(request: Request) -> Response {
     if request.upgrade().is_none() {
-        let refusal = HandlerError::new(StatusCode::UPGRADE_REQUIRED, "this speaks WebSocket");
-        return refusal.into_response().with_header(UPGRADE, WEBSOCKET);
+        let error =
+            HandlerError::new(StatusCode::UPGRADE_REQUIRED, "only WebSocket is served here");
+        return error.into_response().with_header(UPGRADE, WEBSOCKET);
     }
     match accept_key(&request) {
         Ok(key) => {
             let peer = request.peer_addr();
-            let run = async move |stream| match speak(stream).await {
+            let run = async move |stream| match echo_messages(stream).await {
                 Ok(messages) => tracing::info!(%peer, messages, "closed"),
-                Err(error) => tracing::info!(%peer, %error, "broken off"),
+                Err(error) => tracing::info!(%peer, %error, "connection failed"),
             };
             Response::upgrade(WEBSOCKET, run).with_header(SEC_WEBSOCKET_ACCEPT, key)
         }
@@ -65,25 +67,25 @@ async fn echo(request: Request) -> Response {
     }
 }
 
-/// What proves to the client that it was understood; computed by the crate, which checks the
-/// request's headers too.
+/// Returns the `Sec-WebSocket-Accept` header that completes the handshake, or an error if the
+/// request's headers are not those of a handshake.
 fn accept_key(request: &Request) -> Result<HeaderValue, tungstenite::Error> {
-    let mut asked = http::Request::new(());
-    asked.headers_mut().clone_from(request.headers());
-    let mut agreed = create_response(&asked)?;
-    let key = agreed.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
-    Ok(key.expect("a request that is agreed to has a key"))
+    let mut handshake = http::Request::new(());
+    handshake.headers_mut().clone_from(request.headers());
+    let mut response = create_response(&handshake)?;
+    let key = response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+    Ok(key.expect("the response to a handshake has a key"))
 }
 
-/// Echoes until the client closes, or breaks off. Returns how many messages came.
-async fn speak(stream: Upgraded) -> Result<u64, tungstenite::Error> {
+/// Echoes messages until the client closes, and returns their number.
+async fn echo_messages(stream: Upgraded) -> Result<u64, tungstenite::Error> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_write_buffer_size(2 * MESSAGE_BYTES_MAX);
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let mut messages = 0;
     while let Some(message) = socket.next().await {
-        // Pings and the close are answered by the crate.
+        // The crate responds to pings and to the close.
         if let message @ (Message::Text(_) | Message::Binary(_)) = message? {
             messages += 1;
             socket.send(message).await?;

@@ -2,26 +2,27 @@
 //!
 //! Each thread owns one event loop with its own selector, ready queue, timers and tasks. Tasks
 //! never move between loops, so what they share needs neither `Send` nor a lock. An acceptor
-//! hands connections to the loops, and a strict HTTP/1.1 layer answers them.
+//! distributes connections over the loops. A strict HTTP/1.1 layer sits on top.
 //!
 //! # Where things are
 //!
 //! | to | see |
 //! | --- | --- |
-//! | run a coroutine to its end, as `asyncio.run` does | [`run`], [`EventLoop`] |
-//! | start tasks, name them, list them, end them | [`spawn`], [`task`], [`TaskGroup`] |
-//! | wait for several things | [`gather`], [`try_gather`], [`task::shield`] |
-//! | sleep, limit a wait, repeat | [`time`] |
-//! | talk over TCP, UDP and Unix sockets | [`net`] |
+//! | run a future to completion, as `asyncio.run` does | [`run`], [`EventLoop`] |
+//! | spawn, name, list and cancel tasks | [`spawn`], [`task`], [`TaskGroup`] |
+//! | await several futures at once | [`gather`], [`try_gather`], [`task::shield`] |
+//! | sleep, set a timeout, tick at an interval | [`time`] |
+//! | use TCP, UDP and Unix sockets | [`net`] |
 //! | complete a future by hand | [`oneshot`] |
 //! | pass values between tasks of one loop | [`local`] |
-//! | call a function soon, later, at an instant | [`call_soon`], [`call_later`], [`call_at`] |
+//! | call a function soon, later, or at an instant | [`call_soon`], [`call_later`], [`call_at`] |
 //! | start a thread with a loop, or one per core | [`run_in_thread`], [`EventLoopGroup`] |
 //! | reach a loop from other threads | [`LoopHandle`] |
-//! | compute for long, or call what blocks | [`spawn_blocking`] |
-//! | spread connections over loops | [`Acceptor`], [`LoopAcceptor`] |
-//! | hear of signals | [`signal`] |
-#![cfg_attr(feature = "http", doc = "| serve HTTP, or ask for it | [`http`] |")]
+//! | run code that blocks or computes for long | [`spawn_blocking`] |
+//! | distribute connections over loops | [`server`] |
+//! | wait for signals | [`signal`] |
+//! | see what a loop does, from any thread | [`LoopHandle::snapshot`], [`Unhandled`] |
+#![cfg_attr(feature = "http", doc = "| serve HTTP, or send requests | [`http`] |")]
 //!
 //! # A server
 //!
@@ -47,19 +48,31 @@
 //!
 //! # Features
 //!
-//! | feature | |
+//! | feature | adds |
 //! | --- | --- |
 //! | `http`, on by default | the HTTP/1.1 layer; without it only the runtime is built |
-//! | `query` | query strings and forms as types of the caller's, by serde |
-//! | `json` | bodies in JSON, by serde |
-//! | `files` | answers from files: conditional, by range, with their media type |
-//! | `metrics` | the server's numbers for Prometheus, as a handler |
+//! | `query` | query strings and forms as types of the caller, by serde |
+//! | `json` | JSON bodies, by serde |
+//! | `files` | responses from files: conditional, by range, with their media type |
+//! | `metrics` | a handler that serves the server's numbers to Prometheus |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "http")]
+#[doc(inline)]
 pub use brigade_http as http;
-#[doc(no_inline)]
-pub use brigade_runtime::*;
+
+#[doc(inline)]
+pub use brigade_runtime::{
+    event_loop, group, local, net, oneshot, server, signal, task, thread, time,
+};
+
+#[doc(inline)]
+pub use brigade_runtime::{
+    BlockingHandle, CallbackHandle, EventLoop, EventLoopGroup, Gather, JoinError, JoinHandle,
+    LoopEnded, LoopHandle, PollTimes, RemoteJoinHandle, Snapshot, Stall, TaskGroup, TcpServer,
+    ThreadHandle, TryGather, Unhandled, call_at, call_later, call_soon, gather, gather_all, run,
+    run_in_thread, spawn, spawn_blocking, try_gather, try_gather_all,
+};
 
 /// The examples of README.md, so that they are compiled.
 #[cfg(all(doctest, feature = "http"))]

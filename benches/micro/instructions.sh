@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Counts the instructions of an iteration in user space, which are the same on every run, however
-# busy the machine: the difference of a run with few and one with many, under callgrind.
+# Counts the user-space instructions of an iteration under callgrind: the difference between a run
+# with few and one with many iterations. The result does not depend on the load of the machine.
 #
 #   ./instructions.sh tasks "spawn and join" "yield, alone"
 #   RUNTIMES="brigade tokio" FEW=10 MANY=110 ./instructions.sh tasks "yield, in 1,000 tasks"
@@ -22,7 +22,7 @@ executable="$(cargo bench --quiet --bench "$bench" --no-run --message-format jso
 out="$(mktemp)"
 trap 'rm -f "$out"' EXIT
 
-# Of one run: MEASUREMENT ITERATIONS.
+# Prints the instructions of one run: MEASUREMENT ITERATIONS.
 instructions() {
     MICRO_ITERATIONS="$2" valgrind --tool=callgrind --callgrind-out-file="$out" \
         "$executable" --bench --test "$1" > /dev/null 2>&1
@@ -31,7 +31,7 @@ instructions() {
 
 for name in "$@"; do
     for runtime in $runtimes; do
-        # Criterion takes its filter for a regular expression.
+        # Criterion's filter is a regular expression.
         one="^$name/$runtime\$"
         before="$(instructions "$one" "$few")"
         after="$(instructions "$one" "$many")"

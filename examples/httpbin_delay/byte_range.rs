@@ -2,21 +2,21 @@
 
 use std::ops::Range;
 
-/// More ranges than a client can need; each costs a header of its own in the answer.
+/// More ranges than a client needs; each costs a header of its own in the response.
 const RANGES_MAX: usize = 100;
 
-/// What a `Range` asks for.
+/// The parts that a `Range` header requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// Everything: the header is of a unit that is none of ours, or asks for too much.
+    /// Everything: the header has an unknown unit, or requests too much.
     All,
-    /// These parts, at least one, in the order in which they were asked for; none is empty.
+    /// These parts, at least one, in the order of the header; none is empty.
     Parts(Vec<Range<u64>>),
-    /// Nothing that there is, or the header is malformed.
+    /// No byte that exists, or the header is malformed.
     Nothing,
 }
 
-/// What `header` asks for of `size` bytes.
+/// Returns what `header` requests of `size` bytes.
 pub(crate) fn parse(header: &str, size: u64) -> Wanted {
     let Some((unit, ranges)) = header.split_once('=') else { return Wanted::Nothing };
     if !unit.eq_ignore_ascii_case("bytes") {
@@ -39,7 +39,8 @@ pub(crate) fn parse(header: &str, size: u64) -> Wanted {
     }
 }
 
-/// `first-last`, `first-` or `-length`; empty if there is nothing of it, `None` if malformed.
+/// Parses `first-last`, `first-` or `-length`. Returns an empty range if it lies beyond the end,
+/// `None` if it is malformed.
 fn parse_range(text: &str, size: u64) -> Option<Range<u64>> {
     let (first, last) = text.split_once('-')?;
     if first.is_empty() {
@@ -54,7 +55,7 @@ fn parse_range(text: &str, size: u64) -> Option<Range<u64>> {
     Some(first.min(end)..end)
 }
 
-/// Digits only; a number too large for the type is beyond any size.
+/// Parses digits only. A number too large for the type becomes the largest one.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_cut_to_what_there_is() {
+    fn a_range_is_cut_to_the_size() {
         for (header, parts) in [
             ("bytes=0-0", &[(0, 1)][..]),
             ("bytes=0-99", &[(0, 100)]),
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_given_for_a_range_beyond_the_end_or_a_malformed_one() {
+    fn a_range_beyond_the_end_or_a_malformed_one_yields_nothing() {
         for header in [
             "bytes=100-",
             "bytes=100-200",
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_given_where_ranges_would_be_more() {
+    fn ranges_that_sum_to_more_than_the_size_yield_everything() {
         let many = format!("bytes={}", vec!["0-0"; RANGES_MAX + 1].join(","));
         for header in ["items=0-1", "bytes=0-,0-", &many] {
             assert_eq!(parse(header, 1000), Wanted::All, "{header}");

@@ -1,16 +1,16 @@
-//! With `--chaos`: endpoints that do what a handler must never do.
+//! The endpoints of `--chaos`, which do what a handler must never do.
 
 use std::thread;
 use std::time::Duration;
 
 use brigade::http::{Request, Response};
 
-use crate::failure::{Answer, Failure};
+use crate::failure::{EndpointResult, Failure};
 
 const BLOCK_MILLIS_MAX: u64 = 60_000;
 
-/// `/block/{milliseconds}`: keeps the thread, and with it every connection of the loop.
-pub(crate) fn block(request: &Request) -> Answer {
+/// `/block/{milliseconds}`: blocks the thread, and so every connection of its loop.
+pub(crate) fn block(request: &Request) -> EndpointResult {
     let text = request.param("milliseconds").unwrap_or_default();
     match text.parse() {
         Ok(millis) if millis <= BLOCK_MILLIS_MAX => {
@@ -23,7 +23,7 @@ pub(crate) fn block(request: &Request) -> Answer {
     }
 }
 
-/// `/panic`
-pub(crate) fn panic(_: &Request) -> Answer {
+/// `/panic`: panics.
+pub(crate) fn panic(_: &Request) -> EndpointResult {
     panic!("a panic on request");
 }

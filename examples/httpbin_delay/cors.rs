@@ -1,4 +1,4 @@
-//! Cross-origin requests: a page of any site may read the answers.
+//! Cross-origin requests: pages of every site may read the responses.
 
 use brigade::http::{Request, Response};
 use http::header::{
@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 const METHODS: &str = "GET, POST, HEAD, PUT, DELETE, PATCH, OPTIONS";
 
-/// The answer to `OPTIONS`, whatever the path; `None` for other methods.
+/// Returns the response to `OPTIONS` for any path; `None` for other methods.
 pub(crate) fn preflight(request: &Request) -> Option<Response> {
     if *request.method() != Method::OPTIONS {
         return None;
@@ -23,7 +23,7 @@ pub(crate) fn preflight(request: &Request) -> Option<Response> {
     Some(response)
 }
 
-/// Allows the page that sent `request` to read `response`.
+/// Adds the headers that let the page which sent `request` read `response`.
 pub(crate) fn allow(request: &Request, mut response: Response) -> Response {
     let origin = echoed(request, "origin").unwrap_or(HeaderValue::from_static("*"));
     response.headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -1,25 +1,25 @@
-//! `/delay/{duration}`: waits, then tells the request back.
+//! `/delay/{duration}`: waits, then describes the request.
 
 use std::time::Duration;
 
 use brigade::http::Request;
 use brigade::time::sleep;
 
-use crate::answer;
-use crate::failure::{Answer, Failure};
+use crate::echo;
+use crate::failure::{EndpointResult, Failure};
 use crate::go_duration::GoDuration;
 use crate::timing::{SERVER_TIMING, server_timing};
 use crate::{posted, query};
 
-/// Answers after the duration in the path, which is `max` at the most.
+/// Responds after the duration in the path, which is at most `max`.
 ///
-/// The body is read first: so a client that waits for `100 Continue` gets it, and one that goes
-/// away is noticed.
-pub(crate) async fn delay(request: &mut Request, max: GoDuration) -> Answer {
+/// The body is read first, so that a client that waits for `100 Continue` receives it, and a client
+/// that disconnects is noticed.
+pub(crate) async fn delay(request: &mut Request, max: GoDuration) -> EndpointResult {
     let delay = parse(request, max)?;
     let body = posted::read(request).await?;
     sleep(delay).await;
-    let response = answer::with_body(request, body).await?;
+    let response = echo::with_body(request, body).await?;
     let timing = server_timing(&[("initial_delay", delay, "initial delay")]);
     Ok(response.with_header(SERVER_TIMING, timing))
 }

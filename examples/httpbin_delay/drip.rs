@@ -1,10 +1,10 @@
-//! `/drip`: a body that comes byte by byte.
+//! `/drip`: a body that is sent byte by byte.
 
 use brigade::http::{Body, Request, Response};
 use brigade::time::sleep;
 use http::StatusCode;
 
-use crate::failure::{Answer, Failure};
+use crate::failure::{EndpointResult, Failure};
 use crate::go_duration::GoDuration;
 use crate::pace::{Pace, pause, pieces};
 use crate::params::Params;
@@ -23,9 +23,9 @@ struct Drip {
     status: StatusCode,
 }
 
-/// Waits for `delay`, then sends `numbytes` asterisks over `duration`. Their number is told
-/// before, so no chunks are seen.
-pub(crate) async fn drip(request: &mut Request, max: GoDuration) -> Answer {
+/// Waits for `delay`, then sends `numbytes` asterisks over `duration`. The response has a
+/// `Content-Length`, so it is not chunked.
+pub(crate) async fn drip(request: &mut Request, max: GoDuration) -> EndpointResult {
     let Drip { duration, delay, bytes, status } = Drip::of(request, max)?;
     let (duration, delay) = (duration.to_std(), delay.to_std());
     sleep(delay).await;
@@ -52,7 +52,7 @@ impl Drip {
     }
 }
 
-/// How long an answer takes, and the delay before it, which are `max` together at the most.
+/// Returns the duration of a response and the delay before it. Their sum is at most `max`.
 pub(crate) fn durations(
     params: &Params,
     (duration_default, delay_default): (GoDuration, GoDuration),

@@ -1,7 +1,7 @@
-//! What all endpoints have in common: preflights, methods, failures, and CORS on every answer.
+//! What all endpoints have in common: preflights, methods, failures, and CORS on every response.
 //!
-//! This is done around each handler rather than in middleware, for the sake of those that wait:
-//! so a waiting request costs one future, and that holds the request once.
+//! This wraps each handler, rather than being middleware, so that a waiting request costs only one
+//! future, which holds the request once.
 
 use std::future::ready;
 use std::rc::Rc;
@@ -10,9 +10,9 @@ use brigade::http::{MethodRouter, Request, Response, any};
 use http::Method;
 
 use crate::cors;
-use crate::failure::{Answer, Failure};
+use crate::failure::{EndpointResult, Failure};
 
-/// The methods of an endpoint. All of them answer `OPTIONS`, and `HEAD` where there is a `GET`.
+/// The methods of an endpoint. `OPTIONS` is always allowed, and so is `HEAD` if `GET` is.
 #[derive(Debug)]
 pub(crate) enum Allowed {
     Any,
@@ -37,46 +37,47 @@ impl Allowed {
     }
 }
 
-/// An endpoint that answers at once.
-pub(crate) fn at_once(
+/// An endpoint that responds at once.
+pub(crate) fn immediate(
     allowed: Allowed,
-    answer: impl Fn(&Request) -> Answer + 'static,
+    endpoint: impl Fn(&Request) -> EndpointResult + 'static,
 ) -> MethodRouter {
-    any(move |request| ready(answered(&request, &allowed, &answer)))
+    any(move |request| ready(respond(&request, &allowed, &endpoint)))
 }
 
-/// What an endpoint of [`at_once`] answers.
-pub(crate) fn answered(
+/// Returns the response of an endpoint that is [`immediate`].
+pub(crate) fn respond(
     request: &Request,
     allowed: &Allowed,
-    answer: impl Fn(&Request) -> Answer,
+    endpoint: impl Fn(&Request) -> EndpointResult,
 ) -> Response {
-    let response = instead(request, allowed)
-        .unwrap_or_else(|| answer(request).unwrap_or_else(Failure::into_response));
+    let response = early_response(request, allowed)
+        .unwrap_or_else(|| endpoint(request).unwrap_or_else(Failure::into_response));
     cors::allow(request, response)
 }
 
-/// An endpoint that waits: for a body, or for the time to come.
-pub(crate) fn in_time<F>(allowed: Allowed, answer: F) -> MethodRouter
+/// An endpoint that waits for a body or for some time.
+pub(crate) fn deferred<F>(allowed: Allowed, endpoint: F) -> MethodRouter
 where
-    F: AsyncFn(&mut Request) -> Answer + 'static,
+    F: AsyncFn(&mut Request) -> EndpointResult + 'static,
 {
-    let answer = Rc::new((allowed, answer));
+    let shared = Rc::new((allowed, endpoint));
     any(move |mut request| {
-        let answer = answer.clone();
+        let shared = shared.clone();
         async move {
-            let (allowed, answer) = &*answer;
-            if let Some(response) = instead(&request, allowed) {
+            let (allowed, endpoint) = &*shared;
+            if let Some(response) = early_response(&request, allowed) {
                 return cors::allow(&request, response);
             }
-            // While this waits, it holds the request and what the endpoint needs, and no more.
-            let answer = answer(&mut request).await;
-            cors::allow(&request, answer.unwrap_or_else(Failure::into_response))
+            // While this waits it holds only the request and what the endpoint needs.
+            let result = endpoint(&mut request).await;
+            cors::allow(&request, result.unwrap_or_else(Failure::into_response))
         }
     })
 }
 
-/// What is answered without asking the endpoint: preflights, and methods that it does not have.
-fn instead(request: &Request, allowed: &Allowed) -> Option<Response> {
+/// Returns the response to a preflight or to a method that is not allowed, for which the endpoint
+/// is not called.
+fn early_response(request: &Request, allowed: &Allowed) -> Option<Response> {
     cors::preflight(request).or_else(|| allowed.check(request).err().map(Failure::into_response))
 }

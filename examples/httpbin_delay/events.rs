@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http::header::{HeaderValue, TRAILER};
 
 use crate::drip::durations;
-use crate::failure::Answer;
+use crate::failure::EndpointResult;
 use crate::go_duration::GoDuration;
 use crate::pace::{Pace, pause, pieces};
 use crate::params::Params;
@@ -22,18 +22,22 @@ const COUNT_DEFAULT: u64 = 10;
 const COUNT_MAX: u64 = 10_000;
 const DURATION_DEFAULT: GoDuration = GoDuration::from_secs(5);
 
-/// How events are written.
+/// The format of events.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Format {
-    /// As a browser's `EventSource` reads them.
+    /// For a browser's `EventSource`.
     ServerSent,
-    /// Each as a line.
+    /// A line of JSON for each.
     JsonLines,
 }
 
-/// Waits for `delay`, then sends `count` events over `duration`. The times that it took are told
-/// in a trailer.
-pub(crate) async fn events(request: &mut Request, format: Format, max: GoDuration) -> Answer {
+/// Waits for `delay`, then sends `count` events over `duration`. A trailer reports how long that
+/// took.
+pub(crate) async fn events(
+    request: &mut Request,
+    format: Format,
+    max: GoDuration,
+) -> EndpointResult {
     let params = Params::of(request, &["count", "duration", "delay"])?;
     let defaults = (DURATION_DEFAULT, GoDuration::ZERO);
     let (duration, delay) = durations(&params, defaults, GoDuration::NANOSECOND, max)?;

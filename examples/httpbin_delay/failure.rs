@@ -1,16 +1,16 @@
-//! Answers that say what was wrong with a request.
+//! Error responses, as JSON documents.
 
 use brigade::http::{BodyError, Request, Response};
 use http::StatusCode;
 use http::header::{ALLOW, HeaderName, HeaderValue};
 use serde::Serialize;
 
-use crate::answer;
+use crate::echo;
 
-/// What an endpoint gives.
-pub(crate) type Answer = Result<Response, Failure>;
+/// What an endpoint returns.
+pub(crate) type EndpointResult = Result<Response, Failure>;
 
-/// Why a request is not answered as it asks.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: StatusCode,
@@ -27,7 +27,7 @@ struct Document<'a> {
 }
 
 impl Failure {
-    /// 400 for the reason `detail`.
+    /// A 400 with the reason in `detail`.
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, detail: Some(detail.into()), header: None }
     }
@@ -57,7 +57,7 @@ impl Failure {
             error: self.status.canonical_reason().unwrap_or_default(),
             detail: self.detail.as_deref(),
         };
-        let response = answer::json(&document).with_status(self.status);
+        let response = echo::json(&document).with_status(self.status);
         match self.header {
             Some((name, value)) => response.with_header(name, value),
             None => response,

@@ -1,11 +1,11 @@
-//! Durations as Go writes them, `1m30s` or `1.5s`, or as a number of seconds.
+//! Durations in Go's format, such as `1m30s` or `1.5s`, or as a number of seconds.
 
 use std::fmt;
 use std::time::Duration;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// A number of nanoseconds with a sign, as Go's `time.Duration`.
+/// A signed number of nanoseconds, like Go's `time.Duration`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GoDuration {
     nanos: i64,
@@ -13,15 +13,15 @@ pub(crate) struct GoDuration {
 
 impl GoDuration {
     pub(crate) const ZERO: Self = Self { nanos: 0 };
-    /// The shortest one that is more than nothing.
+    /// The shortest duration above zero.
     pub(crate) const NANOSECOND: Self = Self { nanos: 1 };
 
     pub(crate) const fn from_secs(seconds: u32) -> Self {
         Self { nanos: seconds as i64 * SECOND }
     }
 
-    /// Reads what Go's `time.ParseDuration` reads, and decimal numbers of seconds, cut to the
-    /// millisecond. A number of seconds that is too large becomes the longest duration.
+    /// Parses what Go's `time.ParseDuration` accepts, and decimal numbers of seconds, truncated to
+    /// the millisecond. A number of seconds that is too large becomes the longest duration.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let nanos = go_format(text).or_else(|| seconds(text));
         nanos.map(|nanos| Self { nanos }).ok_or_else(|| {
@@ -31,7 +31,7 @@ impl GoDuration {
         })
     }
 
-    /// [`GoDuration::parse`], refusing what is not between `min` and `max`.
+    /// Like [`GoDuration::parse`]; a duration that is not between `min` and `max` is an error.
     pub(crate) fn parse_within(text: &str, min: Self, max: Self) -> Result<Self, String> {
         let duration = Self::parse(text)?;
         if duration < min {
@@ -43,7 +43,7 @@ impl GoDuration {
         Ok(duration)
     }
 
-    /// The same for the standard library; zero if it is negative.
+    /// Converts to the standard library's type; a negative duration becomes zero.
     pub(crate) fn to_std(self) -> Duration {
         Duration::from_nanos(self.nanos.try_into().unwrap_or(0))
     }
@@ -86,7 +86,7 @@ fn seconds(text: &str) -> Option<i64> {
     }
     let nanos = match whole {
         "" => 0,
-        // Too many digits for the type.
+        // A number too large for the type saturates.
         whole => whole.parse::<i64>().unwrap_or(i64::MAX).saturating_mul(SECOND),
     };
     let millis = scaled(fraction, 1000) as i64;
@@ -101,7 +101,7 @@ fn sign(text: &str) -> (bool, &str) {
     }
 }
 
-/// The digits before and after the point, of which there is at least one, and what follows.
+/// Splits off the digits before and after the point. Returns `None` if there is no digit.
 fn number(text: &str) -> Option<(&str, &str, &str)> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let (whole, rest) = text.split_at(digits(text));
@@ -112,11 +112,11 @@ fn number(text: &str) -> Option<(&str, &str, &str)> {
     (!whole.is_empty() || !fraction.is_empty()).then_some((whole, fraction, rest))
 }
 
-/// What the digits after the point are of `unit`, cut to a whole number.
+/// Returns the digits after the point as a fraction of `unit`, truncated to a whole number.
 fn scaled(fraction: &str, unit: i64) -> i128 {
     let mut scale = 1;
     let mut value = 0;
-    // The largest unit has 13 digits; those after it do not count.
+    // The largest unit has 13 digits, so further digits make no difference.
     for digit in fraction.bytes().take(18) {
         value = value * 10 + i128::from(digit - b'0');
         scale *= 10;
@@ -163,7 +163,7 @@ impl fmt::Display for GoDuration {
     }
 }
 
-/// `nanos` in units of `unit`, without zeros at the end.
+/// Writes `nanos` in units of `unit`, without trailing zeros.
 fn write_decimal(f: &mut fmt::Formatter<'_>, nanos: u64, unit: u64, name: &str) -> fmt::Result {
     let digits = unit.ilog10() as usize;
     write!(f, "{}", nanos / unit)?;
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_go_durations_and_numbers_of_seconds() {
+    fn go_durations_and_numbers_of_seconds_are_parsed() {
         for (text, nanos) in [
             ("0", 0),
             ("+0", 0),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_everything_else() {
+    fn text_that_is_not_a_duration_is_an_error() {
         for text in [
             "",
             " ",
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_in_go_format() {
+    fn errors_name_the_bounds_in_go_format() {
         let max = GoDuration::from_secs(10);
         let within = |text| GoDuration::parse_within(text, GoDuration::ZERO, max);
         assert_eq!(within("10s"), Ok(max));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_saturate_and_the_standard_library_gets_nothing_negative() {
+    fn sums_saturate_and_negative_durations_convert_to_zero() {
         let longest = GoDuration { nanos: i64::MAX };
         assert_eq!(longest.saturating_add(GoDuration::NANOSECOND), longest);
         assert_eq!(GoDuration { nanos: -1 }.to_std(), Duration::ZERO);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn is_written_as_go_writes_it() {
+    fn durations_are_written_as_go_writes_them() {
         for (text, written) in [
             ("0", "0s"),
             ("5ns", "5ns"),

@@ -1,15 +1,15 @@
-//! `/`: what there is, for a browser.
+//! `/`: a page that lists the endpoints.
 
 use brigade::http::Response;
 use bytes::Bytes;
 
 use crate::go_duration::GoDuration;
 
-/// An example and what it does.
+/// An example path and what it does.
 type Entry = (&'static str, &'static str);
 
 const DELAYS: &[Entry] = &[
-    ("/delay/1", "waits a second, then tells the request back; any method"),
+    ("/delay/1", "waits a second, then describes the request; any method"),
     ("/delay/100ms", "the same with a Go duration: 100ms, 1.5s, 1m"),
 ];
 
@@ -20,7 +20,7 @@ const PIECES: &[Entry] = &[
     ),
     ("/sse?count=10&duration=5s&delay=0s", "server-sent events"),
     ("/jsonl?count=10&duration=5s&delay=0s", "the same as lines of JSON"),
-    ("/stream/20", "the request told back in 1 to 100 lines, each a chunk"),
+    ("/stream/20", "the request described in 1 to 100 lines, each a chunk"),
 ];
 
 const BYTES: &[Entry] = &[
@@ -30,8 +30,8 @@ const BYTES: &[Entry] = &[
 ];
 
 const ECHOES: &[Entry] = &[
-    ("/get?name=value", "tells the request back"),
-    ("/anything/at/all", "tells the request back with its body; any method, any path below"),
+    ("/get?name=value", "describes the request"),
+    ("/anything/at/all", "describes the request and its body; any method, any path below"),
     ("/post", "the same for POST only: curl -d name=value"),
     ("/put", "the same for PUT only: curl -T file"),
     ("/patch", "the same for PATCH only: curl -X PATCH -d name=value"),
@@ -42,23 +42,23 @@ const ECHOES: &[Entry] = &[
 ];
 
 const STATUSES: &[Entry] = &[
-    ("/status/418", "an answer with that status"),
+    ("/status/418", "a response with that status"),
     ("/status/200:0.9,500:0.1", "one of several, by weight"),
-    ("/unstable?failure_rate=0.5", "500 now and then, 200 else"),
+    ("/unstable?failure_rate=0.5", "sometimes 500, otherwise 200"),
 ];
 
 const CHAOS: &[Entry] = &[
-    ("/block/1000", "blocks an event loop for so many milliseconds"),
+    ("/block/1000", "blocks an event loop for that many milliseconds"),
     ("/panic", "panics in the handler"),
 ];
 
-/// The page, made once for each loop.
+/// Returns the page. It is made once for each loop.
 pub(crate) fn page(max_delay: GoDuration, with_chaos: bool) -> Bytes {
     let mut html = String::from(HEAD);
     html.push_str(&format!("<p>The longest delay here is {max_delay}.</p>\n"));
     section(&mut html, "Delays", DELAYS);
-    section(&mut html, "Answers in pieces", PIECES);
-    section(&mut html, "Requests told back", ECHOES);
+    section(&mut html, "Responses in pieces", PIECES);
+    section(&mut html, "Requests described", ECHOES);
     section(&mut html, "Statuses", STATUSES);
     section(&mut html, "Bytes", BYTES);
     if with_chaos {
@@ -68,7 +68,7 @@ pub(crate) fn page(max_delay: GoDuration, with_chaos: bool) -> Bytes {
     html.into()
 }
 
-pub(crate) fn answer(page: &Bytes) -> Response {
+pub(crate) fn response(page: &Bytes) -> Response {
     Response::html(page.clone())
 }
 
@@ -93,6 +93,6 @@ a { font-family: monospace }</style>
 </head>
 <body>
 <h1>httpbin_delay</h1>
-<p>A server to test clients with, by brigade. Its
-answers are those of go-httpbin.</p>
+<p>A server for testing clients, built on brigade. Its
+responses are those of go-httpbin.</p>
 ";

@@ -1,4 +1,4 @@
-//! `/stream/{n}`: the request told back in many lines.
+//! `/stream/{n}`: the request described in many lines.
 
 use std::convert::Infallible;
 
@@ -6,13 +6,13 @@ use brigade::http::{Body, Request, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
-use crate::answer::EchoLine;
-use crate::failure::{Answer, Failure};
+use crate::echo::EchoLine;
+use crate::failure::{EndpointResult, Failure};
 
 const LINES_MAX: i64 = 100;
 
-/// Answers with so many lines of JSON, each a chunk. A number out of bounds is brought in.
-pub(crate) fn lines(request: &Request) -> Answer {
+/// Sends that many lines of JSON, each a chunk. The number is clamped to 1 to 100.
+pub(crate) fn lines(request: &Request) -> EndpointResult {
     let text = request.param("count").unwrap_or_default();
     let Ok(count) = text.parse::<i64>() else {
         return Err(Failure::bad_request(format!("invalid count: {text:?} is no number")));

@@ -1,4 +1,4 @@
-//! A test server whose answers take their time: a drop-in for go-httpbin where delays are tested.
+//! A test server with delayed responses: a drop-in for go-httpbin.
 //!
 //! ```text
 //! cargo run --release --example httpbin_delay
@@ -9,21 +9,21 @@
 //! | --- | --- |
 //! | `options` | the command line |
 //! | `go_duration`, `query`, `byte_range` | values in requests |
-//! | `failure`, `cors`, `endpoint` | what all answers have in common |
-//! | `params`, `pace`, `timing` | parameters, answers in pieces, the time that they took |
-//! | `origin`, `posted`, `answer` | requests told back |
-//! | `delay`, `drip`, `events`, `range`, `chaos` | endpoints that take their time |
-//! | `status`, `unstable`, `lines`, `random_bytes` | endpoints that do not |
-//! | `index`, `app` | what there is, for people and for the router |
+//! | `failure`, `cors`, `endpoint` | what all responses have in common |
+//! | `params`, `pace`, `timing` | parameters, responses in pieces, the time that they took |
+//! | `origin`, `posted`, `echo` | responses that describe the request |
+//! | `delay`, `drip`, `events`, `range`, `chaos` | endpoints that take some time |
+//! | `status`, `unstable`, `lines`, `random_bytes` | endpoints that respond at once |
+//! | `index`, `app` | the list of endpoints for people, and the routes |
 #![forbid(unsafe_code)]
 
-mod answer;
 mod app;
 mod byte_range;
 mod chaos;
 mod cors;
 mod delay;
 mod drip;
+mod echo;
 mod endpoint;
 mod events;
 mod failure;
@@ -54,9 +54,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::options::{Command, Options};
 
-/// Descriptors below which a load test runs into the limit.
+/// With fewer descriptors than this a load test runs into the limit.
 const DESCRIPTORS_FEW: u64 = 10_000;
-/// What a shutdown grants to the longest answer beyond its delay.
+/// How much longer than the longest delay a shutdown waits for responses.
 const DRAIN_SLACK: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -94,7 +94,7 @@ fn start_log(debug: bool) {
         .init();
 }
 
-/// Serves until a signal. Returns what each loop did.
+/// Serves until a signal arrives, and returns what each loop did.
 fn serve(options: &Options) -> io::Result<Vec<LoopReport>> {
     let server = bind(options)?;
     raise_descriptor_limit();
@@ -106,7 +106,7 @@ fn serve(options: &Options) -> io::Result<Vec<LoopReport>> {
     let (max_delay, chaos) = (options.max_delay, options.chaos);
     let mut event_loop = EventLoop::builder().name("acceptor").debug(options.debug).build()?;
     event_loop.run_until_complete(async move {
-        // Before anybody is told of the server, so that no signal comes too early.
+        // Before the address is printed, so that no signal arrives too early.
         let signals = Signals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
         io::stdout().write_all(started.as_bytes())?;
         io::stdout().flush()?;
@@ -120,7 +120,7 @@ fn serve(options: &Options) -> io::Result<Vec<LoopReport>> {
 }
 
 fn bind(options: &Options) -> io::Result<Server> {
-    // Nobody who waits for an answer loses it to a shutdown.
+    // A shutdown waits for the longest delay that a client may have requested.
     let defaults = Timeouts::default();
     let drain = defaults.drain.max(options.max_delay.to_std().saturating_add(DRAIN_SLACK));
     let server = Server::bind(&*options.listen)?
@@ -135,7 +135,7 @@ fn bind(options: &Options) -> io::Result<Server> {
     })
 }
 
-/// Each connection needs a descriptor; the limit that a shell sets is often 1,024.
+/// Raises the limit of descriptors, which a shell often sets to 1,024: each connection needs one.
 fn raise_descriptor_limit() {
     let raised = Resource::NOFILE.get().and_then(|(_, hard)| {
         Resource::NOFILE.set(hard, hard)?;

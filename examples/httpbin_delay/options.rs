@@ -6,7 +6,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::go_duration::GoDuration;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub(crate) const HELP: &str = "\
 A test server whose answers take their time, with the endpoints of go-httpbin.
 
@@ -28,7 +28,7 @@ GET / lists the endpoints. SIGTERM and SIGINT end the server once it has answere
 flight; a second one ends it at once.
 ";
 
-/// What to do.
+/// What the command line asks for.
 pub(crate) enum Command {
     Serve(Options),
     Print(String),
@@ -37,9 +37,9 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) listen: String,
-    /// Absent for one per core.
+    /// `None` for one per core.
     pub(crate) loops: Option<usize>,
-    /// Each loop accepts for itself.
+    /// Whether each loop accepts for itself.
     pub(crate) accepts_per_loop: bool,
     pub(crate) pin: bool,
     pub(crate) max_delay: GoDuration,

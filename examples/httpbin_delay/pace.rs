@@ -1,4 +1,4 @@
-//! Answers in pieces, each sent when it is due.
+//! Responses in pieces, each sent when it is due.
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -8,10 +8,10 @@ use brigade::time::{now, sleep_until};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 
-/// How many pieces that are due already are sent as one.
+/// How many overdue pieces are sent as one.
 const PIECES_AT_ONCE_MAX: u64 = 1024;
 
-/// When the pieces of an answer are due: the first one now, the last one when the time is over.
+/// When the pieces of a response are due: the first one at once, the last one at the end.
 #[derive(Debug)]
 pub(crate) struct Pace {
     start: Instant,
@@ -26,7 +26,7 @@ impl Pace {
         Self { start: now(), pause: pause(count, duration), count, sent: 0 }
     }
 
-    /// Waits until the next piece is due, and returns which ones are; `None` after the last one.
+    /// Waits until the next piece is due, and returns all that are; `None` after the last one.
     async fn next(&mut self) -> Option<Range<u64>> {
         if self.sent == self.count {
             return None;
@@ -45,8 +45,8 @@ impl Pace {
     }
 }
 
-/// The time between two of `count` pieces that take `duration` together. There is none after
-/// the last.
+/// Returns the time between two of `count` pieces that take `duration` together. There is no pause
+/// after the last.
 pub(crate) fn pause(count: u64, duration: Duration) -> Duration {
     match count.saturating_sub(1).try_into() {
         Ok(0) | Err(_) => duration,
@@ -54,7 +54,7 @@ pub(crate) fn pause(count: u64, duration: Duration) -> Duration {
     }
 }
 
-/// A body whose pieces are made by `piece`, from the first that is due to before the last.
+/// Returns a body whose data is made by `piece` from the range of pieces that are due.
 pub(crate) fn pieces<F>(pace: Pace, piece: F) -> impl Stream<Item = Result<Bytes, Infallible>>
 where
     F: FnMut(Range<u64>) -> Bytes + 'static,

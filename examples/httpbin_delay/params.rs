@@ -1,4 +1,4 @@
-//! Parameters that an endpoint knows: in its path and in its query.
+//! The parameters of an endpoint, in its path and in its query.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -11,14 +11,14 @@ use crate::failure::Failure;
 use crate::go_duration::GoDuration;
 use crate::query::{self, Values};
 
-/// The query of an endpoint that answers it, rather than telling it back.
+/// The query parameters of an endpoint.
 pub(crate) struct Params {
     values: Values,
 }
 
 impl Params {
-    /// Reads the query, in which each name has to be one of `known`: a name that is misspelt
-    /// would change the test that it is part of in silence.
+    /// Parses the query. Each name must be one of `known`: a misspelt name would otherwise change a
+    /// client's test silently.
     pub(crate) fn of(request: &Request, known: &[&str]) -> Result<Self, Failure> {
         let values = query::parse_query(request.query().unwrap_or_default());
         match values.keys().find(|name| !known.contains(&name.as_str())) {
@@ -30,7 +30,7 @@ impl Params {
         }
     }
 
-    /// The first value of this name, unless that is empty.
+    /// Returns the first value of this name, unless it is empty.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name)?.first()?;
         Some(value.as_str()).filter(|value| !value.is_empty())
@@ -62,7 +62,7 @@ impl Params {
         }
     }
 
-    /// A source of chance: always the same one for the same `seed`.
+    /// Returns a random number generator, the same one for the same `seed`.
     pub(crate) fn rng(&self) -> Result<Rng, Failure> {
         let Some(text) = self.value("seed") else { return Ok(Rng::new()) };
         match text.parse::<i64>() {
@@ -72,7 +72,7 @@ impl Params {
     }
 }
 
-/// The number in the path that is called `name` there, and `what` when it is wrong.
+/// Returns the path parameter `name` as a number. Error messages call it `what`.
 pub(crate) fn path_number<N>(
     request: &Request,
     name: &str,

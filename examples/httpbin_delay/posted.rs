@@ -1,4 +1,4 @@
-//! Bodies that are posted, read by their type.
+//! Request bodies, parsed by their content type.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -15,26 +15,26 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::query::{self, Values};
 
-/// What a body has to say.
+/// A parsed body.
 #[derive(Default, Serialize)]
 pub(crate) struct Posted {
-    /// The body as text, or as a data URL if its type is none of those that are read.
+    /// The body as text, or as a data URL if its type is not one of those that are parsed.
     data: String,
     files: Values,
     form: Values,
     json: Value,
 }
 
-/// Reads the body of `request` to its end.
+/// Reads the whole body of `request`.
 pub(crate) async fn read(request: &mut Request) -> Result<Bytes, Failure> {
     if !request.framing().has_body() {
         return Ok(Bytes::new());
     }
-    // In a box, so that a request without a body does not pay for its size while it waits.
+    // Boxed, so that a request without a body does not hold the space while it waits.
     Ok(Box::pin(request.body_mut().collect(BODY_BYTES_MAX as usize)).await?)
 }
 
-/// Reads what is in `body`, which is not empty, by the content type of `request`.
+/// Parses `body`, which is not empty, by the content type of `request`.
 pub(crate) async fn parse(request: &Request, body: Bytes) -> Result<Posted, Failure> {
     let content_type = String::from_utf8_lossy(request.header("content-type").unwrap_or_default());
     let kind = content_type.split(';').next().unwrap_or_default().trim();
@@ -55,7 +55,7 @@ pub(crate) async fn parse(request: &Request, body: Bytes) -> Result<Posted, Fail
     Ok(posted)
 }
 
-/// The first document in `body`; what follows it is not looked at.
+/// Parses the first document in `body` and ignores what follows it.
 fn parse_json(body: &[u8]) -> Result<Value, Failure> {
     let mut documents = serde_json::Deserializer::from_slice(body).into_iter();
     documents.next().ok_or_else(|| malformed("there is no JSON in it"))?.map_err(malformed)

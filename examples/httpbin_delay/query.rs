@@ -1,12 +1,12 @@
-//! Queries and forms: pairs of names and values, percent-encoded.
+//! Queries and forms: percent-encoded pairs of names and values.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Values by name, in the order of the names; the values of a name as they came.
+/// Values by name, sorted by name; the values of a name are in the order of the request.
 pub(crate) type Values = BTreeMap<String, Vec<String>>;
 
-/// Reads a query. A pair that is malformed is left out.
+/// Parses a query. Malformed pairs are left out.
 pub(crate) fn parse_query(query: &str) -> Values {
     let mut values = Values::new();
     for (name, value) in pairs(query).flatten() {
@@ -15,7 +15,7 @@ pub(crate) fn parse_query(query: &str) -> Values {
     values
 }
 
-/// Reads a form, in which nothing may be malformed.
+/// Parses a form. A malformed pair is an error.
 pub(crate) fn parse_form(form: &str) -> Result<Values, String> {
     let mut values = Values::new();
     for pair in pairs(form) {
@@ -35,7 +35,7 @@ fn pairs(text: &str) -> impl Iterator<Item = Result<(String, String), String>> {
     })
 }
 
-/// Takes the percent-encoding away. Bytes that are no UTF-8 become U+FFFD.
+/// Decodes percent-encoding. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn decode(text: &str) -> Result<String, String> {
     let mut parts = text.split('%');
     let mut decoded = parts.next().unwrap_or_default().as_bytes().to_vec();

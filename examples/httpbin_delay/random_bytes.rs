@@ -1,4 +1,4 @@
-//! `/bytes/{n}` and `/stream-bytes/{n}`: bytes by chance.
+//! `/bytes/{n}` and `/stream-bytes/{n}`: random bytes.
 
 use std::convert::Infallible;
 
@@ -8,15 +8,15 @@ use fastrand::Rng;
 use futures_util::stream;
 use http::StatusCode;
 
-use crate::failure::{Answer, Failure};
+use crate::failure::{EndpointResult, Failure};
 use crate::params::{self, Params};
 
 const BYTES_MAX: usize = 1024 * 1024;
 const CHUNK_BYTES_DEFAULT: usize = 10 * 1024;
 const CONTENT_TYPE: &str = "application/octet-stream";
 
-/// All bytes at once.
-pub(crate) fn bytes(request: &Request) -> Answer {
+/// Sends all bytes at once.
+pub(crate) fn bytes(request: &Request) -> EndpointResult {
     let params = Params::of(request, &["seed"])?;
     let count = count(request)?;
     let mut rng = params.rng()?;
@@ -26,8 +26,8 @@ pub(crate) fn bytes(request: &Request) -> Answer {
     })
 }
 
-/// The bytes in chunks.
-pub(crate) fn stream_bytes(request: &Request) -> Answer {
+/// Sends the bytes in chunks.
+pub(crate) fn stream_bytes(request: &Request) -> EndpointResult {
     let params = Params::of(request, &["seed", "chunk_size"])?;
     let count = count(request)?;
     let rng = params.rng()?;
@@ -48,6 +48,6 @@ fn count(request: &Request) -> Result<usize, Failure> {
 }
 
 fn random(rng: &mut Rng, count: usize) -> Bytes {
-    // One by one, so that chunks of any size make up the same bytes.
+    // One by one, so that the bytes do not depend on the size of the chunks.
     std::iter::repeat_with(|| rng.u8(..)).take(count).collect()
 }

@@ -1,4 +1,4 @@
-//! `/range/{n}`: the alphabet over and over, whole or in parts.
+//! `/range/{n}`: the alphabet, repeated, whole or in parts.
 
 use std::ops::Range;
 
@@ -9,15 +9,15 @@ use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue
 use http::{Method, StatusCode};
 
 use crate::byte_range::{self, Wanted};
-use crate::failure::{Answer, Failure};
+use crate::failure::{EndpointResult, Failure};
 use crate::go_duration::GoDuration;
 use crate::params::{self, Params};
 
 const BYTES_MAX: u64 = 1024 * 1024;
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Waits for `duration`, then answers with what the request's `Range` asks for.
-pub(crate) async fn range(request: &mut Request, max: GoDuration) -> Answer {
+/// Waits for `duration`, then sends what the request's `Range` asks for.
+pub(crate) async fn range(request: &mut Request, max: GoDuration) -> EndpointResult {
     let params = Params::of(request, &["duration"])?;
     let size = params::path_number(request, "count", "count", 1..=BYTES_MAX)?;
     let wait = params.duration("duration", GoDuration::ZERO, GoDuration::ZERO..=max)?;
@@ -39,19 +39,19 @@ pub(crate) async fn range(request: &mut Request, max: GoDuration) -> Answer {
     Ok(response)
 }
 
-/// Returns `true` if the client says that it has what is called `tag` (RFC 9110 section 13.1.2).
+/// Returns `true` if the client already has the version `tag` (RFC 9110 section 13.1.2).
 fn is_known(request: &Request, tag: &str) -> bool {
-    let known = text(request, "if-none-match").unwrap_or_default();
+    let known = header_text(request, "if-none-match").unwrap_or_default();
     known
         .split(',')
         .map(str::trim)
         .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
-/// `Range` is for `GET` only, and not if the client wants it for another version.
+/// Returns what to send. `Range` applies only to `GET`, and only if `If-Range` names this version.
 fn wanted(request: &Request, tag: &str, size: u64) -> Wanted {
-    let is_current = text(request, "if-range").is_none_or(|wanted| wanted == tag);
-    match text(request, "range") {
+    let is_current = header_text(request, "if-range").is_none_or(|wanted| wanted == tag);
+    match header_text(request, "range") {
         Some(range) if is_current && *request.method() == Method::GET => {
             byte_range::parse(range, size)
         }
@@ -59,7 +59,7 @@ fn wanted(request: &Request, tag: &str, size: u64) -> Wanted {
     }
 }
 
-fn text<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+fn header_text<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     str::from_utf8(request.header(name)?).ok()
 }
 
@@ -68,19 +68,19 @@ fn alphabet(part: Range<u64>) -> Bytes {
 }
 
 fn one_part(part: Range<u64>, size: u64) -> Response {
-    let place = header(place(&part, size));
+    let content_range = header(content_range(&part, size));
     let response = Response::typed(TEXT, alphabet(part)).with_status(StatusCode::PARTIAL_CONTENT);
-    response.with_header(CONTENT_RANGE, place)
+    response.with_header(CONTENT_RANGE, content_range)
 }
 
-/// A multipart body (RFC 9110 section 14.6). The alphabet has no place for its boundary.
+/// A multipart body (RFC 9110 section 14.6). The boundary has no letters, so it is not in the data.
 fn many_parts(parts: &[Range<u64>], size: u64) -> Response {
     const BOUNDARY: &str = "==0123456789==";
     let mut body = Vec::new();
     for part in parts {
-        let place = place(part, size);
+        let range = content_range(part, size);
         let head =
-            format!("--{BOUNDARY}\r\nContent-Type: {TEXT}\r\nContent-Range: {place}\r\n\r\n");
+            format!("--{BOUNDARY}\r\nContent-Type: {TEXT}\r\nContent-Range: {range}\r\n\r\n");
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(&alphabet(part.clone()));
         body.extend_from_slice(b"\r\n");
@@ -91,7 +91,7 @@ fn many_parts(parts: &[Range<u64>], size: u64) -> Response {
     response.with_header(CONTENT_TYPE, content_type)
 }
 
-fn place(part: &Range<u64>, size: u64) -> String {
+fn content_range(part: &Range<u64>, size: u64) -> String {
     format!("bytes {}-{}/{size}", part.start, part.end - 1)
 }
 
@@ -102,5 +102,5 @@ fn unsatisfiable(size: u64) -> Failure {
 }
 
 fn header(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).expect("what is written here is printable")
+    HeaderValue::try_from(text).expect("the text is printable")
 }

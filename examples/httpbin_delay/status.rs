@@ -1,21 +1,21 @@
-//! `/status/{code}`: an answer with a status of choice, or of chance.
+//! `/status/{code}`: a response with that status, or with a random one of several.
 
 use brigade::http::{Request, Response};
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 
-use crate::failure::{Answer, Failure};
+use crate::failure::{EndpointResult, Failure};
 use crate::query;
 
-/// A status and how often it is to come, compared with the others.
+/// A status and its weight.
 type Choice = (StatusCode, f64);
 
-/// Answers with the status in the path, or with one of several: `200:0.9,500:0.1`.
-pub(crate) fn status(request: &Request) -> Answer {
+/// Responds with the status in the path, or with one of several by weight: `200:0.9,500:0.1`.
+pub(crate) fn status(request: &Request) -> EndpointResult {
     let text = request.param("code").unwrap_or_default();
     let choices = query::decode(text).and_then(|text| parse(&text));
     let choices = choices.map_err(Failure::bad_request)?;
-    Ok(answer(choose(&choices)))
+    Ok(response(choose(&choices)))
 }
 
 fn parse(text: &str) -> Result<Vec<Choice>, String> {
@@ -31,7 +31,7 @@ fn parse_choice(text: &str) -> Result<Choice, String> {
     }
 }
 
-/// A status that can end a request: 1xx cannot.
+/// Parses a status that can end a request, so not a 1xx.
 pub(crate) fn parse_status(text: &str) -> Result<StatusCode, String> {
     let code: u16 = text.parse().map_err(|_| format!("invalid status code: {text:?}"))?;
     let status = StatusCode::from_u16(code).ok().filter(|_| (200..600).contains(&code));
@@ -50,8 +50,8 @@ fn choose(choices: &[Choice]) -> StatusCode {
     choices.last().map_or(StatusCode::OK, |(status, _)| *status)
 }
 
-/// An answer with `status` and what clients expect of it.
-fn answer(status: StatusCode) -> Response {
+/// A response with `status` and the header that clients expect with it.
+fn response(status: StatusCode) -> Response {
     let (header, body) = companion(status);
     let response = Response::text(body).with_status(status);
     match header {
@@ -60,7 +60,7 @@ fn answer(status: StatusCode) -> Response {
     }
 }
 
-/// The header without which the status makes no sense, and a body.
+/// Returns the header that the status requires, if any, and a body.
 fn companion(status: StatusCode) -> (Option<(HeaderName, &'static str)>, &'static str) {
     const CHALLENGE: &str = "Basic realm=\"httpbin_delay\"";
     match status.as_u16() {

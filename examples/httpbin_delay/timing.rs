@@ -1,14 +1,14 @@
-//! The `Server-Timing` header: how long the server took, and what for.
+//! The `Server-Timing` header: how long the parts of a response took.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 
-/// A header of which the `http` crate has no constant.
+/// The `http` crate has no constant for this header.
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// A `Server-Timing` of names, durations and what they mean.
+/// Returns a `Server-Timing` of names, durations and descriptions.
 pub(crate) fn server_timing(timings: &[(&str, Duration, &str)]) -> HeaderValue {
     let mut text = String::new();
     for (name, duration, meaning) in timings {

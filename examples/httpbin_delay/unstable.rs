@@ -1,15 +1,15 @@
-//! `/unstable`: fails now and then.
+//! `/unstable`: fails at random.
 
 use brigade::http::{Request, Response};
 use http::StatusCode;
 
-use crate::failure::Answer;
+use crate::failure::EndpointResult;
 use crate::params::Params;
 
 const FAILURE_RATE_DEFAULT: f64 = 0.5;
 
-/// Answers with 500 at `failure_rate`, and with 200 else.
-pub(crate) fn unstable(request: &Request) -> Answer {
+/// Responds with 500 with the probability `failure_rate`, otherwise with 200.
+pub(crate) fn unstable(request: &Request) -> EndpointResult {
     let params = Params::of(request, &["failure_rate", "seed"])?;
     let mut rng = params.rng()?;
     let rate = params.number("failure_rate", FAILURE_RATE_DEFAULT, 0.0..=1.0)?;

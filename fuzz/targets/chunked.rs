@@ -1,4 +1,4 @@
-//! Chunked bodies: what is made of one does not depend on how it is cut.
+//! Chunked bodies: the events do not depend on how the bytes are cut.
 #![no_main]
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Whole connections, pipelined requests included: what is made of one does not depend on how it
-//! is cut.
+//! Whole connections, including pipelined requests: the events do not depend on how the bytes are
+//! cut.
 #![no_main]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Heads: what is made of one does not depend on how it is cut, nor on what surrounds it.
+//! Heads: the events do not depend on how the bytes are cut.
 #![no_main]
 #![forbid(unsafe_code)]
 

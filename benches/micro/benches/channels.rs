@@ -1,5 +1,5 @@
-//! Values between tasks of one thread. Each pair of ends runs in brigade's loop, so that only
-//! the channels differ.
+//! Channels between tasks of one thread. All run in brigade's loop, so that only the channels
+//! differ.
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
@@ -8,15 +8,15 @@ use std::time::Instant;
 use brigade_micro::{Brigade, Runtime, group, iterations};
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// Room in a channel.
-const ROOM: usize = 64;
+/// The capacity of a channel.
+const CAPACITY: usize = 64;
 
 /// Measures the async closure `$work`, called once an iteration.
 macro_rules! measure {
     ($group:expr, $name:literal, $work:expr) => {
         $group.bench_function($name, |bencher| {
-            bencher.iter_custom(|asked| {
-                let iterations = iterations(asked);
+            bencher.iter_custom(|requested| {
+                let iterations = iterations(requested);
                 Brigade::run(async move {
                     let begin = Instant::now();
                     for _ in 0..iterations {
@@ -29,13 +29,12 @@ macro_rules! measure {
     };
 }
 
-/// Measures how long `$iterations` values take through a channel: `$sender` is sent to in a task,
-/// `$receiver` is received from here.
+/// Measures sending values through `$channel`: a task sends them, the measurement receives them.
 macro_rules! stream {
     ($group:expr, $name:literal, $channel:expr) => {
         $group.bench_function($name, |bencher| {
-            bencher.iter_custom(|asked| {
-                let iterations = iterations(asked);
+            bencher.iter_custom(|requested| {
+                let iterations = iterations(requested);
                 Brigade::run(async move {
                     #[allow(unused_mut, reason = "some ends receive by a shared reference")]
                     let (sender, mut receiver) = $channel;
@@ -57,30 +56,30 @@ macro_rules! stream {
 }
 
 fn channels(criterion: &mut Criterion) {
-    let mut there = group(criterion, "oneshot: make, send, receive", 1);
-    measure!(there, "brigade", async {
+    let mut ready = group(criterion, "oneshot: make, send, receive", 1);
+    measure!(ready, "brigade", async {
         let (sender, receiver) = brigade::oneshot::channel();
         assert!(sender.send(1_u64).is_ok());
         assert!(receiver.await.is_ok());
     });
-    measure!(there, "tokio", async {
+    measure!(ready, "tokio", async {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         assert!(sender.send(1_u64).is_ok());
         assert!(receiver.await.is_ok());
     });
-    measure!(there, "local-sync", async {
+    measure!(ready, "local-sync", async {
         let (sender, receiver) = local_sync::oneshot::channel();
         assert!(sender.send(1_u64).is_ok());
         assert!(receiver.await.is_ok());
     });
-    there.finish();
+    ready.finish();
     waiting(criterion);
     let mut streams = group(criterion, "channel of 64: send and receive", 1);
-    stream!(streams, "brigade", brigade::local::channel(ROOM));
-    stream!(streams, "tokio", tokio::sync::mpsc::channel(ROOM));
-    stream!(streams, "async-channel", async_channel::bounded(ROOM));
+    stream!(streams, "brigade", brigade::local::channel(CAPACITY));
+    stream!(streams, "tokio", tokio::sync::mpsc::channel(CAPACITY));
+    stream!(streams, "async-channel", async_channel::bounded(CAPACITY));
     stream!(streams, "local-sync", {
-        let (sender, receiver) = local_sync::mpsc::bounded::channel(ROOM);
+        let (sender, receiver) = local_sync::mpsc::bounded::channel(CAPACITY);
         (sender, Receiver(receiver))
     });
     streams.finish();
@@ -112,7 +111,7 @@ fn waiting(criterion: &mut Criterion) {
     waiting.finish();
 }
 
-/// local-sync's receiver under the name that the others have.
+/// local-sync's receiver, with the method name of the others.
 struct Receiver<T>(local_sync::mpsc::bounded::Rx<T>);
 
 impl<T> Receiver<T> {
@@ -121,7 +120,7 @@ impl<T> Receiver<T> {
     }
 }
 
-/// Some channels end with `None`, some with an error.
+/// Returns the received value, whether the channel ends with `None` or with an error.
 fn received<T>(outcome: impl IntoOutcome<T>) -> T {
     outcome.value().expect("the sender sends as many as are received")
 }

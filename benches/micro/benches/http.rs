@@ -1,9 +1,8 @@
-//! HTTP without sockets: decoding heads, encoding answers, both; and routing.
+//! HTTP without sockets: decoding heads, encoding responses, and routing.
 //!
-//! The protocol beside actix-http's codec, which does the same over the same parser, and that
-//! parser alone: what it takes is in the figures of the others, so it is the floor of decoding.
-//! Routing, with the call of a handler that answers at once, beside axum's router, and beside
-//! matchit, the tree of paths that is in both.
+//! The protocol is measured beside actix-http's codec, which uses the same parser, and beside that
+//! parser alone, the floor of decoding. Routing, including the call of a handler that responds at
+//! once, is measured beside axum's router, and beside matchit, the tree of paths in both.
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
@@ -27,7 +26,7 @@ use tower_service::Service;
 
 const PLAIN: &str = "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
 
-/// What a browser sends, as in benches/peers.
+/// A browser's request, as in benches/peers.
 const BROWSER: &str = "GET /users/1234/posts/5678 HTTP/1.1\r\n\
     Host: www.example.com:8080\r\n\
     Connection: keep-alive\r\n\
@@ -48,7 +47,7 @@ const BROWSER: &str = "GET /users/1234/posts/5678 HTTP/1.1\r\n\
 const HELLO: &str = "Hello, World!";
 const BODY: &[u8] = HELLO.as_bytes();
 const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
-/// Requests in one read, where they are pipelined.
+/// The number of pipelined requests in one read.
 const DEPTH: usize = 16;
 
 /// The paths of the ten routes of benches/peers.
@@ -64,14 +63,14 @@ const PATTERNS: [&str; 10] = [
     "/download/{bytes}",
     "/stream/{bytes}",
 ];
-/// Requests that are made before the clock runs: few enough that they stay in the cache, and that
-/// brigade has their boxes for the next ones.
+/// The number of requests that are created before the clock starts: few enough to stay in the
+/// cache, and for brigade to reuse their boxes.
 const REQUESTS_AT_ONCE: BatchSize = BatchSize::NumIterations(32);
 
 fn protocol(criterion: &mut Criterion) {
     decode(criterion, "decode a plain GET", PLAIN);
     decode(criterion, "decode a browser's GET of 12 headers", BROWSER);
-    exchange(criterion, "decode a plain GET, encode the answer", PLAIN, 1);
+    exchange(criterion, "decode a plain GET, encode the response", PLAIN, 1);
     exchange(criterion, "the same, 16 pipelined in one read", PLAIN, DEPTH);
 }
 
@@ -102,7 +101,7 @@ fn decode(criterion: &mut Criterion, name: &str, input: &'static str) {
 }
 
 async fn decode_with_codec(input: &'static str, iterations: u64) -> Duration {
-    // Its clock is a task, so it is made on a runtime.
+    // Its clock is a task, so it needs a runtime.
     let mut codec = Codec::default();
     let mut buffer = BytesMut::with_capacity(64 * 1024);
     let begin = Instant::now();
@@ -147,7 +146,7 @@ fn answer(connection: &mut Connection, out: &mut Vec<u8>) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     connection
         .send_whole(StatusCode::OK, &headers, BODY, DATE, out)
-        .expect("nothing is wrong with this answer");
+        .expect("the response is valid");
 }
 
 async fn exchange_with_codec(input: &'static [u8], depth: usize, iterations: u64) -> Duration {
@@ -161,32 +160,32 @@ async fn exchange_with_codec(input: &'static [u8], depth: usize, iterations: u64
         for _ in 0..depth {
             let decoded = codec.decode(&mut buffer);
             assert!(matches!(black_box(&decoded), Ok(Some(Message::Item(_)))));
-            answer_with_codec(&mut codec, &mut out);
+            respond_with_codec(&mut codec, &mut out);
         }
         black_box(&out);
     }
     begin.elapsed()
 }
 
-fn answer_with_codec(codec: &mut Codec, out: &mut BytesMut) {
+fn respond_with_codec(codec: &mut Codec, out: &mut BytesMut) {
     let body = Bytes::from_static(BODY);
     let mut response = actix_http::Response::build(actix_http::StatusCode::OK);
     let response =
         response.insert_header(("content-type", "text/plain; charset=utf-8")).message_body(());
-    let response = response.expect("nothing is wrong with this answer");
+    let response = response.expect("the response is valid");
     assert_eq!(body.size(), BodySize::Sized(BODY.len() as u64));
     codec
         .encode(Message::Item((response, body.size())), out)
         .and_then(|()| codec.encode(Message::Chunk(Some(body)), out))
         .and_then(|()| codec.encode(Message::Chunk(None), out))
-        .expect("nothing is wrong with this answer");
+        .expect("the response is valid");
 }
 
 fn routing(criterion: &mut Criterion) {
     let (found, missing) = (StatusCode::OK, StatusCode::NOT_FOUND);
     route(criterion, "route a literal path", "/upload", found);
     route(criterion, "route a path with two parameters", "/users/1234/posts/5678", found);
-    route(criterion, "route a path that is not found", "/users/1234/likes", missing);
+    route(criterion, "route an unknown path", "/users/1234/likes", missing);
 }
 
 fn route(criterion: &mut Criterion, name: &str, path: &'static str, status: StatusCode) {
@@ -194,7 +193,7 @@ fn route(criterion: &mut Criterion, name: &str, path: &'static str, status: Stat
     route.bench_function("matchit alone", |bencher| {
         let mut table = matchit::Router::new();
         for pattern in PATTERNS {
-            table.insert(pattern, ()).expect("the paths do not stand against each other");
+            table.insert(pattern, ()).expect("the paths do not conflict");
         }
         bencher.iter(|| {
             let found = black_box(table.at(black_box(path)));
@@ -206,14 +205,14 @@ fn route(criterion: &mut Criterion, name: &str, path: &'static str, status: Stat
         let service = PATTERNS.into_iter().fold(Router::new(), add).into_service();
         let request = || {
             let request = Request::builder(Method::GET, path).build();
-            request.expect("nothing is wrong with this request")
+            request.expect("the request is valid")
         };
-        let answer = |request| {
+        let respond = |request| {
             let response = at_once(service.call(black_box(request)));
             assert_eq!(response.status, status);
             response
         };
-        bencher.iter_batched(request, answer, REQUESTS_AT_ONCE);
+        bencher.iter_batched(request, respond, REQUESTS_AT_ONCE);
     });
     route.bench_function("axum", |bencher| {
         let handler = || axum::routing::get(async || HELLO);
@@ -221,25 +220,25 @@ fn route(criterion: &mut Criterion, name: &str, path: &'static str, status: Stat
         let mut service = PATTERNS.into_iter().fold(axum::Router::new(), add);
         let request = || {
             let request = http::Request::builder().uri(path).body(Body::empty());
-            request.expect("nothing is wrong with this request")
+            request.expect("the request is valid")
         };
-        let answer = |request| {
-            // It is always ready to be called.
+        let respond = |request| {
+            // The router is always ready to be called.
             let response = at_once(service.call(black_box(request)));
             let response = response.unwrap_or_else(|error| match error {});
             assert_eq!(response.status(), status);
             response
         };
-        bencher.iter_batched(request, answer, REQUESTS_AT_ONCE);
+        bencher.iter_batched(request, respond, REQUESTS_AT_ONCE);
     });
     route.finish();
 }
 
-/// What a future gives that has nothing to wait for.
+/// Returns the output of a future that is ready at its first poll.
 fn at_once<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("these handlers have nothing to wait for"),
+        Poll::Pending => panic!("the handler has to wait"),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use brigade_micro::{Runtime, beside, group};
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// Tasks that are there at once, where there are many.
+/// The number of tasks, where there are many.
 const MANY: u64 = 1000;
 
 fn tasks(criterion: &mut Criterion) {
@@ -98,7 +98,7 @@ async fn wake_each_other<R: Runtime>(iterations: u64) -> Duration {
     took
 }
 
-/// Wakes whoever waits for it, and nothing else: the runtimes are to be compared.
+/// A minimal notification, the same for all runtimes, so that only the runtimes differ.
 #[derive(Default)]
 struct Signal {
     state: RefCell<State>,

@@ -29,7 +29,7 @@ fn threads(criterion: &mut Criterion) {
     trips.finish();
 }
 
-/// Wakes every waker it is sent.
+/// Starts a thread that wakes every waker it receives.
 fn waking_thread() -> mpsc::Sender<Waker> {
     let (sender, receiver) = mpsc::channel::<Waker>();
     std::thread::spawn(move || receiver.into_iter().for_each(Waker::wake));
@@ -41,12 +41,12 @@ async fn woken_from_a_wait<R: Runtime>(iterations: u64) -> Duration {
     let thread = waking_thread();
     let begin = Instant::now();
     for _ in 0..iterations {
-        let mut is_asked = false;
+        let mut is_sent = false;
         poll_fn(|cx| {
-            if std::mem::replace(&mut is_asked, true) {
+            if std::mem::replace(&mut is_sent, true) {
                 return Poll::Ready(());
             }
-            thread.send(cx.waker().clone()).expect("the thread takes wakers");
+            thread.send(cx.waker().clone()).expect("the thread receives wakers");
             Poll::Pending
         })
         .await;
@@ -54,7 +54,7 @@ async fn woken_from_a_wait<R: Runtime>(iterations: u64) -> Duration {
     begin.elapsed()
 }
 
-/// What the thread that wakes pays, while the loop is in the middle of a poll.
+/// Measures the cost for the thread that calls the waker, while the loop is within a poll.
 fn call_wakers<R: Runtime>(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.bench_function(R::NAME, |bencher| {
         bencher.iter_custom(|iterations| {
@@ -105,7 +105,7 @@ fn tokio_round_trips(iterations: u64) -> Duration {
     });
     drop(stop);
     let stopped = thread.join().expect("the other loop does not panic");
-    assert!(stopped.is_err(), "it was told by dropping");
+    assert!(stopped.is_err(), "the sender was dropped");
     took
 }
 
@@ -125,7 +125,7 @@ fn smol_round_trips(iterations: u64) -> Duration {
     });
     drop(stop);
     let stopped = thread.join().expect("the other loop does not panic");
-    assert!(stopped.is_err(), "it was told by dropping");
+    assert!(stopped.is_err(), "the sender was dropped");
     took
 }
 

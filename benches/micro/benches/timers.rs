@@ -1,4 +1,4 @@
-//! Timers: set and cancelled beside others that are set, and fired.
+//! Timers: set and cancelled beside other timers, and fired.
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use brigade_micro::{Runtime, beside, group};
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// Long enough for nothing to fire while it is measured.
+/// Long enough that no timer fires during a measurement.
 const LATER: Duration = Duration::from_secs(600);
-/// Timers that are to fire are due after this and so much for each of them: time to set them all.
+/// Timers to be fired are due after this plus [`SETTING_ONE`] for each, the time to set them all.
 const SOON: Duration = Duration::from_millis(20);
 const SETTING_ONE: Duration = Duration::from_micros(2);
 
@@ -29,7 +29,7 @@ fn timers(criterion: &mut Criterion) {
     set.finish();
     let mut few = group(criterion, "fire 100 timers", 100);
     few.sample_size(10);
-    // Without smol, whose timers are fired by a thread beside the one that stands still.
+    // Without smol, whose timers are fired by another thread than the one that sleeps.
     beside!(few, fire_100, [Brigade, Tokio, Monoio]);
     few.finish();
     let mut many = group(criterion, "fire 100,000 timers", 100_000);
@@ -82,8 +82,8 @@ async fn cancel_beside<R: Runtime>(others: usize, iterations: u64) -> Duration {
     took
 }
 
-/// The thread stands still until all timers are due; what is measured is from there to the task
-/// that waits for the last one, so it is the runtime that fires them, and no time passes.
+/// Blocks the thread until all timers are due, then measures the time until the task that awaits
+/// the last one runs: that is the runtime firing the timers, with no waiting.
 async fn fire<R: Runtime>(count: usize, iterations: u64) -> Duration {
     let soon = SOON + SETTING_ONE * count as u32;
     let mut took = Duration::ZERO;
@@ -102,7 +102,7 @@ async fn fire<R: Runtime>(count: usize, iterations: u64) -> Duration {
     took
 }
 
-/// Timers that this task waits for, in `least` to twice as long.
+/// Sets timers that are due in `least` to twice as long, for this task.
 async fn set<R: Runtime>(count: usize, least: Duration) -> Vec<Pin<Box<impl Future<Output = ()>>>> {
     let mut delays = Delays::default();
     let timers = (0..count).map(|_| Box::pin(R::sleep(least + delays.next(least))));
@@ -117,7 +117,7 @@ async fn set<R: Runtime>(count: usize, least: Duration) -> Vec<Pin<Box<impl Futu
     timers
 }
 
-/// The same delays in each run: xorshift.
+/// Pseudo-random delays (xorshift), the same in each run.
 struct Delays {
     state: u64,
 }
@@ -129,7 +129,7 @@ impl Default for Delays {
 }
 
 impl Delays {
-    /// A delay below `most`.
+    /// Returns a delay below `most`.
     fn next(&mut self, most: Duration) -> Duration {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;

@@ -1,7 +1,7 @@
 //! The runtimes behind one interface, so that each measurement is written once.
 //!
-//! A measurement runs inside the runtime and takes its own time, so that neither the making of
-//! the runtime nor its end counts.
+//! A measurement runs inside the runtime and takes its own time, so neither creating nor dropping
+//! the runtime counts.
 #![forbid(unsafe_code)]
 
 mod brigades;
@@ -21,7 +21,7 @@ pub use tokios::Tokio;
 
 /// A single-threaded runtime.
 pub trait Runtime: 'static {
-    /// What it is called in the results.
+    /// The name in the results.
     const NAME: &'static str;
 
     /// Runs `main` on this thread.
@@ -30,7 +30,7 @@ pub trait Runtime: 'static {
         F: Future + 'static,
         F::Output: 'static;
 
-    /// Starts a task on the runtime that the caller runs on.
+    /// Spawns a task on the caller's runtime.
     fn spawn<F>(future: F) -> impl Future<Output = F::Output> + 'static
     where
         F: Future + 'static,
@@ -43,8 +43,8 @@ pub trait Runtime: 'static {
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
 }
 
-/// Measures `$measurement::<R>`, an async function from a number of iterations to the time they
-/// took, in each of the runtimes named.
+/// Measures `$measurement::<R>` in each of the runtimes named. The measurement is an async function
+/// from a number of iterations to the time that they took.
 #[macro_export]
 macro_rules! beside {
     ($group:expr, $measurement:ident, [$($runtime:ident),+]) => {
@@ -60,16 +60,16 @@ macro_rules! beside {
     };
 }
 
-/// As many iterations as criterion asks for, or as MICRO_ITERATIONS says: for instructions.sh,
-/// which runs a measurement once with few and once with many.
+/// Returns the number of iterations: `requested` by criterion, or MICRO_ITERATIONS if it is set.
+/// instructions.sh sets it, to run a measurement once with few and once with many.
 #[must_use]
-pub fn iterations(asked: u64) -> u64 {
-    let told = std::env::var("MICRO_ITERATIONS").ok();
-    told.map_or(asked, |told| told.parse().expect("MICRO_ITERATIONS is a number"))
+pub fn iterations(requested: u64) -> u64 {
+    let fixed = std::env::var("MICRO_ITERATIONS").ok();
+    fixed.map_or(requested, |text| text.parse().expect("MICRO_ITERATIONS is a number"))
 }
 
-/// Short samples: there are many measurements, and a noisy machine is better met by running all
-/// of them again than by staying long with one.
+/// Returns criterion with short samples. There are many measurements, and on a noisy machine it is
+/// better to run all of them again than to run each for longer.
 #[must_use]
 pub fn criterion() -> Criterion {
     Criterion::default()
@@ -79,7 +79,7 @@ pub fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// A group whose measurements are of work that is done `elements` times in an iteration.
+/// Returns a group of measurements whose iterations do the work `elements` times.
 pub fn group<'a>(
     criterion: &'a mut Criterion,
     name: &str,

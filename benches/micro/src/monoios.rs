@@ -20,7 +20,7 @@ impl Runtime for Monoio {
     {
         let runtime = RuntimeBuilder::<FusionDriver>::new().enable_timer().build();
         let mut runtime = runtime.expect("the system gives a driver");
-        // As a task: what `block_on` polls itself is scheduled in another way.
+        // As a task: `block_on` schedules its own future differently.
         runtime.block_on(async { monoio::spawn(main).await })
     }
 
@@ -33,7 +33,7 @@ impl Runtime for Monoio {
     }
 
     fn yield_now() -> impl Future<Output = ()> {
-        // monoio has none; smol's wakes its task and is pending once.
+        // monoio has none; this one wakes its task and is pending once.
         futures_lite::future::yield_now()
     }
 

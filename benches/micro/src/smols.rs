@@ -8,7 +8,7 @@ use async_executor::LocalExecutor;
 use crate::Runtime;
 
 thread_local! {
-    /// The executor of this thread: smol leaves it to its user how tasks find it.
+    /// The executor of this thread. smol has no such variable of its own.
     static EXECUTOR: Rc<LocalExecutor<'static>> = Rc::default();
 }
 
@@ -25,7 +25,7 @@ impl Runtime for Smol {
         F::Output: 'static,
     {
         let executor = EXECUTOR.with(Rc::clone);
-        // As a task: what `block_on` polls itself is scheduled in another way.
+        // As a task: `block_on` schedules its own future differently.
         async_io::block_on(executor.run(executor.spawn(main)))
     }
 

@@ -21,7 +21,7 @@ impl Runtime for Tokio {
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let runtime = runtime.expect("the system gives a selector");
-        // As a task: what `block_on` polls itself is scheduled in another way.
+        // As a task: `block_on` schedules its own future differently.
         runtime.block_on(async {
             tokio::task::spawn_local(main).await.expect("no measurement panics")
         })

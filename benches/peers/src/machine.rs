@@ -1,4 +1,4 @@
-//! The machine: which core does what, how many descriptors there are, and how a result names it.
+//! The machine: its cores, its limit of descriptors, and its description in the results.
 
 use std::fmt;
 use std::io;
@@ -8,33 +8,33 @@ use std::time::SystemTime;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The core that a server with one loop has for itself.
+/// The core of a server with one loop.
 pub const SERVER_CORE: usize = 0;
 /// The core of the load generator.
 pub const LOAD_CORE: usize = 1;
 
-/// Descriptors that a process needs for 15,000 connections.
+/// The number of descriptors that a process needs for 15,000 connections.
 const DESCRIPTORS: u64 = 16_384;
 
 /// Binds this thread, and the processes and threads that it starts from now on, to these cores.
 ///
 /// # Errors
-/// If the machine has no such core or does not give it.
+/// If the machine has no such core or does not allow it.
 pub fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
     cores.iter().for_each(|&core| set.set(core));
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Says whether both cores are there to be used.
+/// Returns `true` if both cores can be used.
 pub fn has_two_cores() -> bool {
     sched_getaffinity(None).is_ok_and(|set| set.is_set(SERVER_CORE) && set.is_set(LOAD_CORE))
 }
 
-/// Raises the limit on descriptors, for this process and those that it starts.
+/// Raises the limit of descriptors, for this process and those that it starts.
 ///
 /// # Errors
-/// If that is allowed only for fewer than are needed.
+/// If the hard limit is lower than what is needed.
 pub fn raise_descriptor_limit() -> io::Result<()> {
     let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
     if let Some(maximum) = maximum.filter(|&maximum| maximum < DESCRIPTORS) {
@@ -44,7 +44,7 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
     Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
-/// Where and when a run was made, and with what.
+/// The machine, the tools and the date of a run.
 pub struct Machine {
     processor: String,
     cores: usize,
@@ -56,8 +56,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at the machine.
-    pub fn look() -> Self {
+    /// Reads the description of this machine.
+    pub fn describe() -> Self {
         let kernel = rustix::system::uname();
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -91,7 +91,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// The first line that a program prints, on either stream.
+/// Returns the first line that a program prints, on either stream.
 pub fn first_line(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok()?;
     let streams = [output.stdout, output.stderr];
@@ -99,13 +99,13 @@ pub fn first_line(program: &str, args: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(text).lines().next()?.trim().to_owned())
 }
 
-/// What follows a name, and a colon if there is one, on its line in a file of `/proc`.
+/// Returns the text after a name, and after a colon if there is one, in a file of `/proc`.
 pub fn field(text: &str, name: &str) -> Option<String> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim_start().trim_start_matches(':').trim().to_owned())
 }
 
-/// The number that a field begins with.
+/// Parses the number that a field begins with.
 pub fn number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }

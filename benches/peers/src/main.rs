@@ -1,7 +1,8 @@
 //! brigade measured beside a floor and its peers, in one run on one machine.
 //!
-//! Reading order: [`scenarios`] says what is measured, [`servers`] on what, [`load`] and [`wrk`]
-//! make the load, [`process`] takes the kernel's accounts, [`results`] and [`report`] tell them.
+//! Reading order: [`scenarios`] says what is measured, [`servers`] on which servers; [`load`] and
+//! [`wrk`] make the load; [`process`] reads the kernel's accounts; [`results`] collects the figures
+//! and [`report`] writes them.
 
 mod load;
 mod machine;
@@ -60,8 +61,8 @@ fn measure(options: &Options) -> io::Result<()> {
         return Err(io::Error::other("two cores are needed: one for the server, one for the load"));
     }
     machine::raise_descriptor_limit()?;
-    // Before the pinning, which hides the other cores.
-    let machine = Machine::look();
+    // Before pinning, which hides the other cores.
+    let machine = Machine::describe();
     let mut results = Results::default();
     let mut servers = built(&options.servers, &mut results);
     machine::pin(&[machine::LOAD_CORE])?;
@@ -71,7 +72,7 @@ fn measure(options: &Options) -> io::Result<()> {
                 measure_once(scenario, server, round, options, &mut results);
             }
         }
-        // So that no server always comes first.
+        // Rotates the servers, so that none always comes first.
         if let Some(first) = servers.pop_front() {
             servers.push_back(first);
         }
@@ -79,17 +80,17 @@ fn measure(options: &Options) -> io::Result<()> {
     }
     println!("results are in {}", options.out.display());
     match options.smoke && !results.left_out.is_empty() {
-        true => Err(io::Error::other("a smoke run leaves nothing out")),
+        true => Err(io::Error::other("a smoke run must not leave anything out")),
         false => Ok(()),
     }
 }
 
-/// Builds the servers and returns those that could be built and that answer.
+/// Builds the servers, and returns those that could be built and that respond.
 fn built(servers: &[&'static Server], results: &mut Results) -> VecDeque<&'static Server> {
     let mut built = VecDeque::new();
     for server in servers {
         println!("building {}", server.name);
-        match servers::build(server).and_then(|()| tried(server)) {
+        match servers::build(server).and_then(|()| try_start(server)) {
             Ok(version) => {
                 results.servers.push((server.name, version));
                 built.push_back(*server);
@@ -100,8 +101,8 @@ fn built(servers: &[&'static Server], results: &mut Results) -> VecDeque<&'stati
     built
 }
 
-/// Starts a server once, and returns its version and what it runs on.
-fn tried(server: &Server) -> Result<String, String> {
+/// Starts a server once, and returns its version and the runtime that it names.
+fn try_start(server: &Server) -> Result<String, String> {
     let running = SCENARIOS[0].start(server).map_err(|error| format!("does not run: {error}"))?;
     let version = servers::version(server);
     let runs_on = running.greeting.find('(').map_or("", |at| &running.greeting[at..]);

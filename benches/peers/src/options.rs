@@ -7,41 +7,41 @@ use std::str::FromStr;
 use crate::scenarios::{SCENARIOS, Scenario, Size};
 use crate::servers::{SERVERS, SMOKE, Server, Source};
 
-/// What the command line can hold.
+/// The usage message.
 pub const USAGE: &str = "\
 cargo run --release -- [options]
   --scenarios a,b   which scenarios (default: all; names from --list)
   --servers a,b     which servers (default: all but brigade-per-loop; names from --list)
-  --rounds N        how often each is measured, medians are told (default 5)
+  --rounds N        how often each is measured; results are medians (default 5)
   --seconds S       how long each is measured (default 5)
-  --out DIR         where results go (default results)
-  --smoke           everything small, floor, brigade and hyper only: does the harness work?
-  --list            what scenarios and servers there are";
+  --out DIR         the directory of the results (default results)
+  --smoke           small runs of floor, brigade and hyper only, to check the harness
+  --list            list the scenarios and servers";
 
-/// What to measure, and how.
+/// The options of a run.
 #[derive(Debug)]
 pub struct Options {
-    /// The scenarios, in their order.
+    /// The scenarios, in the order of [`SCENARIOS`].
     pub scenarios: Vec<&'static Scenario>,
-    /// The servers, in their order.
+    /// The servers, in the order of [`SERVERS`].
     pub servers: Vec<&'static Server>,
-    /// How often each server meets each scenario.
+    /// How often each server is measured in each scenario.
     pub rounds: usize,
-    /// How large the scenarios are.
+    /// The size of the scenarios.
     pub size: Size,
-    /// Whether that is only to see whether the harness works.
+    /// Whether the run only checks that the harness works.
     pub smoke: bool,
     /// The directory of the results.
     pub out: PathBuf,
-    /// Whether to list what there is, and do nothing.
+    /// Whether to list the scenarios and servers, and measure nothing.
     pub list: bool,
 }
 
 impl Options {
-    /// Reads the command line.
+    /// Parses the command line.
     ///
     /// # Errors
-    /// If an option is unknown, or its value missing, unreadable or not a name that there is.
+    /// If an option is unknown, or its value is missing, malformed or an unknown name.
     pub fn parse(mut args: impl Iterator<Item = String>) -> io::Result<Self> {
         let (mut scenarios, mut servers) = (None, None);
         let (mut rounds, mut seconds) = (None, None);
@@ -73,7 +73,7 @@ impl Options {
     }
 }
 
-/// Without `names` all but the variant of brigade.
+/// Returns the servers named; without `names` all except the variant of brigade.
 fn chosen_servers(names: Option<&str>) -> io::Result<Vec<&'static Server>> {
     let mut servers = chosen(SERVERS, names, |server| server.name)?;
     if names.is_none() {
@@ -82,7 +82,7 @@ fn chosen_servers(names: Option<&str>) -> io::Result<Vec<&'static Server>> {
     Ok(servers)
 }
 
-/// Those that `names` holds, in the order of `all`; all of them without `names`.
+/// Returns the items whose names are in `names`, in the order of `all`; without `names` all.
 fn chosen<T>(
     all: &'static [T],
     names: Option<&str>,
@@ -91,7 +91,7 @@ fn chosen<T>(
     let Some(names) = names else { return Ok(all.iter().collect()) };
     let names: Vec<&str> = names.split(',').map(str::trim).collect();
     match names.iter().find(|wanted| !all.iter().any(|each| name(each) == **wanted)) {
-        Some(unknown) => Err(error(format!("there is no {unknown:?}; see --list"))),
+        Some(unknown) => Err(error(format!("unknown name {unknown:?}; see --list"))),
         None => Ok(all.iter().filter(|each| names.contains(&name(each))).collect()),
     }
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variant_of_brigade_takes_part_only_if_it_is_named() {
+    fn brigade_per_loop_is_measured_only_if_it_is_named() {
         let names = |line| {
             let options: Options = parse(line).unwrap();
             options.servers.iter().map(|server| server.name).collect::<Vec<_>>()
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn unknown_names_and_malformed_values_are_errors() {
         for line in ["--servers nobody", "--rounds 0", "--rounds", "--fast"] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -1,4 +1,4 @@
-//! What a process has used, from the kernel's own accounting.
+//! The CPU time and memory of a process, from the kernel's accounts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// CPU time, user and kernel, of all its threads that live, to the nanosecond.
+    /// Returns the CPU time, user and kernel, of all its living threads, to the nanosecond.
     ///
     /// # Errors
     /// If the process is gone.
@@ -27,26 +27,27 @@ impl Process {
             total += number(&text).unwrap_or(0);
         }
         match total {
-            0 => Err(io::Error::other(format!("no CPU time is told for process {}", self.id))),
+            0 => Err(io::Error::other(format!("there is no CPU time for process {}", self.id))),
             nanoseconds => Ok(Duration::from_nanos(nanoseconds)),
         }
     }
 
-    /// CPU time since it was `before`.
+    /// Returns the CPU time that was used since it was `before`.
     ///
     /// # Errors
-    /// If the process is gone, or threads ended meanwhile and took their time with them.
+    /// If the process is gone, or threads ended meanwhile, whose time is no longer counted.
     pub fn cpu_since(self, before: Duration) -> io::Result<Duration> {
         let lost = || io::Error::other("threads ended, and their CPU time is lost");
         self.cpu()?.checked_sub(before).ok_or_else(lost)
     }
 
-    /// How many descriptors each of its epoll instances watches, the most first.
+    /// Returns how many descriptors each of its epoll instances watches, the largest number first.
     ///
     /// # Errors
     /// If the process is gone.
     pub fn watched(self) -> io::Result<Vec<usize>> {
-        // An instance may have several descriptors, as mio's has: it is known by what it watches.
+        // An instance may have several descriptors, as mio's has, so it is identified by what it
+        // watches.
         let mut instances = BTreeSet::new();
         for descriptor in fs::read_dir(format!("/proc/{}/fdinfo", self.id))? {
             // A descriptor may be closed between the listing and the reading.
@@ -59,13 +60,13 @@ impl Process {
         Ok(watched)
     }
 
-    /// Resident memory, in bytes. What the kernel holds for its sockets is not in it.
+    /// Returns the resident memory, in bytes, without the kernel's memory for its sockets.
     ///
     /// # Errors
     /// If the process is gone.
     pub fn resident(self) -> io::Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id))?;
         let kib = field(&text, "Rss:").and_then(|text| number(&text));
-        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("smaps_rollup tells no Rss"))
+        kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("smaps_rollup has no Rss"))
     }
 }

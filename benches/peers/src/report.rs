@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::options::Options;
 use crate::results::Results;
 
-/// Writes `results.md`, `results.csv` and `results.svg` of the rounds that are done.
+/// Writes `results.md`, `results.csv` and `results.svg` for the rounds so far.
 ///
 /// # Errors
 /// If the directory or a file cannot be written.
@@ -28,7 +28,7 @@ pub fn write(
     fs::write(out.join("results.svg"), svg::render(machine, scenarios, results))
 }
 
-/// A value with three significant digits, or all of those before the point.
+/// Formats a value with three significant digits, or all digits before the point.
 fn digits(value: f64) -> String {
     let decimals = match value.abs() {
         ..10.0 => 2,

@@ -1,4 +1,4 @@
-//! What was measured, and its medians.
+//! The samples of a run, and their medians.
 
 use crate::scenarios::Figure;
 use crate::stats;
@@ -21,14 +21,14 @@ pub struct Sample {
 pub struct Results {
     /// The samples.
     pub samples: Vec<Sample>,
-    /// The servers, with the version of what each is made from and what it said when it started.
+    /// The servers, with their versions and the runtimes that they named when they started.
     pub servers: Vec<(&'static str, String)>,
     /// What was left out, and why.
     pub left_out: Vec<String>,
 }
 
 impl Results {
-    /// The figures of a scenario, by name and unit, in the order in which it takes them.
+    /// Returns the figures of a scenario, by name and unit, in the order of measurement.
     pub fn figures(&self, scenario: &str) -> Vec<(&str, &'static str)> {
         let mut figures: Vec<(&str, &'static str)> = Vec::new();
         for sample in self.samples.iter().filter(|sample| sample.scenario == scenario) {
@@ -40,19 +40,20 @@ impl Results {
         figures
     }
 
-    /// The median over the rounds, if there was a round.
+    /// Returns the median over the rounds; `None` without a round.
     pub fn median(&self, scenario: &str, server: &str, figure: &str) -> Option<f64> {
         let values = self.values(scenario, server, figure);
         (!values.is_empty()).then(|| stats::median(values))
     }
 
-    /// The least over the rounds, if there was a round: what was measured while the rest of the
-    /// machine disturbed it least.
+    /// Returns the least over the rounds, which other work on the machine disturbed least; `None`
+    /// without a round.
     pub fn least(&self, scenario: &str, server: &str, figure: &str) -> Option<f64> {
         self.values(scenario, server, figure).into_iter().reduce(f64::min)
     }
 
-    /// How far the rounds lie apart, as a fraction of their median, if there was a round.
+    /// Returns the distance between the lowest and the highest round, as a fraction of the median;
+    /// `None` without a round.
     pub fn spread(&self, scenario: &str, server: &str, figure: &str) -> Option<f64> {
         let values = self.values(scenario, server, figure);
         (!values.is_empty()).then(|| stats::spread(&values))

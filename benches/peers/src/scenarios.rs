@@ -1,6 +1,6 @@
-//! The scenarios: what each asks of a server, what it does and what it measures.
+//! The scenarios: what each needs of a server, what it does and what it measures.
 //!
-//! A scenario starts a server of its own, so that what one leaves behind does not burden the next.
+//! Each scenario starts a server of its own, so that one does not affect the next.
 
 use std::io;
 use std::time::Duration;
@@ -11,31 +11,31 @@ use crate::servers::{Ability, Running, Server, start};
 use crate::stats::percentile;
 use crate::wrk::{self, Script};
 
-/// Connections of the scenarios that do not vary them.
+/// The number of connections, where it does not vary.
 const CONNECTIONS: usize = 64;
-/// Connections that are shared out among the loops, where their number varies.
+/// The number of connections where the number of loops varies.
 const CONNECTIONS_OF_LOOPS: usize = 512;
-/// Loops of the scenario of accepting.
+/// Loops of the accept scenario.
 const ACCEPT_LOOPS: usize = 2;
-/// Connections that its loops share, kept alive.
+/// Kept-alive connections of the accept scenario.
 const KEPT_CONNECTIONS: usize = 1000;
 /// Loops, or workers, of the stall scenario; one of them is blocked.
 const STALL_LOOPS: usize = 2;
 /// How long the blocked loop is blocked at a time.
 const STALL_MILLISECONDS: u64 = 300;
-/// A new connection that is answered later than this has been held up by the blocked loop.
+/// A new connection that takes longer than this was delayed by the blocked loop.
 const STALL_LATE_MS: f64 = 20.0;
-/// What is still on its way when the load has done its part comes to rest in this time.
+/// The time after a load until the server has finished too.
 const REST: Duration = Duration::from_millis(50);
 
 /// How large the scenarios are.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// How long a server is measured, in seconds; a fifth of it more warms it up.
+    /// How long a server is measured, in seconds, after a fifth of that time as warm-up.
     pub seconds: u64,
-    /// How long newcomers come to a server that stalls, in seconds.
+    /// How long new connections arrive at a server that stalls, in seconds.
     pub stall_seconds: u64,
-    /// Connections that wait, or are idle.
+    /// Connections that wait or are idle.
     pub waiting: usize,
     /// How long they wait, in seconds.
     pub delay_seconds: u64,
@@ -48,7 +48,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// What results are made with.
+    /// The size of a full run.
     pub const FULL: Self = Self {
         seconds: 5,
         stall_seconds: 8,
@@ -58,7 +58,7 @@ impl Size {
         loops: &[1, 2, 8, 64],
         connections: &[10, 1_000, 15_000],
     };
-    /// What shows that the harness works.
+    /// The size of a smoke run.
     pub const SMOKE: Self = Self {
         seconds: 1,
         stall_seconds: 1,
@@ -73,11 +73,11 @@ impl Size {
 /// One thing that is measured.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// What it is.
+    /// Its name.
     pub name: String,
-    /// What it is counted in.
+    /// Its unit.
     pub unit: &'static str,
-    /// How much it is.
+    /// Its value.
     pub value: f64,
 }
 
@@ -88,18 +88,18 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it does, in a sentence.
     pub about: &'static str,
-    /// What a server must be able to do to take part.
+    /// What a server must be able to do.
     pub needs: &'static [Ability],
-    /// Whether the less a figure is the better.
+    /// Whether lower figures are better.
     pub less_is_better: bool,
     run: fn(&Bench<'_>) -> io::Result<Vec<Figure>>,
 }
 
 impl Scenario {
-    /// Starts a server as this scenario does, with one loop on its core.
+    /// Starts a server for this scenario, with one loop on its core.
     ///
     /// # Errors
-    /// If it does not start or does not answer.
+    /// If it does not start or does not respond.
     pub fn start(&self, server: &Server) -> io::Result<Running> {
         start(server, self, 1, &[SERVER_CORE])
     }
@@ -107,7 +107,7 @@ impl Scenario {
     /// Measures a server once. The first figure is the one that charts show.
     ///
     /// # Errors
-    /// If the server does not start, or does not answer as it should.
+    /// If the server does not start, or a response is wrong.
     pub fn run(&self, server: &Server, size: &Size) -> io::Result<Vec<Figure>> {
         (self.run)(&Bench { server, scenario: self, size })
     }
@@ -147,14 +147,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "waiting",
         about: "15,000 requests that wait in `/delay/5` at once, sent 5,000 a second: memory of \
-                each while all wait, and how long after its time each answer came.",
+                each while all wait, and how late each response was.",
         needs: &[Ability::Wait],
         less_is_better: true,
         run: waiting,
     },
     Scenario {
         name: "idle",
-        about: "15,000 connections that have been answered once and are idle: memory of each.",
+        about: "15,000 idle connections that have had one response: memory of each.",
         needs: &[],
         less_is_better: true,
         run: idle,
@@ -162,7 +162,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "body",
         about: "1 GiB to `/upload`, from `/download` (with length) and from `/stream` (chunked), \
-                in pieces of 64 KiB on one connection; memory is the most it grew meanwhile.",
+                in pieces of 64 KiB on one connection; memory is its largest growth meanwhile.",
         needs: &[Ability::Body],
         less_is_better: false,
         run: body,
@@ -200,7 +200,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// What a scenario works with.
+/// The arguments of a scenario.
 struct Bench<'a> {
     server: &'a Server,
     scenario: &'a Scenario,
@@ -225,7 +225,7 @@ impl Bench<'_> {
         Ok(vec![cpu("CPU", self.cpu_under_wrk(&running, CONNECTIONS, script)?)])
     }
 
-    /// Microseconds of CPU time a request, under wrk.
+    /// Returns microseconds of CPU time a request, under wrk.
     fn cpu_under_wrk(
         &self,
         running: &Running,
@@ -237,7 +237,7 @@ impl Bench<'_> {
         cpu_a_request(running, || wrk::run(running.address, connections, seconds, script))
     }
 
-    /// Microseconds of CPU time a request, under a load of our own.
+    /// Returns microseconds of CPU time a request, under our own load.
     fn cpu_under_load(&self, running: &Running, count: usize, keep: Keep) -> io::Result<f64> {
         let mut load = ClosedLoop::open(running.address, count, keep)?;
         load.run(self.time() / 5)?;
@@ -344,7 +344,7 @@ fn stall(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
     let block = Block::start(running.address, STALL_MILLISECONDS);
     std::thread::sleep(Duration::from_millis(STALL_MILLISECONDS));
     let time = Duration::from_secs(bench.size.stall_seconds);
-    let took = load::newcomers(running.address, time);
+    let took = load::new_connections(running.address, time);
     block.end()?;
     let took = took?;
     let late = took.iter().filter(|&&took| took > STALL_LATE_MS).count();
@@ -361,14 +361,13 @@ fn cpu(name: &str, value: f64) -> Figure {
     Figure { name: name.to_owned(), unit: "µs a request", value }
 }
 
-/// The CPU time, in microseconds, that a server spends on each request of `load`, which returns
-/// how many there were.
+/// Returns the CPU time, in microseconds, of each request of `load`, which returns their number.
 fn cpu_a_request(running: &Running, load: impl FnOnce() -> io::Result<u64>) -> io::Result<f64> {
     let before = running.process.cpu()?;
     let requests = load()?;
     let spent = running.process.cpu_since(before)?;
     match requests {
-        0 => Err(io::Error::other("no request was answered")),
+        0 => Err(io::Error::other("there was no response")),
         requests => Ok(spent.as_secs_f64() * 1e6 / requests as f64),
     }
 }

@@ -1,4 +1,4 @@
-//! The servers: what each is made from, what it can do, how it is built and started.
+//! The servers: where each comes from, what it can do, how it is built and started.
 
 mod build;
 mod running;
@@ -6,22 +6,22 @@ mod running;
 pub use build::{build, version};
 pub use running::{Running, start};
 
-/// What a scenario may ask of a server beyond answering `GET /`.
+/// What a scenario may need beyond a response to `GET /`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ability {
     /// `/delay/{seconds}` and `/block/{milliseconds}`.
     Wait,
     /// The ten routes with their parameters.
     Routes,
-    /// Closes the connection when asked to.
+    /// Obeys `Connection: close`.
     Close,
     /// `/upload` and `/download/{bytes}`.
     Body,
-    /// `/stream/{bytes}`: a body of a length not told in advance.
+    /// `/stream/{bytes}`: a body without `Content-Length`.
     Stream,
-    /// More loops, or worker threads, than one.
+    /// More than one loop or worker thread.
     Loops,
-    /// An epoll instance for each loop, which tells how many connections it has.
+    /// An epoll instance for each loop, which shows how many connections the loop has.
     Selectors,
 }
 
@@ -30,9 +30,9 @@ pub enum Ability {
 pub enum Source {
     /// A member of this workspace, `peer-{name}`; its version is that of this crate.
     Member(&'static str),
-    /// The same, made from the working tree that this workspace is in; its version is the commit.
+    /// The same, built from the working tree around this workspace; its version is the commit.
     Brigade,
-    /// The same, started with `PEER_ACCEPT=per-loop`; takes part only if it is named.
+    /// The same, started with `PEER_ACCEPT=per-loop`; measured only if it is named.
     BrigadePerLoop,
     /// `servers/go`, built by the installed Go.
     Go,
@@ -52,7 +52,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Says whether it can do all of that.
+    /// Returns `true` if the server has all these abilities.
     pub fn can(&self, needs: &[Ability]) -> bool {
         needs.iter().all(|need| self.abilities.contains(need))
     }
@@ -66,7 +66,7 @@ const BRIGADE: &[Ability] = &[Wait, Routes, Close, Body, Stream, Loops, Selector
 
 /// Every server, in the order of the results.
 pub const SERVERS: &[Server] = &[
-    // It answers every path alike, which is as cheap as routing can be.
+    // It has one response for all paths, the cheapest routing there is.
     Server { name: "floor", source: Member("rustix"), abilities: &[Routes, Close] },
     Server { name: "brigade", source: Brigade, abilities: BRIGADE },
     Server { name: "brigade-per-loop", source: BrigadePerLoop, abilities: BRIGADE },
@@ -79,7 +79,7 @@ pub const SERVERS: &[Server] = &[
         source: Member("xitca-web"),
         abilities: &[Wait, Routes, Close, Loops],
     },
-    // It reads no Connection header.
+    // It ignores the Connection header.
     Server {
         name: "may-minihttp",
         source: Member("may_minihttp"),

@@ -1,6 +1,6 @@
 //! Medians and percentiles.
 
-/// The middle of the values, or the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two in the middle.
 ///
 /// # Panics
 /// If there are none.
@@ -10,7 +10,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// How far the values lie apart, as a fraction of their median: 0 if they are equal.
+/// Returns the distance between the lowest and the highest value, as a fraction of the median: 0 if
+/// all are equal.
 ///
 /// # Panics
 /// If there are none.
@@ -20,12 +21,12 @@ pub fn spread(values: &[f64]) -> f64 {
     if highest == lowest { 0.0 } else { (highest - lowest) / median(values.to_vec()) }
 }
 
-/// The value that this share (0 to 1) of the values does not exceed.
+/// Returns the value that this share (0 to 1) of the values does not exceed.
 ///
 /// # Panics
-/// If there are none, or they are not in order.
+/// If there are none, or they are not sorted.
 pub fn percentile(sorted: &[f64], share: f64) -> f64 {
-    assert!(sorted.is_sorted(), "percentiles are those of values in order");
+    assert!(sorted.is_sorted(), "the values are sorted");
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
 }
@@ -35,19 +36,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_of_an_even_number_lies_between() {
+    fn the_median_of_an_even_number_of_values_is_the_mean_of_the_middle_two() {
         assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
         assert_eq!(median(vec![9.0, 1.0, 3.0]), 3.0);
     }
 
     #[test]
-    fn the_spread_is_relative() {
+    fn the_spread_is_a_fraction_of_the_median() {
         assert_eq!(spread(&[9.0, 10.0, 12.0]), 0.3);
         assert_eq!(spread(&[0.0, 0.0]), 0.0);
     }
 
     #[test]
-    fn percentiles_are_values_that_occurred() {
+    fn a_percentile_is_one_of_the_values() {
         let values: Vec<_> = (1..=100).map(f64::from).collect();
         assert_eq!(percentile(&values, 0.5), 50.0);
         assert_eq!(percentile(&values, 0.99), 99.0);

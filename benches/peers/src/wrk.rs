@@ -1,16 +1,16 @@
-//! wrk, for the scenarios that it can drive.
+//! Runs wrk, for the scenarios that it can drive.
 
 use std::io;
 use std::net::SocketAddr;
 use std::process::Command;
 
-/// A script of `scripts/`, by its name, that makes wrk's requests; none asks for `/`.
+/// The name of a script in `scripts/` that makes wrk's requests; without one wrk requests `/`.
 pub type Script = Option<&'static str>;
 
-/// Runs wrk with one thread for `seconds` and returns how many requests were answered.
+/// Runs wrk with one thread for `seconds`, and returns the number of responses.
 ///
 /// # Errors
-/// If wrk is not installed, or a request failed or was answered by another status than 2xx.
+/// If wrk is not installed, or a request failed or had another status than 2xx.
 pub fn run(
     server: SocketAddr,
     connections: usize,
@@ -26,32 +26,32 @@ pub fn run(
         command.args(["--script", &path]);
     }
     let output = command.arg(format!("http://{server}/")).output()?;
-    answered(&String::from_utf8_lossy(&output.stdout))
+    responses(&String::from_utf8_lossy(&output.stdout))
 }
 
-fn answered(report: &str) -> io::Result<u64> {
+fn responses(report: &str) -> io::Result<u64> {
     let failure = |line: &&str| line.contains("Socket errors") || line.contains("Non-2xx");
     if let Some(line) = report.lines().find(failure) {
         return Err(io::Error::other(format!("wrk: {}", line.trim())));
     }
     let line = report.lines().find(|line| line.contains(" requests in "));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .ok_or_else(|| io::Error::other(format!("wrk told no number of requests: {report}")))
+        .ok_or_else(|| io::Error::other(format!("wrk printed no number of requests: {report}")))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::answered;
+    use super::responses;
 
     #[test]
-    fn the_number_of_requests_is_read() {
+    fn the_number_of_requests_is_parsed() {
         let report = "  56021 requests in 1.00s, 6.89MB read\nRequests/sec:  55976.46\n";
-        assert_eq!(answered(report).unwrap(), 56_021);
+        assert_eq!(responses(report).unwrap(), 56_021);
     }
 
     #[test]
     fn a_failed_request_fails_the_run() {
         let report = "  9 requests in 1.00s, 1KB read\n  Non-2xx or 3xx responses: 9\n";
-        assert!(answered(report).unwrap_err().to_string().ends_with("responses: 9"));
+        assert!(responses(report).unwrap_err().to_string().ends_with("responses: 9"));
     }
 }

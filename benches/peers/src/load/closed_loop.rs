@@ -1,4 +1,4 @@
-//! So many connections at all times, each asking again as soon as it is answered.
+//! A constant number of connections, each of which sends a request as soon as it has a response.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use super::exchanges::{End, Exchanges, Outcome};
 
-/// Connections opened but not yet answered while the load is being set up: far below any backlog.
+/// Connections without a response while the load is being set up: far below any backlog.
 const OPENING_AT_ONCE: usize = 256;
 /// How long the set-up may take.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest wait for an event.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What becomes of a connection that was answered.
+/// What happens to a connection after its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// It asks again.
+    /// It sends the next request.
     Alive,
     /// The server closes it, and a new one is opened.
     Churn,
@@ -30,12 +30,12 @@ pub struct ClosedLoop {
 }
 
 impl ClosedLoop {
-    /// Opens the connections. Kept alive, each has been answered once on return and is idle.
+    /// Opens the connections. With [`Keep::Alive`], each is idle after one response on return.
     ///
     /// # Errors
-    /// If a connection is refused or lost, or not answered in time.
+    /// If a connection is refused or lost, or has no response in time.
     pub fn open(server: SocketAddr, connections: usize, keep: Keep) -> io::Result<Self> {
-        let end = if keep == Keep::Alive { End::Answer } else { End::Close };
+        let end = if keep == Keep::Alive { End::Response } else { End::Close };
         let exchanges = Exchanges::new(server, "/", end)?;
         let mut this = Self { exchanges, keep, outcomes: Vec::new() };
         match keep {
@@ -45,25 +45,25 @@ impl ClosedLoop {
         Ok(this)
     }
 
-    /// Runs for that long and returns how many requests were answered.
+    /// Runs for that long, and returns the number of responses.
     ///
     /// # Errors
-    /// If a request was not answered by a 200.
+    /// If a response was not a 200.
     pub fn run(&mut self, time: Duration) -> io::Result<u64> {
-        let mut answered = 0;
+        let mut responses = 0;
         for outcome in std::mem::take(&mut self.outcomes) {
-            self.ask(outcome)?;
+            self.send_next(outcome)?;
         }
         let deadline = Instant::now() + time;
         while Instant::now() < deadline {
             let mut outcomes = Vec::new();
             self.exchanges.wait(TICK, &mut outcomes)?;
             for outcome in outcomes {
-                answered += 1;
-                self.ask(outcome)?;
+                responses += 1;
+                self.send_next(outcome)?;
             }
         }
-        Ok(answered)
+        Ok(responses)
     }
 
     fn open_idle(&mut self, connections: usize) -> io::Result<()> {
@@ -77,24 +77,26 @@ impl ClosedLoop {
             self.exchanges.wait(TICK, &mut self.outcomes)?;
             if Instant::now() > deadline {
                 let idle = self.outcomes.len();
-                return Err(io::Error::other(format!("{idle} of {connections} were answered")));
+                return Err(io::Error::other(format!(
+                    "{idle} of {connections} connections had a response"
+                )));
             }
         }
         self.outcomes.iter().try_for_each(check)
     }
 
-    fn ask(&mut self, outcome: Outcome) -> io::Result<()> {
+    fn send_next(&mut self, outcome: Outcome) -> io::Result<()> {
         check(&outcome)?;
         match self.keep {
-            Keep::Alive => self.exchanges.ask_again(outcome.key),
+            Keep::Alive => self.exchanges.send_again(outcome.key),
             Keep::Churn => self.exchanges.open(),
         }
     }
 }
 
 fn check(outcome: &Outcome) -> io::Result<()> {
-    match outcome.answered {
+    match outcome.is_ok {
         true => Ok(()),
-        false => Err(io::Error::other("a connection was lost before it was answered")),
+        false => Err(io::Error::other("a connection was lost, or its response was not a 200")),
     }
 }

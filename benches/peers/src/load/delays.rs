@@ -1,4 +1,4 @@
-//! Many requests that all wait in `/delay/{seconds}` at the same time.
+//! Many requests that wait in `/delay/{seconds}` at the same time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,29 +6,29 @@ use std::time::{Duration, Instant};
 
 use super::exchanges::{End, Exchanges, Outcome};
 
-/// Requests sent in a second: so few that neither side is busy, and lateness is the timer's.
+/// Requests sent a second: so few that neither side is busy, so that lateness is the timer's.
 const SENT_PER_SECOND: u32 = 5_000;
-/// How long after the last request all of them have surely reached their delay.
+/// How long after the last request all of them are certain to be waiting.
 const SETTLE: Duration = Duration::from_millis(300);
-/// How late the last answer may be before the run is given up.
+/// How late the last response may be before the run fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest wait for an event.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What the delays came to.
+/// The result of the delays.
 #[derive(Debug)]
 pub struct Delays<T> {
-    /// What `when_all_wait` returned.
+    /// The value that `when_all_wait` returned.
     pub sampled: T,
-    /// How many milliseconds after its time each answer came; below zero if it came before.
+    /// How many milliseconds late each response was; below zero if it was early.
     pub late_ms: Vec<f64>,
 }
 
-/// Sends `count` requests, a connection each, for a delay of that many seconds, and calls
+/// Sends `count` requests with a delay of `seconds`, on a connection each, and calls
 /// `when_all_wait` once all of them are waiting.
 ///
 /// # Errors
-/// If a request is lost or not answered by a 200, or an answer came before all were waiting.
+/// If a request is lost, a response is not a 200, or one arrives before all requests are waiting.
 pub fn wait_in_delays<T>(
     server: SocketAddr,
     count: usize,
@@ -36,20 +36,20 @@ pub fn wait_in_delays<T>(
     when_all_wait: impl FnOnce() -> io::Result<T>,
 ) -> io::Result<Delays<T>> {
     let delay = Duration::from_secs(seconds);
-    let mut exchanges = Exchanges::new(server, &format!("/delay/{seconds}"), End::Answer)?;
+    let mut exchanges = Exchanges::new(server, &format!("/delay/{seconds}"), End::Response)?;
     let mut outcomes = Vec::with_capacity(count);
     send(&mut exchanges, count, &mut outcomes)?;
     if !outcomes.is_empty() {
-        return Err(io::Error::other("an answer came before all requests were waiting"));
+        return Err(io::Error::other("a response came before all requests were waiting"));
     }
     let sampled = when_all_wait()?;
     let deadline = Instant::now() + delay + PATIENCE;
     while outcomes.len() < count && Instant::now() < deadline {
         exchanges.wait(TICK, &mut outcomes)?;
     }
-    if outcomes.len() < count || outcomes.iter().any(|outcome| !outcome.answered) {
-        let answered = outcomes.iter().filter(|outcome| outcome.answered).count();
-        return Err(io::Error::other(format!("{answered} of {count} delays were answered")));
+    if outcomes.len() < count || outcomes.iter().any(|outcome| !outcome.is_ok) {
+        let succeeded = outcomes.iter().filter(|outcome| outcome.is_ok).count();
+        return Err(io::Error::other(format!("{succeeded} of {count} delays had a response")));
     }
     let late_ms = outcomes.iter().map(|outcome| late_ms(outcome, delay)).collect();
     Ok(Delays { sampled, late_ms })
@@ -74,6 +74,6 @@ fn send(exchanges: &mut Exchanges, count: usize, outcomes: &mut Vec<Outcome>) ->
 }
 
 fn late_ms(outcome: &Outcome, delay: Duration) -> f64 {
-    let took = outcome.ended_at.duration_since(outcome.asked_at);
+    let took = outcome.ended_at.duration_since(outcome.sent_at);
     (took.as_secs_f64() - delay.as_secs_f64()) * 1e3
 }

@@ -1,4 +1,4 @@
-//! Many connections to one server, each with at most one request under way.
+//! Many connections to one server, each with at most one request in flight.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -11,22 +11,22 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
-use super::answer;
+use super::response;
 
-/// Events taken at once.
+/// Events received at once.
 const EVENTS: usize = 1024;
-/// Bytes taken in one read.
+/// Bytes of one read.
 const READ_SIZE: usize = 16 * 1024;
-/// Client addresses, 127.0.0.2 and up, that connections take turns in: a churn of connections
-/// leaves more ports in TIME_WAIT than one address has.
+/// The number of client addresses, from 127.0.0.2 on, which connections use in turn: many short
+/// connections leave more ports in TIME_WAIT than one address has.
 const SOURCES: usize = 64;
 
-/// When an exchange has come to its end.
+/// When an exchange ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// When the answer is there.
-    Answer,
-    /// When the server has closed the connection after it.
+    /// When the response is complete.
+    Response,
+    /// When the server has closed the connection after the response.
     Close,
 }
 
@@ -35,12 +35,12 @@ pub enum End {
 pub struct Outcome {
     /// The connection.
     pub key: usize,
-    /// Whether it was answered by a 200; if not, the connection is gone.
-    pub answered: bool,
-    /// When the connection was asked for.
+    /// Whether the response was a 200; if not, the connection is gone.
+    pub is_ok: bool,
+    /// When `connect` was called.
     pub opened_at: Instant,
     /// When the request was written.
-    pub asked_at: Instant,
+    pub sent_at: Instant,
     /// When it ended.
     pub ended_at: Instant,
 }
@@ -61,15 +61,15 @@ pub struct Exchanges {
 struct Connection {
     stream: TcpStream,
     opened_at: Instant,
-    /// `None` until the connection stands and the request is written.
-    asked_at: Option<Instant>,
-    /// What has come of the answer, if not all of it came at once.
-    begun: Vec<u8>,
-    /// Whether all of an answer with status 200 has come.
-    answered: bool,
+    /// `None` until the connection is established and the request is written.
+    sent_at: Option<Instant>,
+    /// The part of the response received so far, if it did not arrive at once.
+    partial: Vec<u8>,
+    /// Whether a complete response with status 200 has arrived.
+    is_ok: bool,
 }
 
-/// What a ready connection came to.
+/// The state of a connection after an event.
 enum Progress {
     Pending,
     Ended,
@@ -80,7 +80,7 @@ impl Exchanges {
     /// Prepares to send `GET path` to a server.
     ///
     /// # Errors
-    /// If the kernel gives no epoll.
+    /// If the kernel provides no epoll instance.
     pub fn new(server: SocketAddr, path: &str, end: End) -> io::Result<Self> {
         let connection = if end == End::Close { "Connection: close\r\n" } else { "" };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\n{connection}\r\n");
@@ -97,7 +97,7 @@ impl Exchanges {
         })
     }
 
-    /// Opens a connection and sends the request once it stands.
+    /// Opens a connection, and sends the request once it is established.
     ///
     /// # Errors
     /// If no socket or port is left.
@@ -113,21 +113,22 @@ impl Exchanges {
         self.connections[key] = Some(Connection {
             stream,
             opened_at,
-            asked_at: None,
-            begun: Vec::new(),
-            answered: false,
+            sent_at: None,
+            partial: Vec::new(),
+            is_ok: false,
         });
         Ok(())
     }
 
-    /// Sends the request once more on a connection whose last one was answered.
+    /// Sends the request again on a connection that has had its response.
     ///
     /// # Errors
-    /// If the connection does not take it.
-    pub fn ask_again(&mut self, key: usize) -> io::Result<()> {
-        let connection = self.connections[key].as_mut().expect("an answered connection is open");
-        connection.answered = false;
-        connection.ask(&self.request)
+    /// If the request cannot be written.
+    pub fn send_again(&mut self, key: usize) -> io::Result<()> {
+        let connection =
+            self.connections[key].as_mut().expect("a connection that has had its response is open");
+        connection.is_ok = false;
+        connection.send(&self.request)
     }
 
     /// Closes a connection.
@@ -136,7 +137,7 @@ impl Exchanges {
         self.free.push(key);
     }
 
-    /// Waits until an exchange ends, at most that long, and adds what ended to `outcomes`.
+    /// Waits until an exchange ends, at most that long, and appends the outcomes.
     ///
     /// # Errors
     /// If epoll fails.
@@ -157,15 +158,15 @@ impl Exchanges {
     fn progress(&mut self, key: usize, outcomes: &mut Vec<Outcome>) {
         let Some(connection) = &mut self.connections[key] else { return };
         let progress = connection.progress(&self.request, &mut self.buffer, self.end);
-        let answered = match progress {
+        let is_ok = match progress {
             Ok(Progress::Pending) => return,
-            Ok(Progress::Ended) => connection.answered,
+            Ok(Progress::Ended) => connection.is_ok,
             Ok(Progress::Lost) | Err(_) => false,
         };
-        let Connection { opened_at, asked_at, .. } = *connection;
-        let asked_at = asked_at.unwrap_or(opened_at);
-        outcomes.push(Outcome { key, answered, opened_at, asked_at, ended_at: Instant::now() });
-        if !answered || self.end == End::Close {
+        let Connection { opened_at, sent_at, .. } = *connection;
+        let sent_at = sent_at.unwrap_or(opened_at);
+        outcomes.push(Outcome { key, is_ok, opened_at, sent_at, ended_at: Instant::now() });
+        if !is_ok || self.end == End::Close {
             self.close(key);
         }
     }
@@ -184,25 +185,25 @@ impl Exchanges {
 }
 
 impl Connection {
-    fn ask(&mut self, request: &[u8]) -> io::Result<()> {
+    fn send(&mut self, request: &[u8]) -> io::Result<()> {
         self.stream.write_all(request)?;
-        self.asked_at = Some(Instant::now());
+        self.sent_at = Some(Instant::now());
         Ok(())
     }
 
     fn progress(&mut self, request: &[u8], buffer: &mut [u8], end: End) -> io::Result<Progress> {
-        if self.asked_at.is_none() {
-            match self.ask(request) {
-                // The event was not the one that says the connection stands.
+        if self.sent_at.is_none() {
+            match self.send(request) {
+                // The connection is not established yet.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok(Progress::Pending);
                 }
-                asked => asked?,
+                sent => sent?,
             }
         }
         loop {
             let size = match self.stream.read(buffer) {
-                Ok(0) if self.answered => return Ok(Progress::Ended),
+                Ok(0) if self.is_ok => return Ok(Progress::Ended),
                 Ok(0) => return Ok(Progress::Lost),
                 Ok(size) => size,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -210,22 +211,22 @@ impl Connection {
                 }
                 Err(error) => return Err(error),
             };
-            self.answered |= self.receive(&buffer[..size]);
-            if self.answered && end == End::Answer {
+            self.is_ok |= self.receive(&buffer[..size]);
+            if self.is_ok && end == End::Response {
                 return Ok(Progress::Ended);
             }
         }
     }
 
-    /// Takes what was received. Returns `true` if that completes an answer with status 200.
+    /// Adds received bytes. Returns `true` if they complete a response with status 200.
     fn receive(&mut self, received: &[u8]) -> bool {
-        if self.begun.is_empty() && answer::size(received) == Some(received.len()) {
-            return answer::is_ok(received);
+        if self.partial.is_empty() && response::size(received) == Some(received.len()) {
+            return response::is_ok(received);
         }
-        self.begun.extend_from_slice(received);
-        if answer::size(&self.begun) != Some(self.begun.len()) {
+        self.partial.extend_from_slice(received);
+        if response::size(&self.partial) != Some(self.partial.len()) {
             return false;
         }
-        answer::is_ok(&std::mem::take(&mut self.begun))
+        response::is_ok(&std::mem::take(&mut self.partial))
     }
 }

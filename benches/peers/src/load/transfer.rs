@@ -1,19 +1,19 @@
-//! One large body, either way, on one connection.
+//! One large body, in either direction, on one connection.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::answer;
+use super::response;
 
-/// Bytes a piece: of a write, of a chunk, of a read.
+/// The size of a write, a chunk and a read, in bytes.
 const PIECE: usize = 64 * 1024;
 /// How long either side may make no progress.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes between two calls of `progress`.
 const PROGRESS: u64 = 64 << 20;
 
-/// How the end of a body is told.
+/// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// By Content-Length.
@@ -22,10 +22,10 @@ pub enum Framing {
     Chunked,
 }
 
-/// Sends a body of that many bytes to `/upload` and takes the answer.
+/// Sends a body of that many bytes to `/upload`, and receives the response.
 ///
 /// # Errors
-/// If the server does not take it or does not answer by a 200.
+/// If the server does not accept it or the response is not a 200.
 pub fn upload(
     server: SocketAddr,
     bytes: u64,
@@ -52,10 +52,10 @@ pub fn upload(
     if framing == Framing::Chunked {
         stream.write_all(b"0\r\n\r\n")?;
     }
-    take_answer(&mut stream)
+    take_response(&mut stream)
 }
 
-/// Makes `piece` what is sent for `size` bytes of body; it may be that already.
+/// Fills `piece` with the bytes to send for `size` bytes of body, unless it has them already.
 fn fill(piece: &mut Vec<u8>, size: usize, framing: Framing) {
     let (head, tail) = match framing {
         Framing::Length => (String::new(), ""),
@@ -66,21 +66,21 @@ fn fill(piece: &mut Vec<u8>, size: usize, framing: Framing) {
     }
 }
 
-fn take_answer(stream: &mut TcpStream) -> io::Result<()> {
-    let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
-    while answer::size(&answer).is_none_or(|size| answer.len() < size) {
+fn take_response(stream: &mut TcpStream) -> io::Result<()> {
+    let (mut received, mut buffer) = (Vec::new(), [0; 1024]);
+    while response::size(&received).is_none_or(|size| received.len() < size) {
         match stream.read(&mut buffer)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            size => answer.extend_from_slice(&buffer[..size]),
+            size => received.extend_from_slice(&buffer[..size]),
         }
     }
-    check(&answer)
+    check(&received)
 }
 
-/// Takes a body of that many bytes from `/download` or, chunked, from `/stream`.
+/// Receives a body of that many bytes from `/download` or, chunked, from `/stream`.
 ///
 /// # Errors
-/// If the server does not send all of it, with the framing that was asked for.
+/// If the server does not send all of it, or sends it with another framing.
 pub fn download(
     server: SocketAddr,
     bytes: u64,
@@ -98,11 +98,11 @@ pub fn download(
         return Err(io::Error::other(format!("/{path} is framed as {found:?}")));
     }
     let mut received = begun;
-    let mut told = 0;
+    let mut reported = 0;
     while let size @ 1.. = stream.read(&mut buffer)? {
         received += size as u64;
-        if received / PROGRESS > told {
-            told = received / PROGRESS;
+        if received / PROGRESS > reported {
+            reported = received / PROGRESS;
             progress()?;
         }
     }
@@ -112,11 +112,11 @@ pub fn download(
     }
 }
 
-/// Takes the head of an answer, and returns how many bytes of body came with it and their framing.
+/// Receives the head of a response. Returns how many bytes of the body came too, and the framing.
 fn take_head(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<(u64, Framing)> {
     let mut received = 0;
     let head = loop {
-        if let Some(size) = answer::head_size(&buffer[..received]) {
+        if let Some(size) = response::head_size(&buffer[..received]) {
             break size;
         }
         match stream.read(&mut buffer[received..])? {
@@ -138,9 +138,9 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn check(answer: &[u8]) -> io::Result<()> {
-    match answer::is_ok(answer) {
+fn check(head: &[u8]) -> io::Result<()> {
+    match response::is_ok(head) {
         true => Ok(()),
-        false => Err(io::Error::other("the transfer was not answered by a 200")),
+        false => Err(io::Error::other("the response to the transfer was not a 200")),
     }
 }

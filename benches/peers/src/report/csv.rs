@@ -1,11 +1,11 @@
-//! Every sample, a line each.
+//! Every sample as a line of CSV.
 
 use std::fmt::Write;
 
 use crate::machine::Machine;
 use crate::results::Results;
 
-/// The CSV, below comment lines that name the machine and the versions.
+/// Returns the CSV, after comment lines that name the machine and the versions.
 pub(super) fn render(machine: &Machine, results: &Results) -> String {
     let mut text = format!("# {machine}\n");
     for (server, version) in &results.servers {

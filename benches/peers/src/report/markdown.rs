@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::results::Results;
 use crate::scenarios::Scenario;
 
-/// The Markdown, with the machine, the versions and what was left out.
+/// Returns the Markdown, with the machine, the versions and what was left out.
 pub(super) fn render(
     options: &Options,
     machine: &Machine,
@@ -19,12 +19,12 @@ pub(super) fn render(
     let seconds = size.seconds;
     let mut text = format!(
         "# brigade beside its peers\n\n{machine}. Medians of {rounds} rounds of {seconds} s; \
-         spread is the distance between the lowest and the highest of the first figure. A machine \
-         that does something else only adds to it: the least of the rounds is what was disturbed \
+         spread is the distance between the lowest and the highest round of the first figure. \
+         Other work on the machine only adds time, so the least of the rounds was disturbed \
          least.\n"
     );
     if *smoke {
-        text.push_str("\nA smoke run: everything is smaller than said below, and says nothing.\n");
+        text.push_str("\nA smoke run: everything is smaller than below, and no figure counts.\n");
     }
     for scenario in &options.scenarios {
         table(&mut text, scenario, results);

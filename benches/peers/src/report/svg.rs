@@ -1,4 +1,4 @@
-//! A chart of bars: a panel for each scenario, its first figure, the best server first.
+//! A bar chart: a panel for the first figure of each scenario, the best server first.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ const BAR_STEP: usize = 24;
 const LABELS: usize = 110;
 const VALUES: usize = 90;
 
-/// The SVG.
+/// Returns the SVG.
 pub(super) fn render(machine: &Machine, scenarios: &[&Scenario], results: &Results) -> String {
     let mut panels = String::new();
     let mut y = TITLE;
@@ -72,7 +72,7 @@ fn panel(text: &mut String, top: usize, scenario: &Scenario, results: &Results) 
     PANEL_TITLE + bars.len() * BAR_STEP + MARGIN
 }
 
-/// The servers and their medians, the best first.
+/// Returns the servers and their medians, the best first.
 fn bars(scenario: &Scenario, figure: &str, results: &Results) -> Vec<(&'static str, f64)> {
     let median = |&(server, _): &(&'static str, String)| {
         results.median(scenario.name, server, figure).map(|value| (server, value))

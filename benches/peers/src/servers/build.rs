@@ -1,4 +1,4 @@
-//! Building a server, so that one that fails takes no other down.
+//! Builds a server. One that does not build does not affect the others.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use crate::machine::first_line;
 /// The workspace of the harness.
 const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Builds a server with release settings, as a nice process.
+/// Builds a server in the release profile, at low priority.
 ///
 /// # Errors
-/// With the reason in words, if it cannot be built or is not installed.
+/// The reason, if it cannot be built or is not installed.
 pub fn build(server: &Server) -> Result<(), String> {
     let built = match server.source {
         Source::Member(_) => cargo_build(&format!("peer-{}", server.name)),
@@ -31,11 +31,11 @@ pub fn build(server: &Server) -> Result<(), String> {
         return Ok(());
     }
     let errors = String::from_utf8_lossy(&output.stderr);
-    let first = errors.lines().find(|line| line.starts_with("error")).unwrap_or("no reason told");
+    let first = errors.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
     Err(format!("does not build: {first}"))
 }
 
-/// The version of what a server is made from.
+/// Returns the version of a server.
 pub fn version(server: &Server) -> String {
     let version = match server.source {
         Source::Member(name) => locked_version(name),
@@ -50,13 +50,13 @@ pub fn version(server: &Server) -> String {
     version.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The path of a built binary: beside this one, in the release profile.
+/// Returns the path of a built binary: beside this one, in the release profile.
 pub(super) fn binary(name: &str) -> PathBuf {
     target_directory().join("release").join(name)
 }
 
 fn target_directory() -> PathBuf {
-    let own = std::env::current_exe().expect("the kernel tells the path of this program");
+    let own = std::env::current_exe().expect("the path of this program is known");
     own.ancestors().nth(2).expect("cargo puts it two levels down").to_owned()
 }
 

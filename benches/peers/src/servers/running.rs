@@ -1,4 +1,4 @@
-//! A started server: pinned, probed, and ended when dropped.
+//! A running server: pinned, probed, and killed when dropped.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -13,11 +13,11 @@ use crate::machine::{LOAD_CORE, pin};
 use crate::process::Process;
 use crate::scenarios::Scenario;
 
-/// How long a server may take until it accepts.
+/// How long a server may take until it accepts connections.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause between two attempts to connect.
 const START_RETRY: Duration = Duration::from_millis(20);
-/// How long the answer to the probe may take.
+/// How long the response to the probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const NGINX_CONFIG: &str = include_str!("../../servers/nginx/nginx.conf");
@@ -25,9 +25,9 @@ const NGINX_CONFIG: &str = include_str!("../../servers/nginx/nginx.conf");
 /// A server that accepts connections.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
-    /// For its accounts.
+    /// Its process, for the kernel's accounts.
     pub process: Process,
     /// The line that it printed when it was ready; empty if it printed none.
     pub greeting: String,
@@ -35,11 +35,10 @@ pub struct Running {
     directory: PathBuf,
 }
 
-/// Starts a server on `cores`, waits until it accepts, and checks that it answers `GET /`.
+/// Starts a server on `cores`, waits until it accepts, and checks its response to `GET /`.
 ///
 /// # Errors
-/// If it does not start, ends, does not accept in time or answers something else; with the end of
-/// what it printed.
+/// If it does not start, ends, does not accept in time or sends another response; with its output.
 pub fn start(
     server: &Server,
     scenario: &Scenario,
@@ -58,7 +57,7 @@ pub fn start(
     let child = child?;
     let process = Process { id: child.id() };
     let mut running = Running { address, process, greeting: String::new(), child, directory };
-    running.wait_until_it_answers()?;
+    running.wait_until_it_responds()?;
     running.greeting = running.log().lines().next().unwrap_or_default().to_owned();
     Ok(running)
 }
@@ -91,25 +90,25 @@ fn command(
         }
     };
     command.args(["--listen", &address.to_string(), "--loops", &loops.to_string()]);
-    // So that a server can be set up as its users would for that load.
+    // So that a server can be configured as its users would for that load.
     command.env("PEER_SCENARIO", scenario.name);
     Ok(command)
 }
 
 impl Running {
-    /// Puts a file of zeros where nginx serves `/download/{bytes}` from.
+    /// Creates the file of zeros from which nginx serves `/download/{bytes}`.
     ///
     /// # Errors
-    /// If the file cannot be made.
+    /// If the file cannot be created.
     pub fn offer(&self, bytes: u64) -> io::Result<()> {
         let path = self.directory.join("download").join(bytes.to_string());
         fs::create_dir_all(self.directory.join("download"))?;
         File::create(&path)?.set_len(bytes)?;
-        // The page cache is filled here, not at the server's cost.
+        // Fills the page cache here, not at the server's cost.
         io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
     }
 
-    fn wait_until_it_answers(&mut self) -> io::Result<()> {
+    fn wait_until_it_responds(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -132,7 +131,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only if it has already ended, and nothing hangs on the directory.
+        // The first two fail only if it has already ended; a directory that is left does no harm.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.directory);
@@ -142,18 +141,20 @@ impl Drop for Running {
 fn probe(mut stream: TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")?;
-    let mut answer = Vec::new();
+    let mut received = Vec::new();
     let mut buffer = [0; 1024];
-    while !answer.ends_with(b"Hello, World!") {
+    while !received.ends_with(b"Hello, World!") {
         match stream.read(&mut buffer)? {
             0 => break,
-            size => answer.extend_from_slice(&buffer[..size]),
+            size => received.extend_from_slice(&buffer[..size]),
         }
     }
-    let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    let text = String::from_utf8_lossy(&received).to_ascii_lowercase();
     let expected = ["http/1.1 200 ", "content-type: text/plain", "content-length: 13", "date: "];
     match expected.iter().find(|part| !text.contains(*part)) {
-        Some(part) => Err(io::Error::other(format!("no {part:?} in the answer to GET /: {text}"))),
+        Some(part) => {
+            Err(io::Error::other(format!("no {part:?} in the response to GET /: {text}")))
+        }
         None => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
     runtime(options.loops)?.block_on(async {
         let listener = TcpListener::from_std(peer_common::listen(options.listen)?)?;
         let listener = listener.tap_io(|stream| {
-            // Without it only the latency of a split answer suffers.
+            // A failure only affects the latency of a split response.
             let _ = stream.set_nodelay(true);
         });
         println!("listening on http://{} (tokio)", options.listen);

@@ -1,4 +1,4 @@
-//! brigade itself: an acceptor and as many event loops as asked for.
+//! brigade itself: an acceptor and the given number of event loops.
 
 use std::convert::Infallible;
 use std::io;
@@ -38,7 +38,7 @@ fn text(body: impl Into<Body>) -> Response {
     Response::typed(TEXT, body)
 }
 
-/// A parameter; the route is not found without it.
+/// Returns a path parameter; the response is a 404 if it cannot be parsed.
 fn param<T: FromStr>(request: &Request, name: &str) -> Option<T> {
     request.param(name)?.parse().ok()
 }

@@ -1,6 +1,6 @@
 //! What every server of the harness shares: its options, its listener and its ten routes.
 //!
-//! Frameworks with a router of their own use that router; [`Route`] is for those that have none.
+//! Frameworks with a router use that router; [`Route`] is for those without.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,36 +8,36 @@ use std::time::Duration;
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-/// The answer to `GET /`.
+/// The body of the response to `GET /`.
 pub const HELLO: &str = "Hello, World!";
 
-/// The content type of every answer.
+/// The content type of every response.
 pub const TEXT: &str = "text/plain";
 
-/// How long an idle connection is kept, in seconds, where the server has such a limit: longer than
-/// any scenario.
+/// How long an idle connection is kept, in seconds, if the server has such a limit: longer than any
+/// scenario.
 pub const KEEP_ALIVE_SECONDS: u64 = 75;
 
-/// One piece of a streamed body; a body ends with a shorter one where its length asks for it.
+/// One piece of a streamed body; the last one may be shorter.
 pub const PIECE: &[u8] = &[0; 64 * 1024];
 
-/// Connections the kernel holds for a server that has not accepted them yet.
+/// The largest number of connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// What the command line asks of a server: `--listen ADDR --loops N`.
+/// The command line of a server: `--listen ADDR --loops N`.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// Event loops, or worker threads.
+    /// The number of event loops or worker threads.
     pub loops: usize,
 }
 
 impl Options {
-    /// Reads the command line.
+    /// Parses the command line.
     ///
     /// # Panics
-    /// If an option is unknown, lacks its value or has one that cannot be read.
+    /// If an option is unknown, or its value is missing or malformed.
     #[must_use]
     pub fn from_args() -> Self {
         let mut options = Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), loops: 1 };
@@ -54,14 +54,14 @@ impl Options {
     }
 }
 
-/// Says whether the scenario, which the harness tells in the environment, is the one of large
-/// bodies: hyper, told to gather small answers in one write, copies large ones.
+/// Returns `true` in the scenario of large bodies, which the harness sets in the environment. hyper
+/// copies large bodies if it is configured to gather small responses in one write.
 #[must_use]
 pub fn bodies_are_large() -> bool {
     std::env::var("PEER_SCENARIO").is_ok_and(|scenario| scenario == "body")
 }
 
-/// Opens a non-blocking listener; with `SO_REUSEPORT`, so that each loop may have its own.
+/// Opens a non-blocking listener with `SO_REUSEPORT`, so that each loop may have its own.
 ///
 /// # Errors
 /// If the address is taken or cannot be listened on.
@@ -76,7 +76,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The pieces, by length in bytes, of a streamed body of `total` bytes.
+/// Returns the pieces of a streamed body of `total` bytes.
 pub fn pieces(total: u64) -> impl Iterator<Item = &'static [u8]> + Send + 'static {
     let full = usize::try_from(total / PIECE.len() as u64).expect("a body that fits this machine");
     let rest = (total % PIECE.len() as u64) as usize;
@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_longer_than_a_route_is_not_found() {
+    fn a_path_that_is_longer_than_a_route_is_unknown() {
         assert_eq!(Route::of("/upload/1"), Route::Unknown);
         assert_eq!(Route::of("/orgs/o/repos/r/issues/1/x"), Route::Unknown);
     }
 
     #[test]
-    fn pieces_add_up() {
+    fn the_pieces_add_up_to_the_total() {
         let total = 3 * PIECE.len() as u64 + 5;
         assert_eq!(pieces(total).map(|piece| piece.len() as u64).sum::<u64>(), total);
     }

@@ -1,8 +1,8 @@
 //! The limit on one core: an epoll loop that reads, finds the blank lines, and writes canned bytes.
 //!
 //! A turn of the loop costs one `epoll_wait`, and each ready connection one `read` and one `write`,
-//! however many requests the read brought. Nothing is parsed: a request is what ends in a blank
-//! line, and a read that ends in `close` and a blank line is answered and closed.
+//! however many requests were read. Nothing is parsed: a request ends at a blank line, and a
+//! connection whose read ends in `close` and a blank line is closed after the response.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,12 +13,12 @@ use memchr::memmem;
 use peer_common::{HELLO, Options, TEXT};
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-/// Events taken in one turn.
+/// Events received in one turn.
 const EVENTS: usize = 1024;
-/// Bytes taken in one read.
+/// Bytes of one read.
 const READ_SIZE: usize = 64 * 1024;
-/// Answers that one write can hold; a read that brought more requests costs more writes.
-const ANSWERS_A_WRITE: usize = 256;
+/// Responses of one write; a read with more requests costs more writes.
+const RESPONSES_PER_WRITE: usize = 256;
 
 fn main() -> io::Result<()> {
     let options = Options::from_args();
@@ -39,12 +39,12 @@ struct Floor {
     /// By descriptor.
     connections: Vec<Option<Connection>>,
     buffer: Vec<u8>,
-    answers: Answers,
+    responses: Responses,
 }
 
 struct Connection {
     stream: TcpStream,
-    /// The head of a request whose end has not come yet.
+    /// The start of a head that is incomplete.
     begun: Vec<u8>,
 }
 
@@ -52,9 +52,9 @@ impl Floor {
     fn new(listener: TcpListener) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, token(&listener), EventFlags::IN)?;
-        let answers = Answers::new(SystemTime::now());
+        let responses = Responses::new(SystemTime::now());
         let buffer = vec![0; READ_SIZE];
-        Ok(Self { epoll, listener, connections: Vec::new(), buffer, answers })
+        Ok(Self { epoll, listener, connections: Vec::new(), buffer, responses })
     }
 
     fn turn(&mut self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
@@ -63,7 +63,7 @@ impl Floor {
             Err(rustix::io::Errno::INTR) => return Ok(()),
             other => other?,
         };
-        self.answers.refresh(SystemTime::now());
+        self.responses.refresh(SystemTime::now());
         for event in events.iter() {
             let descriptor = event.data.u64() as usize;
             if descriptor == self.listener.as_raw_fd() as usize {
@@ -93,9 +93,9 @@ impl Floor {
         }
     }
 
-    /// Answers what one read brings. Returns `true` if the connection stays open.
+    /// Reads once and responds. Returns `true` if the connection stays open.
     ///
-    /// A client that does not take its answers, so that a write falls short, is dropped.
+    /// A client that does not accept its responses, so that a write is short, is disconnected.
     fn serve(&mut self, descriptor: usize) -> io::Result<bool> {
         let Some(connection) = &mut self.connections[descriptor] else { return Ok(true) };
         let size = match connection.stream.read(&mut self.buffer) {
@@ -109,7 +109,7 @@ impl Floor {
         } else {
             connection.complete(received)
         };
-        for write in self.answers.writes(requests) {
+        for write in self.responses.writes(requests) {
             connection.stream.write_all(write)?;
         }
         Ok(size > 0 && !received.ends_with(b"close\r\n\r\n"))
@@ -117,7 +117,7 @@ impl Floor {
 }
 
 impl Connection {
-    /// Adds what was received to what was begun, and returns how many requests that completes.
+    /// Adds received bytes to the incomplete head, and returns how many requests they complete.
     #[cold]
     fn complete(&mut self, received: &[u8]) -> usize {
         self.begun.extend_from_slice(received);
@@ -136,23 +136,23 @@ fn token(descriptor: &impl AsRawFd) -> EventData {
     EventData::new_u64(descriptor.as_raw_fd() as u64)
 }
 
-/// The canned answer, many times over, renewed when the second of its Date is over.
-struct Answers {
+/// The canned response, repeated, renewed when the second of its Date is over.
+struct Responses {
     bytes: Vec<u8>,
-    answer_size: usize,
+    response_size: usize,
     second: u64,
 }
 
-impl Answers {
+impl Responses {
     fn new(now: SystemTime) -> Self {
         let date = httpdate::fmt_http_date(now);
         let size = HELLO.len();
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: {TEXT}\r\nContent-Length: {size}\r\n\
              Date: {date}\r\n\r\n{HELLO}"
         );
-        let bytes = answer.repeat(ANSWERS_A_WRITE).into_bytes();
-        Self { bytes, answer_size: answer.len(), second: unix_second(now) }
+        let bytes = response.repeat(RESPONSES_PER_WRITE).into_bytes();
+        Self { bytes, response_size: response.len(), second: unix_second(now) }
     }
 
     fn refresh(&mut self, now: SystemTime) {
@@ -161,11 +161,11 @@ impl Answers {
         }
     }
 
-    /// The bytes that answer so many requests, a write each.
+    /// Returns the writes that respond to that many requests.
     fn writes(&self, requests: usize) -> impl Iterator<Item = &[u8]> {
-        (0..requests).step_by(ANSWERS_A_WRITE).map(move |done| {
-            let answers = (requests - done).min(ANSWERS_A_WRITE);
-            &self.bytes[..answers * self.answer_size]
+        (0..requests).step_by(RESPONSES_PER_WRITE).map(move |done| {
+            let responses = (requests - done).min(RESPONSES_PER_WRITE);
+            &self.bytes[..responses * self.response_size]
         })
     }
 }

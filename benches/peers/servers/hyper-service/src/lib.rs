@@ -1,4 +1,4 @@
-//! The ten routes as one hyper service, for whichever runtime drives it.
+//! The ten routes as one hyper service, for any runtime.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,33 +12,33 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use peer_common::{HELLO, PIECE, Route, TEXT};
 
-/// Answers one request; `sleep` is the runtime's.
+/// Returns the response to a request; `sleep` is that of the runtime.
 ///
 /// # Errors
 /// If the body of an upload ends early.
-pub async fn answer<S: Future<Output = ()>>(
+pub async fn respond<S: Future<Output = ()>>(
     request: Request<Incoming>,
     sleep: impl FnOnce(Duration) -> S,
-) -> Result<Response<Answer>, hyper::Error> {
+) -> Result<Response<ResponseBody>, hyper::Error> {
     let path = request.uri().path();
     let body = match Route::of(path) {
-        Route::Hello => Answer::text(HELLO),
+        Route::Hello => ResponseBody::text(HELLO),
         Route::Delay(time) => {
             sleep(time).await;
-            Answer::text(HELLO)
+            ResponseBody::text(HELLO)
         }
         Route::Block(time) => {
             std::thread::sleep(time);
-            Answer::text(HELLO)
+            ResponseBody::text(HELLO)
         }
-        Route::User(user) | Route::Posts(user) => Answer::text(user.to_owned()),
-        Route::Post(user, post) => Answer::text(format!("{user}/{post}")),
-        Route::Issue(org, repo, issue) => Answer::text(format!("{org}/{repo}/{issue}")),
-        Route::Upload => Answer::text(received(request.into_body()).await?.to_string()),
-        Route::Download(bytes) => Answer::Zeros { left: bytes, sized: true },
-        Route::Stream(bytes) => Answer::Zeros { left: bytes, sized: false },
+        Route::User(user) | Route::Posts(user) => ResponseBody::text(user.to_owned()),
+        Route::Post(user, post) => ResponseBody::text(format!("{user}/{post}")),
+        Route::Issue(org, repo, issue) => ResponseBody::text(format!("{org}/{repo}/{issue}")),
+        Route::Upload => ResponseBody::text(received(request.into_body()).await?.to_string()),
+        Route::Download(bytes) => ResponseBody::Zeros { left: bytes, sized: true },
+        Route::Stream(bytes) => ResponseBody::Zeros { left: bytes, sized: false },
         Route::Unknown => {
-            let mut response = Response::new(Answer::text("not found"));
+            let mut response = Response::new(ResponseBody::text("not found"));
             *response.status_mut() = StatusCode::NOT_FOUND;
             return Ok(response);
         }
@@ -57,27 +57,27 @@ async fn received(mut body: Incoming) -> Result<u64, hyper::Error> {
     Ok(total)
 }
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug)]
-pub enum Answer {
+pub enum ResponseBody {
     /// Text, sent at once.
     Text(Bytes),
     /// Zeros, sent piece by piece.
     Zeros {
         /// Bytes still to be sent.
         left: u64,
-        /// Whether the length is told in advance: Content-Length, else chunked.
+        /// Whether the response has a Content-Length; otherwise it is chunked.
         sized: bool,
     },
 }
 
-impl Answer {
+impl ResponseBody {
     fn text(text: impl Into<Bytes>) -> Self {
         Self::Text(text.into())
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -31,9 +31,9 @@ fn runtime(loops: usize) -> io::Result<Runtime> {
 }
 
 async fn serve(stream: TcpStream, gather: bool) {
-    let service = service_fn(|request| peer_hyper_service::answer(request, tokio::time::sleep));
+    let service = service_fn(|request| peer_hyper_service::respond(request, tokio::time::sleep));
     if stream.set_nodelay(true).is_ok() {
-        // A client that goes away in mid-request is no error of the server's.
+        // A client that disconnects within a request is not an error of the server.
         let _ = http1::Builder::new()
             .pipeline_flush(gather)
             .serve_connection(TokioIo::new(stream), service)

@@ -1,6 +1,6 @@
 //! may_minihttp: stackful coroutines on one worker thread a loop.
 //!
-//! It answers whole bodies only, so the three body routes are left out, and it adds `Server: M`.
+//! It has no streamed bodies, so the three body routes are left out, and it adds `Server: M`.
 
 use std::io;
 

@@ -35,8 +35,8 @@ fn run_loop(address: SocketAddr) -> io::Result<()> {
 
 async fn serve(stream: TcpStream, gather: bool) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let service = service_fn(|request| peer_hyper_service::answer(request, monoio::time::sleep));
-    // A client that goes away in mid-request is no error of the server's.
+    let service = service_fn(|request| peer_hyper_service::respond(request, monoio::time::sleep));
+    // A client that disconnects within a request is not an error of the server.
     let _ = http1::Builder::new()
         .pipeline_flush(gather)
         .serve_connection(MonoioIo::new(stream.into_poll_io()?), service)

@@ -1,6 +1,6 @@
 //! xitca-web: one single-threaded worker a loop.
 //!
-//! It takes no part in the body scenario, so the three body routes are left out.
+//! It is not part of the body scenario, so the three body routes are left out.
 
 use std::io;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! The documents in which a request is told back to its sender.
+//! Responses that describe the request.
 
 use brigade::http::{Request, Response};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::failure::Answer;
+use crate::failure::EndpointResult;
 use crate::origin;
 use crate::posted::{self, Posted};
 use crate::query::{self, Values};
@@ -28,7 +28,7 @@ struct EchoWithBody {
     posted: Posted,
 }
 
-/// A request in one line of many.
+/// A request in one of many lines.
 #[derive(Serialize)]
 pub(crate) struct EchoLine {
     pub(crate) id: i64,
@@ -74,51 +74,51 @@ impl Echo {
 }
 
 /// `/get`
-pub(crate) fn get(request: &Request) -> Answer {
+pub(crate) fn get(request: &Request) -> EndpointResult {
     Ok(json(&Echo::of(request)))
 }
 
 /// `/headers`
-pub(crate) fn headers(request: &Request) -> Answer {
+pub(crate) fn headers(request: &Request) -> EndpointResult {
     Ok(json(&Headers { headers: headers_of(request) }))
 }
 
 /// `/ip`
-pub(crate) fn ip(request: &Request) -> Answer {
+pub(crate) fn ip(request: &Request) -> EndpointResult {
     Ok(json(&Ip { origin: origin::client(request) }))
 }
 
 /// `/user-agent`
-pub(crate) fn user_agent(request: &Request) -> Answer {
+pub(crate) fn user_agent(request: &Request) -> EndpointResult {
     let user_agent = request.header("user-agent").unwrap_or_default();
     Ok(json(&UserAgent { user_agent: String::from_utf8_lossy(user_agent).into_owned() }))
 }
 
-/// `/anything`, `/post` and their like.
-pub(crate) async fn anything(request: &mut Request) -> Answer {
+/// `/anything`, `/post`, `/put`, `/patch` and `/delete`.
+pub(crate) async fn anything(request: &mut Request) -> EndpointResult {
     let body = posted::read(request).await?;
     with_body(request, body).await
 }
 
-/// Tells `request` back, of which `body` has been read.
-pub(crate) async fn with_body(request: &Request, body: Bytes) -> Answer {
+/// Describes `request`, whose body is `body`.
+pub(crate) async fn with_body(request: &Request, body: Bytes) -> EndpointResult {
     let posted = match body.is_empty() {
         true => Posted::default(),
-        // In a box, so that a request without a body does not pay for its size while it waits.
+        // Boxed, so that a request without a body does not hold the space while it waits.
         false => Box::pin(posted::parse(request, body)).await?,
     };
     Ok(json(&EchoWithBody { echo: Echo::of(request), posted }))
 }
 
-/// 200 with `document`, indented by two.
+/// Returns a 200 with `document` as JSON, indented by two.
 pub(crate) fn json(document: &impl Serialize) -> Response {
-    // Maps with names that are no text do not occur.
+    // Serialising fails only for maps whose keys are not strings, and there are none.
     let mut text = serde_json::to_vec_pretty(document).unwrap_or_default();
     text.push(b'\n');
     Response::typed("application/json; charset=utf-8", text)
 }
 
-/// The headers under the names that Go gives them.
+/// Returns the headers, named as Go names them.
 fn headers_of(request: &Request) -> Values {
     let mut headers = Values::new();
     for (name, value) in request.header_lines() {
@@ -126,13 +126,14 @@ fn headers_of(request: &Request) -> Values {
         let value = String::from_utf8_lossy(value).into_owned();
         headers.entry(name).or_default().push(value);
     }
-    // The target may name another host, which counts (RFC 9112 section 3.2.2).
+    // The host of an absolute target replaces `Host` (RFC 9112 section 3.2.2).
     let host = request.authority().unwrap_or_default().to_owned();
     headers.insert("Host".to_owned(), vec![host]);
     headers
 }
 
-/// A letter is a capital at the beginning and after a hyphen, and small elsewhere.
+/// Returns `name` in Go's canonical form: the first letter and each letter after a hyphen are
+/// upper case, the others lower case.
 fn canonical(name: &[u8]) -> String {
     let mut starts = true;
     let letter = |byte: &u8| {

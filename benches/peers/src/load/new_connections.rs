@@ -1,4 +1,4 @@
-//! A loop that is blocked, and new connections that come meanwhile.
+//! New connections while a loop is blocked.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::answer;
 use super::exchanges::{End, Exchanges, Outcome};
+use super::response;
 
 /// The time between two new connections.
 const EVERY: Duration = Duration::from_millis(5);
-/// How long the last of them may take.
+/// How long the last connection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait for an event.
 const TICK: Duration = Duration::from_millis(1);
@@ -24,21 +24,21 @@ pub struct Block {
 }
 
 impl Block {
-    /// Begins to ask for `/block/{milliseconds}`, again and again, on one connection.
+    /// Starts to request `/block/{milliseconds}` again and again, on one connection.
     pub fn start(server: SocketAddr, milliseconds: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stop);
-        let thread = thread::spawn(move || block(server, milliseconds, &seen));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || block(server, milliseconds, &stopped));
         Self { stop, thread: Some(thread) }
     }
 
-    /// Stops it.
+    /// Stops blocking the loop.
     ///
     /// # Errors
-    /// If a request of it failed, so that nothing was blocked.
+    /// If a request failed, so that the loop was not blocked.
     pub fn end(mut self) -> io::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
-        let thread = self.thread.take().expect("it is taken here only");
+        let thread = self.thread.take().expect("only this function takes the thread");
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the blocking thread panicked")))
     }
 }
@@ -57,26 +57,26 @@ fn block(server: SocketAddr, milliseconds: u64, stop: &AtomicBool) -> io::Result
     while !stop.load(Ordering::Relaxed) {
         stream.write_all(request.as_bytes())?;
         let mut received = 0;
-        while answer::size(&buffer[..received]) != Some(received) {
+        while response::size(&buffer[..received]) != Some(received) {
             match stream.read(&mut buffer[received..])? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 size => received += size,
             }
         }
-        if !answer::is_ok(&buffer) {
-            return Err(io::Error::other("/block was not answered by a 200"));
+        if !response::is_ok(&buffer) {
+            return Err(io::Error::other("the response to /block was not a 200"));
         }
     }
     Ok(())
 }
 
-/// Opens a connection every 5 ms for that long, and returns how many milliseconds each took from
-/// `connect` to the answer of its `GET /`.
+/// Opens a connection every 5 ms for that long. Returns how many milliseconds each took from
+/// `connect` to the response to its `GET /`.
 ///
 /// # Errors
-/// If one of them is lost or not answered in time.
-pub fn newcomers(server: SocketAddr, time: Duration) -> io::Result<Vec<f64>> {
-    let mut exchanges = Exchanges::new(server, "/", End::Answer)?;
+/// If one of them is lost or has no response in time.
+pub fn new_connections(server: SocketAddr, time: Duration) -> io::Result<Vec<f64>> {
+    let mut exchanges = Exchanges::new(server, "/", End::Response)?;
     let count = (time.as_millis() / EVERY.as_millis()) as usize;
     let start = Instant::now();
     let deadline = start + time + PATIENCE;
@@ -84,8 +84,8 @@ pub fn newcomers(server: SocketAddr, time: Duration) -> io::Result<Vec<f64>> {
     while took_ms.len() < count {
         let now = Instant::now();
         if now > deadline {
-            let answered = took_ms.len();
-            return Err(io::Error::other(format!("{answered} of {count} newcomers were answered")));
+            let done = took_ms.len();
+            return Err(io::Error::other(format!("{done} of {count} connections had a response")));
         }
         if opened < count && now >= start + EVERY * opened as u32 {
             exchanges.open()?;
@@ -102,7 +102,7 @@ pub fn newcomers(server: SocketAddr, time: Duration) -> io::Result<Vec<f64>> {
 }
 
 fn took(outcome: &Outcome) -> io::Result<f64> {
-    match outcome.answered {
+    match outcome.is_ok {
         true => Ok(outcome.ended_at.duration_since(outcome.opened_at).as_secs_f64() * 1e3),
         false => Err(io::Error::other("a new connection was lost")),
     }
