@@ -11,8 +11,8 @@
 //! the loop of thread 'two' counted 6
 //! the loop of thread 'three' counted 6
 //! the task runs on the loop's thread: true
-//! this thread already has an event loop ('main'): a thread has one at most; spawn a task on that
-//!      one, or start another thread with `run_in_thread`
+//! this thread already has an event loop ('main'), and a thread has at most one: spawn a task on
+//!      that loop, or start another thread with `run_in_thread`
 //! ```
 
 use std::cell::Cell;

@@ -7,25 +7,25 @@
 //! prints
 //!
 //! ```text
-//! TRACE brigade::turn: took messages step=1 messages=0
+//! TRACE brigade::turn: handled messages step=1 messages=0
 //! -- the task begins
 //! TRACE brigade::turn: ran tasks step=2 polls=1
 //! TRACE brigade::turn: expired timers step=3 timers=0
-//! TRACE brigade::turn: asked the selector step=4 waited=Some(49.900241ms)
-//! TRACE brigade::turn: marked tasks ready step=5 sources=0
+//! TRACE brigade::turn: polled the selector step=4 timeout=Some(49.900241ms)
+//! TRACE brigade::turn: woke tasks for I/O step=5 sources=0
 //! TRACE brigade::turn: reported what went wrong step=6 reports=0
-//! TRACE brigade::turn: took messages step=1 messages=0
+//! TRACE brigade::turn: handled messages step=1 messages=0
 //! TRACE brigade::turn: ran tasks step=2 polls=0
 //! TRACE brigade::turn: expired timers step=3 timers=1
-//! TRACE brigade::turn: asked the selector step=4 waited=Some(0ns)
-//! TRACE brigade::turn: marked tasks ready step=5 sources=0
+//! TRACE brigade::turn: polled the selector step=4 timeout=Some(0ns)
+//! TRACE brigade::turn: woke tasks for I/O step=5 sources=0
 //! TRACE brigade::turn: reported what went wrong step=6 reports=0
-//! TRACE brigade::turn: took messages step=1 messages=0
+//! TRACE brigade::turn: handled messages step=1 messages=0
 //! -- the task ends
 //! TRACE brigade::turn: ran tasks step=2 polls=1
 //! TRACE brigade::turn: expired timers step=3 timers=0
-//! TRACE brigade::turn: asked the selector step=4 waited=Some(0ns)
-//! TRACE brigade::turn: marked tasks ready step=5 sources=0
+//! TRACE brigade::turn: polled the selector step=4 timeout=Some(0ns)
+//! TRACE brigade::turn: woke tasks for I/O step=5 sources=0
 //! TRACE brigade::turn: reported what went wrong step=6 reports=0
 //! ```
 //!

@@ -11,7 +11,10 @@ pub(crate) enum Command<'a> {
     Set(&'a [u8], &'a [u8]),
     Del(Vec<&'a [u8]>),
     Incr(&'a [u8]),
+    /// PING with or without a text, or ECHO.
     Ping(Option<&'a [u8]>),
+    /// An empty line or array, which gets no reply.
+    Nothing,
     /// An unknown command, or one with the wrong arguments: the error to reply with.
     Wrong(String),
 }
@@ -100,9 +103,7 @@ fn number(bytes: &[u8], from: usize) -> Result<Option<(usize, usize)>, ProtocolE
 }
 
 fn command<'a>(words: &[&'a [u8]]) -> Command<'a> {
-    let Some((name, arguments)) = words.split_first() else {
-        return Command::Wrong(String::new());
-    };
+    let Some((name, arguments)) = words.split_first() else { return Command::Nothing };
     let is = |command: &str| name.eq_ignore_ascii_case(command.as_bytes());
     match arguments {
         [key] if is("get") => Command::Get(key),
@@ -110,8 +111,8 @@ fn command<'a>(words: &[&'a [u8]]) -> Command<'a> {
         [key] if is("incr") => Command::Incr(key),
         [_, ..] if is("del") => Command::Del(arguments.to_vec()),
         [] if is("ping") => Command::Ping(None),
-        [text] if is("ping") => Command::Ping(Some(text)),
-        _ if ["get", "set", "incr", "del", "ping"].into_iter().any(is) => {
+        [text] if is("ping") || is("echo") => Command::Ping(Some(text)),
+        _ if ["get", "set", "incr", "del", "ping", "echo"].into_iter().any(is) => {
             let name = name.escape_ascii().to_string().to_lowercase();
             Command::Wrong(format!("wrong number of arguments for '{name}' command"))
         }

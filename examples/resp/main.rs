@@ -1,4 +1,4 @@
-//! A server that speaks the Redis protocol (RESP 2): GET, SET, DEL, INCR and PING, pipelined, with
+//! A server that speaks the Redis protocol (RESP 2): GET, SET, DEL, INCR, PING and ECHO, pipelined, with
 //! the keys sharded over the loops.
 //!
 //! ```text

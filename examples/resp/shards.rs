@@ -131,6 +131,7 @@ impl<'a> Batch<'a> {
             },
             Command::Del(keys) => self.delete(keys),
             Command::Ping(text) => reply_pong(&mut self.local, *text),
+            Command::Nothing => {}
             Command::Wrong(error) => reply_error(&mut self.local, error),
         }
     }

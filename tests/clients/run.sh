@@ -126,7 +126,8 @@ count_connections() {
 }
 
 missing=()
-for pair in curl:curl python3:python3 node:nodejs go:golang-go nginx:nginx haproxy:haproxy; do
+for pair in curl:curl python3:python3 node:nodejs go:golang-go nginx:nginx haproxy:haproxy \
+    redis-cli:redis-tools; do
     has "${pair%:*}" || missing+=("${pair#*:}")
 done
 if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
@@ -172,14 +173,14 @@ else
     echo "skipped haproxy: it could not be installed" | report
 fi
 
-if [[ -x "$here/websocket/run.sh" ]]; then
-    printf '== websocket\n'
-    if "$here/websocket/run.sh"; then
-        echo "ok websocket: its own checks" | report
+for clients in websocket redis; do
+    printf '== %s\n' "$clients"
+    if "$here/$clients/run.sh"; then
+        echo "ok $clients: its own checks" | report
     else
-        echo "failed websocket: its own checks" | report
+        echo "failed $clients: its own checks" | report
     fi
-fi
+done
 
 passed="$(grep -c '^ok ' "$results" || true)"
 failed="$(grep -c '^failed ' "$results" || true)"

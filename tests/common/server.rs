@@ -1,6 +1,7 @@
 //! An example that runs as a process of its own.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -25,6 +26,13 @@ pub(crate) struct Ended {
     /// What followed the line with the address.
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+/// Returns the first address with a port in `line`, with or without `http://`.
+fn address_in(line: &str) -> Option<String> {
+    let words = line.split_whitespace().map(|word| word.trim_start_matches("http://"));
+    let mut addresses = words.filter(|word| word.parse::<SocketAddr>().is_ok());
+    addresses.next().map(str::to_owned)
 }
 
 /// Returns a command that runs the example `name`. Cargo builds the examples before it runs tests.
@@ -53,13 +61,14 @@ impl Server {
             text
         });
         let mut line = String::new();
-        while !line.contains("http://") {
+        let address = loop {
             line.clear();
             let read = stdout.read_line(&mut line).unwrap();
             assert!(read > 0, "the server ended before it printed its address");
-        }
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
-        let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+            if let Some(address) = address_in(&line) {
+                break address;
+            }
+        };
         Self { child, stdout: Some(stdout), stderr: Some(stderr), address, line }
     }
 

@@ -2,22 +2,19 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use brigade_runtime::server::{AcceptedConnection, Connections, Protocol};
-use brigade_runtime::task::{self, Notebook, yield_now};
+use brigade_runtime::server::Connections;
+use brigade_runtime::task::{Notebook, yield_now};
 use brigade_runtime::time;
 use crossbeam_utils::CachePadded;
 
 use crate::protocol::date::DateCache;
 use crate::protocol::limits::{Limits, Timeouts};
 use crate::routing::service::Service;
-use crate::server::activity::{ConnectionInfo, ConnectionState, summary};
-use crate::server::connection::{ConnectionTask, WatchedConnection};
+use crate::server::activity::ConnectionInfo;
 use crate::server::counters::Counters;
-use crate::server::options::Options;
 use crate::server::stats::Stats;
 
 /// A write buffer that has grown beyond this is not kept.
@@ -26,9 +23,13 @@ const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// The age at which the loop's `Date` is renewed. Its text has whole seconds.
 const DATE_AGE_MAX: Duration = Duration::from_millis(100);
 
-/// Only connections that have been idle for this long are closed when descriptors run out: the
-/// next request of one that was busy until just now may be on its way.
-const SHED_IDLE_MIN: Duration = Duration::from_millis(250);
+/// What a loop needs to serve HTTP, beside its routes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) server_timing: bool,
+}
 
 /// What all HTTP connections of one loop share.
 pub(crate) struct LoopServer {
@@ -52,46 +53,6 @@ pub(crate) struct LoopServer {
     /// Every connection that is polled describes itself in `snapshot`.
     is_taking_snapshot: Cell<bool>,
     snapshot: RefCell<Vec<ConnectionInfo>>,
-}
-
-impl Protocol for LoopServer {
-    type Connection = ConnectionInfo;
-
-    fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections) {
-        let (connection, guard) = ConnectionTask::new(self.clone(), connection);
-        if connection.is_watched() {
-            connections.spawn(guard, WatchedConnection(connection));
-        } else {
-            connections.spawn(guard, connection);
-        }
-    }
-
-    fn drain(&self) {
-        self.is_draining.set(true);
-    }
-
-    async fn shed(&self, count: usize, connections: &Connections) -> usize {
-        let mut idle = self.snapshot(connections).await;
-        idle.retain(|one| one.state == ConnectionState::Idle && one.lasted >= SHED_IDLE_MIN);
-        idle.truncate(count);
-        idle.iter().for_each(|one| task::abort(one.task));
-        idle.len()
-    }
-
-    async fn snapshot(&self, connections: &Connections) -> Vec<ConnectionInfo> {
-        self.is_taking_snapshot.set(true);
-        connections.wake_all();
-        // They are before this task in the ready queue.
-        yield_now().await;
-        self.is_taking_snapshot.set(false);
-        let mut snapshot = self.snapshot.take();
-        snapshot.sort_by_key(|connection| std::cmp::Reverse(connection.lasted));
-        snapshot
-    }
-
-    fn summary(&self, connections: &[ConnectionInfo]) -> String {
-        summary(connections)
-    }
 }
 
 impl LoopServer {
@@ -122,6 +83,23 @@ impl LoopServer {
         }
     }
 
+    /// Starts the drain: responses say `Connection: close` from now on.
+    pub(super) fn drain(&self) {
+        self.is_draining.set(true);
+    }
+
+    /// Describes the open connections, those that have waited longest first.
+    pub(super) async fn snapshot(&self, connections: &Connections) -> Vec<ConnectionInfo> {
+        self.is_taking_snapshot.set(true);
+        connections.wake_all();
+        // The tasks of the connections are before this task in the ready queue.
+        yield_now().await;
+        self.is_taking_snapshot.set(false);
+        let mut snapshot = self.snapshot.take();
+        snapshot.sort_by_key(|connection| std::cmp::Reverse(connection.lasted));
+        snapshot
+    }
+
     /// Returns `true` while every connection that is polled should describe itself.
     pub(crate) fn is_taking_snapshot(&self) -> bool {
         self.is_taking_snapshot.get()
@@ -145,8 +123,8 @@ impl LoopServer {
         }
     }
 
-    /// Renews the `Date` of responses if it is too old. Once a poll is enough, since the loop's time
-    /// stands still until the next one.
+    /// Renews the `Date` of responses if it is too old. Once a poll is enough, since the loop's
+    /// time stands still until the next one.
     pub(crate) fn renew_date(&self) {
         let now = time::now();
         if now >= self.date_ends.get() {

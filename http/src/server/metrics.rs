@@ -34,12 +34,12 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// | `brigade_awake` | gauge | 1 while the loop runs, 0 while it waits for I/O |
 /// | `brigade_tasks`, `brigade_ready_tasks`, `brigade_timers` | gauges | as of the last turn |
 /// | `brigade_connections_total` | counter | connections given to the loop or accepted by it |
-/// | `brigade_connections_taken_back_total` | counter | of these, taken back before the loop started them |
+/// | `brigade_connections_taken_back_total` | counter | of these, taken back unstarted |
 /// | `brigade_connections_open` | gauge | connections that are open |
 /// | `brigade_requests_total` | counter | responses, with `class` from `1xx` to `5xx` |
 /// | `brigade_requests_unanswered_total` | counter | requests that ended without a response |
 /// | `brigade_requests_in_flight` | gauge | requests whose response is not complete |
-/// | `brigade_connections_refused_total` | counter | closed at once because descriptors had run out; of no loop |
+/// | `brigade_connections_refused_total` | counter | closed at once: no descriptors left |
 ///
 /// # Errors
 /// 500 if there is no server on this thread.

@@ -7,4 +7,5 @@ pub(crate) mod loop_context;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
 pub(crate) mod options;
+mod serve;
 pub(crate) mod stats;

@@ -240,7 +240,7 @@ impl AcceptorWaker {
     ) -> Poll<()> {
         self.register(cx.waker());
         self.is_waiting_for_room.store(true, Relaxed);
-        // Pairs with the fence in `wake_for_room`: either this sees the room, or that sees the flag.
+        // Pairs with the fence in `wake_for_room`: this sees the room, or that sees the flag.
         fence(SeqCst);
         if !has_room() {
             return Poll::Pending;
