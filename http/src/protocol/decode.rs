@@ -11,7 +11,7 @@
 //!    depend on the cuts.
 
 // std
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
 
 // crates
 use http::{Method, StatusCode, Version};
@@ -30,6 +30,9 @@ use crate::protocol::syntax::{
     find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, query_start,
 };
 
+/// A space, the version, CR and LF: what follows the target of a request line that was accepted.
+const AFTER_TARGET_BYTES: u16 = " HTTP/1.1\r\n".len() as u16;
+
 /// As many header lines as [`Limits::headers_count_max`] can ask for.
 type Lines<'a> = [MaybeUninit<Header<'a>>; u8::MAX as usize];
 
@@ -46,26 +49,22 @@ pub(crate) fn decode_request(
     head: &mut RequestHead,
 ) -> Result<Option<usize>, ProtocolError> {
     let window = &received[..received.len().min(limits.head_bytes_max.into())];
-    let host_before = mem::take(&mut head.authority);
-    let length = read_request(window, scanned, limits, head, host_before)
-        // What it says of a host is of bytes that are not kept.
-        .inspect_err(|_| head.authority = Span::default())?;
+    let length = read_request(window, scanned, limits, head)?;
     if let Some(length) = length {
         *scanned = 0;
-        // After the target come a space, `HTTP/1.1`, CR and LF.
-        head.fields.fill(&window[..length], head.target.end + 11);
+        let lines_start = head.target.end + AFTER_TARGET_BYTES;
+        head.fields.fill(&window[..length], lines_start);
     }
     Ok(length)
 }
 
 /// Reads a head into `head`, but for its bytes, and returns its length; `None` if it is not all
-/// there. `host_before` is the authority of the head that `head` still has the bytes of.
+/// there.
 fn read_request(
     window: &[u8],
     scanned: &mut u16,
     limits: &Limits,
     head: &mut RequestHead,
-    host_before: Span,
 ) -> Result<Option<usize>, ProtocolError> {
     let mut known = KnownFields::default();
     let scanned_whole = match *scanned {
@@ -73,13 +72,13 @@ fn read_request(
         _ => None,
     };
     if let Some(length) = scanned_whole {
-        settle(head, &known, window, host_before)?;
+        settle(head, &known, window)?;
         return Ok(Some(length));
     }
     let Some(length) = find_request_end(window, scanned, limits)? else {
         return Ok(None);
     };
-    parse_request(&window[..length], limits, head, host_before)?;
+    parse_request(&window[..length], limits, head)?;
     Ok(Some(length))
 }
 
@@ -141,7 +140,6 @@ fn parse_request(
     bytes: &[u8],
     limits: &Limits,
     head: &mut RequestHead,
-    host_before: Span,
 ) -> Result<(), ProtocolError> {
     let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; u8::MAX as usize];
     let lines = &mut lines[..limits.headers_count_max.into()];
@@ -149,7 +147,7 @@ fn parse_request(
     match request.parse_with_uninit_headers(bytes, lines) {
         Ok(Status::Complete(end)) if end == bytes.len() => {
             read_request_line(&request, bytes, head)?;
-            settle(head, &gather(request.headers), bytes, host_before)
+            settle(head, &gather(request.headers), bytes)
         }
         Ok(_) => Err(ProtocolError::StartLine),
         Err(httparse::Error::Version) if says_other_version(bytes) => {
@@ -190,16 +188,9 @@ fn settle(
     head: &mut RequestHead,
     known: &KnownFields<'_>,
     bytes: &[u8],
-    host_before: Span,
 ) -> Result<(), ProtocolError> {
     let version = head.version;
-    let host = match known.host {
-        // Nearly all requests to a loop name the host that the one before named.
-        Some(host) if !known.host_repeated && head.fields.has_part(host_before, host) => {
-            span(bytes, host)
-        }
-        _ => host(known, bytes, version)?,
-    };
+    let host = host(known, bytes, version)?;
     let framing = known.length.of_request(version)?;
     let is_new = version == Version::HTTP_11;
     if known.expects_other {
@@ -367,13 +358,12 @@ mod tests {
         let mut known = KnownFields::default();
         let result = if by_scan {
             let length = scan_request(bytes, &limits, &mut head, &mut known)?;
-            settle(&mut head, &known, bytes, Span::default()).map(|()| length)
+            settle(&mut head, &known, bytes).map(|()| length)
         } else {
             match find_request_end(bytes, &mut 0, &limits) {
                 Ok(None) => return None,
                 Ok(Some(length)) => {
-                    parse_request(&bytes[..length], &limits, &mut head, Span::default())
-                        .map(|()| length)
+                    parse_request(&bytes[..length], &limits, &mut head).map(|()| length)
                 }
                 Err(error) => Err(error),
             }
@@ -478,21 +468,6 @@ mod tests {
             }
         }
         assert!(taken > 3000, "the scan takes requests: {taken}");
-    }
-
-    #[test]
-    fn a_host_is_compared_with_one_that_was_checked_and_with_nothing_else() {
-        let mut place = RequestHead::empty();
-        let mut read = |head: &str| decode(head.as_bytes(), &mut place).unwrap().is_ok();
-        assert!(read("GET / HTTP/1.1\r\nX: a,b\r\nHost: h\r\n\r\n"));
-        // Refused for want of a `Host`, with an authority where `a,b` stands in the head before.
-        assert!(!read("OPTIONSXXXX http://abc/ HTTP/1.1\r\n\r\n"));
-        assert!(!read("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n"));
-        assert!(read("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
-        for refused in ["Host: h\r\nHost: h", "Host: h,", "Host: ", "X: h"] {
-            assert!(read("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
-            assert!(!read(&format!("GET / HTTP/1.1\r\n{refused}\r\n\r\n")), "{refused}");
-        }
     }
 
     #[test]

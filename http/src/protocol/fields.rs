@@ -49,7 +49,7 @@ impl Fields {
 
     /// Becomes the lines that [`new`](Self::new) makes, in the same memory.
     pub(crate) fn fill(&mut self, head: &[u8], start: u16) {
-        self.forget_map();
+        self.map.take();
         self.bytes.clear();
         // No more than that: a handler may hold it for long.
         self.bytes.reserve_exact(head.len());
@@ -57,14 +57,12 @@ impl Fields {
         self.start = start;
     }
 
-    /// Drops the map of the lines, if there is one.
-    pub(crate) fn forget_map(&mut self) {
+    /// Drops the map, and also the memory of the lines if that is more than `bytes_max`.
+    pub(crate) fn release(&mut self, bytes_max: usize) {
         self.map.take();
-    }
-
-    /// How many bytes are set aside.
-    pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        if self.bytes.capacity() > bytes_max {
+            self.bytes = Vec::new();
+        }
     }
 
     /// Everything that was received, start line included.
@@ -79,11 +77,6 @@ impl Fields {
 
     pub(crate) fn part(&self, part: Span) -> &[u8] {
         self.bytes.get(usize::from(part.start)..usize::from(part.end)).unwrap_or_default()
-    }
-
-    /// Returns `true` if `text` is what the part holds, and is not empty.
-    pub(crate) fn has_part(&self, part: Span, text: &[u8]) -> bool {
-        !text.is_empty() && self.part(part) == text
     }
 
     pub(crate) fn lines(&self) -> HeaderLines<'_> {
