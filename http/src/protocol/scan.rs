@@ -77,7 +77,8 @@ fn scan_lines<'a>(
     known: &mut KnownFields<'a>,
 ) -> Option<usize> {
     let mut rest = &window[start..];
-    for _ in 0..=limits.headers_count_max {
+    // One more for the blank line.
+    for _ in 0..usize::from(limits.headers_count_max) + 1 {
         if let [b'\r', b'\n', rest @ ..] = rest {
             return Some(window.len() - rest.len());
         }

@@ -15,6 +15,9 @@ static TARGET: [bool; 256] = alphanumeric_and(b"!$%&'()*+,-./:;=?@[]_~{}|\\^");
 /// [`http::Uri`] take the latter.
 static NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+;=");
 
+/// The digits of the largest port, 65535.
+const PORT_DIGITS_MAX: usize = 5;
+
 const fn is_control(byte: u8) -> bool {
     byte < b' ' || byte == 0x7f
 }
@@ -47,6 +50,17 @@ fn leading(text: &[u8], table: &[bool; 256]) -> usize {
     }
     let end = rest.iter().position(|&byte| !table[usize::from(byte)]).unwrap_or(rest.len());
     text.len() - rest.len() + end
+}
+
+/// Returns `true` if all bytes of `text` are in `table`. Looks at each block as a whole, so that it
+/// takes one branch.
+#[inline]
+fn all_in(text: &[u8], table: &[bool; 256]) -> bool {
+    const BLOCK: usize = 8;
+    let all_of =
+        |bytes: &[u8]| bytes.iter().fold(true, |all, &byte| all & table[usize::from(byte)]);
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    blocks.iter().all(|block| all_of(block)) && all_of(rest)
 }
 
 /// How many bytes `text` begins with that may be part of a token.
@@ -122,32 +136,41 @@ pub(crate) fn query_start(target: &[u8]) -> usize {
 
 /// Returns `true` if `text` is a host with an optional port and nothing else: no user
 /// information, no path, no list (RFC 9112 section 3.2, RFC 3986 section 3.2).
+#[inline]
 pub(crate) fn is_host_and_port(text: &[u8]) -> bool {
-    if text.first() == Some(&b'[') {
-        return is_address_and_port(text);
+    is_name(text) || is_address_or_with_port(text)
+}
+
+/// Returns `true` if `text` is a registered name or an IPv4 address.
+#[inline]
+fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && all_in(text, &NAME)
+}
+
+/// Not inlined, so that the usual case above needs few registers.
+#[inline(never)]
+fn is_address_or_with_port(text: &[u8]) -> bool {
+    let is_host = |text: &[u8]| match text {
+        [b'[', address @ .., b']'] => is_ipv6_address(address),
+        name => is_name(name),
+    };
+    let digits = text.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    match text.split_at(text.len() - digits) {
+        ([host @ .., b':'], port) => is_host(host) && is_port(port),
+        _ => is_host(text),
     }
-    match text.split_at(leading(text, &NAME)) {
-        (name, []) => !name.is_empty(),
-        (name, port) => !name.is_empty() && is_port_after_colon(port),
-    }
 }
 
-/// An IPv6 address in brackets, and an optional port.
-fn is_address_and_port(text: &[u8]) -> bool {
-    let Some(end) = memchr::memchr(b']', text) else { return false };
-    let (address, port) = (&text[1..end], &text[end + 1..]);
-    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
-        && (port.is_empty() || is_port_after_colon(port))
+fn is_ipv6_address(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
-fn is_port_after_colon(text: &[u8]) -> bool {
-    text.split_first().is_some_and(|(first, port)| *first == b':' && is_port(port))
-}
-
-/// An empty port is one that says nothing, RFC 3986 section 3.2.3.
+/// Returns `true` if the decimal digits `port` are a port. An empty one stands for the default
+/// port (RFC 3986 section 3.2.3).
 fn is_port(port: &[u8]) -> bool {
-    let digits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    digits && port.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 65_535
+    let number =
+        |digits: &[u8]| digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    port.len() <= PORT_DIGITS_MAX && number(port) <= u16::MAX.into()
 }
 
 /// Without the spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
@@ -249,7 +272,21 @@ mod tests {
 
     #[test]
     fn hosts() {
-        let good = ["a", "localhost:80", "a.b-c_d", "[::1]", "[::1]:8080", "1.2.3.4:65535", "a:"];
+        let good = [
+            "a",
+            "localhost:80",
+            "a.b-c_d",
+            "[::1]",
+            "[::1]:8080",
+            "1.2.3.4:65535",
+            "a:",
+            "[::1]:",
+            "80",
+            "123456789",
+            "long-name.of.several.blocks.example",
+            "a:00080",
+            "1:2",
+        ];
         for host in good {
             assert!(is_host_and_port(host.as_bytes()), "{host}");
         }
@@ -260,8 +297,8 @@ mod tests {
         for host in good {
             assert!(http::Uri::try_from(format!("http://{host}?q")).is_ok(), "{host}");
         }
-        let bad =
-            "|:80|a:b|a:65536|a:123456|u@a|a/b|a,b|a b|[::1|[::1]x|[g]|[]|a:1:2|[::1]:x|a\\b|a%41";
+        let bad = "|:|:80|a:b|a:65536|a:123456|u@a|a/b|a,b|a b|[::1|[::1]x|[g]|[]|[|]|a:1:2|[::1]:x|a\\b|a%41\
+            |a:8 0|a::80|[::1]80|[::1]]|a[::1]|longer/than/a/block|12345678 ";
         for host in bad.split('|') {
             assert!(!is_host_and_port(host.as_bytes()), "{host}");
         }
