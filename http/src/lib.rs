@@ -88,11 +88,8 @@ pub use message::request_body::RequestBody;
 pub use message::request_builder::RequestBuilder;
 pub use message::response::{IntoResponse, Response};
 pub use message::upgrade::Upgraded;
-pub use protocol::limits::{self, Limits, Timeouts};
-pub use protocol::{
-    BodyLength, ClientConnection, ClientEvent, Connection, DATE_BYTES, DateCache, EncodeError,
-    Event, Framing, HeaderLines, Headers, Iter, ProtocolError, RequestHead, ResponseHead,
-};
+pub use protocol::limits::{self, Limits};
+pub use protocol::{BodyLength, EncodeError, Headers, ProtocolError, RequestHead, ResponseHead};
 pub use routing::handler::Next;
 pub use routing::method_router::{MethodRouter, any, delete, get, head, options, patch, post, put};
 pub use routing::router::Router;
@@ -104,3 +101,4 @@ pub use server::metrics::metrics;
 pub use server::options::{LoopReport, STALL_THRESHOLD, Server};
 pub use server::phase::{Phase, ServerState};
 pub use server::stats::{LoopStats, Stats};
+pub use server::timeouts::Timeouts;

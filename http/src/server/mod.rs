@@ -11,3 +11,4 @@ pub(crate) mod metrics;
 pub(crate) mod options;
 pub(crate) mod phase;
 pub(crate) mod stats;
+pub(crate) mod timeouts;

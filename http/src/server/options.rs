@@ -14,7 +14,7 @@ use brigade_runtime::net::{listen, listen_on, listen_reuse_port};
 use brigade_runtime::signal::{SignalKind, Signals};
 use brigade_runtime::{AcceptedConnection, Acceptor, Incoming, LoopAcceptor, task, time};
 
-use crate::protocol::limits::{Limits, Timeouts};
+use crate::protocol::limits::Limits;
 use crate::routing::router::Router;
 use crate::server::activity::{Activity, NAMED_MAX, list};
 use crate::server::connection::{ConnectionTask, WatchedConnection};
@@ -23,6 +23,7 @@ use crate::server::listeners::{Accept, Listeners, LoopListener, listen_at_first}
 use crate::server::loop_context::{CONNECTION, LoopServer};
 use crate::server::phase::{Phase, ServerState};
 use crate::server::stats::Stats;
+use crate::server::timeouts::Timeouts;
 
 /// A server that is bound to its address, and not serving yet.
 ///

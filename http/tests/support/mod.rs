@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 // crates
-use brigade_http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, RequestHead};
+use brigade_http::protocol::{Connection, DATE_BYTES, Event};
+use brigade_http::{BodyLength, Headers, Limits, RequestHead};
 use http::{HeaderMap, StatusCode};
 
 /// A date that nobody checks.

@@ -1,7 +1,8 @@
 //! The bytes of answers: status line, framing, persistence, and what headers set by hand do.
 
 // crates
-use brigade_http::{BodyLength, Connection, EncodeError, Event, Headers, Limits};
+use brigade_http::protocol::{Connection, Event};
+use brigade_http::{BodyLength, EncodeError, Headers, Limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 // ours
