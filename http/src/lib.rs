@@ -81,8 +81,8 @@ pub use message::form::FormError;
 pub use message::handler_error::HandlerError;
 #[cfg(feature = "json")]
 pub use message::json::{Json, JsonError};
+pub use message::param_error::ParamError;
 pub use message::presence::Disconnected;
-pub use message::query::ParamError;
 pub use message::request::Request;
 pub use message::request_body::RequestBody;
 pub use message::request_builder::RequestBuilder;
