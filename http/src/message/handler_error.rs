@@ -96,7 +96,7 @@ impl Error for HandlerError {
 impl IntoResponse for HandlerError {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {
-            tracing::error!(target: "brigade::http", "handler failed: {self}");
+            tracing::error!(target: "brigade::http", error = %self, "handler failed");
         }
         Response::plain(self.status, &self.message)
     }

@@ -64,8 +64,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
         match serde_json::to_vec(&self.0) {
             Ok(text) => Response::typed("application/json", text),
             Err(error) => {
-                let name = std::any::type_name::<T>();
-                tracing::error!(target: "brigade::http", "cannot serialize {name}: {error}");
+                let value = std::any::type_name::<T>();
+                tracing::error!(target: "brigade::http", value, %error, "cannot serialize to JSON");
                 Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "")
             }
         }
