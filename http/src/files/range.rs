@@ -90,7 +90,7 @@ mod tests {
             ("bytes=0x1-", Selection::Whole),
             ("lines=1-2", Selection::Whole),
         ] {
-            assert_eq!(Selection::parse(value.as_bytes(), 10), wanted, "{value}");
+            assert_eq!(Selection::parse(value.as_bytes(), 10), selection, "{value}");
             assert_eq!(Selection::parse(value.as_bytes(), 0), Selection::Whole, "{value}");
         }
     }
