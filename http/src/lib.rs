@@ -7,7 +7,7 @@
 //! | start a server | [`Server`] |
 //! | route requests, with options for each route | [`Router`], [`MethodRouter`] |
 //! | read the path, the query, headers and cookies | [`Request`], [`RequestHead`] |
-//! | read a body | [`Request::body_mut`], [`RequestBody`]; by features `Request::json`, `Request::form` |
+//! | read a body | [`Request::body_mut`], [`RequestBody`]; by features `Request::json`, `form` |
 //! | respond, also with an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
 //! | serve files | by a feature `serve_file`, `Router::files` |
 //! | log, allow other origins, catch panics, give requests an id | [`middleware`] |
@@ -42,9 +42,9 @@
 //!
 //! # Folders
 //!
-//! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message` (requests
-//! and responses), `transport` (shared by server and client), `routing`, `middleware`, `files`,
-//! `server`. `client` imports from `protocol`, `message` and `transport`.
+//! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message`
+//! (requests and responses), `transport` (shared by server and client), `routing`, `middleware`,
+//! `files`, `server`. `client` imports from `protocol`, `message` and `transport`.
 #![forbid(unsafe_code)]
 
 pub mod client;

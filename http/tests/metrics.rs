@@ -19,8 +19,8 @@ use sockets::{Client, PATIENCE, TestServer, get};
 /// The samples of one scrape, by name and labels as in the text.
 type Samples = BTreeMap<String, f64>;
 
-/// Parses counters, gauges and histograms in the text format of OpenMetrics, and checks the rules of
-/// its specification.
+/// Parses counters, gauges and histograms in the text format of OpenMetrics, and checks the rules
+/// of its specification.
 fn parse(text: &str) -> Samples {
     let body = text.strip_suffix("# EOF\n").expect("the text must end with # EOF and a line end");
     assert!(!body.contains("# EOF") && !body.contains("\n\n") && !body.contains('\r'));

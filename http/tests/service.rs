@@ -334,8 +334,8 @@ fn timeouts_use_the_clock_of_the_loop() {
     assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// Returns a service whose handler sets `gone` from another task when its client disconnects. With a
-/// query it never responds.
+/// Returns a service whose handler sets `gone` from another task when its client disconnects. With
+/// a query it never responds.
 fn recording_disconnects(gone: &Rc<Cell<bool>>) -> Service {
     let gone = gone.clone();
     let handler = move |request: Request| {

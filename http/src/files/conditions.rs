@@ -30,8 +30,8 @@ pub(super) fn evaluate(head: &RequestHead, version: &Version) -> Option<StatusCo
     None
 }
 
-/// Returns `true` if the range of a request may be sent: there is no `If-Range`, or it names exactly
-/// this version (RFC 9110 section 13.1.5).
+/// Returns `true` if the range of a request may be sent: there is no `If-Range`, or it names
+/// exactly this version (RFC 9110 section 13.1.5).
 pub(super) fn allow_range(head: &RequestHead, version: &Version) -> bool {
     let Some(value) = head.header("if-range") else { return true };
     if value.starts_with(b"\"") || value.starts_with(b"W/") {

@@ -26,16 +26,16 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Creates options for the directory at `root`: without an index, without names that begin with a
-    /// dot, and without symbolic links that lead out of the directory. `root` is resolved for each
-    /// request, so it may be a link that changes.
+    /// Creates options for the directory at `root`: without an index, without names that begin with
+    /// a dot, and without symbolic links that lead out of the directory. `root` is resolved for
+    /// each request, so it may be a link that changes.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), index: None, dotfiles: false, outside_links: false }
     }
 
-    /// Serves the file of this name, such as `index.html`, for the directory that it is in. Paths of
-    /// directories without a slash at the end are redirected to the path with one, so that relative
-    /// links in the file work.
+    /// Serves the file of this name, such as `index.html`, for the directory that it is in. Paths
+    /// of directories without a slash at the end are redirected to the path with one, so that
+    /// relative links in the file work.
     ///
     /// # Panics
     /// If `name` is not a file name, such as a path.
@@ -113,14 +113,14 @@ impl Router {
     /// [`serve_file`](crate::serve_file) does. The response is a 404 if there is no such file.
     /// Directories are not listed.
     ///
-    /// Each segment of a path is percent-decoded on its own and must be a file name. The response is a
-    /// 404 if a segment is empty, is `.` or `..`, contains a slash, a backslash or NUL, or is not
-    /// UTF-8. Unless [`Directory`] allows it, it is also a 404 if a segment begins with a dot, or if
-    /// the file is not below the directory after following all symbolic links.
+    /// Each segment of a path is percent-decoded on its own and must be a file name. The response
+    /// is a 404 if a segment is empty, is `.` or `..`, contains a slash, a backslash or NUL, or is
+    /// not UTF-8. Unless [`Directory`] allows it, it is also a 404 if a segment begins with a dot,
+    /// or if the file is not below the directory after following all symbolic links.
     ///
     /// # Security
-    /// A process that can write to the directory could replace a file by a link between the check and
-    /// the opening of the file.
+    /// A process that can write to the directory could replace a file by a link between the check
+    /// and the opening of the file.
     ///
     /// # Panics
     /// As [`Router::route`] does; a slash at the end of `prefix` makes no difference.

@@ -7,8 +7,8 @@ use crate::protocol::syntax::trim_ows;
 /// The part of a file that a `Range` header selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selection {
-    /// The whole file. The header is ignored, as RFC 9110 section 14.2 allows, if it is malformed, has
-    /// another unit or contains several ranges.
+    /// The whole file. The header is ignored, as RFC 9110 section 14.2 allows, if it is malformed,
+    /// has another unit or contains several ranges.
     Whole,
     /// These bytes, at least one.
     Part(Range<u64>),
@@ -50,8 +50,8 @@ fn parse(value: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
     is_valid.then_some((first, last))
 }
 
-/// Parses a number. The result is `Some(None)` if `text` is empty, and `u64::MAX` if the number is too
-/// large.
+/// Parses a number. The result is `Some(None)` if `text` is empty, and `u64::MAX` if the number is
+/// too large.
 fn number(text: &str) -> Option<Option<u64>> {
     if text.is_empty() {
         return Some(None);

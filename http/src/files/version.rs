@@ -3,8 +3,8 @@
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime};
 
-/// The coarsest resolution of a file system's times, which is that of FAT. Two changes within it may
-/// have the same time.
+/// The coarsest resolution of a file system's times, which is that of FAT. Two changes within it
+/// may have the same time.
 const TICK: Duration = Duration::from_secs(2);
 
 /// The version of a file (RFC 9110 section 8.8).

@@ -105,8 +105,8 @@ impl Body {
     ///
     /// # Errors
     /// - [`ProtocolError::BodyTooLarge`] if the body is longer than `limit` bytes
-    /// - [`EncodeError::BodyTooLong`] or [`EncodeError::BodyTooShort`] if a stream does not have its
-    ///   announced length
+    /// - [`EncodeError::BodyTooLong`] or [`EncodeError::BodyTooShort`] if a stream does not have
+    ///   its announced length
     /// - the error that a stream ends with
     pub async fn collect(self, limit: usize) -> Result<Bytes, BoxError> {
         let (mut stream, length) = match self.kind {

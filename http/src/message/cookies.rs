@@ -5,8 +5,8 @@ use crate::protocol::head::RequestHead;
 use crate::protocol::syntax::trim_ows;
 
 impl RequestHead {
-    /// Returns an iterator over the cookies, as name and value, in the order in which they were sent
-    /// (RFC 6265 section 5.4). Allocates nothing.
+    /// Returns an iterator over the cookies, as name and value, in the order in which they were
+    /// sent (RFC 6265 section 5.4). Allocates nothing.
     ///
     /// Values are returned unchanged, including quotes. A name may occur more than once. A cookie
     /// without `=`, without a name, or not in UTF-8 is left out.

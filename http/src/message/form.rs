@@ -15,7 +15,8 @@ use crate::protocol::head::RequestHead;
 impl RequestHead {
     /// Deserializes the query. A request without a query counts as one with an empty query.
     ///
-    /// Fields of type `Option` may be missing. Fields of type `Vec` collect a name that is repeated.
+    /// Fields of type `Option` may be missing. Fields of type `Vec` collect a name that is
+    /// repeated.
     ///
     /// # Errors
     /// [`FormError::Content`] if a field is missing or malformed. As a response that is a 400 with
@@ -64,8 +65,8 @@ impl Request {
     }
 }
 
-/// The error when a query or a form cannot be read. As a response it has its [`status`](Self::status)
-/// and a text.
+/// The error when a query or a form cannot be read. As a response it has its
+/// [`status`](Self::status) and a text.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FormError {

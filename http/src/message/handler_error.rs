@@ -12,13 +12,13 @@ use crate::message::param_error::ParamError;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::error::ProtocolError;
 
-/// An error type for handlers, so that `?` works on any error. It has a status and a message for the
-/// client, and a cause for the log.
+/// An error type for handlers, so that `?` works on any error. It has a status and a message for
+/// the client, and a cause for the log.
 ///
 /// Errors of the client ([`ParamError`], [`BodyError`], `JsonError`, `FormError`) keep their status
-/// and their text. An [`io::Error`] becomes a 500 without details, and so does any other error through
-/// [`HandlerError::internal`]. Errors with a status from 500 on are logged when they become a
-/// response, with the whole chain of causes.
+/// and their text. An [`io::Error`] becomes a 500 without details, and so does any other error
+/// through [`HandlerError::internal`]. Errors with a status from 500 on are logged when they become
+/// a response, with the whole chain of causes.
 ///
 /// # Examples
 /// ```

@@ -54,8 +54,8 @@ fn is_json(media_type: &[u8]) -> bool {
 
 /// A response in JSON: 200 with `Content-Type: application/json`.
 ///
-/// If the value cannot be serialized, such as a map whose keys are not strings, the response is a 500
-/// and the error is logged.
+/// If the value cannot be serialized, such as a map whose keys are not strings, the response is a
+/// 500 and the error is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

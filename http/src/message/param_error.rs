@@ -10,8 +10,8 @@ use crate::message::response::{IntoResponse, Response};
 
 /// The error when a parameter of the path or the query cannot be read.
 ///
-/// As a response it is a 400 with its text, or a 500 if the handler reads a parameter that its route
-/// does not have.
+/// As a response it is a 400 with its text, or a 500 if the handler reads a parameter that its
+/// route does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamError {
     name: String,

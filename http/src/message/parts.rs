@@ -2,8 +2,8 @@
 //!
 //! A request is moved many times: through the router, middleware and the future of the handler, in
 //! which an `async fn` keeps its argument twice. With a box only a pointer moves, and a waiting
-//! handler holds the parts once. Each thread keeps the boxes of finished requests for the next ones,
-//! so that a request usually allocates none.
+//! handler holds the parts once. Each thread keeps the boxes of finished requests for the next
+//! ones, so that a request usually allocates none.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -54,8 +54,8 @@ impl Parts {
 /// Maximum size of a head's memory that is kept with a box. Most heads need less.
 const HEAD_BYTES_KEPT_MAX: usize = 2048;
 
-/// Maximum number of empty boxes that a thread keeps. Further ones are freed after a burst of waiting
-/// requests.
+/// Maximum number of empty boxes that a thread keeps. Further ones are freed after a burst of
+/// waiting requests.
 const SPARE_BOXES_MAX: usize = 64;
 
 thread_local! {

@@ -17,23 +17,24 @@ use crate::protocol::head::RequestHead;
 
 /// A request: its head, its path parameters, its body and the address of the client.
 ///
-/// It dereferences to its [`RequestHead`], which has the method, the path, the query and the headers.
+/// It dereferences to its [`RequestHead`], which has the method, the path, the query and the
+/// headers.
 #[derive(Debug)]
 pub struct Request {
     pub(crate) parts: PartsBox,
 }
 
 impl Request {
-    /// Returns the value of a path parameter, percent-encoded as it is in the path, or `None` if the
-    /// route has no parameter of this name.
+    /// Returns the value of a path parameter, percent-encoded as it is in the path, or `None` if
+    /// the route has no parameter of this name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         let index = self.parts.route.as_ref()?.params.iter().position(|param| **param == *name)?;
         self.parts.params.value(index, self.parts.head.path_bytes())
     }
 
-    /// Returns the value of a path parameter, percent-decoded. It may contain any character, including
-    /// slashes and NUL, so it must not be used as a file path.
+    /// Returns the value of a path parameter, percent-decoded. It may contain any character,
+    /// including slashes and NUL, so it must not be used as a file path.
     ///
     /// # Errors
     /// If the route has no parameter of this name, or the decoded value is not UTF-8.
@@ -48,8 +49,8 @@ impl Request {
     /// Returns the value of a path parameter, percent-decoded and parsed.
     ///
     /// # Errors
-    /// If the value is not UTF-8 or cannot be parsed, which as a response is a 400 with the reason. If
-    /// the route has no parameter of this name, which is a 500.
+    /// If the value is not UTF-8 or cannot be parsed, which as a response is a 400 with the reason.
+    /// If the route has no parameter of this name, which is a 500.
     ///
     /// # Examples
     /// ```
@@ -104,11 +105,12 @@ impl Request {
     ///
     /// It is for handlers of routes with
     /// [`detach_on_disconnect`](crate::MethodRouter::detach_on_disconnect), which may want to stop
-    /// early. On other routes the handler is dropped on disconnect, and this future never completes.
+    /// early. On other routes the handler is dropped on disconnect, and this future never
+    /// completes.
     ///
     /// The future also completes when the response has been sent, and when the server closes the
-    /// connection. A client that closes only its sending side counts as disconnected. While a part of
-    /// the body has not been read from the connection, a disconnect is not noticed.
+    /// connection. A client that closes only its sending side counts as disconnected. While a part
+    /// of the body has not been read from the connection, a disconnect is not noticed.
     ///
     /// # Examples
     /// ```

@@ -100,8 +100,8 @@ impl RequestBody {
 }
 
 impl RequestBody {
-    /// Returns the pipe of a body that does not come from a connection. Creates it if there is none,
-    /// so that the handler can notice a disconnect.
+    /// Returns the pipe of a body that does not come from a connection. Creates it if there is
+    /// none, so that the handler can notice a disconnect.
     pub(crate) fn pipe(&mut self) -> Rc<Pipe> {
         self.pipe.get_or_insert_with(|| Rc::new(Pipe::ended())).clone()
     }

@@ -63,8 +63,8 @@ impl Request {
 
 impl RequestBuilder {
     /// Appends a header, even if there is one of that name. `Host` is `localhost` unless it is set
-    /// here, and `Content-Length` is added if there is a body. [`build`](Self::build) returns an error
-    /// if the name or the value is invalid.
+    /// here, and `Content-Length` is added if there is a body. [`build`](Self::build) returns an
+    /// error if the name or the value is invalid.
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match (HeaderName::try_from(name.as_ref()), value.try_into()) {
             (Ok(name), Ok(value)) => self.headers.append(name, value),
@@ -90,8 +90,8 @@ impl RequestBuilder {
     /// server would do it, with the default [`Limits`].
     ///
     /// # Errors
-    /// The error with which a server would refuse the request, and [`ProtocolError::UnexpectedEnd`] if
-    /// the headers announce a body and none is set.
+    /// The error with which a server would refuse the request, and [`ProtocolError::UnexpectedEnd`]
+    /// if the headers announce a body and none is set.
     pub fn build(self) -> Result<Request, ProtocolError> {
         let mut connection = Connection::new();
         connection.receive(&self.head()?);

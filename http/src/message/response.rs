@@ -14,8 +14,8 @@ use crate::protocol::headers::Headers;
 
 /// A response: status, headers and body.
 ///
-/// `Content-Length` or `Transfer-Encoding`, `Date` and `Connection` are added when it is sent. See the
-/// [crate's documentation](crate#headers-for-framing) for setting them yourself.
+/// `Content-Length` or `Transfer-Encoding`, `Date` and `Connection` are added when it is sent. See
+/// the [crate's documentation](crate#headers-for-framing) for setting them yourself.
 #[derive(Debug, Default)]
 pub struct Response {
     /// The status.
@@ -70,11 +70,12 @@ impl Response {
         Ok(Self::empty(StatusCode::SEE_OTHER).with_header(LOCATION, location))
     }
 
-    /// Creates a 101, after which `run` speaks `protocol` over the connection (RFC 9110 section 7.8).
+    /// Creates a 101, after which `run` speaks `protocol` over the connection (RFC 9110 section
+    /// 7.8).
     ///
     /// Only a request that offers an upgrade, as
-    /// [`RequestHead::upgrade`](crate::RequestHead::upgrade) returns it, may have this response. For
-    /// any other request a 500 is sent instead.
+    /// [`RequestHead::upgrade`](crate::RequestHead::upgrade) returns it, may have this response.
+    /// For any other request a 500 is sent instead.
     #[must_use]
     pub fn upgrade<F, Fut>(protocol: HeaderValue, run: F) -> Self
     where

@@ -8,8 +8,8 @@ use brigade_runtime::net::TcpStream;
 use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// A connection after `101 Switching Protocols`, for reading and writing. Reading begins with the bytes
-/// that the client has sent together with its request.
+/// A connection after `101 Switching Protocols`, for reading and writing. Reading begins with the
+/// bytes that the client has sent together with its request.
 #[derive(Debug)]
 pub struct Upgraded {
     /// Received before the upgrade and not read yet.

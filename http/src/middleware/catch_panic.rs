@@ -12,8 +12,8 @@ use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::routing::handler::Next;
 
-/// Returns a 500 if the handler or an inner layer panics, and logs the panic. So the outer layers see
-/// a response, which they can log or add headers to, and the connection is kept open.
+/// Returns a 500 if the handler or an inner layer panics, and logs the panic. So the outer layers
+/// see a response, which they can log or add headers to, and the connection is kept open.
 ///
 /// Without this middleware the response to a panic is also a 500, but no layer sees it and the
 /// connection is closed.

@@ -25,9 +25,9 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 /// connection otherwise.
 ///
 /// The middleware responds to a preflight request (`OPTIONS` with `Origin` and
-/// `Access-Control-Request-Method`) with a 204 and does not run the handler. All other requests reach
-/// their handler, whatever their origin: CORS keeps a page from reading a response, not from sending
-/// a request.
+/// `Access-Control-Request-Method`) with a 204 and does not run the handler. All other requests
+/// reach their handler, whatever their origin: CORS keeps a page from reading a response, not from
+/// sending a request.
 ///
 /// # Panics
 /// If `options` allow credentials for all origins, which the standard forbids.
@@ -68,8 +68,8 @@ impl Default for CorsOptions {
 }
 
 impl CorsOptions {
-    /// Creates options that allow all origins, the methods GET, HEAD, POST, PUT, PATCH and DELETE, and
-    /// all headers, but no credentials. Browsers may cache that for an hour.
+    /// Creates options that allow all origins, the methods GET, HEAD, POST, PUT, PATCH and DELETE,
+    /// and all headers, but no credentials. Browsers may cache that for an hour.
     pub fn new() -> Self {
         Self {
             origins: None,
@@ -81,8 +81,8 @@ impl CorsOptions {
         }
     }
 
-    /// Allows only pages of these origins. An origin is a scheme, a host, and a port unless it is the
-    /// default one, such as `https://shop.example` or `http://localhost:3000`.
+    /// Allows only pages of these origins. An origin is a scheme, a host, and a port unless it is
+    /// the default one, such as `https://shop.example` or `http://localhost:3000`.
     ///
     /// # Panics
     /// If an origin has no `://`, has a path, or is not a valid header value.
@@ -127,7 +127,8 @@ impl CorsOptions {
         self
     }
 
-    /// Returns the value of `Access-Control-Allow-Origin` for `origin`, or `None` if it has no access.
+    /// Returns the value of `Access-Control-Allow-Origin` for `origin`, or `None` if it has no
+    /// access.
     fn allowed(&self, origin: Option<&[u8]>) -> Option<HeaderValue> {
         match &self.origins {
             None => Some(HeaderValue::from_static("*")),

@@ -11,12 +11,12 @@ use crate::message::response::Response;
 use crate::protocol::head::RequestHead;
 use crate::routing::handler::Next;
 
-/// Logs each request when its handler ends: an event of level `INFO` and target `brigade::access`, with
-/// the fields `method`, `path` (without the query, which may contain secrets), `status`,
+/// Logs each request when its handler ends: an event of level `INFO` and target `brigade::access`,
+/// with the fields `method`, `path` (without the query, which may contain secrets), `status`,
 /// `milliseconds` and `peer`.
 ///
-/// The time is measured from the head of the request to the head of the response; a streamed body may
-/// end much later. If the handler panics or is cancelled, the event has no status.
+/// The time is measured from the head of the request to the head of the response; a streamed body
+/// may end much later. If the handler panics or is cancelled, the event has no status.
 ///
 /// Costs next to nothing if no subscriber is interested in these events.
 pub async fn log(request: Request, next: Next) -> Response {

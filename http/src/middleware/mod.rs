@@ -1,8 +1,8 @@
 //! Middleware, for [`Router::layer`](crate::Router::layer).
 //!
 //! A middleware is an `async fn(Request, Next) -> impl IntoResponse`. A middleware with options is
-//! returned by a function that takes them. The layer that is added last is the first to see a request
-//! and the last to see its response, so a usual order is:
+//! returned by a function that takes them. The layer that is added last is the first to see a
+//! request and the last to see its response, so a usual order is:
 //!
 //! ```
 //! use std::time::Duration;
@@ -19,9 +19,9 @@
 //!     .layer(middleware::request_id);
 //! ```
 //!
-//! Layers see all responses of their router, including 404, 405 and the 204 to `OPTIONS`. They do not
-//! see the error responses of the protocol: to a malformed head, or to a body whose announced length
-//! is above the limit.
+//! Layers see all responses of their router, including 404, 405 and the 204 to `OPTIONS`. They do
+//! not see the error responses of the protocol: to a malformed head, or to a body whose announced
+//! length is above the limit.
 
 mod catch_panic;
 mod cors;

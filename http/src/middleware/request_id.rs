@@ -15,8 +15,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ID_BYTES_MAX: usize = 128;
 
 /// Gives each request an id: the one in its `X-Request-Id`, or a new one. The id is sent in the
-/// `X-Request-Id` of the response, is the field `id` of a span named `request` around the handler and
-/// the inner layers, and is in the [extensions](Request::extensions) of the request as a
+/// `X-Request-Id` of the response, is the field `id` of a span named `request` around the handler
+/// and the inner layers, and is in the [extensions](Request::extensions) of the request as a
 /// [`RequestId`].
 ///
 /// An id of the client is used if it has 1 to 128 characters, all of them letters, digits or one of

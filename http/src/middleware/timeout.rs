@@ -9,8 +9,8 @@ use crate::routing::timeout::within_limit;
 
 /// Returns a middleware that drops a handler after `limit` and responds with a 503.
 ///
-/// The status is 503 because this server is overloaded (RFC 9110 section 15.6.4); 504 is for gateways.
-/// The limit applies to the head of the response. A streamed body may take longer.
+/// The status is 503 because this server is overloaded (RFC 9110 section 15.6.4); 504 is for
+/// gateways. The limit applies to the head of the response. A streamed body may take longer.
 ///
 /// See [`MethodRouter::timeout`](crate::MethodRouter::timeout) for a single route.
 pub fn timeout(limit: Duration) -> impl Fn(Request, Next) -> ResponseFuture {

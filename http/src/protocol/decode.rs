@@ -1,7 +1,7 @@
 //! Decodes the heads of requests and responses.
 //!
-//! The parser, httparse, accepts some heads with which a request could be smuggled; they are refused
-//! here. A request head is read in one of two ways, with the same result:
+//! The parser, httparse, accepts some heads with which a request could be smuggled; they are
+//! refused here. A request head is read in one of two ways, with the same result:
 //!
 //! 1. A complete, valid head of the usual form, as nearly all are, is read in one pass by `scan`.
 //! 2. For any other head, the end is searched first, from where the last search stopped. So a head
@@ -348,8 +348,8 @@ mod tests {
 
     use super::*;
 
-    /// Reads `bytes` by the scan alone or by the parser alone. Returns `None` if the scan leaves them
-    /// to the parser, or the head is incomplete.
+    /// Reads `bytes` by the scan alone or by the parser alone. Returns `None` if the scan leaves
+    /// them to the parser, or the head is incomplete.
     fn read(bytes: &[u8], by_scan: bool) -> Option<Result<String, ProtocolError>> {
         let limits = Limits { headers_count_max: 3, target_bytes_max: 8, ..Limits::default() };
         let mut head = RequestHead::empty();

@@ -293,8 +293,8 @@ fn write_request(
     Ok((body, keep_alive))
 }
 
-/// Returns the header for the length of a request's body, and the encoder of the body. The length of
-/// an empty body is sent only if the method usually has one (RFC 9110 section 8.6).
+/// Returns the header for the length of a request's body, and the encoder of the body. The length
+/// of an empty body is sent only if the method usually has one (RFC 9110 section 8.6).
 fn request_framing(method: &Method, length: Option<u64>) -> (LengthField, BodyEncoder) {
     let expects_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
     match length {

@@ -1,7 +1,8 @@
 //! Limits to the size of messages, and their defaults.
 //!
 //! The decoders enforce the sizes of messages. The driver of a connection enforces
-//! `read_ahead_bytes_max`, `write_queue_bytes_max` and `discard_bytes_max`, since it owns the socket.
+//! `read_ahead_bytes_max`, `write_queue_bytes_max` and `discard_bytes_max`, since it owns the
+//! socket.
 
 /// The longest registered method has 17 bytes (`UPDATEREDIRECTREF`); this is about twice that.
 pub const METHOD_BYTES_MAX: u16 = 32;
@@ -44,14 +45,14 @@ pub struct Limits {
     pub method_bytes_max: u16,
     /// Maximum length of a request target. The response to a longer one is 414.
     pub target_bytes_max: u16,
-    /// Maximum size of a head, from the request line to the blank line. The response to a larger one
-    /// is 431.
+    /// Maximum size of a head, from the request line to the blank line. The response to a larger
+    /// one is 431.
     pub head_bytes_max: u16,
     /// Maximum number of header lines in a head, and of lines in a trailer section. The response to
     /// more is 431.
     pub headers_count_max: u8,
-    /// Maximum length of a request body, unless the route sets another one. The response to a longer
-    /// one is 413.
+    /// Maximum length of a request body, unless the route sets another one. The response to a
+    /// longer one is 413.
     pub body_bytes_max: u64,
     /// Maximum length of all chunk extensions in a message. The response to more is 400.
     pub chunk_extension_bytes_max: u32,

@@ -1,12 +1,13 @@
 //! HTTP/1.1 without I/O: bytes in, events out, bytes out.
 //!
 //! [`Connection`] is the server's side of a connection, [`ClientConnection`] the client's. Neither
-//! knows a socket or reads a clock, so they can be driven by any transport and tested without one. The
-//! driver
+//! knows a socket or reads a clock, so they can be driven by any transport and tested without one.
+//! The driver
 //!
 //! 1. reads from its socket and passes the bytes to `receive`, and the end of the stream to
 //!    `receive_eof`;
-//! 2. calls `next_event` until it returns `NeedData` (or `Paused`, or `Closed`), and acts on each event;
+//! 2. calls `next_event` until it returns `NeedData` (or `Paused`, or `Closed`), and acts on each
+//!    event;
 //! 3. sends with `send_head`, `send_data` and `send_end`, which append to a buffer, and writes that
 //!    buffer to its socket;
 //! 4. enforces the timeouts, and the limits of its own buffers.
@@ -47,7 +48,7 @@
 //! | `framing` | the length of a body, in the order of RFC 9112 section 6.3 |
 //! | `head` | the received head of a request or a response |
 //! | `chunked` | the chunked coding |
-//! | `known_fields`, `scan` | headers that determine how a message is read; heads of the usual form |
+//! | `known_fields`, `scan` | headers that determine how to read a message; usual heads |
 //! | `decode`, `body_decoder` | bytes to heads and bodies |
 //! | `body_encoder`, `encode` | heads and bodies to bytes |
 //! | `server_connection`, `client_connection` | the two sides of the protocol as state machines |

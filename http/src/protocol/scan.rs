@@ -1,7 +1,7 @@
 //! Reads request heads of the usual form in one pass.
 //!
-//! The scan takes only heads that are certainly valid. It leaves everything else to the parser: other
-//! methods and versions, targets in absolute form, unusual white space, incomplete heads and
+//! The scan takes only heads that are certainly valid. It leaves everything else to the parser:
+//! other methods and versions, targets in absolute form, unusual white space, incomplete heads and
 //! errors. So it reports no error itself, and the parser would read the heads that it takes in the
 //! same way; a property test in `decode` checks that.
 

@@ -12,8 +12,8 @@ static TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 static TARGET: [bool; 256] = alphanumeric_and(b"!$%&'()*+,-./:;=?@[]_~{}|\\^");
 
 /// The characters of a registered name (RFC 3986 section 3.2.2), except two. A comma could join two
-/// hosts into one value, and a percent sign could spell one host in two ways; [`http::Uri`] does not
-/// accept it either.
+/// hosts into one value, and a percent sign could spell one host in two ways; [`http::Uri`] does
+/// not accept it either.
 static NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+;=");
 
 /// The digits of the largest port, 65535.
@@ -96,8 +96,8 @@ fn visible_length(text: &[u8]) -> usize {
     text.len() - rest.len() + end
 }
 
-/// Finds the first control character in eight bytes: the lowest bit that is set in the result is the
-/// highest bit of that byte. The result is 0 if there is none.
+/// Finds the first control character in eight bytes: the lowest bit that is set in the result is
+/// the highest bit of that byte. The result is 0 if there is none.
 const fn controls(word: u64) -> u64 {
     const EACH: u64 = u64::MAX / 0xff;
     // A byte that is less than its subtrahend borrows from the bytes above it, so those may be
@@ -147,8 +147,8 @@ fn is_name(text: &[u8]) -> bool {
     !text.is_empty() && all_in(text, &NAME)
 }
 
-/// Returns `true` if `text` is an IP address in brackets, or a host with a port. Not inlined, so that
-/// the usual case above needs few registers.
+/// Returns `true` if `text` is an IP address in brackets, or a host with a port. Not inlined, so
+/// that the usual case above needs few registers.
 #[inline(never)]
 fn is_address_or_with_port(text: &[u8]) -> bool {
     let is_host = |text: &[u8]| match text {
@@ -211,8 +211,8 @@ pub(crate) fn parse_decimal(text: &[u8]) -> Option<u64> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BareLineFeed;
 
-/// Searches `block` for the blank line that ends it. Returns the length including the blank line, or
-/// `None` if that has not arrived.
+/// Searches `block` for the blank line that ends it. Returns the length including the blank line,
+/// or `None` if that has not arrived.
 ///
 /// The search begins at offset `scanned`, which is updated, so that no byte is searched twice.
 pub(crate) fn find_blank_line(
@@ -298,8 +298,8 @@ mod tests {
         for host in good {
             assert!(http::Uri::try_from(format!("http://{host}?q")).is_ok(), "{host}");
         }
-        let bad = "|:|:80|a:b|a:65536|a:123456|u@a|a/b|a,b|a b|[::1|[::1]x|[g]|[]|[|]|a:1:2|[::1]:x|a\\b|a%41\
-            |a:8 0|a::80|[::1]80|[::1]]|a[::1]|longer/than/a/block|12345678 ";
+        let bad = "|:|:80|a:b|a:65536|a:123456|u@a|a/b|a,b|a b|[::1|[::1]x|[g]|[]|[|]|a:1:2|[::1]:x\
+            |a\\b|a%41|a:8 0|a::80|[::1]80|[::1]]|a[::1]|longer/than/a/block|12345678 ";
         for host in bad.split('|') {
             assert!(!is_host_and_port(host.as_bytes()), "{host}");
         }

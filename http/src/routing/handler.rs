@@ -15,8 +15,8 @@ use pin_project_lite::pin_project;
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 
-/// Maximum number of empty boxes that a handler keeps. Further ones are freed after a burst of waiting
-/// calls.
+/// Maximum number of empty boxes that a handler keeps. Further ones are freed after a burst of
+/// waiting calls.
 const SPARE_BOXES_MAX: usize = 16;
 
 /// A handler without its type. Routes hold it, and middleware wraps it.

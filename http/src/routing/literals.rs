@@ -14,7 +14,8 @@ impl<T> Literals<T> {
         Self { by_length: Vec::new() }
     }
 
-    /// Returns `true` if `pattern` has neither parameters nor escaped braces, so that it belongs here.
+    /// Returns `true` if `pattern` has neither parameters nor escaped braces, so that it belongs
+    /// here.
     pub(crate) fn accepts(pattern: &str) -> bool {
         !pattern.contains(['{', '}'])
     }

@@ -114,8 +114,8 @@ impl MethodRouter {
         self
     }
 
-    /// Lets the handlers run to their end if the client disconnects. Without this, they are cancelled
-    /// at the point where they await.
+    /// Lets the handlers run to their end if the client disconnects. Without this, they are
+    /// cancelled at the point where they await.
     pub fn detach_on_disconnect(mut self) -> Self {
         self.options.detaches_on_disconnect = true;
         self
@@ -123,7 +123,8 @@ impl MethodRouter {
 
     /// Sets how long the handlers may take to respond. After that they are cancelled, even with
     /// [`detach_on_disconnect`](Self::detach_on_disconnect), and the response is a 503, as with
-    /// [`middleware::timeout`](crate::middleware::timeout). The layers of the router see that response.
+    /// [`middleware::timeout`](crate::middleware::timeout). The layers of the router see that
+    /// response.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options.timeout = Some(limit);
         self
@@ -137,8 +138,8 @@ impl MethodRouter {
     }
 
     /// Sets the minimum average rate of a request body in bytes a second, in place of
-    /// [`Timeouts::body_bytes_per_second_min`](crate::Timeouts::body_bytes_per_second_min). 0 allows
-    /// any rate.
+    /// [`Timeouts::body_bytes_per_second_min`](crate::Timeouts::body_bytes_per_second_min). 0
+    /// allows any rate.
     pub fn body_rate(mut self, bytes_per_second_min: u32) -> Self {
         self.options.body_bytes_per_second_min = Some(bytes_per_second_min);
         self

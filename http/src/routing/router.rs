@@ -58,8 +58,8 @@ impl Router {
     /// Adds a route.
     ///
     /// # Panics
-    /// If `path` does not begin with a slash or has been added before. When the router is used, also if
-    /// `path` is malformed, has more than six parameters, or conflicts with another route.
+    /// If `path` does not begin with a slash or has been added before. When the router is used,
+    /// also if `path` is malformed, has more than six parameters, or conflicts with another route.
     #[must_use]
     pub fn route(mut self, path: &str, methods: MethodRouter) -> Self {
         assert!(path.starts_with('/'), "the path '{path}' must begin with a slash");

@@ -83,15 +83,15 @@ pub(crate) struct RouteMatch<'a> {
 }
 
 impl Service {
-    /// Handles `request` as a server does: by the handler of its path and method with all layers, or
-    /// with a 404 or 405.
+    /// Handles `request` as a server does: by the handler of its path and method with all layers,
+    /// or with a 404 or 405.
     ///
     /// A body that is longer than its route allows, or else than
     /// [`BODY_BYTES_MAX`](crate::limits::BODY_BYTES_MAX), gets a 413 at once.
     ///
     /// The response is as the handler returned it. What a connection does is left out: no header is
-    /// added, the response to `HEAD` keeps its body, a response that cannot be sent is not replaced by
-    /// a 500, and nothing is logged.
+    /// added, the response to `HEAD` keeps its body, a response that cannot be sent is not replaced
+    /// by a 500, and nothing is logged.
     ///
     /// # Panics
     /// If the handler panics.

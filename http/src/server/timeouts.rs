@@ -26,7 +26,8 @@ pub struct Timeouts {
     /// Maximum time for which the client takes none of the bytes that are sent. After that the
     /// connection is reset. The default is 30 s.
     pub write: Duration,
-    /// Maximum pause between two requests. After that the connection is closed. The default is 75 s.
+    /// Maximum pause between two requests. After that the connection is closed. The default is 75
+    /// s.
     pub keep_alive: Duration,
     /// How long a graceful shutdown waits for responses in progress. After that their handlers are
     /// cancelled. The default is 30 s.
