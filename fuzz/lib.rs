@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 // crates
-use brigade_http::{BodyLength, Connection, Event, Headers, Limits, RequestHead};
+use brigade_http::protocol::{Connection, Event};
+use brigade_http::{BodyLength, Headers, Limits, RequestHead};
 use http::StatusCode;
 
 /// A way to receive a piece.

@@ -1,56 +1,50 @@
-//! A strict, minimal HTTP/1.1.
+//! A strict, minimal HTTP/1.1 for brigade's event loops: server, client, and the protocol itself.
 //!
-//! The modules in reading order, each importing only from those before it. Those of the core do
-//! no I/O and read no clock: bytes in, events out, bytes out.
-//!
-//! | module | |
-//! | --- | --- |
-//! | `limits`, `error`, `date` | what a peer may cost, what can be wrong, the `Date` header |
-//! | `syntax`, `buffer` | characters and lines; the bytes received and not decoded |
-//! | `headers`, `fields` | headers to be sent; headers that were received |
-//! | `framing` | how long a body is, in the order of RFC 9112 section 6.3 |
-//! | `head` | what was received of a request or a response before its body |
-//! | `chunked` | the chunked coding |
-//! | `known_fields`, `scan` | headers that decide how a message is read; heads of the usual form |
-//! | `decode`, `body_decoder` | bytes to heads and bodies |
-//! | `body_encoder`, `encode` | heads and bodies to bytes |
-//! | `connection`, `client_connection` | the two sides of the protocol as state machines |
-//!
-//! What a handler has of it:
+//! # Where things are
 //!
 //! | to | see |
 //! | --- | --- |
-//! | route requests, and limit what a route may take | [`Router`], [`MethodRouter`] |
-//! | read path, query and cookies | [`Request`], [`RequestHead`] |
-//! | read a body | [`Request::body_mut`], [`RequestBody`]; with features `Request::json`, `form` |
-//! | answer, also with an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
-//! | send files | with a feature `serve_file`, `Router::files` |
-//! | log, allow other origins, catch panics, tell requests apart | [`middleware`] |
-//! | see where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
-//! | hear that a client has gone | [`Request::disconnected`] |
-//! | go on with another protocol | [`Response::upgrade`] |
-//! | see from outside what the server does | [`Server::stats`]; with a feature `metrics` |
-//! | ask other servers | [`client`] |
+//! | start a server | [`Server`] |
+//! | route requests, with options for each route | [`Router`], [`MethodRouter`] |
+//! | read the path, the query, headers and cookies | [`Request`], [`RequestHead`] |
+//! | read a body | [`Request::body_mut`], [`RequestBody`]; by features `Request::json`, `form` |
+//! | respond, also with an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
+//! | serve files | by a feature `serve_file`, `Router::files` |
+//! | log, allow other origins, catch panics, give requests an id | [`middleware`] |
+//! | measure where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
+//! | notice that a client has disconnected | [`Request::disconnected`] |
+//! | switch to another protocol | [`Response::upgrade`] |
+//! | observe a running server | [`Server::stats`]; by a feature `metrics` |
+//! | send requests to other servers | [`Client`] |
 //! | test handlers and routers without sockets | [`Service`], [`Request::builder`] |
+//! | drive HTTP/1.1 without this crate's server and client | [`protocol`] |
 //!
 //! # Features
 //!
 //! | feature | |
 //! | --- | --- |
 //! | `query` | `RequestHead::query_as`, `Request::form`: queries and forms by serde |
-//! | `json` | `Request::json`, `Json`: bodies in JSON by serde |
-//! | `files` | `serve_file`, `Router::files`: conditional, by range, with their media type |
-//! | `metrics` | `metrics`: the server's numbers for Prometheus |
+//! | `json` | `Request::json`, `Json`: JSON bodies by serde |
+//! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
+//! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
-//! # What a header that is set by hand may say of framing
+//! # Headers for framing
 //!
-//! - `Content-Length` counts where it says something new: on the answer to `HEAD`, on a 304, and
-//!   on a body of unknown length, which is then sent with that length. Elsewhere it has to agree
-//!   with the body, or the message is refused.
+//! The headers that frame a message are added when it is sent. If you set them yourself:
+//!
+//! - `Content-Length` has an effect on a response to `HEAD`, on a 304, and on a body of unknown
+//!   length, which is then sent with that length. On any other message it must equal the length of
+//!   the body, or the message is refused.
 //! - `Transfer-Encoding` is refused.
-//! - `Connection: close` in an answer closes the connection after it. Other options of an
-//!   answer's `Connection`, and its `Keep-Alive`, are left out.
-//! - `Date` replaces ours.
+//! - `Connection: close` in a response closes the connection after it. Other options of its
+//!   `Connection`, and its `Keep-Alive`, are left out.
+//! - `Date` replaces the one that is added otherwise.
+//!
+//! # Folders
+//!
+//! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message`
+//! (requests and responses), `transport` (shared by server and client), `routing`, `middleware`,
+//! `files`, `server`. `client` imports from `protocol`, `message` and `transport`.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -63,7 +57,7 @@ mod routing;
 mod server;
 mod transport;
 
-// What our signatures speak of, so that an application needs no dependency of its own for it.
+// Types of other crates in our signatures, so that an application needs no dependency for them.
 pub use brigade_runtime::server::{OnLoopDeath, Phase, STALL_THRESHOLD, ServerState};
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
@@ -82,18 +76,15 @@ pub use message::form::FormError;
 pub use message::handler_error::HandlerError;
 #[cfg(feature = "json")]
 pub use message::json::{Json, JsonError};
+pub use message::param_error::ParamError;
 pub use message::presence::Disconnected;
-pub use message::query::ParamError;
 pub use message::request::Request;
 pub use message::request_body::RequestBody;
 pub use message::request_builder::RequestBuilder;
 pub use message::response::{IntoResponse, Response};
 pub use message::upgrade::Upgraded;
-pub use protocol::limits::{self, Limits, Timeouts};
-pub use protocol::{
-    BodyLength, ClientConnection, ClientEvent, Connection, DATE_BYTES, DateCache, EncodeError,
-    Event, Framing, HeaderLines, Headers, Iter, ProtocolError, RequestHead, ResponseHead,
-};
+pub use protocol::limits::{self, Limits};
+pub use protocol::{BodyLength, EncodeError, Headers, ProtocolError, RequestHead, ResponseHead};
 pub use routing::handler::Next;
 pub use routing::method_router::{MethodRouter, any, delete, get, head, options, patch, post, put};
 pub use routing::router::Router;
@@ -103,3 +94,4 @@ pub use server::activity::{ConnectionInfo, ConnectionState};
 pub use server::metrics::metrics;
 pub use server::options::Server;
 pub use server::stats::{LoopReport, LoopStats, RequestCounts, Stats};
+pub use server::timeouts::Timeouts;

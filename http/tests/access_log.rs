@@ -1,5 +1,4 @@
-//! What the middleware that logs says to a subscriber. The only test here: the log of a process
-//! is one for all its tests.
+//! The events of the access log. The only test here, since a process has one global subscriber.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -14,7 +13,7 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 
 #[test]
-fn each_request_is_logged_once_within_the_span_of_its_id() {
+fn each_request_is_logged_once_in_the_span_with_its_id() {
     let lines = Lines::default();
     tracing::subscriber::set_global_default(lines.clone()).unwrap();
     let server = TestServer::start(|| {
@@ -43,11 +42,11 @@ fn each_request_is_logged_once_within_the_span_of_its_id() {
     assert!(access.iter().all(|line| line.contains(&format!("peer={peer}"))), "{access:#?}");
     assert!(access.iter().all(|line| !line.contains("secret")), "{access:#?}");
     assert!(access[2].contains("path=/never milliseconds="), "{access:#?}");
-    assert!(access[2].contains("ended without an answer"), "{access:#?}");
+    assert!(access[2].contains("ended without a response"), "{access:#?}");
     assert_eq!(access.len(), 3);
 }
 
-/// Writes down spans and events as text.
+/// A subscriber that records spans and events as text.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 

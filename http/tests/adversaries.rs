@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use brigade_http::limits::Timeouts;
+use brigade_http::Timeouts;
 use brigade_http::{BodyError, Request, Router, any, get as on_get, post};
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::{EventLoop, spawn, task, time};

@@ -6,9 +6,8 @@ use std::time::UNIX_EPOCH;
 
 // crates
 use allocation_counter::measure;
-use brigade_http::{
-    BodyLength, Connection, DateCache, EncodeError, Event, Headers, Limits, RequestHead,
-};
+use brigade_http::protocol::{Connection, DateCache, Event};
+use brigade_http::{BodyLength, EncodeError, Headers, Limits, RequestHead};
 use http::{HeaderValue, StatusCode, header};
 
 // ours

@@ -4,7 +4,8 @@
 use std::mem;
 
 // crates
-use brigade_http::{BodyLength, ClientConnection, ClientEvent, EncodeError, Headers, Limits};
+use brigade_http::protocol::{ClientConnection, ClientEvent};
+use brigade_http::{BodyLength, EncodeError, Headers, Limits};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 fn sent(

@@ -1,4 +1,4 @@
-//! What handlers take from a request, and what they may end with.
+//! What handlers read from a request, and the errors that they return.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -11,7 +11,8 @@ use brigade_http::{HandlerError, ParamError, Request, Router, get as on_get, pos
 use http::StatusCode;
 use sockets::{Answer, TestServer, get};
 
-fn ask(server: &TestServer, request: impl AsRef<[u8]>) -> Answer {
+/// Sends a request on a new connection and returns the response.
+fn send(server: &TestServer, request: impl AsRef<[u8]>) -> Answer {
     let mut client = server.connect();
     client.send(request);
     client.answer()
@@ -38,23 +39,23 @@ fn path_parameters_are_decoded_and_parsed() {
         (
             "/number/256",
             400,
-            "400 Bad Request: the parameter 'n' cannot be \"256\": \
+            "400 Bad Request: invalid value \"256\" of the parameter 'n': \
              number too large to fit in target type\n",
         ),
         (
             "/number/a%0Ab",
             400,
-            "400 Bad Request: the parameter 'n' cannot be \"a\\nb\": \
+            "400 Bad Request: invalid value \"a\\nb\" of the parameter 'n': \
              invalid digit found in string\n",
         ),
         ("/text/a%20b+c%2Fd%25", 200, "[a b+c/d%]"),
         ("/text/gr%C3%BC%C3%9Fe", 200, "[grüße]"),
         ("/text/100%", 200, "[100%]"),
-        ("/text/%FF", 400, "400 Bad Request: the parameter 'text' is not in UTF-8\n"),
+        ("/text/%FF", 400, "400 Bad Request: the parameter 'text' is not valid UTF-8\n"),
         ("/missing/1", 500, "500 Internal Server Error: the route has no parameter 'm'\n"),
     ] {
-        let answer = ask(&server, get(path));
-        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+        let response = send(&server, get(path));
+        assert_eq!((response.status, response.text()), (status, text), "{path}");
     }
 }
 
@@ -81,17 +82,17 @@ fn queries_are_decoded_in_order() {
         (
             "/typed?n=",
             400,
-            "400 Bad Request: the parameter 'n' cannot be \"\": \
+            "400 Bad Request: invalid value \"\" of the parameter 'n': \
              cannot parse integer from empty string\n",
         ),
     ] {
-        let answer = ask(&server, get(path));
-        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+        let response = send(&server, get(path));
+        assert_eq!((response.status, response.text()), (status, text), "{path}");
     }
 }
 
 #[test]
-fn cookies_come_in_order_and_as_they_stand() {
+fn cookies_are_returned_unchanged_and_in_order() {
     let server = TestServer::start(|| {
         Router::new().route(
             "/",
@@ -108,13 +109,13 @@ fn cookies_come_in_order_and_as_they_stand() {
         ("Cookie: A=1;a = x=y ;; c; =d; e=\"q;\"\r\n", "A:1|a:x=y|e:\"q| a=Some(\"x=y\")"),
         ("cookie: a=\r\nX: c=1\r\nCOOKIE: b=2\r\n", "a:|b:2| a=Some(\"\")"),
     ] {
-        let answer = ask(&server, format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
-        assert_eq!(answer.text(), text, "{lines}");
+        let response = send(&server, format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+        assert_eq!(response.text(), text, "{lines}");
     }
 }
 
 #[test]
-fn a_handler_may_end_with_whatever_went_wrong() {
+fn any_error_becomes_a_response() {
     async fn fail(request: Request) -> Result<&'static str, HandlerError> {
         match request.param("how") {
             Some("io") => std::fs::read("/does/not/exist").map(|_| "read").map_err(Into::into),
@@ -134,23 +135,23 @@ fn a_handler_may_end_with_whatever_went_wrong() {
         (
             "/param",
             400,
-            "400 Bad Request: the parameter 'how' cannot be \"param\": \
+            "400 Bad Request: invalid value \"param\" of the parameter 'how': \
              invalid digit found in string\n",
         ),
         ("/busy", 503, "503 Service Unavailable: come back later\n"),
         ("/parse", 500, "500 Internal Server Error\n"),
         ("/ok", 200, "well"),
     ] {
-        let answer = ask(&server, get(path));
-        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+        let response = send(&server, get(path));
+        assert_eq!((response.status, response.text()), (status, text), "{path}");
     }
 }
 
 #[test]
-fn an_error_tells_the_log_its_causes() {
+fn the_text_of_an_error_includes_its_causes() {
     let cause = std::io::Error::other(BadGateway(std::io::Error::other("no route")));
-    let error = HandlerError::new(StatusCode::BAD_GATEWAY, "no answer").with_cause(cause);
-    assert_eq!(error.to_string(), "502 Bad Gateway: no answer: the upstream: no route");
+    let error = HandlerError::new(StatusCode::BAD_GATEWAY, "no response").with_cause(cause);
+    assert_eq!(error.to_string(), "502 Bad Gateway: no response: the upstream: no route");
 
     #[derive(Debug)]
     struct BadGateway(std::io::Error);
@@ -167,7 +168,7 @@ fn an_error_tells_the_log_its_causes() {
 }
 
 #[test]
-fn state_of_a_loop_is_shared_by_its_routes_without_a_lock() {
+fn routes_of_a_loop_share_state_without_a_lock() {
     #[derive(Default)]
     struct Store(RefCell<HashMap<String, u32>>);
 
@@ -219,46 +220,46 @@ mod json {
     }
 
     #[test]
-    fn a_body_is_read_and_answered() {
+    fn a_json_body_is_read_and_a_json_response_sent() {
         let server = TestServer::start(|| Router::new().route("/", post(mirror)));
         let point = r#"{"x": 1.5, "y": 2}"#;
         for media_type in
             ["application/json", "Application/JSON; charset=utf-8", "application/problem+json"]
         {
-            let answer = ask(&server, json(&format!("Content-Type: {media_type}\r\n"), point));
-            assert_eq!((answer.status, answer.text()), (200, r#"{"x":2.0,"y":1.5}"#));
-            assert_eq!(answer.header("content-type"), Some("application/json"));
+            let response = send(&server, json(&format!("Content-Type: {media_type}\r\n"), point));
+            assert_eq!((response.status, response.text()), (200, r#"{"x":2.0,"y":1.5}"#));
+            assert_eq!(response.header("content-type"), Some("application/json"));
         }
     }
 
     #[test]
-    fn what_is_no_such_body_is_refused_with_the_reason() {
+    fn other_bodies_are_refused_with_the_reason() {
         let server = TestServer::start(|| Router::new().route("/", post(mirror)));
         let typed = "Content-Type: application/json\r\n";
         let long = " ".repeat(65);
         for (media_type, body, status, text) in [
-            ("", "{}", 415, "the body has to be of type application/json"),
-            ("Content-Type: text/plain\r\n", "{}", 415, "has to be of type application/json"),
-            ("Content-Type: application/jsonp\r\n", "{}", 415, "has to be of type"),
+            ("", "{}", 415, "the Content-Type must be application/json"),
+            ("Content-Type: text/plain\r\n", "{}", 415, "must be application/json"),
+            ("Content-Type: application/jsonp\r\n", "{}", 415, "Content-Type must be"),
             (typed, "{", 400, "EOF while parsing an object at line 1 column 1"),
             (typed, "", 400, "EOF while parsing a value"),
             (typed, r#"{"x":1}"#, 400, "missing field `y`"),
             (typed, r#"{"x":1,"y":2} x"#, 400, "trailing characters"),
             (typed, &long, 413, "413"),
         ] {
-            let answer = ask(&server, json(media_type, body));
-            assert_eq!(answer.status, status, "{body}");
-            assert!(answer.text().contains(text), "{}", answer.text());
+            let response = send(&server, json(media_type, body));
+            assert_eq!(response.status, status, "{body}");
+            assert!(response.text().contains(text), "{}", response.text());
         }
     }
 
     #[test]
-    fn a_value_that_is_no_json_is_a_500() {
+    fn the_response_is_500_if_a_value_cannot_be_serialized() {
         let server = TestServer::start(|| {
             let map = async |_| Json(HashMap::from([((1, 2), 3)]));
             Router::new().route("/", on_get(map))
         });
-        assert_eq!(ask(&server, get("/")).status, 500);
+        assert_eq!(send(&server, get("/")).status, 500);
     }
 }
 
@@ -287,7 +288,7 @@ mod forms {
     }
 
     #[test]
-    fn a_query_becomes_a_value() {
+    fn queries_are_deserialized() {
         let server = TestServer::start(|| Router::new().route("/", on_get(query)));
         for (path, status, text) in [
             ("/?q=a%20b+c", 200, "a b c [] None"),
@@ -295,14 +296,14 @@ mod forms {
             ("/", 400, "missing field `q`"),
             ("/?q=x&page=y", 400, "invalid digit"),
         ] {
-            let answer = ask(&server, get(path));
-            assert_eq!(answer.status, status, "{path}");
-            assert!(answer.text().contains(text), "{path}: {}", answer.text());
+            let response = send(&server, get(path));
+            assert_eq!(response.status, status, "{path}");
+            assert!(response.text().contains(text), "{path}: {}", response.text());
         }
     }
 
     #[test]
-    fn a_form_becomes_a_value() {
+    fn forms_are_deserialized() {
         let server = TestServer::start(|| Router::new().route("/", post(form)));
         let long = "q=".to_owned() + &"x".repeat(40);
         for (media_type, body, status, text) in [
@@ -314,9 +315,9 @@ mod forms {
         ] {
             let head = format!("Content-Type: {media_type}\r\nContent-Length: {}", body.len());
             let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{body}");
-            let answer = ask(&server, request);
-            assert_eq!(answer.status, status, "{body}");
-            assert!(answer.text().contains(text), "{body}: {}", answer.text());
+            let response = send(&server, request);
+            assert_eq!(response.status, status, "{body}");
+            assert!(response.text().contains(text), "{body}: {}", response.text());
         }
     }
 }

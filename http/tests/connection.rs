@@ -1,7 +1,8 @@
 //! The life of a server connection: what may happen when, and what its driver is told.
 
 // crates
-use brigade_http::{BodyLength, Connection, EncodeError, Event, Headers, Limits, ProtocolError};
+use brigade_http::protocol::{Connection, Event};
+use brigade_http::{BodyLength, EncodeError, Headers, Limits, ProtocolError};
 use http::{HeaderValue, StatusCode, header};
 
 // ours

@@ -1,4 +1,4 @@
-//! Answers from files.
+//! Responses from files.
 #![forbid(unsafe_code)]
 #![cfg(feature = "files")]
 
@@ -15,14 +15,14 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue};
 use sockets::{Answer, TestServer, get};
 
-/// 784111777 seconds after the epoch.
+/// 784111777 s after the epoch.
 const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
-/// Ten bytes at that time.
+/// The entity tag of a file of ten bytes that was changed at that time.
 const ETAG: &str = "\"a-ae1b981bc490a00\"";
 
-/// A directory for one test, removed at its end.
+/// A directory for one test, removed when it is dropped.
 struct Temporary(PathBuf);
 
 impl Temporary {
@@ -50,6 +50,7 @@ impl Drop for Temporary {
     }
 }
 
+/// Starts a server whose only file is at `path`.
 fn serving(path: &Path) -> TestServer {
     let path = path.to_owned();
     TestServer::start(move || {
@@ -62,13 +63,14 @@ fn serving(path: &Path) -> TestServer {
     })
 }
 
-fn ask(server: &TestServer, method: &str, headers: &str) -> Answer {
+/// Sends a request for `/` and returns the response.
+fn send(server: &TestServer, method: &str, headers: &str) -> Answer {
     let mut client = server.connect();
     client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
     client.answer()
 }
 
-/// The value of a header as it was sent; [`Answer`] has it in lower case.
+/// Returns the value of a header as it was sent; [`Answer`] converts it to lower case.
 fn raw(server: &TestServer, name: &str) -> String {
     let all = server.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let line = all.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
@@ -76,18 +78,18 @@ fn raw(server: &TestServer, name: &str) -> String {
 }
 
 #[test]
-fn a_file_is_sent_with_its_type_its_length_and_its_version() {
+fn a_response_has_the_type_the_length_and_the_version_of_the_file() {
     let directory = Temporary::new();
     let server = serving(&directory.write("a.txt", "0123456789"));
-    let answer = ask(&server, "GET", "");
-    assert_eq!((answer.status, answer.text()), (200, "0123456789"));
+    let response = send(&server, "GET", "");
+    assert_eq!((response.status, response.text()), (200, "0123456789"));
     for (name, value) in [
         ("content-type", "text/plain; charset=utf-8"),
         ("content-length", "10"),
         ("accept-ranges", "bytes"),
         ("x-content-type-options", "nosniff"),
     ] {
-        assert_eq!(answer.header(name), Some(value), "{name}");
+        assert_eq!(response.header(name), Some(value), "{name}");
     }
     assert_eq!(
         (raw(&server, "last-modified").as_str(), raw(&server, "etag").as_str()),
@@ -96,7 +98,7 @@ fn a_file_is_sent_with_its_type_its_length_and_its_version() {
 }
 
 #[test]
-fn media_types_go_by_the_end_of_the_name() {
+fn media_types_are_chosen_by_the_extension() {
     let directory = Temporary::new();
     for (name, media_type) in [
         ("a.html", "text/html; charset=utf-8"),
@@ -104,15 +106,15 @@ fn media_types_go_by_the_end_of_the_name() {
         ("a.svg", "image/svg+xml"),
         ("a.wasm", "application/wasm"),
         ("a", "application/octet-stream"),
-        ("a.nobody-knows", "application/octet-stream"),
+        ("a.unknown-extension", "application/octet-stream"),
     ] {
         let server = serving(&directory.write(name, "x"));
-        assert_eq!(ask(&server, "GET", "").header("content-type"), Some(media_type), "{name}");
+        assert_eq!(send(&server, "GET", "").header("content-type"), Some(media_type), "{name}");
     }
 }
 
 #[test]
-fn large_files_are_streamed_and_the_connection_kept() {
+fn large_files_are_streamed_and_the_connection_is_kept() {
     let directory = Temporary::new();
     for length in [0, 1, 65_535, 65_536, 65_537, 131_072, 3_000_001] {
         let content: Vec<u8> = (0..length).map(|n: u32| (n % 251) as u8).collect();
@@ -120,14 +122,14 @@ fn large_files_are_streamed_and_the_connection_kept() {
         let mut client = server.connect();
         client.send([get("/"), get("/")].concat());
         for _ in 0..2 {
-            let answer = client.answer();
-            assert!(answer.status == 200 && answer.body == content, "{length} bytes");
+            let response = client.answer();
+            assert!(response.status == 200 && response.body == content, "{length} bytes");
         }
     }
 }
 
 #[test]
-fn head_is_answered_without_the_content() {
+fn responses_to_head_have_no_content() {
     let directory = Temporary::new();
     let server = serving(&directory.write("large.txt", vec![b'x'; 200_000]));
     let head = "HEAD / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nConnection: close\r\n\r\n";
@@ -137,7 +139,7 @@ fn head_is_answered_without_the_content() {
 }
 
 #[test]
-fn what_is_no_file_is_a_404() {
+fn the_response_is_404_unless_the_path_is_a_regular_file() {
     let directory = Temporary::new();
     let file = directory.write("a", "");
     symlink("loop", directory.0.join("loop")).unwrap();
@@ -151,22 +153,22 @@ fn what_is_no_file_is_a_404() {
         (directory.0.join("a\0b"), 404),
         (directory.0.join("loop"), 500),
     ] {
-        assert_eq!(ask(&serving(&path), "GET", "").status, status, "{path:?}");
+        assert_eq!(send(&serving(&path), "GET", "").status, status, "{path:?}");
     }
 }
 
 #[test]
-fn a_pipe_that_nobody_writes_to_holds_nobody_up() {
+fn a_pipe_without_a_writer_does_not_block() {
     let directory = Temporary::new();
     let pipe = directory.0.join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    if made.is_ok_and(|status| status.success()) {
-        assert_eq!(ask(&serving(&pipe), "GET", "").status, 404);
+    let created = std::process::Command::new("mkfifo").arg(&pipe).status();
+    if created.is_ok_and(|status| status.success()) {
+        assert_eq!(send(&serving(&pipe), "GET", "").status, 404);
     }
 }
 
 #[test]
-fn conditions_are_observed_in_their_order() {
+fn conditions_are_evaluated_in_the_order_of_the_rfc() {
     let directory = Temporary::new();
     let server = serving(&directory.write("a", "0123456789"));
     let tag = |name: &str, tags: &str| format!("{name}: {}\r\n", tags.replace("TAG", ETAG));
@@ -195,7 +197,7 @@ fn conditions_are_observed_in_their_order() {
         (date(until, EARLIER), 412, 412),
         (date(until, MODIFIED), 200, 200),
         (date(until, "yesterday"), 200, 200),
-        // An entity tag says more than a date; of the rest the first that fails decides.
+        // Entity tags take precedence over dates; then the first condition that fails decides.
         (tag(if_tag, "TAG") + &date(until, EARLIER), 200, 200),
         (tag(not_tag, "\"x\"") + &date(since, LATER), 200, 200),
         (tag(not_tag, "TAG") + &date(since, EARLIER), 304, 412),
@@ -204,18 +206,18 @@ fn conditions_are_observed_in_their_order() {
         (date(until, EARLIER) + &tag(not_tag, "TAG"), 412, 412),
         (tag(not_tag, "TAG") + "Range: bytes=0-0\r\n", 304, 412),
     ] {
-        let answer = ask(&server, "GET", &headers);
-        assert_eq!(answer.status, get, "{headers}");
+        let response = send(&server, "GET", &headers);
+        assert_eq!(response.status, get, "{headers}");
         if get == 304 {
-            assert!(answer.head.contains("etag") && answer.head.contains("last-modified"));
-            assert_eq!((answer.header("content-type"), answer.body.len()), (None, 0));
+            assert!(response.head.contains("etag") && response.head.contains("last-modified"));
+            assert_eq!((response.header("content-type"), response.body.len()), (None, 0));
         }
-        assert_eq!(ask(&server, "PUT", &headers).status, put, "{headers}");
+        assert_eq!(send(&server, "PUT", &headers).status, put, "{headers}");
     }
 }
 
 #[test]
-fn a_range_of_bytes_is_sent_alone() {
+fn only_the_requested_range_is_sent() {
     let directory = Temporary::new();
     let server = serving(&directory.write("a.txt", "0123456789"));
     for (range, status, content_range, text) in [
@@ -229,26 +231,26 @@ fn a_range_of_bytes_is_sent_alone() {
         ("bytes=3-1", 200, None, "0123456789"),
         ("lines=0-1", 200, None, "0123456789"),
     ] {
-        let answer = ask(&server, "GET", &format!("Range: {range}\r\n"));
-        assert_eq!((answer.status, answer.text()), (status, text), "{range}");
-        assert_eq!(answer.header("content-range"), content_range, "{range}");
+        let response = send(&server, "GET", &format!("Range: {range}\r\n"));
+        assert_eq!((response.status, response.text()), (status, text), "{range}");
+        assert_eq!(response.header("content-range"), content_range, "{range}");
     }
     let empty = serving(&directory.write("empty", ""));
-    assert_eq!(ask(&empty, "GET", "Range: bytes=0-\r\n").status, 200);
+    assert_eq!(send(&empty, "GET", "Range: bytes=0-\r\n").status, 200);
 }
 
 #[test]
-fn a_range_beyond_the_first_chunks_is_found() {
+fn a_range_can_begin_after_the_first_chunk() {
     let directory = Temporary::new();
     let content: Vec<u8> = (0..500_000_u32).map(|n| (n % 251) as u8).collect();
     let server = serving(&directory.write("a.bin", &content));
-    let answer = ask(&server, "GET", "Range: bytes=100000-399999\r\n");
-    assert_eq!(answer.header("content-range"), Some("bytes 100000-399999/500000"));
-    assert!(answer.status == 206 && answer.body == content[100_000..400_000]);
+    let response = send(&server, "GET", "Range: bytes=100000-399999\r\n");
+    assert_eq!(response.header("content-range"), Some("bytes 100000-399999/500000"));
+    assert!(response.status == 206 && response.body == content[100_000..400_000]);
 }
 
 #[test]
-fn a_range_is_resumed_only_of_the_version_that_the_client_has() {
+fn if_range_must_name_the_current_version() {
     let directory = Temporary::new();
     let server = serving(&directory.write("a", "0123456789"));
     for (if_range, status) in [
@@ -260,32 +262,33 @@ fn a_range_is_resumed_only_of_the_version_that_the_client_has() {
         (LATER, 200),
         ("yesterday", 200),
     ] {
-        let answer = ask(&server, "GET", &format!("Range: bytes=5-\r\nIf-Range: {if_range}\r\n"));
-        assert_eq!(answer.status, status, "{if_range}");
+        let response =
+            send(&server, "GET", &format!("Range: bytes=5-\r\nIf-Range: {if_range}\r\n"));
+        assert_eq!(response.status, status, "{if_range}");
     }
 }
 
 #[test]
-fn the_version_of_a_file_that_was_changed_just_now_is_weak() {
+fn the_entity_tag_of_a_file_changed_just_now_is_weak() {
     let directory = Temporary::new();
     let path = directory.0.join("new");
     fs::write(&path, "0123456789").unwrap();
     let server = serving(&path);
     let etag = raw(&server, "etag");
     assert!(etag.starts_with("W/\""), "{etag}");
-    assert_eq!(ask(&server, "GET", &format!("If-None-Match: {etag}\r\n")).status, 304);
+    assert_eq!(send(&server, "GET", &format!("If-None-Match: {etag}\r\n")).status, 304);
     for value in [&etag, &etag[2..], &raw(&server, "last-modified")] {
-        let answer = ask(&server, "GET", &format!("Range: bytes=5-\r\nIf-Range: {value}\r\n"));
-        assert_eq!(answer.status, 200, "{value}");
+        let response = send(&server, "GET", &format!("Range: bytes=5-\r\nIf-Range: {value}\r\n"));
+        assert_eq!(response.status, 200, "{value}");
     }
     let future = SystemTime::now() + Duration::from_secs(100_000);
     File::options().write(true).open(&path).unwrap().set_modified(future).unwrap();
     let modified = httpdate::parse_http_date(&raw(&server, "last-modified")).unwrap();
-    assert!(modified <= SystemTime::now(), "not later than Date");
+    assert!(modified <= SystemTime::now(), "Last-Modified must not be later than Date");
 }
 
 #[test]
-fn a_file_that_becomes_shorter_ends_the_connection() {
+fn the_connection_is_closed_if_the_file_becomes_shorter() {
     let directory = Temporary::new();
     let path = directory.write("a", vec![b'x'; 50_000_000]);
     let server = serving(&path);
@@ -297,7 +300,7 @@ fn a_file_that_becomes_shorter_ends_the_connection() {
 }
 
 #[test]
-fn headers_may_be_added_also_to_304() {
+fn added_headers_are_also_sent_with_304() {
     let directory = Temporary::new();
     let path = directory.write("a", "0123456789");
     let server = TestServer::start(move || {
@@ -312,8 +315,11 @@ fn headers_may_be_added_also_to_304() {
         Router::new().route("/", on_get(handler))
     });
     for (headers, status) in [("", 200), ("If-None-Match: *\r\n", 304)] {
-        let answer = ask(&server, "GET", headers);
-        assert_eq!((answer.status, answer.header("cache-control")), (status, Some("max-age=60")));
+        let response = send(&server, "GET", headers);
+        assert_eq!(
+            (response.status, response.header("cache-control")),
+            (status, Some("max-age=60"))
+        );
     }
 }
 
@@ -346,7 +352,7 @@ fn below(root: &Path, prefix: &'static str, options: fn(Directory) -> Directory)
 }
 
 #[test]
-fn files_below_a_directory_are_found_and_nothing_else() {
+fn only_files_below_the_directory_are_served() {
     let tree = tree();
     for root in ["public", "current"] {
         let server = below(&tree.0.join(root), "/static", |directory| directory);
@@ -399,7 +405,7 @@ fn files_below_a_directory_are_found_and_nothing_else() {
 }
 
 #[test]
-fn an_index_answers_for_its_directory_under_a_path_with_a_slash() {
+fn the_index_is_served_for_a_directory_with_a_slash() {
     let tree = tree();
     let server =
         below(&tree.0.join("public"), "/static/", |directory| directory.index("index.html"));
@@ -416,13 +422,13 @@ fn an_index_answers_for_its_directory_under_a_path_with_a_slash() {
         ("/static//", 404, None),
     ] {
         client.send(get(path));
-        let answer = client.answer();
-        assert_eq!((answer.status, answer.header("location")), (status, location), "{path}");
+        let response = client.answer();
+        assert_eq!((response.status, response.header("location")), (status, location), "{path}");
     }
 }
 
 #[test]
-fn the_root_of_a_server_redirects_to_nobody_else() {
+fn redirects_never_lead_to_another_host() {
     let tree = tree();
     let server = below(&tree.0.join("public"), "/", |directory| directory.index("index.html"));
     let mut client = server.connect();
@@ -435,7 +441,7 @@ fn the_root_of_a_server_redirects_to_nobody_else() {
 }
 
 #[test]
-fn hidden_names_and_links_that_lead_out_are_served_if_that_is_asked_for() {
+fn dotfiles_and_outside_links_are_served_if_enabled() {
     let tree = tree();
     let server =
         below(&tree.0.join("public"), "/static", |directory| directory.dotfiles().outside_links());

@@ -1,4 +1,4 @@
-//! The numbers of a server as text: in the format, exact, and never less than before.
+//! The metrics of a server: valid OpenMetrics, exact, and never decreasing.
 #![cfg(feature = "metrics")]
 #![forbid(unsafe_code)]
 
@@ -16,19 +16,19 @@ use brigade_runtime::LoopHandle;
 use brigade_runtime::oneshot::{SyncReceiver, sync_channel};
 use sockets::{Client, PATIENCE, TestServer, get};
 
-/// The samples of one scrape, by name and labels as they were written.
+/// The samples of one scrape, by name and labels as in the text.
 type Samples = BTreeMap<String, f64>;
 
-/// Reads the text format of OpenMetrics as strictly as its specification has it, as far as
-/// counters, gauges and histograms go.
+/// Parses counters, gauges and histograms in the text format of OpenMetrics, and checks the rules
+/// of its specification.
 fn parse(text: &str) -> Samples {
-    let body = text.strip_suffix("# EOF\n").expect("it ends with # EOF and a line end");
+    let body = text.strip_suffix("# EOF\n").expect("the text must end with # EOF and a line end");
     assert!(!body.contains("# EOF") && !body.contains("\n\n") && !body.contains('\r'));
     let mut samples = Samples::new();
     let mut families = Vec::new();
     let mut lines = body.lines().peekable();
     while let Some(line) = lines.next() {
-        let family = line.strip_prefix("# HELP ").expect("a family begins with its help");
+        let family = line.strip_prefix("# HELP ").expect("a family must begin with its help");
         let (family, help) = family.split_once(' ').unwrap();
         assert!(!help.is_empty() && is_name(family), "{line}");
         assert!(!families.contains(&family), "{family} comes twice");
@@ -61,13 +61,13 @@ fn suffixes(kind: &str) -> &'static [&'static str] {
         "counter" => &["_total"],
         "gauge" => &[""],
         "histogram" => &["_bucket", "_sum", "_count"],
-        other => panic!("no type that is known: {other}"),
+        other => panic!("unknown type: {other}"),
     }
 }
 
 fn is_name(name: &str) -> bool {
-    let of_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    !name.is_empty() && name.bytes().all(of_name)
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    !name.is_empty() && name.bytes().all(is_allowed)
 }
 
 fn check_labels(labels: &str) {
@@ -78,27 +78,27 @@ fn check_labels(labels: &str) {
     }
 }
 
-/// Of all loops together: the samples with this name and, among its labels, this one.
+/// Returns the sum of the samples with this name and this label over all loops.
 fn total(samples: &Samples, name: &str, label: &str) -> f64 {
-    let is_one = |series: &str| {
-        let (its_name, labels) = series.split_once('{').unwrap_or((series, ""));
-        its_name == name && labels.contains(label)
+    let is_selected = |series: &str| {
+        let (series_name, labels) = series.split_once('{').unwrap_or((series, ""));
+        series_name == name && labels.contains(label)
     };
-    let found: Vec<_> = samples.iter().filter(|(series, _)| is_one(series)).collect();
+    let found: Vec<_> = samples.iter().filter(|(series, _)| is_selected(series)).collect();
     assert!(!found.is_empty(), "no {name} with {label}");
     found.iter().map(|(_, value)| **value).sum()
 }
 
 fn scrape(client: &mut Client) -> Samples {
     client.send(get("/metrics"));
-    let answer = client.answer();
-    assert_eq!(answer.status, 200);
+    let response = client.answer();
+    assert_eq!(response.status, 200);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    assert_eq!(answer.header("content-type"), Some(content_type));
-    parse(answer.text())
+    assert_eq!(response.header("content-type"), Some(content_type));
+    parse(response.text())
 }
 
-/// Two loops, and their numbers.
+/// Starts a server of two loops.
 fn start(
     options: impl FnOnce(Server) -> Server,
     app: impl Fn() -> Router + Clone + Send + 'static,
@@ -109,18 +109,20 @@ fn start(
         options(server.loops(2).pin(false))
     };
     let server = TestServer::start_with(options, app);
-    (server, stats.expect("the options were asked for"))
+    (server, stats.expect("the options were set"))
 }
 
-fn await_that(what: &str, is_so: impl Fn() -> bool) {
+/// Waits until `condition` is true.
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "it never was that {what}");
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::yield_now();
     }
 }
 
-fn ask(client: &mut Client, path: &str) -> u16 {
+/// Sends a request and returns the status of the response.
+fn send(client: &mut Client, path: &str) -> u16 {
     client.send(get(path));
     client.answer().status
 }
@@ -134,7 +136,7 @@ async fn status(request: Request) -> StatusCode {
 }
 
 #[test]
-fn a_scrape_tells_of_all_loops_what_they_did_exactly() {
+fn the_samples_of_all_loops_are_exact() {
     let (open, opened) = sync_channel::<()>();
     let gate = Arc::new(Mutex::new(Some(opened)));
     let (server, stats) = start(
@@ -151,28 +153,28 @@ fn a_scrape_tells_of_all_loops_what_they_did_exactly() {
     let (mut client, mut held) = (server.connect(), server.connect());
     for (code, times) in [(200, 4), (204, 1), (304, 2), (404, 3), (503, 1)] {
         for _ in 0..times {
-            assert_eq!(ask(&mut client, &format!("/status/{code}")), code);
+            assert_eq!(send(&mut client, &format!("/status/{code}")), code);
         }
     }
-    assert_eq!(ask(&mut server.connect(), "/panic"), 500);
+    assert_eq!(send(&mut server.connect(), "/panic"), 500);
     held.send(get("/gate"));
-    await_that("one is held, and two are open", || {
+    wait_until("one request is held and two connections are open", || {
         let sum = |of: fn(&brigade_http::LoopStats) -> u64| stats.loops().iter().map(of).sum();
         let (in_flight, open): (u64, u64) =
             (sum(|one| one.requests.in_flight), sum(|one| one.tcp.open as u64));
         (in_flight, open) == (1, 2)
     });
     let samples = scrape(&mut client);
-    let answered = [("1xx", 0.0), ("2xx", 5.0), ("3xx", 2.0), ("4xx", 3.0), ("5xx", 2.0)];
-    for (class, count) in answered {
+    let responses = [("1xx", 0.0), ("2xx", 5.0), ("3xx", 2.0), ("4xx", 3.0), ("5xx", 2.0)];
+    for (class, count) in responses {
         let class = format!("class=\"{class}\"");
         assert_eq!(total(&samples, "brigade_requests_total", &class), count, "{class}");
     }
-    // The one that is held, and the scrape itself.
+    // The request that is held, and the scrape itself.
     assert_eq!(total(&samples, "brigade_requests_in_flight", ""), 2.0);
     assert_eq!(total(&samples, "brigade_requests_unanswered_total", ""), 0.0);
     assert_eq!(total(&samples, "brigade_connections_open", ""), 2.0);
-    // A loop that gets no processor for a while loses what it has not begun with.
+    // Connections are taken back from a loop that gets no processor for a while.
     let taken_back = total(&samples, "brigade_connections_taken_back_total", "");
     assert_eq!(total(&samples, "brigade_connections_total", "") - taken_back, 3.0);
     assert_eq!(samples["brigade_connections_refused_total"], 0.0);
@@ -188,7 +190,7 @@ fn a_scrape_tells_of_all_loops_what_they_did_exactly() {
     assert_eq!(total(&scrape(&mut client), "brigade_requests_in_flight", ""), 1.0);
 }
 
-/// The buckets are cumulative, and the last of them has all.
+/// Checks that the buckets are cumulative, and that the last one counts all polls.
 fn check_histogram(samples: &Samples, label: &str) {
     let bound = |series: &str| {
         let (_, bound) = series.split_once("le=\"").unwrap();
@@ -206,7 +208,7 @@ fn check_histogram(samples: &Samples, label: &str) {
     assert!(buckets[22].1 > 0.0 && samples[&format!("brigade_poll_seconds_sum{{{label}}}")] > 0.0);
 }
 
-/// What must never become less: counters and the parts of histograms.
+/// Returns the samples that must never decrease: counters and the parts of histograms.
 fn counters(samples: &Samples) -> impl Iterator<Item = (&String, f64)> {
     let is_counted = |name: &str| {
         ["_total", "_bucket", "_sum", "_count"].iter().any(|suffix| name.ends_with(suffix))
@@ -217,7 +219,7 @@ fn counters(samples: &Samples) -> impl Iterator<Item = (&String, f64)> {
     counted.map(|(series, value)| (series, *value))
 }
 
-fn assert_none_is_less(before: &Samples, after: &Samples) {
+fn assert_none_decreased(before: &Samples, after: &Samples) {
     assert!(counters(before).count() > 30);
     for (series, value) in counters(before) {
         assert!(after[series] >= value, "{series} fell from {value} to {}", after[series]);
@@ -225,7 +227,7 @@ fn assert_none_is_less(before: &Samples, after: &Samples) {
 }
 
 #[test]
-fn no_counter_ever_falls_whatever_becomes_of_the_loops() {
+fn counters_never_decrease_even_if_loops_restart() {
     let (server, stats) = start(
         |server| server.on_loop_death(OnLoopDeath::Restart),
         || {
@@ -235,34 +237,34 @@ fn no_counter_ever_falls_whatever_becomes_of_the_loops() {
                 .route("/metrics", on_get(metrics))
         },
     );
-    await_that("both loops have begun", || stats.loops().len() == 2);
+    wait_until("both loops have started", || stats.loops().len() == 2);
     let mut before = scrape(&mut server.connect());
     for round in 1..=4 {
         let mut client = server.connect();
-        (0..10).for_each(|_| assert_eq!(ask(&mut client, "/"), 200));
+        (0..10).for_each(|_| assert_eq!(send(&mut client, "/"), 200));
         let mut stopping = server.connect();
         stopping.send(get("/stop"));
-        // Its connection ends with its loop.
+        // The connection ends with its loop.
         assert_eq!(stopping.rest(), "");
         let after = scrape(&mut server.connect());
-        assert_none_is_less(&before, &after);
-        let answered = total(&after, "brigade_requests_total", "class=\"2xx\"");
-        // The scrape before is one more, or was lost with its loop; this one is not complete.
-        assert!(answered >= f64::from(round) * 10.0, "{answered} in round {round}");
+        assert_none_decreased(&before, &after);
+        let responses = total(&after, "brigade_requests_total", "class=\"2xx\"");
+        // The scrape before counts too, unless it was lost with its loop; this one is not complete.
+        assert!(responses >= f64::from(round) * 10.0, "{responses} in round {round}");
         let unanswered = total(&after, "brigade_requests_unanswered_total", "");
         assert_eq!(unanswered, f64::from(round));
         before = after;
     }
 }
 
-/// Ends its loop, and with it its own connection.
+/// Stops its loop, which also ends the connection of the request.
 async fn stop(_: Request) {
     LoopHandle::current().stop();
     pending::<()>().await;
 }
 
 #[test]
-fn a_loop_that_is_stuck_keeps_nobody_from_the_numbers_of_all() {
+fn other_loops_report_on_a_loop_that_is_stuck() {
     let (blocked, is_blocked) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
@@ -282,7 +284,7 @@ fn a_loop_that_is_stuck_keeps_nobody_from_the_numbers_of_all() {
     client.send(get("/block"));
     let name = is_blocked.recv_timeout(PATIENCE).unwrap();
     let number = name.strip_prefix("loop-").unwrap().to_owned();
-    await_that("the stall was seen", || {
+    wait_until("the stall is counted", || {
         let of_it = stats.loops().into_iter().find(|one| one.tcp.event_loop.event_loop == name);
         of_it.unwrap().tcp.event_loop.stalls > 0
     });

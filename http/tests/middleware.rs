@@ -1,4 +1,4 @@
-//! What can be put around handlers, and what a route may do otherwise than its server.
+//! Middleware, and the options of routes.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -14,11 +14,12 @@ use sockets::{Answer, Client, TestServer};
 fn app() -> Router {
     Router::new()
         .route("/", on_get(async |_| "root"))
-        .route("/panic", on_get(async |_| -> StatusCode { panic!("as asked") }))
+        .route("/panic", on_get(async |_| -> StatusCode { panic!("on purpose") }))
         .route("/never", on_get(async |_| std::future::pending::<()>().await))
 }
 
-fn ask(client: &mut Client, method: &str, path: &str, headers: &str) -> Answer {
+/// Sends a request and returns the response.
+fn send(client: &mut Client, method: &str, path: &str, headers: &str) -> Answer {
     client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
     client.answer()
 }
@@ -29,7 +30,7 @@ async fn tag(request: Request, next: Next) -> Response {
 }
 
 #[test]
-fn layers_are_around_refusals_too_also_those_of_nested_routers() {
+fn layers_also_see_responses_without_a_handler() {
     let server = TestServer::start(|| app().nest("/in", app().layer(tag)));
     let mut client = server.connect();
     for (method, path, status, tag) in [
@@ -40,22 +41,22 @@ fn layers_are_around_refusals_too_also_those_of_nested_routers() {
         ("PUT", "/", 405, None),
         ("GET", "/in/none", 404, None),
     ] {
-        let answer = ask(&mut client, method, path, "");
-        assert_eq!((answer.status, answer.header("x-tag")), (status, tag), "{method} {path}");
+        let response = send(&mut client, method, path, "");
+        assert_eq!((response.status, response.header("x-tag")), (status, tag), "{method} {path}");
     }
 }
 
 #[test]
-fn a_panic_becomes_an_answer_that_outer_layers_see_and_the_connection_is_kept() {
+fn a_caught_panic_is_a_response_for_outer_layers_and_keeps_the_connection() {
     let server = TestServer::start(|| app().layer(catch_panic).layer(tag));
     let mut client = server.connect();
-    let answer = ask(&mut client, "GET", "/panic", "");
-    assert_eq!((answer.status, answer.header("x-tag")), (500, Some("1")));
-    assert_eq!(ask(&mut client, "GET", "/", "").text(), "root");
+    let response = send(&mut client, "GET", "/panic", "");
+    assert_eq!((response.status, response.header("x-tag")), (500, Some("1")));
+    assert_eq!(send(&mut client, "GET", "/", "").text(), "root");
 }
 
 #[test]
-fn a_handler_that_takes_too_long_is_answered_for_with_503() {
+fn the_response_is_503_if_a_handler_takes_too_long() {
     let limit = Duration::from_millis(20);
     let server = TestServer::start(move || {
         let never = || on_get(async |_| std::future::pending::<()>().await);
@@ -70,13 +71,13 @@ fn a_handler_that_takes_too_long_is_answered_for_with_503() {
     for (path, status) in
         [("/limited", 503), ("/quick", 200), ("/outer/never", 503), ("/outer", 200)]
     {
-        let answer = ask(&mut client, "GET", path, "");
-        assert_eq!((answer.status, answer.header("x-tag")), (status, Some("1")), "{path}");
+        let response = send(&mut client, "GET", path, "");
+        assert_eq!((response.status, response.header("x-tag")), (status, Some("1")), "{path}");
     }
 }
 
 #[test]
-fn a_route_may_wait_shorter_for_its_body_than_its_server() {
+fn a_route_can_shorten_the_pause_allowed_in_a_body() {
     async fn echo(mut request: Request) -> Result<Vec<u8>, BodyError> {
         Ok(request.body_mut().collect(1000).await?.to_vec())
     }
@@ -91,7 +92,7 @@ fn a_route_may_wait_shorter_for_its_body_than_its_server() {
 const ORIGIN: &str = "access-control-allow-origin";
 
 #[test]
-fn any_origin_may_read_every_answer_errors_included() {
+fn by_default_all_origins_may_read_all_responses_including_errors() {
     let server = TestServer::start(|| app().layer(catch_panic).layer(cors(CorsOptions::new())));
     let mut client = server.connect();
     for (method, path, status) in [
@@ -101,37 +102,37 @@ fn any_origin_may_read_every_answer_errors_included() {
         ("OPTIONS", "/", 204),
         ("GET", "/panic", 500),
     ] {
-        let answer = ask(&mut client, method, path, "Origin: https://a.example\r\n");
-        assert_eq!((answer.status, answer.header(ORIGIN)), (status, Some("*")), "{path}");
-        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        let response = send(&mut client, method, path, "Origin: https://a.example\r\n");
+        assert_eq!((response.status, response.header(ORIGIN)), (status, Some("*")), "{path}");
+        assert_eq!(response.header("access-control-allow-credentials"), None);
     }
-    assert_eq!(ask(&mut client, "GET", "/", "").header(ORIGIN), Some("*"), "caches keep it");
+    assert_eq!(send(&mut client, "GET", "/", "").header(ORIGIN), Some("*"), "caches may keep it");
 }
 
 #[test]
-fn a_preflight_is_answered_before_the_handler() {
+fn preflight_requests_do_not_reach_the_handler() {
     let server = TestServer::start(|| {
         Router::new()
             .route("/", any(async |_| StatusCode::IM_A_TEAPOT))
             .layer(cors(CorsOptions::new()))
     });
     let mut client = server.connect();
-    let asked = "Origin: https://a.example\r\nAccess-Control-Request-Method: PUT\r\n\
+    let headers = "Origin: https://a.example\r\nAccess-Control-Request-Method: PUT\r\n\
                  Access-Control-Request-Headers: x-a,x-b\r\n";
     for path in ["/", "/none"] {
-        let answer = ask(&mut client, "OPTIONS", path, asked);
-        assert_eq!((answer.status, answer.header(ORIGIN)), (204, Some("*")));
-        let methods = answer.header("access-control-allow-methods");
+        let response = send(&mut client, "OPTIONS", path, headers);
+        assert_eq!((response.status, response.header(ORIGIN)), (204, Some("*")));
+        let methods = response.header("access-control-allow-methods");
         assert_eq!(methods, Some("get, head, post, put, patch, delete"));
-        assert_eq!(answer.header("access-control-allow-headers"), Some("x-a,x-b"));
-        assert_eq!(answer.header("access-control-max-age"), Some("3600"));
-        assert_eq!(answer.header("vary"), Some("access-control-request-headers"));
+        assert_eq!(response.header("access-control-allow-headers"), Some("x-a,x-b"));
+        assert_eq!(response.header("access-control-max-age"), Some("3600"));
+        assert_eq!(response.header("vary"), Some("access-control-request-headers"));
     }
-    assert_eq!(ask(&mut client, "OPTIONS", "/", "").status, 418, "no preflight");
+    assert_eq!(send(&mut client, "OPTIONS", "/", "").status, 418, "not a preflight request");
 }
 
 #[test]
-fn only_named_origins_may_send_credentials_and_caches_are_told_that_it_depends() {
+fn listed_origins_may_send_credentials_and_responses_vary_by_origin() {
     let server = TestServer::start(|| {
         let options = CorsOptions::new()
             .origins(["https://shop.example", "http://localhost:3000"])
@@ -150,39 +151,39 @@ fn only_named_origins_may_send_credentials_and_caches_are_told_that_it_depends()
         ("Origin: null\r\n", None),
         ("", None),
     ] {
-        let yes = allowed.map(|_| "true");
-        let answer = ask(&mut client, "GET", "/", origin);
-        assert_eq!((answer.status, answer.header(ORIGIN)), (200, allowed), "{origin}");
-        assert_eq!(answer.header("access-control-allow-credentials"), yes);
-        assert_eq!(answer.header("access-control-expose-headers"), allowed.map(|_| "x-b, x-c"));
-        assert_eq!(answer.header("vary"), Some("origin"));
+        let credentials = allowed.map(|_| "true");
+        let response = send(&mut client, "GET", "/", origin);
+        assert_eq!((response.status, response.header(ORIGIN)), (200, allowed), "{origin}");
+        assert_eq!(response.header("access-control-allow-credentials"), credentials);
+        assert_eq!(response.header("access-control-expose-headers"), allowed.map(|_| "x-b, x-c"));
+        assert_eq!(response.header("vary"), Some("origin"));
         if origin.is_empty() {
             continue;
         }
-        let asked = format!("{origin}Access-Control-Request-Method: PUT\r\n");
-        let answer = ask(&mut client, "OPTIONS", "/", &asked);
-        assert_eq!((answer.status, answer.header(ORIGIN)), (204, allowed), "{origin}");
-        assert_eq!(answer.header("access-control-allow-methods"), allowed.map(|_| "get, put"));
-        assert_eq!(answer.header("access-control-allow-headers"), allowed.map(|_| "x-a"));
-        assert_eq!(answer.header("access-control-max-age"), allowed.map(|_| "60"));
-        assert_eq!(answer.header("vary"), Some("origin"));
+        let headers = format!("{origin}Access-Control-Request-Method: PUT\r\n");
+        let response = send(&mut client, "OPTIONS", "/", &headers);
+        assert_eq!((response.status, response.header(ORIGIN)), (204, allowed), "{origin}");
+        assert_eq!(response.header("access-control-allow-methods"), allowed.map(|_| "get, put"));
+        assert_eq!(response.header("access-control-allow-headers"), allowed.map(|_| "x-a"));
+        assert_eq!(response.header("access-control-max-age"), allowed.map(|_| "60"));
+        assert_eq!(response.header("vary"), Some("origin"));
     }
 }
 
 #[test]
-#[should_panic(expected = "credentials are only for origins that are named")]
-fn credentials_for_everybody_are_refused() {
+#[should_panic(expected = "credentials need a list of origins")]
+fn credentials_for_all_origins_are_refused() {
     let _ = cors(CorsOptions::new().credentials());
 }
 
 #[test]
-#[should_panic(expected = "an origin is a scheme and a host, without a path: 'https://a/'")]
+#[should_panic(expected = "the origin 'https://a/' must be a scheme and a host without a path")]
 fn an_origin_with_a_path_is_refused() {
     let _ = CorsOptions::new().origins(["https://a/"]);
 }
 
 #[test]
-fn each_request_has_an_id_its_own_or_a_new_one() {
+fn each_request_has_the_id_of_its_client_or_a_new_one() {
     let server = TestServer::start_with(
         |server| server.loops(2).pin(false),
         || {
@@ -199,17 +200,17 @@ fn each_request_has_an_id_its_own_or_a_new_one() {
     let mut seen = HashSet::new();
     let mut clients = [server.connect(), server.connect(), server.connect()];
     for turn in 0..30 {
-        let answer = ask(&mut clients[turn % 3], "GET", "/", "");
-        assert_eq!(answer.header("x-request-id"), Some(answer.text()));
-        assert!(seen.insert(answer.text().to_owned()), "{} came twice", answer.text());
+        let response = send(&mut clients[turn % 3], "GET", "/", "");
+        assert_eq!(response.header("x-request-id"), Some(response.text()));
+        assert!(seen.insert(response.text().to_owned()), "{} came twice", response.text());
     }
     let long = "x".repeat(129);
-    for (id, is_taken) in
+    for (id, is_used) in
         [("7-a_b.c:/+=", true), (&long[1..], true), (&long, false), ("a b", false), ("", false)]
     {
-        let answer = ask(&mut clients[0], "GET", "/", &format!("X-Request-ID: {id}\r\n"));
-        assert_eq!(answer.header("x-request-id"), Some(answer.text()));
-        assert_eq!(answer.text() == id, is_taken, "{id}");
+        let response = send(&mut clients[0], "GET", "/", &format!("X-Request-ID: {id}\r\n"));
+        assert_eq!(response.header("x-request-id"), Some(response.text()));
+        assert_eq!(response.text() == id, is_used, "{id}");
     }
-    assert_eq!(ask(&mut clients[0], "GET", "/none", "X-Request-ID: 1\r\n").status, 404);
+    assert_eq!(send(&mut clients[0], "GET", "/none", "X-Request-ID: 1\r\n").status, 404);
 }

@@ -1,4 +1,4 @@
-//! How long request bodies are, and which statements about that are refused.
+//! The length of request bodies, and which headers and chunks are refused.
 
 // std
 use std::iter;
@@ -19,7 +19,7 @@ fn a_request_without_length_has_no_body() {
 }
 
 #[test]
-fn a_length_is_counted() {
+fn a_content_length_is_the_length_of_the_body() {
     let five = post_with("Content-Length: 5\r\n", "hello");
     check(format!("{five}{NEXT}"), "POST / a \"hello\" end GET /next a closed");
     check(
@@ -30,7 +30,7 @@ fn a_length_is_counted() {
 }
 
 #[test]
-fn lengths_are_plain_numbers() {
+fn content_lengths_must_be_plain_numbers() {
     let bad = [
         "+5",
         "-1",
@@ -61,7 +61,7 @@ fn lengths_are_plain_numbers() {
 }
 
 #[test]
-fn length_and_encoding_exclude_each_other() {
+fn content_length_and_transfer_encoding_together_are_refused() {
     let both = "400 LengthAndEncoding closed";
     check(post_with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), both);
     check(post_with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), both);
@@ -69,7 +69,7 @@ fn length_and_encoding_exclude_each_other() {
 }
 
 #[test]
-fn the_encoding_is_chunked_and_nothing_else() {
+fn chunked_is_the_only_accepted_transfer_coding() {
     for value in ["chunked", "Chunked", "CHUNKED", " chunked \t"] {
         let request = post_with(&format!("Transfer-Encoding: {value}\r\n"), "0\r\n\r\n");
         check(format!("{request}{NEXT}"), "POST / a end GET /next a closed");
@@ -111,7 +111,7 @@ fn the_encoding_is_chunked_and_nothing_else() {
 }
 
 #[test]
-fn http_1_0_knows_no_encoding() {
+fn http_1_0_requests_must_not_have_a_transfer_encoding() {
     let request = "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     check(request, "400 EncodingInOldVersion closed");
 }
@@ -121,7 +121,7 @@ fn chunked(body: &str) -> String {
 }
 
 #[test]
-fn chunks_are_put_together() {
+fn chunks_are_joined() {
     check(
         chunked(&format!("5\r\nhello\r\n1\r\n \r\n00005\r\nworld\r\n0\r\n\r\n{NEXT}")),
         "POST / a \"hello world\" end GET /next a closed",
@@ -136,7 +136,7 @@ fn chunks_are_put_together() {
 }
 
 #[test]
-fn chunk_sizes_are_up_to_16_hexadecimal_digits() {
+fn chunk_sizes_must_be_up_to_16_hexadecimal_digits() {
     let bad = [
         "",
         "0x5",
@@ -165,7 +165,7 @@ fn chunk_sizes_are_up_to_16_hexadecimal_digits() {
 }
 
 #[test]
-fn chunk_data_ends_in_cr_lf() {
+fn chunk_data_must_end_in_cr_lf() {
     for end in ["", "\n", "\r", "\rX", "xx", "\n\r", " \r\n"] {
         check(
             chunked(&format!("5\r\nhello{end}0\r\n\r\n")),
@@ -210,11 +210,11 @@ fn chunk_extensions_are_parsed_and_ignored() {
 }
 
 #[test]
-fn chunk_extensions_are_limited_in_all_of_a_message() {
+fn chunk_extensions_are_limited_for_the_whole_message() {
     let extension = "x".repeat(64 * 1024);
     let outcome = "POST / a 400 ChunkExtensionsTooLong closed";
     check(chunked(&format!("5;{extension}\r\nhello\r\n0\r\n\r\n")), outcome);
-    // Each time 20 bytes: the name and CR.
+    // 20 bytes each: the name and CR.
     let chunk = format!("1;{}\r\nx\r\n", "e".repeat(19));
     let few: String = iter::repeat_n(&chunk[..], 204).collect();
     check(
@@ -227,7 +227,7 @@ fn chunk_extensions_are_limited_in_all_of_a_message() {
 }
 
 #[test]
-fn framing_may_not_dwarf_the_data() {
+fn chunk_framing_that_exceeds_the_data_by_the_limit_is_refused() {
     let limits = Limits::default();
     let ones: String = iter::repeat_n("1\r\nx\r\n", 100_000).collect();
     let seen = support::journal(&limits, [chunked(&format!("{ones}0\r\n\r\n")).as_bytes()]);
@@ -241,7 +241,7 @@ fn framing_may_not_dwarf_the_data() {
 }
 
 #[test]
-fn trailers_come_after_the_body_under_the_rules_for_headers() {
+fn trailers_are_checked_like_headers() {
     check(chunked("1\r\nx\r\n0\r\nA: b\r\nC:d \r\n\r\n"), "POST / a \"x\" end{a=b}{c=d} closed");
     check(
         chunked(&format!("0\r\nHost: evil\r\nContent-Length: 5\r\n\r\n{NEXT}")),
@@ -281,13 +281,13 @@ fn bodies_are_limited() {
 }
 
 #[test]
-fn a_valid_request_before_an_invalid_one_is_answered() {
+fn a_valid_request_before_an_invalid_one_gets_its_response() {
     let invalid = get_with("Content-Length: +1\r\n");
     check(format!("{NEXT}{invalid}{NEXT}"), "GET /next a 400 ContentLength closed");
 }
 
 #[test]
-fn nothing_after_the_last_request_is_read() {
+fn data_after_the_last_request_is_ignored() {
     let close = get_with("Connection: x, Close\r\n");
     check(format!("{close}{NEXT}"), "GET / a closed");
     check(format!("{close}\0\0"), "GET / a closed");

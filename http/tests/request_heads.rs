@@ -1,4 +1,4 @@
-//! Which request heads are understood, and what is answered to the others.
+//! Which request heads are accepted, and the responses to the others.
 
 // std
 use std::iter;
@@ -11,7 +11,7 @@ mod support;
 use support::{check, check_with, get_with};
 
 #[test]
-fn a_plain_request_is_understood() {
+fn plain_requests_are_accepted() {
     check("GET / HTTP/1.1\r\nHost: a.example:80\r\n\r\n", "GET / a.example:80 closed");
     check("GET /x?y HTTP/1.1\r\nhost:a\r\nEmpty:\r\nA:  b \t\r\n\r\n", "GET /x a closed");
     check("PURGE / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", "PURGE / [::1]:8080 closed");
@@ -20,7 +20,7 @@ fn a_plain_request_is_understood() {
 }
 
 #[test]
-fn nothing_or_less_than_a_request_ends_quietly_or_not() {
+fn an_incomplete_request_is_an_error_and_no_request_is_not() {
     check("", "closed");
     check("\r\n\r\n", "closed");
     check("GET / HTT", "400 UnexpectedEnd closed");
@@ -28,7 +28,7 @@ fn nothing_or_less_than_a_request_ends_quietly_or_not() {
 }
 
 #[test]
-fn two_empty_lines_before_a_request_are_ignored_and_no_more() {
+fn up_to_two_empty_lines_before_a_request_are_ignored() {
     let get = get_with("");
     check(format!("\r\n{get}"), "GET / a closed");
     check(format!("\r\n\r\n{get}"), "GET / a closed");
@@ -40,7 +40,7 @@ fn two_empty_lines_before_a_request_are_ignored_and_no_more() {
 }
 
 #[test]
-fn lines_end_in_cr_lf_only() {
+fn lines_must_end_in_cr_lf() {
     for (bad, error) in [
         ("GET / HTTP/1.1\nHost: a\r\n\r\n", "LineEnd"),
         ("GET / HTTP/1.1\r\nHost: a\n\r\n", "LineEnd"),
@@ -58,7 +58,7 @@ fn lines_end_in_cr_lf_only() {
 }
 
 #[test]
-fn header_lines_are_a_token_a_colon_and_text() {
+fn header_lines_must_be_a_token_a_colon_and_text() {
     for (line, error) in [
         ("A : b", "HeaderName"),
         ("A\t: b", "HeaderName"),
@@ -81,7 +81,7 @@ fn header_lines_are_a_token_a_colon_and_text() {
 }
 
 #[test]
-fn every_byte_of_a_name_or_value_is_judged() {
+fn every_byte_of_names_and_values_is_checked() {
     for byte in 0..=255_u8 {
         let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         let text = byte == b'\t' || (byte >= b' ' && byte != 127);
@@ -95,7 +95,7 @@ fn every_byte_of_a_name_or_value_is_judged() {
 }
 
 #[test]
-fn one_valid_host_is_named() {
+fn a_request_must_have_one_valid_host() {
     for (lines, error) in [
         ("", "HostMissing"),
         ("Host: a\r\nHost: a\r\n", "HostRepeated"),
@@ -132,7 +132,7 @@ fn an_absolute_target_replaces_the_host() {
 }
 
 #[test]
-fn the_asterisk_is_for_options() {
+fn an_asterisk_is_accepted_only_for_options() {
     check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * a closed");
     check("GET * HTTP/1.1\r\nHost: a\r\n\r\n", "400 Target closed");
 }
@@ -163,7 +163,7 @@ fn other_versions_are_refused() {
 }
 
 #[test]
-fn targets_hold_visible_ascii_and_no_fragment() {
+fn targets_must_be_visible_ascii_without_a_fragment() {
     for (target, error) in [
         (" /", "StartLine"),
         ("/ x", "StartLine"),
@@ -186,7 +186,7 @@ fn targets_hold_visible_ascii_and_no_fragment() {
 }
 
 #[test]
-fn methods_are_tokens_of_limited_length() {
+fn methods_must_be_tokens_of_limited_length() {
     let method = "M".repeat(32);
     check(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"), &format!("{method} / a closed"));
     check(format!("{method}M / HTTP/1.1\r\nHost: a\r\n\r\n"), "501 MethodTooLong closed");
@@ -196,7 +196,7 @@ fn methods_are_tokens_of_limited_length() {
 }
 
 #[test]
-fn limits_strike_at_the_same_byte_however_the_head_comes() {
+fn limits_take_effect_at_the_same_byte_however_the_head_is_cut() {
     let line = |target: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(target));
     let longest = format!("GET /{} a closed", "x".repeat(8191));
     check(line(8191), &longest);
@@ -218,7 +218,7 @@ fn limits_strike_at_the_same_byte_however_the_head_comes() {
 }
 
 #[test]
-fn limits_are_options() {
+fn limits_can_be_set() {
     let limits = Limits {
         method_bytes_max: 3,
         target_bytes_max: 4,
@@ -236,7 +236,7 @@ fn limits_are_options() {
 }
 
 #[test]
-fn only_100_continue_can_be_expected() {
+fn only_100_continue_is_accepted_as_an_expectation() {
     check(get_with("Expect: 100-Continue\r\n"), "GET / a closed");
     check(get_with("Expect: 200-ok\r\n"), "417 Expectation closed");
     check(get_with("Expect: 100-continue, x\r\n"), "417 Expectation closed");

@@ -1,4 +1,4 @@
-//! A router that answers without a server, and beside one.
+//! Services without a server, compared with servers.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -19,7 +19,7 @@ use brigade_runtime::{EventLoop, run, task};
 use futures_util::stream;
 use sockets::TestServer;
 
-/// What a handler is told of its request.
+/// Describes a request as its handler sees it.
 async fn describe(mut request: Request) -> Result<String, BodyError> {
     let body = request.body_mut().collect(64).await?;
     Ok(format!(
@@ -61,10 +61,15 @@ fn full_app() -> Router {
     app().fallback(describe).layer(mark)
 }
 
-/// What both say of an answer: status, `Allow`, `Server`, its length if known, its body.
-type Told = (u16, Option<String>, Option<String>, Option<String>, String);
+/// What is compared of a response: status, `Allow`, `Server`, `Content-Length`, body.
+type Summary = (u16, Option<String>, Option<String>, Option<String>, String);
 
-async fn ask_service(service: &Service, method: &str, target: &str, body: &'static str) -> Told {
+async fn send_to_service(
+    service: &Service,
+    method: &str,
+    target: &str,
+    body: &'static str,
+) -> Summary {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let to_head = method == Method::HEAD;
     let request = Request::builder(method, target).header("X-Mark", "m").body(body);
@@ -86,7 +91,7 @@ async fn ask_service(service: &Service, method: &str, target: &str, body: &'stat
     (status, allow, server, length, body.to_owned())
 }
 
-fn ask_server(server: &TestServer, method: &str, target: &str, body: &str) -> Told {
+fn send_to_server(server: &TestServer, method: &str, target: &str, body: &str) -> Summary {
     let mut client = server.connect();
     let length = match body.len() {
         0 => String::new(),
@@ -94,7 +99,7 @@ fn ask_server(server: &TestServer, method: &str, target: &str, body: &str) -> To
     };
     let head = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\nx-mark: m\r\n{length}");
     client.send(format!("{head}\r\n{body}"));
-    let answer = if method == "HEAD" {
+    let response = if method == "HEAD" {
         client.finish_sending();
         let text = client.rest();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -104,19 +109,19 @@ fn ask_server(server: &TestServer, method: &str, target: &str, body: &str) -> To
         client.answer()
     };
     let header = |name| {
-        let mut lines = answer.head.lines().filter_map(|line| line.split_once(": "));
+        let mut lines = response.head.lines().filter_map(|line| line.split_once(": "));
         let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.to_owned())
     };
     let (allow, server) = (header("allow"), header("server"));
-    (answer.status, allow, server, header("content-length"), answer.text().to_owned())
+    (response.status, allow, server, header("content-length"), response.text().to_owned())
 }
 
-/// Which of these routes answers what is asked for, and with which status.
-fn answered(routes: &[(&'static str, Method)], method: Method, path: &str) -> (u16, String) {
+/// Returns the status of the response to a request, and its body: the route that handled it.
+fn handled_by(routes: &[(&'static str, Method)], method: Method, path: &str) -> (u16, String) {
     let mut router = Router::new();
     for (route, method) in routes {
-        router = router.route(route, any_of(method.clone(), route));
+        router = router.route(route, naming(method.clone(), route));
     }
     let service = router.into_service();
     let request = Request::builder(method, path).build().unwrap();
@@ -128,12 +133,13 @@ fn answered(routes: &[(&'static str, Method)], method: Method, path: &str) -> (u
     })
 }
 
-fn any_of(method: Method, route: &'static str) -> MethodRouter {
+/// Returns a handler whose response is its route.
+fn naming(method: Method, route: &'static str) -> MethodRouter {
     MethodRouter::default().on(method, move |_| std::future::ready(route))
 }
 
 #[test]
-fn a_path_without_parameters_wins_over_those_with_some_whichever_came_first() {
+fn literal_paths_win_over_parameters_in_any_order() {
     let routes = [
         ("/a", Method::GET),
         ("/{x}", Method::GET),
@@ -156,26 +162,26 @@ fn a_path_without_parameters_wins_over_those_with_some_whichever_came_first() {
             ("/b{c", "/b{{c"),
             ("/b{{c", "/{x}"),
         ] {
-            assert_eq!(answered(routes, Method::GET, path), (200, route.to_owned()), "{path}");
+            assert_eq!(handled_by(routes, Method::GET, path), (200, route.to_owned()), "{path}");
         }
-        // It wins before the method is looked at.
-        assert_eq!(answered(routes, Method::GET, "/posted").0, 405);
+        // The path is chosen before the method.
+        assert_eq!(handled_by(routes, Method::GET, "/posted").0, 405);
         for path in ["/c/d", "/a/", "/"] {
-            assert_eq!(answered(routes, Method::GET, path).0, 404, "{path}");
+            assert_eq!(handled_by(routes, Method::GET, path).0, 404, "{path}");
         }
     }
     let [own, rest] = ["/own", "/{*rest}"];
     for routes in [[own, rest], [rest, own]] {
         let routes = routes.map(|route| (route, Method::GET));
         for (path, route) in [("/own", own), ("/own/", rest), ("/ow", rest), ("/own/x", rest)] {
-            assert_eq!(answered(&routes, Method::GET, path), (200, route.to_owned()), "{path}");
+            assert_eq!(handled_by(&routes, Method::GET, path), (200, route.to_owned()), "{path}");
         }
     }
 }
 
 #[test]
-fn a_service_answers_as_a_server_does() {
-    let asked = [
+fn services_and_servers_respond_alike() {
+    let requests = [
         ("GET", "/", ""),
         ("HEAD", "/", ""),
         ("POST", "/", "body"),
@@ -201,35 +207,35 @@ fn a_service_answers_as_a_server_does() {
         let server = TestServer::start(app);
         run(async move {
             let service = app().into_service();
-            for (method, target, body) in asked {
-                let told = ask_service(&service, method, target, body).await;
-                let should_be = ask_server(&server, method, target, body);
-                // The test's client has names and values of headers in lower case.
-                let told = format!("{told:?}").to_lowercase();
-                assert_eq!(told, format!("{should_be:?}").to_lowercase(), "{method} {target}");
+            for (method, target, body) in requests {
+                let response = send_to_service(&service, method, target, body).await;
+                let expected = send_to_server(&server, method, target, body);
+                // The client of these tests converts headers to lower case.
+                let response = format!("{response:?}").to_lowercase();
+                assert_eq!(response, format!("{expected:?}").to_lowercase(), "{method} {target}");
             }
         });
     }
 }
 
 #[test]
-fn a_service_says_what_is_asked_of_it() {
+fn a_service_passes_the_whole_request_to_the_handler() {
     run(async {
         let service = full_app().into_service();
-        let told = ask_service(&service, "POST", "/1/of/2?q=3", "body").await;
+        let response = send_to_service(&service, "POST", "/1/of/2?q=3", "body").await;
         let text = "POST Some(\"/{a}/of/{b}\") Some(\"1\") Some(\"2\") Some(\"q=3\") Some(\"m\") \
                     body";
         let server = Some("/{a}/of/{b}".to_owned());
-        assert_eq!(told, (200, None, server, Some(text.len().to_string()), text.to_owned()));
-        let (status, allow, ..) = ask_service(&service, "DELETE", "/1/of/2", "").await;
+        assert_eq!(response, (200, None, server, Some(text.len().to_string()), text.to_owned()));
+        let (status, allow, ..) = send_to_service(&service, "DELETE", "/1/of/2", "").await;
         assert_eq!((status, allow.as_deref()), (405, Some("GET, POST, HEAD, OPTIONS")));
-        assert_eq!(ask_service(&service, "GET", "/silent", "").await.0, 503);
-        assert_eq!(ask_service(&service, "POST", "/small", "abcd").await.0, 413);
+        assert_eq!(send_to_service(&service, "GET", "/silent", "").await.0, 503);
+        assert_eq!(send_to_service(&service, "POST", "/small", "abcd").await.0, 413);
     });
 }
 
 #[test]
-fn what_no_server_would_take_is_refused() {
+fn requests_that_a_server_would_refuse_cannot_be_built() {
     let build = |request: RequestBuilder| request.build().map(|request| request.path().to_owned());
     let of = |target: &str| Request::builder(Method::GET, target);
     for (request, error) in [
@@ -263,7 +269,7 @@ fn what_no_server_would_take_is_refused() {
 }
 
 #[test]
-fn a_request_is_what_it_was_made_of() {
+fn a_built_request_has_the_given_parts() {
     let peer = SocketAddr::from(([192, 0, 2, 1], 7));
     let plain = Request::builder(Method::GET, "/").build().unwrap();
     assert_eq!((plain.authority(), plain.peer_addr().port()), (Some("localhost"), 0));
@@ -287,7 +293,7 @@ fn a_request_is_what_it_was_made_of() {
 }
 
 #[test]
-fn a_body_is_collected_if_it_has_its_length() {
+fn bodies_are_collected_if_they_have_their_announced_length() {
     async fn collect(body: Body, limit: usize) -> Result<Bytes, String> {
         body.collect(limit).await.map_err(|error| error.to_string())
     }
@@ -318,7 +324,7 @@ fn a_body_is_collected_if_it_has_its_length() {
 }
 
 #[test]
-fn a_timeout_runs_by_the_clock_of_the_loop() {
+fn timeouts_use_the_clock_of_the_loop() {
     let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
     let limit = Duration::from_secs(3600);
     let silent = async |_: Request| pending::<()>().await;
@@ -328,8 +334,9 @@ fn a_timeout_runs_by_the_clock_of_the_loop() {
     assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// A service whose handler notes in another task that its client has gone, and waits if asked to.
-fn telling(gone: &Rc<Cell<bool>>) -> Service {
+/// Returns a service whose handler sets `gone` from another task when its client disconnects. With
+/// a query it never responds.
+fn recording_disconnects(gone: &Rc<Cell<bool>>) -> Service {
     let gone = gone.clone();
     let handler = move |request: Request| {
         let gone = gone.clone();
@@ -349,18 +356,16 @@ fn telling(gone: &Rc<Cell<bool>>) -> Service {
 }
 
 #[test]
-fn a_client_has_gone_when_it_has_its_answer_or_waits_no_more() {
-    for (target, body, is_answered) in [("/", "", true), ("/", "body", true), ("/?wait", "", false)]
-    {
+fn disconnected_completes_after_the_response_or_when_the_call_is_dropped() {
+    for (target, body, is_ready) in [("/", "", true), ("/", "body", true), ("/?wait", "", false)] {
         let gone = Rc::new(Cell::new(false));
-        let service = telling(&gone);
+        let service = recording_disconnects(&gone);
         run(async move {
             let request = Request::builder(Method::POST, target).body(body).build().unwrap();
-            let answer = service.call(request);
-            let answered = futures_util::poll!(Box::pin(answer)).is_ready();
-            assert_eq!(answered, is_answered, "{target}");
+            let call = service.call(request);
+            assert_eq!(futures_util::poll!(Box::pin(call)).is_ready(), is_ready, "{target}");
             assert!(!gone.get());
-            // One turn for the task to begin, one to be told; more do no harm.
+            // The task needs one turn to begin and one to be woken. More turns do no harm.
             for _ in 0..10 {
                 task::yield_now().await;
             }
@@ -372,12 +377,12 @@ fn a_client_has_gone_when_it_has_its_answer_or_waits_no_more() {
 #[test]
 fn a_panic_of_a_handler_reaches_the_test() {
     async fn panics(_: Request) {
-        panic!("as it should");
+        panic!("on purpose");
     }
     let service = Router::new().route("/", get(panics)).into_service();
     let request = Request::builder(Method::GET, "/").build().unwrap();
-    let answer = catch_unwind(AssertUnwindSafe(|| run(async move { service.call(request).await })));
-    assert_eq!(answer.unwrap_err().downcast_ref(), Some(&"as it should"));
+    let result = catch_unwind(AssertUnwindSafe(|| run(async move { service.call(request).await })));
+    assert_eq!(result.unwrap_err().downcast_ref(), Some(&"on purpose"));
 }
 
 #[cfg(all(feature = "json", feature = "query"))]
@@ -402,14 +407,14 @@ fn bodies_are_read_as_forms_and_json() {
         );
     run(async move {
         let service = app.into_service();
-        for (path, content_type, body, status, answer) in [
+        for (path, content_type, body, status, text) in [
             ("/json", "application/json", "{\"name\":\"Ada\"}", 200, "{\"name\":\"Ada\"}"),
             ("/form", "application/x-www-form-urlencoded", "name=Ada", 200, "Ada"),
         ] {
             let request = Request::builder(Method::POST, path).header("content-type", content_type);
             let response = service.call(request.body(body).build().unwrap()).await;
             assert_eq!(response.status.as_u16(), status);
-            assert_eq!(response.body.collect(64).await.unwrap(), answer);
+            assert_eq!(response.body.collect(64).await.unwrap(), text);
         }
         let request = Request::builder(Method::POST, "/json").body("{}").build().unwrap();
         assert_eq!(service.call(request).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -417,10 +422,10 @@ fn bodies_are_read_as_forms_and_json() {
 }
 
 #[test]
-fn nothing_of_a_request_shows_in_the_next_one() {
-    async fn tell(mut request: Request) -> String {
+fn a_request_holds_nothing_of_the_one_before() {
+    async fn describe_all(mut request: Request) -> String {
         let body = request.body_mut().collect(64).await.unwrap();
-        let told = format!(
+        let description = format!(
             "{:?} {:?} {:?} {:?} {:?} {body:?} {}",
             request.extensions().get::<u32>(),
             request.route(),
@@ -430,10 +435,11 @@ fn nothing_of_a_request_shows_in_the_next_one() {
             request.peer_addr(),
         );
         request.extensions_mut().insert(7_u32);
-        told
+        description
     }
     run(async {
-        let service = Router::new().route("/{a}", any(tell)).fallback(tell).into_service();
+        let service =
+            Router::new().route("/{a}", any(describe_all)).fallback(describe_all).into_service();
         let plain = || Request::builder(Method::GET, "/no/route").build().unwrap();
         let first = service.call(plain()).await;
         let rich = Request::builder(Method::POST, "/value")

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use brigade_http::limits::{Limits, Timeouts};
 use brigade_http::{
     Body, BodyError, LoopReport, Next, Part, Request, Response, Router, any, get as on_get, post,
 };
+use brigade_http::{Limits, Timeouts};
 use brigade_runtime::{oneshot, time};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use brigade_http::limits::Timeouts;
+use brigade_http::Timeouts;
 use brigade_http::{Body, Request, Response, Router, Server, get as on_get, post};
 use brigade_runtime::{EventLoop, spawn, task, time};
 use bytes::Bytes;

@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 use actix_http::body::{BodySize, MessageBody};
 use actix_http::h1::{Codec, Message};
 use axum::body::Body;
-use brigade::http::{
-    Connection, DATE_BYTES, Event, Headers, Limits, Request, RequestHead, Router, get,
-};
+use brigade::http::protocol::{Connection, DATE_BYTES, Event};
+use brigade::http::{Headers, Limits, Request, RequestHead, Router, get};
 use brigade_micro::{Runtime, Tokio, group};
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};

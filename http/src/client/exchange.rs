@@ -25,7 +25,7 @@ use crate::protocol::client_connection::ClientEvent;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::head::ResponseHead;
 use crate::protocol::headers::Headers;
-use crate::protocol::limits::DRAIN_BYTES_MAX;
+use crate::protocol::limits::DISCARD_BYTES_MAX;
 use crate::transport::outgoing::Outgoing;
 
 /// Parts of a body and events that are handled in one poll; then others have their turn.
@@ -182,7 +182,7 @@ impl Exchange {
     /// worth reading: that is done when it is wanted again.
     pub(super) fn abandon(self) {
         let protocol = &self.link.protocol;
-        let is_short = protocol.body_remaining().is_none_or(|left| left <= DRAIN_BYTES_MAX);
+        let is_short = protocol.body_remaining().is_none_or(|left| left <= DISCARD_BYTES_MAX);
         if self.is_answered
             && protocol.keep_alive()
             && is_short

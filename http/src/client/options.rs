@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::protocol::limits::{Limits, WRITE_TIMEOUT};
+use crate::protocol::limits::Limits;
 
 /// The system sends a lost SYN again after 1, 3 and 7 s; looking the name up is included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that takes nothing for so long has gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Three times what a server should need; those that think for longer are known to their caller.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// As long as a server waits for its clients: a stall of the network is over by then.

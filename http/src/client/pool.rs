@@ -13,7 +13,7 @@ use brigade_runtime::{CallbackHandle, call_later, time};
 
 use crate::client::options::Options;
 use crate::protocol::client_connection::{ClientConnection, ClientEvent};
-use crate::protocol::limits::{DRAIN_BYTES_MAX, Limits};
+use crate::protocol::limits::{DISCARD_BYTES_MAX, Limits};
 
 /// A read takes this much at the most. One such buffer serves all connections of a client.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -252,7 +252,7 @@ impl Link {
         if self.stream.is_read_closed() {
             return false;
         }
-        let mut left = DRAIN_BYTES_MAX;
+        let mut left = DISCARD_BYTES_MAX;
         while self.skip_body(&client.options.limits) {
             // The selector may not have been asked since the server closed: the system is.
             match self.read(client) {

@@ -1,4 +1,4 @@
-//! Files below a directory, by the path of a request.
+//! Serves the files below a directory.
 
 use std::borrow::Cow;
 use std::fs;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-use crate::files::answered;
-use crate::files::response::FileAnswer;
+use crate::files::response::FileResponse;
+use crate::files::serve::respond;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::routing::method_router::get;
 use crate::routing::router::Router;
 
-/// A directory of files to be served, and how; for [`Router::files`].
+/// A directory to serve, with options; for [`Router::files`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Directory {
@@ -26,43 +26,43 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The directory at `root`, with neither index nor names that begin with a dot, and without
-    /// links that lead out of it. It is looked up at each request, so it may be a link that is
-    /// set to another directory meanwhile.
+    /// Creates options for the directory at `root`: without an index, without names that begin with
+    /// a dot, and without symbolic links that lead out of the directory. `root` is resolved for
+    /// each request, so it may be a link that changes.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), index: None, dotfiles: false, outside_links: false }
     }
 
-    /// The file of this name, such as `index.html`, answers for the directory that it is in. A
-    /// directory's path without the slash at its end is redirected to the one with it, so that
-    /// links in the file lead where they are meant to.
+    /// Serves the file of this name, such as `index.html`, for the directory that it is in. Paths
+    /// of directories without a slash at the end are redirected to the path with one, so that
+    /// relative links in the file work.
     ///
     /// # Panics
-    /// If it is no name of a file, but a path.
+    /// If `name` is not a file name, such as a path.
     pub fn index(mut self, name: &str) -> Self {
-        assert!(is_name(name, true), "an index is a name within a directory: '{name}'");
+        assert!(is_name(name, true), "the index '{name}' must be a file name without a path");
         self.index = Some(name.to_owned());
         self
     }
 
-    /// Serves names that begin with a dot too: `.well-known`, but also `.git` and `.env`.
+    /// Also serves names that begin with a dot, such as `.well-known`, but also `.git` and `.env`.
     pub fn dotfiles(mut self) -> Self {
         self.dotfiles = true;
         self
     }
 
-    /// Follows symbolic links wherever they lead.
+    /// Follows symbolic links that lead out of the directory.
     pub fn outside_links(mut self) -> Self {
         self.outside_links = true;
         self
     }
 
-    /// What answers to `path`, percent-encoded, below the directory.
+    /// Finds the file for `path`, which is percent-encoded and relative to the directory.
     ///
     /// # Errors
-    /// `NotFound` for what may not be served, and those of the file system.
+    /// `NotFound` if the file may not be served, and the errors of the file system.
     fn locate(&self, path: &str) -> io::Result<Located> {
-        let (path, is_directory) = match path.strip_suffix('/') {
+        let (path, has_slash) = match path.strip_suffix('/') {
             Some(path) => (path, true),
             None => (path, path.is_empty()),
         };
@@ -70,10 +70,10 @@ impl Directory {
         for segment in path.split('/').filter(|_| !path.is_empty()) {
             wanted.push(&*self.name(segment)?);
         }
-        let is_really = fs::metadata(&wanted)?.is_dir();
-        match (&self.index, is_directory, is_really) {
+        let is_directory = fs::metadata(&wanted)?.is_dir();
+        match (&self.index, has_slash, is_directory) {
             (_, false, false) => {}
-            (Some(_), false, true) => return Ok(Located::Directory),
+            (Some(_), false, true) => return Ok(Located::DirectoryWithoutSlash),
             (Some(index), true, true) => wanted.push(index),
             _ => return Err(io::ErrorKind::NotFound.into()),
         }
@@ -87,7 +87,7 @@ impl Directory {
         }
     }
 
-    /// The name that a segment of a path stands for.
+    /// Decodes a segment of a path to a file name.
     fn name<'a>(&self, segment: &'a str) -> io::Result<Cow<'a, str>> {
         let name = percent_decode_str(segment).decode_utf8().ok();
         let name = name.filter(|name| is_name(name, self.dotfiles));
@@ -95,29 +95,32 @@ impl Directory {
     }
 }
 
-/// Whether `name` names something in a directory, and nothing elsewhere.
+/// Returns `true` if `name` can only name something directly in a directory.
 fn is_name(name: &str, may_be_hidden: bool) -> bool {
     let is_safe = !name.is_empty() && !name.contains(['/', '\\', '\0']);
     is_safe && name != "." && name != ".." && (may_be_hidden || !name.starts_with('.'))
 }
 
+/// What a path leads to.
 enum Located {
     File(PathBuf),
-    /// To be asked for with a slash at the end.
-    Directory,
+    /// Its path has to end in a slash.
+    DirectoryWithoutSlash,
 }
 
 impl Router {
-    /// Answers GET and HEAD below `prefix` with the files below a directory, as
-    /// [`serve_file`](crate::serve_file) does, and with 404 where there is none. Directories are
-    /// never listed.
+    /// Serves the files below a directory for GET and HEAD below `prefix`, as
+    /// [`serve_file`](crate::serve_file) does. The response is a 404 if there is no such file.
+    /// Directories are not listed.
     ///
-    /// Each segment of a path is decoded by itself and has to be a name: one that is empty, `.`
-    /// or `..`, holds a slash, a backslash or NUL in whatever encoding, or is not in UTF-8, names
-    /// nothing. So does one that begins with a dot, and a file of which the path, with all
-    /// symbolic links followed, is not below the directory, unless [`Directory`] is told
-    /// otherwise. Whoever may change the directory while it is served could still put a link in
-    /// place of a file between that check and the opening of it.
+    /// Each segment of a path is percent-decoded on its own and must be a file name. The response
+    /// is a 404 if a segment is empty, is `.` or `..`, contains a slash, a backslash or NUL, or is
+    /// not UTF-8. Unless [`Directory`] allows it, it is also a 404 if a segment begins with a dot,
+    /// or if the file is not below the directory after following all symbolic links.
+    ///
+    /// # Security
+    /// A process that can write to the directory could replace a file by a link between the check
+    /// and the opening of the file.
     ///
     /// # Panics
     /// As [`Router::route`] does; a slash at the end of `prefix` makes no difference.
@@ -148,13 +151,13 @@ async fn serve(directory: Arc<Directory>, request: Request) -> Response {
     let path: Box<str> = request.param("path").unwrap_or_default().into();
     let head = request.head().clone();
     let label = directory.root.join(&*path);
-    answered(label, move || match directory.locate(&path)? {
-        Located::File(file) => FileAnswer::new(&file, &head),
-        Located::Directory => Ok(FileAnswer::with_slash(&head)),
+    respond(label, move || match directory.locate(&path)? {
+        Located::File(file) => FileResponse::new(&file, &head),
+        Located::DirectoryWithoutSlash => Ok(FileResponse::redirect_to_slash(&head)),
     })
     .await
 }
 
 async fn redirect(request: Request) -> Response {
-    FileAnswer::with_slash(request.head()).into_response()
+    FileResponse::redirect_to_slash(request.head()).into_response()
 }

@@ -1,22 +1,23 @@
-//! Which part of a file is wanted (RFC 9110 section 14.1.2).
+//! The `Range` header (RFC 9110 section 14.1.2).
 
 use std::ops::Range;
 
 use crate::protocol::syntax::trim_ows;
 
-/// What a `Range` header asks of so many bytes.
+/// The part of a file that a `Range` header selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// Everything: the header is malformed, of another unit, or asks for several ranges; all of
-    /// which may be ignored (RFC 9110 section 14.2).
+pub(super) enum Selection {
+    /// The whole file. The header is ignored, as RFC 9110 section 14.2 allows, if it is malformed,
+    /// has another unit or contains several ranges.
     Whole,
-    /// These bytes, and at least one.
+    /// These bytes, at least one.
     Part(Range<u64>),
-    /// Bytes of which there are none.
+    /// No bytes: the range is beyond the end of the file.
     Nothing,
 }
 
-impl Wanted {
+impl Selection {
+    /// Parses the value of a `Range` header for a file of `length` bytes.
     pub(super) fn parse(value: &[u8], length: u64) -> Self {
         match parse(value) {
             _ if length == 0 => Self::Whole,
@@ -31,7 +32,8 @@ impl Wanted {
     }
 }
 
-/// The first and the last byte of a single range, or, without a first one, how many at the end.
+/// Parses a single range to its first and last byte. Without a first one, the second number is how
+/// many bytes at the end are selected.
 fn parse(value: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
     let text = std::str::from_utf8(value).ok()?;
     let (unit, range) = text.split_once('=')?;
@@ -48,7 +50,8 @@ fn parse(value: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
     is_valid.then_some((first, last))
 }
 
-/// `Some(None)` for no digits at all; a number beyond all files for too many.
+/// Parses a number. The result is `Some(None)` if `text` is empty, and `u64::MAX` if the number is
+/// too large.
 fn number(text: &str) -> Option<Option<u64>> {
     if text.is_empty() {
         return Some(None);
@@ -62,33 +65,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_of_ten_bytes() {
-        for (value, wanted) in [
-            ("bytes=0-0", Wanted::Part(0..1)),
-            ("bytes=2-4", Wanted::Part(2..5)),
-            ("Bytes= 2-4 ", Wanted::Part(2..5)),
-            ("bytes=9-", Wanted::Part(9..10)),
-            ("bytes=5-99", Wanted::Part(5..10)),
-            ("bytes=0-99999999999999999999999", Wanted::Part(0..10)),
-            ("bytes=0-18446744073709551615", Wanted::Part(0..10)),
-            ("bytes=-3", Wanted::Part(7..10)),
-            ("bytes=-30", Wanted::Part(0..10)),
-            ("bytes=10-", Wanted::Nothing),
-            ("bytes=10-20", Wanted::Nothing),
-            ("bytes=99999999999999999999999-", Wanted::Nothing),
-            ("bytes=-0", Wanted::Nothing),
-            ("bytes=4-2", Wanted::Whole),
-            ("bytes=-", Wanted::Whole),
-            ("bytes=", Wanted::Whole),
-            ("bytes", Wanted::Whole),
-            ("bytes=0-1,3-4", Wanted::Whole),
-            ("bytes=+1-2", Wanted::Whole),
-            ("bytes=1 - 2", Wanted::Whole),
-            ("bytes=0x1-", Wanted::Whole),
-            ("lines=1-2", Wanted::Whole),
+    fn ranges_select_parts_of_a_file_of_ten_bytes() {
+        for (value, selection) in [
+            ("bytes=0-0", Selection::Part(0..1)),
+            ("bytes=2-4", Selection::Part(2..5)),
+            ("Bytes= 2-4 ", Selection::Part(2..5)),
+            ("bytes=9-", Selection::Part(9..10)),
+            ("bytes=5-99", Selection::Part(5..10)),
+            ("bytes=0-99999999999999999999999", Selection::Part(0..10)),
+            ("bytes=0-18446744073709551615", Selection::Part(0..10)),
+            ("bytes=-3", Selection::Part(7..10)),
+            ("bytes=-30", Selection::Part(0..10)),
+            ("bytes=10-", Selection::Nothing),
+            ("bytes=10-20", Selection::Nothing),
+            ("bytes=99999999999999999999999-", Selection::Nothing),
+            ("bytes=-0", Selection::Nothing),
+            ("bytes=4-2", Selection::Whole),
+            ("bytes=-", Selection::Whole),
+            ("bytes=", Selection::Whole),
+            ("bytes", Selection::Whole),
+            ("bytes=0-1,3-4", Selection::Whole),
+            ("bytes=+1-2", Selection::Whole),
+            ("bytes=1 - 2", Selection::Whole),
+            ("bytes=0x1-", Selection::Whole),
+            ("lines=1-2", Selection::Whole),
         ] {
-            assert_eq!(Wanted::parse(value.as_bytes(), 10), wanted, "{value}");
-            assert_eq!(Wanted::parse(value.as_bytes(), 0), Wanted::Whole, "{value}");
+            assert_eq!(Selection::parse(value.as_bytes(), 10), selection, "{value}");
+            assert_eq!(Selection::parse(value.as_bytes(), 0), Selection::Whole, "{value}");
         }
     }
 }

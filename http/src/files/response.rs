@@ -1,4 +1,4 @@
-//! The head of an answer from a file, and the first of its body. All of this blocks.
+//! The head of a response from a file, and the first chunk of its body. All of this blocks.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::files::conditions::{allow_range, evaluate};
-use crate::files::range::Wanted;
+use crate::files::range::Selection;
 use crate::files::stream::{FileStream, read_chunk};
 use crate::files::version::Version;
 use crate::message::body::Body;
@@ -22,8 +22,8 @@ use crate::message::response::Response;
 use crate::protocol::head::RequestHead;
 use crate::protocol::headers::Headers;
 
-/// An answer on its way from the blocking pool to the loop.
-pub(super) struct FileAnswer {
+/// A response that is prepared on the blocking pool and sent by the loop.
+pub(super) struct FileResponse {
     status: StatusCode,
     headers: Headers,
     content: Content,
@@ -31,7 +31,7 @@ pub(super) struct FileAnswer {
 
 enum Content {
     None,
-    /// So much of the file, of which the first is there.
+    /// `length` bytes of the file, of which the first ones have been read.
     Part {
         file: File,
         first: Bytes,
@@ -39,10 +39,10 @@ enum Content {
     },
 }
 
-impl FileAnswer {
-    /// Opens the file, and decides what to send of it.
+impl FileResponse {
+    /// Opens the file and decides what to send of it.
     pub(super) fn new(path: &Path, head: &RequestHead) -> io::Result<Self> {
-        // Before it is opened, since to open a pipe is to wait for its other end.
+        // Checked before opening, since opening a pipe waits for its other end.
         require_file(&fs::metadata(path)?)?;
         let file = File::open(path)?;
         let metadata = file.metadata()?;
@@ -52,19 +52,19 @@ impl FileAnswer {
             return Ok(Self { status, headers: validators(&version), content: Content::None });
         }
         let is_head = *head.method() == Method::HEAD;
-        match wanted(head, &version) {
-            Wanted::Whole => {
-                let headers = described(path, &version);
+        match selection(head, &version) {
+            Selection::Whole => {
+                let headers = content_headers(path, &version);
                 Self::with_content(StatusCode::OK, headers, file, 0..version.length, is_head)
             }
-            Wanted::Part(part) => {
-                let mut headers = described(path, &version);
+            Selection::Part(part) => {
+                let mut headers = content_headers(path, &version);
                 let (last, length) = (part.end - 1, version.length);
                 let text = format!("bytes {}-{last}/{length}", part.start);
                 insert(&mut headers, CONTENT_RANGE, &text);
                 Self::with_content(StatusCode::PARTIAL_CONTENT, headers, file, part, is_head)
             }
-            Wanted::Nothing => {
+            Selection::Nothing => {
                 let mut headers = Headers::new();
                 insert(&mut headers, CONTENT_RANGE, &format!("bytes */{}", version.length));
                 let status = StatusCode::RANGE_NOT_SATISFIABLE;
@@ -73,8 +73,8 @@ impl FileAnswer {
         }
     }
 
-    /// A redirect to the same path with a slash at its end.
-    pub(super) fn with_slash(head: &RequestHead) -> Self {
+    /// Returns a redirect to the same path with a slash at the end.
+    pub(super) fn redirect_to_slash(head: &RequestHead) -> Self {
         let query = head.query().map(|query| format!("?{query}")).unwrap_or_default();
         let mut headers = Headers::new();
         insert(&mut headers, LOCATION, &format!("{}/{query}", head.path()));
@@ -99,6 +99,7 @@ impl FileAnswer {
         Ok(Self { status, headers, content: Content::Part { file, first, length } })
     }
 
+    /// Converts the prepared response, whose body may be a stream.
     pub(super) fn into_response(self) -> Response {
         let body = match self.content {
             Content::None => Body::empty(),
@@ -111,13 +112,13 @@ impl FileAnswer {
     }
 }
 
-/// Only GET has ranges (RFC 9110 section 14.2).
-fn wanted(head: &RequestHead, version: &Version) -> Wanted {
+/// Returns the part of the file to send. Only GET has ranges (RFC 9110 section 14.2).
+fn selection(head: &RequestHead, version: &Version) -> Selection {
     match head.header("range") {
         Some(range) if *head.method() == Method::GET && allow_range(head, version) => {
-            Wanted::parse(range, version.length)
+            Selection::parse(range, version.length)
         }
-        _ => Wanted::Whole,
+        _ => Selection::Whole,
     }
 }
 
@@ -128,7 +129,7 @@ fn require_file(metadata: &fs::Metadata) -> io::Result<()> {
     }
 }
 
-/// What tells which version it is: all that a 304 needs (RFC 9110 section 15.4.5).
+/// Returns the headers that identify the version, which a 304 has too (RFC 9110 section 15.4.5).
 fn validators(version: &Version) -> Headers {
     let mut headers = Headers::new();
     insert(&mut headers, ETAG, &version.etag);
@@ -138,7 +139,8 @@ fn validators(version: &Version) -> Headers {
     headers
 }
 
-fn described(path: &Path, version: &Version) -> Headers {
+/// Returns the headers of a response with content.
+fn content_headers(path: &Path, version: &Version) -> Headers {
     let mut headers = Headers::new();
     insert(&mut headers, CONTENT_TYPE, &media_type(path));
     headers.extend(validators(version));
@@ -153,7 +155,7 @@ fn media_type(path: &Path) -> String {
     format!("{}{charset}", guess.essence_str())
 }
 
-/// Of a text made here, which is always one that a header may have.
+/// Sets a header. The values from this file are always valid.
 fn insert(headers: &mut Headers, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);

@@ -1,4 +1,4 @@
-//! The body of an answer from a file, read on the blocking pool.
+//! The body of a response from a file, read on the blocking pool.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,41 +10,46 @@ use brigade_runtime::{BlockingHandle, spawn_blocking};
 use bytes::Bytes;
 use futures_core::Stream;
 
-/// As much as a socket takes at once, and enough that the way to the pool is not what costs.
+/// About what a socket takes at once, and enough to make the cost of the pool negligible.
 const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// The next chunk of `file`, where `left` bytes of it are to come. Blocks.
+/// Reads the next chunk of `file`, of which `left` bytes are still to be sent. Blocks.
 ///
 /// # Errors
-/// `UnexpectedEof` if there are less, and those of read(2).
+/// `UnexpectedEof` if the file has fewer bytes, and the errors of read(2).
 pub(super) fn read_chunk(mut file: &File, left: u64) -> io::Result<Bytes> {
     let length = left.min(CHUNK_BYTES);
     let mut chunk = Vec::with_capacity(length as usize);
     Read::by_ref(&mut file).take(length).read_to_end(&mut chunk)?;
     match chunk.len() as u64 == length {
         true => Ok(chunk.into()),
-        false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter")),
+        false => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the file became shorter while it was sent",
+        )),
     }
 }
 
-/// Chunks of a file from where it stands. While one of them is sent, the next one is read, and
-/// no other.
+/// A stream of the chunks of a file. While a chunk is sent, the next one is read.
 pub(super) struct FileStream {
     file: Arc<File>,
-    /// The chunk that is there, if one is.
+    /// The first chunk, until it is returned.
     ready: Bytes,
+    /// The chunk that is being read.
     reading: Option<BlockingHandle<io::Result<Bytes>>>,
-    /// What is neither there nor being read.
+    /// The number of bytes after that chunk.
     left: u64,
 }
 
 impl FileStream {
-    /// `length` bytes of `file`, of which it stands behind `first`.
+    /// Creates a stream of `length` bytes, which begin with `first` and continue at the position of
+    /// `file`.
     pub(super) fn new(file: File, first: Bytes, length: u64) -> Self {
         let left = length - first.len() as u64;
         Self { file: Arc::new(file), ready: first, reading: None, left }
     }
 
+    /// Starts to read the next chunk, unless one is being read or none is left.
     fn read_ahead(&mut self) {
         let left = self.left;
         if left > 0 && self.reading.is_none() {
@@ -69,7 +74,7 @@ impl Stream for FileStream {
         self.reading = None;
         match read {
             Ok(_) => self.read_ahead(),
-            // Nothing comes after an error.
+            // An error ends the stream.
             Err(_) => self.left = 0,
         }
         Poll::Ready(Some(read))

@@ -1,21 +1,21 @@
-//! Which version of a file there is.
+//! Identifies the version of a file.
 
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime};
 
-/// How coarse the times of a file system may be: two changes within it may have the same time.
-/// FAT has two seconds; all others have less.
+/// The coarsest resolution of a file system's times, which is that of FAT. Two changes within it
+/// may have the same time.
 const TICK: Duration = Duration::from_secs(2);
 
-/// What tells one version of a file from another (RFC 9110 section 8.8).
+/// The version of a file (RFC 9110 section 8.8).
 #[derive(Clone, Debug)]
 pub(super) struct Version {
     pub(super) length: u64,
-    /// With its quotes, and with `W/` before them if it is weak.
+    /// The entity tag with its quotes, and with `W/` if it is weak.
     pub(super) etag: String,
-    /// To the second, since a header tells no more; absent if it is no time a header can tell.
+    /// The time of the last change in whole seconds, or `None` if it is before 1970.
     pub(super) modified: Option<SystemTime>,
-    /// The file is old enough that no two versions of it have the same time.
+    /// The last change is so old that no other version can have the same time.
     pub(super) is_settled: bool,
 }
 
@@ -29,7 +29,7 @@ impl Version {
         let weak = if is_settled { "" } else { "W/" };
         let nanoseconds = since_epoch.unwrap_or_default().as_nanos();
         let etag = format!("{weak}\"{length:x}-{nanoseconds:x}\"");
-        // A time ahead of us is told as now (RFC 9110 section 8.8.2.1).
+        // A time in the future is replaced by the current one (RFC 9110 section 8.8.2.1).
         let modified = since_epoch.map(|time| {
             let seconds = time.min(since_epoch_or_zero(now)).as_secs();
             SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -38,6 +38,7 @@ impl Version {
     }
 }
 
+/// Returns the time since 1970, or `None` for earlier times.
 fn since_epoch(time: SystemTime) -> Option<Duration> {
     time.duration_since(SystemTime::UNIX_EPOCH).ok()
 }

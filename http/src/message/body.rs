@@ -1,4 +1,4 @@
-//! Bodies: what a handler pulls from its request, and what it answers with.
+//! The body of a response.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -27,7 +27,7 @@ pub(crate) enum BodyKind {
     Empty,
     Full(Bytes),
     Stream(PartStream, BodyLength),
-    /// The connection goes on with another protocol, which this begins.
+    /// Starts another protocol on the connection.
     Upgrade(Upgrade),
 }
 
@@ -38,22 +38,22 @@ pub(crate) type PartStream = Pin<Box<dyn Stream<Item = Result<Part, BoxError>>>>
 /// A part of a streamed body.
 #[derive(Debug)]
 pub enum Part {
-    /// Some bytes.
+    /// Bytes of the body.
     Data(Bytes),
-    /// Headers after the body: the last part. They are sent only in chunks, to those who asked
-    /// for nothing else (RFC 9110 section 6.5).
+    /// Headers after the body; the last part. They are sent only if the body is sent in chunks (RFC
+    /// 9110 section 6.5).
     Trailers(HeaderMap),
 }
 
 impl Body {
-    /// No body.
+    /// Creates an empty body.
     #[must_use]
     pub const fn empty() -> Self {
         Self { kind: BodyKind::Empty }
     }
 
-    /// A body of which the length is not known: it goes out in chunks. An error ends the
-    /// connection before the end of the body, so that the client notices.
+    /// Creates a body of unknown length, which is sent in chunks. If the stream ends with an error,
+    /// the connection is closed before the end of the body, so that the client notices.
     pub fn stream<S, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<Bytes, E>> + 'static,
@@ -62,7 +62,8 @@ impl Body {
         Self::parts(DataOnly { stream: Box::pin(stream) }, BodyLength::Unknown)
     }
 
-    /// A body of `length` bytes. A stream that gives less, or more, ends the connection.
+    /// Creates a body of `length` bytes. If the stream yields fewer or more, the connection is
+    /// closed.
     pub fn stream_with_length<S, E>(length: u64, stream: S) -> Self
     where
         S: Stream<Item = Result<Bytes, E>> + 'static,
@@ -71,7 +72,7 @@ impl Body {
         Self::parts(DataOnly { stream: Box::pin(stream) }, BodyLength::Known(length))
     }
 
-    /// A body of parts, of which the last may be trailers.
+    /// Creates a body from a stream of parts, the last of which may be trailers.
     pub fn parts<S>(stream: S, length: BodyLength) -> Self
     where
         S: Stream<Item = Result<Part, BoxError>> + 'static,
@@ -79,7 +80,7 @@ impl Body {
         Self { kind: BodyKind::Stream(Box::pin(stream), length) }
     }
 
-    /// What is known of the length.
+    /// Returns the length, as far as it is known.
     #[must_use]
     pub fn length(&self) -> BodyLength {
         match &self.kind {
@@ -89,7 +90,7 @@ impl Body {
         }
     }
 
-    /// The bytes of a body that is all there; `None` for a stream.
+    /// Returns the bytes of a complete body, or `None` for a stream.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.kind {
@@ -99,13 +100,14 @@ impl Body {
         }
     }
 
-    /// Reads to the end and returns all of it, in one piece, without the trailers. Of an upgrade
-    /// that is nothing.
+    /// Reads the body to its end and returns all of it in one piece, without the trailers. The body
+    /// of an upgrade is empty.
     ///
     /// # Errors
-    /// [`ProtocolError::BodyTooLarge`] if it is more than `limit` bytes,
-    /// [`EncodeError::BodyTooLong`] and [`EncodeError::BodyTooShort`] if a stream does not have
-    /// the length that it was given, and whatever the stream ends with.
+    /// - [`ProtocolError::BodyTooLarge`] if the body is longer than `limit` bytes
+    /// - [`EncodeError::BodyTooLong`] or [`EncodeError::BodyTooShort`] if a stream does not have
+    ///   its announced length
+    /// - the error that a stream ends with
     pub async fn collect(self, limit: usize) -> Result<Bytes, BoxError> {
         let (mut stream, length) = match self.kind {
             BodyKind::Empty | BodyKind::Upgrade(_) => return Ok(Bytes::new()),
@@ -121,21 +123,21 @@ impl Body {
                 return Err(ProtocolError::BodyTooLarge.into());
             }
         }
-        let came = all.len() as u64;
+        let received = all.len() as u64;
         let announced = match length {
             BodyLength::Empty => 0,
             BodyLength::Known(length) => length,
-            BodyLength::Unknown => came,
+            BodyLength::Unknown => received,
         };
-        match came.cmp(&announced) {
-            Ordering::Less => Err(EncodeError::BodyTooShort(announced - came).into()),
+        match received.cmp(&announced) {
+            Ordering::Less => Err(EncodeError::BodyTooShort(announced - received).into()),
             Ordering::Equal => Ok(all.freeze()),
-            Ordering::Greater => Err(EncodeError::BodyTooLong(came - announced).into()),
+            Ordering::Greater => Err(EncodeError::BodyTooLong(received - announced).into()),
         }
     }
 }
 
-/// A stream of bytes as one of parts.
+/// Turns a stream of bytes into a stream of parts.
 struct DataOnly<S> {
     stream: Pin<Box<S>>,
 }

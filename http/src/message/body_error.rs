@@ -1,4 +1,4 @@
-//! Why a body could not be read or sent to its end.
+//! The error of reading a request's body.
 
 use std::error::Error;
 use std::fmt;
@@ -7,21 +7,21 @@ use http::StatusCode;
 
 use crate::protocol::error::ProtocolError;
 
-/// Any error that a body or a handler may end with.
+/// Any error of a body or a handler.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a request's body could not be read to its end.
+/// The error when a request's body cannot be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// What came broke the protocol or a limit, or stopped midway.
+    /// The client violated the protocol or a limit, or the connection ended before the body did.
     Protocol(ProtocolError),
-    /// The connection is gone, or the request was answered without its body.
+    /// The connection is closed, or the response was sent without reading the body.
     Gone,
 }
 
 impl BodyError {
-    /// The status to answer with.
+    /// Returns the status of the response to this error.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -34,8 +34,8 @@ impl BodyError {
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Protocol(error) => write!(f, "the request's body: {error}"),
-            Self::Gone => f.write_str("the request's body is not to be had any more"),
+            Self::Protocol(error) => write!(f, "cannot read the request's body: {error}"),
+            Self::Gone => f.write_str("cannot read the request's body: the connection is closed"),
         }
     }
 }

@@ -5,14 +5,14 @@ use crate::protocol::head::RequestHead;
 use crate::protocol::syntax::trim_ows;
 
 impl RequestHead {
-    /// The cookies, as name and value, in the order in which they were sent (RFC 6265 section
-    /// 5.4). Allocates nothing.
+    /// Returns an iterator over the cookies, as name and value, in the order in which they were
+    /// sent (RFC 6265 section 5.4). Allocates nothing.
     ///
-    /// A value is given as it stands, with its quotes if there are any: nothing else says where
-    /// a client keeps what. A name may come twice. What is no `name=value`, or is not in UTF-8,
-    /// is left out.
+    /// Values are returned unchanged, including quotes. A name may occur more than once. A cookie
+    /// without `=`, without a name, or not in UTF-8 is left out.
     ///
-    /// To set one, append a `Set-Cookie` header to the answer:
+    /// # Examples
+    /// To set a cookie, append a `Set-Cookie` header to the response.
     ///
     /// ```
     /// use brigade_http::{IntoResponse, Request, Response};
@@ -33,18 +33,18 @@ impl RequestHead {
         Cookies { lines: self.header_lines(), rest: &[] }
     }
 
-    /// The value of the first cookie of this name. Names are compared as they are, with case.
+    /// Returns the value of the first cookie of this name. Names are case-sensitive.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 }
 
-/// Goes through the cookies of a request; see [`RequestHead::cookies`].
+/// An iterator over the cookies of a request; see [`RequestHead::cookies`].
 #[derive(Clone, Debug)]
 pub struct Cookies<'a> {
     lines: HeaderLines<'a>,
-    /// What is left of the line that was begun.
+    /// The rest of the current line.
     rest: &'a [u8],
 }
 
@@ -54,7 +54,7 @@ impl<'a> Iterator for Cookies<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if self.rest.is_empty() {
-                // A client sends one line; a proxy that speaks HTTP/2 on its other side, several.
+                // Clients send one line, but proxies from HTTP/2 may send several.
                 let is_cookie = |(name, _): &(&[u8], _)| name.eq_ignore_ascii_case(b"cookie");
                 self.rest = self.lines.find(is_cookie)?.1;
             }

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
-/// Values that were attached to a request, at most one of each type. Takes no memory until a value
-/// is attached.
+/// Values attached to a request, at most one of each type. Allocates nothing until a value is
+/// attached.
 ///
 /// Like `http::Extensions`, but the values need not be `Send`.
 ///
@@ -58,7 +58,7 @@ impl Extensions {
         self.values.as_ref()?.list.iter().find_map(|value| value.downcast_ref())
     }
 
-    /// Returns the value of this type for changing it, if one is attached.
+    /// Returns the value of this type, mutably, if one is attached.
     #[must_use]
     pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
         self.values.as_mut()?.list.iter_mut().find_map(|value| value.downcast_mut())

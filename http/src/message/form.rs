@@ -1,4 +1,4 @@
-//! Queries and forms as types of the caller's, by serde.
+//! Queries and forms, deserialized by serde.
 
 use std::error::Error;
 use std::fmt;
@@ -6,20 +6,21 @@ use std::fmt;
 use http::StatusCode;
 use serde::de::{Deserialize, DeserializeOwned};
 
-use crate::message::body_error::BodyError;
-use crate::message::body_error::BoxError;
+use crate::message::body_error::{BodyError, BoxError};
 use crate::message::media_type::media_type;
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::head::RequestHead;
 
 impl RequestHead {
-    /// The query as a `T`; without a query, what `T` makes of an empty one.
+    /// Deserializes the query. A request without a query counts as one with an empty query.
     ///
-    /// A field that is an `Option` may be missing, one that is a `Vec` takes a name that repeats.
+    /// Fields of type `Option` may be missing. Fields of type `Vec` collect a name that is
+    /// repeated.
     ///
     /// # Errors
-    /// [`FormError::Content`]: as an answer, 400 with what is wrong.
+    /// [`FormError::Content`] if a field is missing or malformed. As a response that is a 400 with
+    /// the reason.
     ///
     /// # Examples
     /// ```
@@ -48,11 +49,12 @@ impl RequestHead {
 }
 
 impl Request {
-    /// The body, which has to be a form of at most `limit` bytes, as a `T`. The media type has to
-    /// be `application/x-www-form-urlencoded`; forms with files are another one, and not read.
+    /// Reads and deserializes the body, a form of at most `limit` bytes. Its media type must be
+    /// `application/x-www-form-urlencoded`; forms with files (`multipart/form-data`) are not
+    /// supported.
     ///
     /// # Errors
-    /// See [`FormError`], which is an answer as well.
+    /// See [`FormError`], which is also a response.
     pub async fn form<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, FormError> {
         let is_form = |text: &[u8]| text.eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
         if !media_type(&self.parts.head).is_some_and(is_form) {
@@ -63,22 +65,22 @@ impl Request {
     }
 }
 
-/// Why a query or a form is not the one that was to be read.
+/// The error when a query or a form cannot be read. As a response it has its
+/// [`status`](Self::status) and a text.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FormError {
-    /// The request says its body is something else, or does not say what it is; answered
-    /// with 415.
+    /// The `Content-Type` is missing or another one. The response is 415.
     MediaType,
-    /// The body did not come to its end, or is longer than it may be; answered with
-    /// [its status](BodyError::status), mostly 408 or 413.
+    /// The body could not be read to its end, or is too long. The response has the
+    /// [status of the error](BodyError::status), usually 408 or 413.
     Body(BodyError),
-    /// A field is missing or malformed; answered with 400 and the reason.
+    /// A field is missing or malformed. The response is 400.
     Content(BoxError),
 }
 
 impl FormError {
-    /// The status that it is answered with.
+    /// Returns the status of the response to this error.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
@@ -93,10 +95,10 @@ impl fmt::Display for FormError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MediaType => {
-                f.write_str("the body has to be of type application/x-www-form-urlencoded")
+                f.write_str("the Content-Type must be application/x-www-form-urlencoded")
             }
             Self::Body(error) => error.fmt(f),
-            Self::Content(error) => write!(f, "the fields are not those expected: {error}"),
+            Self::Content(error) => write!(f, "cannot read the fields: {error}"),
         }
     }
 }

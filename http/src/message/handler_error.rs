@@ -1,4 +1,4 @@
-//! An error that a handler may end with, whatever went wrong.
+//! An error type for handlers that any error converts into.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,19 +7,18 @@ use std::io;
 
 use http::StatusCode;
 
-use crate::message::body_error::BodyError;
-use crate::message::body_error::BoxError;
-use crate::message::query::ParamError;
+use crate::message::body_error::{BodyError, BoxError};
+use crate::message::param_error::ParamError;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::error::ProtocolError;
 
-/// What a handler ends with so that `?` works on whatever went wrong: an answer with a status and
-/// a text for the client, and the cause of it for the log.
+/// An error type for handlers, so that `?` works on any error. It has a status and a message for
+/// the client, and a cause for the log.
 ///
-/// What is the client's doing ([`ParamError`], [`BodyError`], `JsonError`, `FormError`) becomes the
-/// answer that it is by itself. An [`io::Error`] becomes a 500 that tells the client nothing, and
-/// so does any other error through [`HandlerError::internal`]. An error from 500 on is logged when
-/// it is answered, with its cause and the causes of that.
+/// Errors of the client ([`ParamError`], [`BodyError`], `JsonError`, `FormError`) keep their status
+/// and their text. An [`io::Error`] becomes a 500 without details, and so does any other error
+/// through [`HandlerError::internal`]. Errors with a status from 500 on are logged when they become
+/// a response, with the whole chain of causes.
 ///
 /// # Examples
 /// ```
@@ -40,39 +39,39 @@ use crate::protocol::error::ProtocolError;
 #[derive(Debug)]
 pub struct HandlerError {
     status: StatusCode,
-    /// What the client is told.
+    /// Sent to the client.
     message: Cow<'static, str>,
-    /// What only the log is told.
+    /// Only logged.
     cause: Option<BoxError>,
 }
 
 impl HandlerError {
-    /// An error that is answered with `status` and `message`.
+    /// Creates an error whose response has this status and message.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, message: message.into(), cause: None }
     }
 
-    /// A 500 for `cause`, of which the client is told nothing.
+    /// Creates a 500 for `cause`. The client does not get to see the cause.
     #[must_use]
     pub fn internal(cause: impl Into<BoxError>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "").with_cause(cause)
     }
 
-    /// The same with what it came from, for the log.
+    /// Adds a cause for the log.
     #[must_use]
     pub fn with_cause(self, cause: impl Into<BoxError>) -> Self {
         Self { cause: Some(cause.into()), ..self }
     }
 
-    /// The status that it is answered with.
+    /// Returns the status of the response to this error.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 }
 
-/// The status, the text for the client, and all causes after it.
+/// Writes the status, the message for the client, and the chain of causes.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status)?;
@@ -97,14 +96,14 @@ impl Error for HandlerError {
 impl IntoResponse for HandlerError {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {
-            tracing::error!(target: "brigade::http", "a handler failed: {self}");
+            tracing::error!(target: "brigade::http", error = %self, "handler failed");
         }
         Response::plain(self.status, &self.message)
     }
 }
 
 macro_rules! from_errors {
-    (told: $($(#[$condition:meta])* $Error:ty,)+) => {
+    (shown: $($(#[$condition:meta])* $Error:ty,)+) => {
         $(
             $(#[$condition])*
             impl From<$Error> for HandlerError {
@@ -126,7 +125,7 @@ macro_rules! from_errors {
 }
 
 from_errors! {
-    told:
+    shown:
     ParamError,
     BodyError,
     ProtocolError,

@@ -1,4 +1,4 @@
-//! Bodies in JSON, by serde.
+//! JSON in bodies, by serde.
 
 use std::error::Error;
 use std::fmt;
@@ -13,11 +13,11 @@ use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 
 impl Request {
-    /// The body, which has to be JSON of at most `limit` bytes, as a `T`. The media type has to
-    /// be `application/json`, or any that ends in `+json` (RFC 6839 section 3.1).
+    /// Reads and deserializes the body, JSON of at most `limit` bytes. Its media type must be
+    /// `application/json`, or end in `+json` (RFC 6839 section 3.1).
     ///
     /// # Errors
-    /// See [`JsonError`], which is an answer as well.
+    /// See [`JsonError`], which is also a response.
     ///
     /// # Examples
     /// ```
@@ -52,10 +52,10 @@ fn is_json(media_type: &[u8]) -> bool {
         || media_type[suffix..].eq_ignore_ascii_case(b"+json")
 }
 
-/// An answer in JSON: 200 with `Content-Type: application/json`.
+/// A response in JSON: 200 with `Content-Type: application/json`.
 ///
-/// A value that cannot be written as JSON, such as a map with keys that are no strings, is
-/// answered with 500 and logged.
+/// If the value cannot be serialized, such as a map whose keys are not strings, the response is a
+/// 500 and the error is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -64,30 +64,30 @@ impl<T: Serialize> IntoResponse for Json<T> {
         match serde_json::to_vec(&self.0) {
             Ok(text) => Response::typed("application/json", text),
             Err(error) => {
-                let name = std::any::type_name::<T>();
-                tracing::error!(target: "brigade::http", "no JSON can be made of {name}: {error}");
+                let value = std::any::type_name::<T>();
+                tracing::error!(target: "brigade::http", value, %error, "cannot serialize to JSON");
                 Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "")
             }
         }
     }
 }
 
-/// Why the body of a request is not the JSON that was to be read.
+/// The error when a request's body cannot be read as JSON. As a response it has its
+/// [`status`](Self::status) and a text.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JsonError {
-    /// The request says its body is something else, or does not say what it is; answered
-    /// with 415.
+    /// The `Content-Type` is missing or another one. The response is 415.
     MediaType,
-    /// The body did not come to its end, or is longer than it may be; answered with
-    /// [its status](BodyError::status), mostly 408 or 413.
+    /// The body could not be read to its end, or is too long. The response has the
+    /// [status of the error](BodyError::status), usually 408 or 413.
     Body(BodyError),
-    /// The body is no JSON, or not that of the type; answered with 400 and the reason.
+    /// The body is not JSON, or does not fit the type. The response is 400.
     Content(serde_json::Error),
 }
 
 impl JsonError {
-    /// The status that it is answered with.
+    /// Returns the status of the response to this error.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
@@ -101,9 +101,9 @@ impl JsonError {
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MediaType => f.write_str("the body has to be of type application/json"),
+            Self::MediaType => f.write_str("the Content-Type must be application/json"),
             Self::Body(error) => error.fmt(f),
-            Self::Content(error) => write!(f, "the body is not the JSON expected: {error}"),
+            Self::Content(error) => write!(f, "cannot read the JSON: {error}"),
         }
     }
 }

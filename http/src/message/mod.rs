@@ -1,4 +1,4 @@
-//! Requests and responses: what handlers and callers of the client hold in their hands.
+//! Requests and responses as handlers see them.
 
 pub(crate) mod body;
 pub(crate) mod body_error;
@@ -11,6 +11,7 @@ pub(crate) mod handler_error;
 pub(crate) mod json;
 #[cfg(any(feature = "json", feature = "query"))]
 pub(crate) mod media_type;
+pub(crate) mod param_error;
 pub(crate) mod params;
 pub(crate) mod parts;
 pub(crate) mod pipe;

@@ -1,9 +1,9 @@
-//! What a request consists of, in a box that is used again.
+//! The parts of a request, in a box that is reused.
 //!
-//! A request goes through many hands: the router, middleware, the handler's future, which keeps
-//! an argument of an `async fn` twice. In a box all that moves is a pointer, and a handler that
-//! waits holds the parts once. The boxes of requests that are over serve the next ones, so that
-//! none is allocated while requests come and go.
+//! A request is moved many times: through the router, middleware and the future of the handler, in
+//! which an `async fn` keeps its argument twice. With a box only a pointer moves, and a waiting
+//! handler holds the parts once. Each thread keeps the boxes of finished requests for the next
+//! ones, so that a request usually allocates none.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -23,7 +23,7 @@ pub(crate) struct Parts {
     pub(crate) head: RequestHead,
     pub(crate) body: RequestBody,
     pub(crate) peer: SocketAddr,
-    /// Absent where no route matched.
+    /// `None` if no route matched.
     pub(crate) route: Option<Rc<Route>>,
     pub(crate) params: ParamSpans,
     pub(crate) extensions: Extensions,
@@ -41,40 +41,38 @@ impl Parts {
         }
     }
 
-    /// Drops what the request held. What is plain is left as it is: the next request overwrites it.
-    /// Nor does its head go, unless it is large: the next one's host is compared with it.
+    /// Drops what the request held. Plain values stay until the next request overwrites them, and
+    /// so does the memory of the head unless it is large.
     fn clear(&mut self) {
-        if self.head.fields.capacity() > HEAD_BYTES_KEPT_MAX {
-            self.head = RequestHead::empty();
-        }
-        self.head.fields.forget_map();
+        self.head.fields.release(HEAD_BYTES_KEPT_MAX);
         self.body = RequestBody::new(None);
         self.route = None;
         self.extensions.clear();
     }
 }
 
-/// Memory for a head that is kept with a box; most heads have less.
+/// Maximum size of a head's memory that is kept with a box. Most heads need less.
 const HEAD_BYTES_KEPT_MAX: usize = 2048;
 
-/// Empty boxes that a thread keeps; what a burst of waiting requests needed beyond is given back.
+/// Maximum number of empty boxes that a thread keeps. Further ones are freed after a burst of
+/// waiting requests.
 const SPARE_BOXES_MAX: usize = 64;
 
 thread_local! {
-    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    #[expect(clippy::vec_box, reason = "the list is there to keep the boxes")]
     static SPARE: RefCell<Vec<Box<Parts>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A box with the parts of one request, or for them.
+/// A box for the parts of one request. Dropping it keeps the memory for another request.
 pub(crate) struct PartsBox {
-    /// Absent only once `into_parts` has taken it.
+    /// `None` only after `into_parts`.
     parts: Option<Box<Parts>>,
 }
 
-const PRESENT: &str = "the parts are there until they are taken, and then so is the request";
+const PRESENT: &str = "the parts are present until `into_parts`, which consumes the box";
 
 impl PartsBox {
-    /// An empty one.
+    /// Takes an empty box from the list of this thread, or allocates one.
     pub(crate) fn new() -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         Self { parts: Some(spare.unwrap_or_else(|| Box::new(Parts::new()))) }
@@ -102,9 +100,9 @@ impl DerefMut for PartsBox {
 impl Drop for PartsBox {
     fn drop(&mut self) {
         let Some(mut parts) = self.parts.take() else { return };
-        // Emptied before the list is borrowed: what is attached to a request may be anything.
+        // Cleared before the list is borrowed, since dropping an extension may run any code.
         parts.clear();
-        // A thread past its destructors keeps nothing.
+        // Fails if the thread has destroyed its list already.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < SPARE_BOXES_MAX {
@@ -123,46 +121,15 @@ impl fmt::Debug for PartsBox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::error::ProtocolError;
-    use crate::protocol::limits::Limits;
-    use crate::protocol::server_connection::{Connection, Event};
 
     #[test]
-    fn a_head_that_was_too_large_to_be_kept_leaves_no_host_behind() {
-        let read = |head: String| {
-            let mut request = PartsBox::new();
-            let mut connection = Connection::new();
-            let limits = Limits::default();
-            match connection.receive_into(head.as_bytes(), &mut request.head, &limits) {
-                Event::Request(()) => None,
-                Event::Error(error) => Some(error),
-                event => panic!("all of the head is there: {event:?}"),
-            }
-        };
-        for long in [10, HEAD_BYTES_KEPT_MAX] {
-            for (host, error) in [
-                ("a", None),
-                ("", Some(ProtocolError::HostInvalid)),
-                (" ", Some(ProtocolError::HostInvalid)),
-                ("a,", Some(ProtocolError::HostInvalid)),
-            ] {
-                let filler = "x".repeat(long);
-                let before = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {filler}\r\n\r\n");
-                assert_eq!(read(before), None);
-                let head = format!("GET / HTTP/1.1\r\nHost:{host}\r\n\r\n");
-                assert_eq!(read(head), error, "{host:?} after {long} bytes");
-            }
-        }
-    }
-
-    #[test]
-    fn the_memory_of_a_head_serves_the_next_one_unless_it_is_large() {
-        let capacity_after = |head: &[u8]| {
+    fn the_memory_of_a_head_is_kept_unless_it_is_large() {
+        let length_after = |head: &[u8]| {
             PartsBox::new().head.fields.fill(head, 0);
-            PartsBox::new().head.fields.capacity()
+            PartsBox::new().head.bytes().len()
         };
-        assert_eq!(capacity_after(&[b'a'; 100]), 100);
-        assert_eq!(capacity_after(&[b'a'; HEAD_BYTES_KEPT_MAX]), HEAD_BYTES_KEPT_MAX);
-        assert_eq!(capacity_after(&[b'a'; HEAD_BYTES_KEPT_MAX + 1]), 0);
+        assert_eq!(length_after(&[b'a'; 100]), 100);
+        assert_eq!(length_after(&[b'a'; HEAD_BYTES_KEPT_MAX]), HEAD_BYTES_KEPT_MAX);
+        assert_eq!(length_after(&[b'a'; HEAD_BYTES_KEPT_MAX + 1]), 0);
     }
 }

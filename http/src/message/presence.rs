@@ -1,4 +1,4 @@
-//! Whether the client of a request is still there, for handlers that run on without it.
+//! Lets a handler that is not cancelled on disconnect notice that its client has gone.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -6,17 +6,19 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// Ready when a client has gone; see [`Request::disconnected`]. It may be awaited anywhere on its
-/// loop, any number of times.
+/// A future that completes when the client has disconnected; see
+/// [`Request::disconnected`](crate::Request::disconnected).
+///
+/// It can be cloned and awaited in any task of its loop, any number of times.
 #[derive(Clone)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Disconnected {
-    /// Absent if the handler is dropped rather than told.
+    /// `None` if the handler is cancelled on disconnect, so that this never completes.
     pub(super) presence: Option<Rc<Presence>>,
 }
 
 impl Disconnected {
-    /// Returns `true` if the client has gone.
+    /// Returns `true` if the client has disconnected.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.presence.as_ref().is_some_and(|presence| presence.is_gone.get())
@@ -40,7 +42,8 @@ impl fmt::Debug for Disconnected {
     }
 }
 
-/// Whether a client has gone, and who wants to know. Shared by its connection and its request.
+/// Whether a client has disconnected, and the tasks that wait for it. Shared by the connection and
+/// the request.
 #[derive(Debug)]
 pub(crate) struct Presence {
     is_gone: Cell<bool>,
@@ -63,7 +66,8 @@ impl Presence {
         Poll::Pending
     }
 
-    /// The client has gone, or there is nothing any more that it could get.
+    /// Records that the client has disconnected, or that its request is over, and wakes the waiting
+    /// tasks.
     pub(crate) fn leave(&self) {
         self.is_gone.set(true);
         let waiting = self.waiting.take();

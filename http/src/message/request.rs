@@ -1,24 +1,31 @@
-//! A request as a handler gets it.
+//! The request that a handler receives.
 
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
 
 use crate::message::extensions::Extensions;
+use crate::message::param_error::{ParamError, Reason, parse};
 use crate::message::parts::PartsBox;
 use crate::message::presence::Disconnected;
 use crate::message::request_body::RequestBody;
 use crate::protocol::head::RequestHead;
 
-/// A request: its head, its path parameters, its body and where it came from.
+/// A request: its head, its path parameters, its body and the address of the client.
 ///
-/// It dereferences to its [`RequestHead`], for method, path, query and headers.
+/// It dereferences to its [`RequestHead`], which has the method, the path, the query and the
+/// headers.
 #[derive(Debug)]
 pub struct Request {
     pub(crate) parts: PartsBox,
 }
 
 impl Request {
-    /// The value of a path parameter as it stands in the path, still percent-encoded; `None` if
+    /// Returns the value of a path parameter, percent-encoded as it is in the path, or `None` if
     /// the route has no parameter of this name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
@@ -26,66 +33,93 @@ impl Request {
         self.parts.params.value(index, self.parts.head.path_bytes())
     }
 
-    /// The route that matched, as it was given to the router: `/delay/{duration}`.
+    /// Returns the value of a path parameter, percent-decoded. It may contain any character,
+    /// including slashes and NUL, so it must not be used as a file path.
+    ///
+    /// # Errors
+    /// If the route has no parameter of this name, or the decoded value is not UTF-8.
+    pub fn param_decoded(&self, name: &str) -> Result<Cow<'_, str>, ParamError> {
+        let Some(value) = self.param(name) else {
+            return Err(ParamError::new(name, Reason::Unknown));
+        };
+        let decoded = percent_decode_str(value).decode_utf8();
+        decoded.map_err(|_| ParamError::new(name, Reason::NotUtf8))
+    }
+
+    /// Returns the value of a path parameter, percent-decoded and parsed.
+    ///
+    /// # Errors
+    /// If the value is not UTF-8 or cannot be parsed, which as a response is a 400 with the reason.
+    /// If the route has no parameter of this name, which is a 500.
+    ///
+    /// # Examples
+    /// ```
+    /// use brigade_http::{ParamError, Request, Router, get};
+    ///
+    /// async fn square(request: Request) -> Result<String, ParamError> {
+    ///     let n: u32 = request.param_as("n")?;
+    ///     Ok((u64::from(n) * u64::from(n)).to_string())
+    /// }
+    ///
+    /// let router = Router::new().route("/square/{n}", get(square));
+    /// ```
+    pub fn param_as<T>(&self, name: &str) -> Result<T, ParamError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        parse(name, &self.param_decoded(name)?)
+    }
+
+    /// Returns the pattern of the route that matched, such as `/delay/{duration}`.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
         self.parts.route.as_ref().map(|route| &*route.pattern)
     }
 
-    /// The address that the request came from.
+    /// Returns the address of the client.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.parts.peer
     }
 
-    /// The head.
+    /// Returns the head.
     #[must_use]
     pub fn head(&self) -> &RequestHead {
         &self.parts.head
     }
 
-    /// The body, to be pulled.
+    /// Returns the body, for reading it.
     pub fn body_mut(&mut self) -> &mut RequestBody {
         &mut self.parts.body
     }
 
-    /// The head and the body apart.
+    /// Splits the request into its head and its body.
     #[must_use]
     pub fn into_parts(self) -> (RequestHead, RequestBody) {
         let parts = self.parts.into_parts();
         (parts.head, parts.body)
     }
 
-    /// A future that is ready when the client has gone: for handlers of a route that runs to its
-    /// end ([`MethodRouter::detach_on_disconnect`](crate::MethodRouter::detach_on_disconnect)) and would rather not, or not
-    /// with all of it.
+    /// Returns a future that completes when the client has disconnected.
     ///
-    /// It is ready as well when the request has been answered and when the connection was ended
-    /// by us, so nobody awaits it for ever. A client that only closes its sending side counts as
-    /// gone, since that cannot be told apart. While the client has not sent all of its body, and
-    /// the handler does not read it, nothing is noticed.
+    /// It is for handlers of routes with
+    /// [`detach_on_disconnect`](crate::MethodRouter::detach_on_disconnect), which may want to stop
+    /// early. On other routes the handler is dropped on disconnect, and this future never
+    /// completes.
     ///
-    /// Of a route that does not run to its end the handler is dropped when the client goes, and
-    /// this future is never ready.
+    /// The future also completes when the response has been sent, and when the server closes the
+    /// connection. A client that closes only its sending side counts as disconnected. While a part
+    /// of the body has not been read from the connection, a disconnect is not noticed.
     ///
     /// # Examples
     /// ```
-    /// use std::cell::Cell;
-    /// use std::future::pending;
-    /// use std::rc::Rc;
-    ///
     /// use brigade_http::{Request, Router, post};
     ///
     /// async fn work(request: Request) -> String {
-    ///     let is_alone = Rc::new(Cell::new(false));
-    ///     let (disconnected, noted) = (request.disconnected(), is_alone.clone());
-    ///     brigade_runtime::spawn(async move {
-    ///         disconnected.await;
-    ///         noted.set(true);
-    ///     })
-    ///     .detach();
+    ///     let disconnected = request.disconnected();
     ///     let mut steps = 0;
-    ///     while steps < 100 && !is_alone.get() {
+    ///     while steps < 100 && !disconnected.is_ready() {
     ///         brigade_runtime::task::yield_now().await;
     ///         steps += 1;
     ///     }
@@ -100,13 +134,13 @@ impl Request {
         Disconnected { presence: self.parts.body.presence().filter(|_| detaches_on_disconnect) }
     }
 
-    /// Returns the values that were attached to the request, by middleware for instance.
+    /// Returns the values attached to the request, for instance by middleware.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.parts.extensions
     }
 
-    /// Returns the values that were attached to the request, for attaching more.
+    /// Returns the values attached to the request, mutably.
     #[must_use]
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.parts.extensions

@@ -1,4 +1,4 @@
-//! The body of a request, as a handler pulls it.
+//! The body of a request, as the handler reads it.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,13 +14,13 @@ use crate::message::pipe::Pipe;
 use crate::message::presence::Presence;
 use crate::protocol::error::ProtocolError;
 
-/// The body of a request, pulled part by part.
+/// The body of a request, read part by part.
 ///
-/// A part is read from the connection when it is asked for; a handler that does not ask stops
-/// the peer from sending.
+/// A part is read from the connection only when the handler wants it. While the handler reads
+/// nothing, the client cannot send more than a buffer full.
 #[derive(Debug, Default)]
 pub struct RequestBody {
-    /// Absent where there is no body.
+    /// `None` if there is no body.
     pipe: Option<Rc<Pipe>>,
 }
 
@@ -29,7 +29,7 @@ impl RequestBody {
         Self { pipe }
     }
 
-    /// A body that is all there.
+    /// Creates a body that is complete.
     pub(crate) fn full(bytes: Bytes) -> Self {
         if bytes.is_empty() {
             return Self::default();
@@ -40,21 +40,25 @@ impl RequestBody {
         Self::new(Some(Rc::new(pipe)))
     }
 
-    /// Returns `true` if there is nothing to read, now or later.
+    /// Returns `true` if the end of the body has been read, or there is no body.
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.pipe.as_ref().is_none_or(|pipe| pipe.is_end())
     }
 
-    /// The next part, never empty; `None` at the end. Cancellation safe.
+    /// Reads the next part, which is never empty. Returns `None` at the end.
     ///
     /// # Errors
-    /// If the peer broke the protocol or a limit, or went away: then nothing more comes.
+    /// If the client violated the protocol or a limit, or disconnected. Every further call returns
+    /// the same error.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no data.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// Ready with the next part; see [`RequestBody::chunk`].
+    /// Polls for the next part; see [`RequestBody::chunk`].
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match &self.pipe {
             None => Poll::Ready(None),
@@ -62,11 +66,14 @@ impl RequestBody {
         }
     }
 
-    /// Reads to the end and returns all of it, in one piece.
+    /// Reads the rest of the body and returns it in one piece.
     ///
     /// # Errors
-    /// [`ProtocolError::BodyTooLarge`] if it is more than `limit` bytes, and what
-    /// [`RequestBody::chunk`] says.
+    /// [`ProtocolError::BodyTooLarge`] if it is longer than `limit` bytes, and the errors of
+    /// [`RequestBody::chunk`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses the parts that it has read.
     pub async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyError> {
         let too_large = BodyError::Protocol(ProtocolError::BodyTooLarge);
         let Some(first) = self.chunk().await.transpose()? else { return Ok(Bytes::new()) };
@@ -85,7 +92,7 @@ impl RequestBody {
         Err(too_large)
     }
 
-    /// The trailers, once the end has been read and if there were any (RFC 9110 section 6.5).
+    /// Returns the trailers, if there are any and the end has been read (RFC 9110 section 6.5).
     #[must_use]
     pub fn trailers(&self) -> Option<HeaderMap> {
         self.pipe.as_ref()?.trailers()
@@ -93,13 +100,13 @@ impl RequestBody {
 }
 
 impl RequestBody {
-    /// The pipe of a body that comes from no connection, which is made if there is none: through
-    /// it a handler hears of its client's end.
+    /// Returns the pipe of a body that does not come from a connection. Creates it if there is
+    /// none, so that the handler can notice a disconnect.
     pub(crate) fn pipe(&mut self) -> Rc<Pipe> {
         self.pipe.get_or_insert_with(|| Rc::new(Pipe::ended())).clone()
     }
 
-    /// Tells when the client has gone; `None` if nobody would say so.
+    /// Returns the presence of the client, or `None` if nothing would report a disconnect.
     pub(crate) fn presence(&self) -> Option<Rc<Presence>> {
         Some(self.pipe.as_ref()?.presence())
     }

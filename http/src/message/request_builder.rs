@@ -1,4 +1,4 @@
-//! Requests that no connection has received, for those who call a service by themselves.
+//! Builds requests without a connection, for calling a service directly.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -15,26 +15,25 @@ use crate::protocol::limits::Limits;
 use crate::protocol::server_connection::{Connection, Event};
 use crate::protocol::syntax::is_target;
 
-/// The host that a request is for which names none.
-const HOST_USUAL: HeaderValue = HeaderValue::from_static("localhost");
+/// The `Host` of a request for which none is set.
+const HOST_DEFAULT: HeaderValue = HeaderValue::from_static("localhost");
 
-/// A request that is being made up; [`build`](RequestBuilder::build) makes it. To be had from
-/// [`Request::builder`].
+/// Builds a [`Request`]; see [`Request::builder`].
 #[derive(Debug)]
-#[must_use = "a request is made by `build`"]
+#[must_use = "a request is built by `build`"]
 pub struct RequestBuilder {
     method: Method,
     target: String,
     headers: Headers,
     body: Bytes,
     peer: SocketAddr,
-    /// What is wrong with a header.
+    /// The first error in a header.
     error: Option<ProtocolError>,
 }
 
 impl Request {
-    /// A request that comes from no connection, for [`Service::call`](crate::Service::call).
-    /// `target` is a path with or without a query, percent-encoded, or in absolute form.
+    /// Starts to build a request without a connection, for [`Service::call`](crate::Service::call).
+    /// `target` is a percent-encoded path with an optional query, or a URL.
     ///
     /// # Examples
     /// ```
@@ -63,8 +62,9 @@ impl Request {
 }
 
 impl RequestBuilder {
-    /// With a header line more, whether or not there is one of that name. `Host` is `localhost`
-    /// unless set here; `Content-Length` is added where there is a body.
+    /// Appends a header, even if there is one of that name. `Host` is `localhost` unless it is set
+    /// here, and `Content-Length` is added if there is a body. [`build`](Self::build) returns an
+    /// error if the name or the value is invalid.
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match (HeaderName::try_from(name.as_ref()), value.try_into()) {
             (Ok(name), Ok(value)) => self.headers.append(name, value),
@@ -74,24 +74,24 @@ impl RequestBuilder {
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// What [`Request::peer_addr`] is to say, in place of `127.0.0.1:0`.
+    /// Sets the address of the client, in place of `127.0.0.1:0`.
     pub fn peer_addr(mut self, peer: SocketAddr) -> Self {
         self.peer = peer;
         self
     }
 
-    /// The request, of HTTP/1.1: its head is written down, and read by the decoder that reads
-    /// those of connections, within the default [`Limits`].
+    /// Builds the request, which has version HTTP/1.1. Its head is encoded and then decoded as a
+    /// server would do it, with the default [`Limits`].
     ///
     /// # Errors
-    /// What a server refuses such a request with; [`ProtocolError::UnexpectedEnd`] if its headers
-    /// speak of a body that it was not given.
+    /// The error with which a server would refuse the request, and [`ProtocolError::UnexpectedEnd`]
+    /// if the headers announce a body and none is set.
     pub fn build(self) -> Result<Request, ProtocolError> {
         let mut connection = Connection::new();
         connection.receive(&self.head()?);
@@ -110,12 +110,12 @@ impl RequestBuilder {
         Ok(Request { parts })
     }
 
-    /// The head as a client would send it.
+    /// Encodes the head as a client would send it.
     fn head(&self) -> Result<Vec<u8>, ProtocolError> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        // The one part that may hold anything, also the end of a line.
+        // The only part that may still contain a line end.
         if !is_target(self.target.as_bytes()) {
             return Err(ProtocolError::Target);
         }
@@ -126,7 +126,7 @@ impl RequestBuilder {
             }
         };
         if !self.headers.contains(&HOST) {
-            add(&HOST, &HOST_USUAL);
+            add(&HOST, &HOST_DEFAULT);
         }
         self.headers.iter().for_each(|(name, value)| add(name, value));
         if !self.body.is_empty() {

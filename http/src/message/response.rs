@@ -1,4 +1,4 @@
-//! Answers, and what can be made one.
+//! Responses, and the types that convert into one.
 
 use std::convert::Infallible;
 
@@ -12,9 +12,10 @@ use crate::message::upgrade::Upgraded;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::headers::Headers;
 
-/// An answer: status, headers and body.
+/// A response: status, headers and body.
 ///
-/// `Content-Length` or `Transfer-Encoding`, `Date` and `Connection` are added when it is sent.
+/// `Content-Length` or `Transfer-Encoding`, `Date` and `Connection` are added when it is sent. See
+/// the [crate's documentation](crate#headers-for-framing) for setting them yourself.
 #[derive(Debug, Default)]
 pub struct Response {
     /// The status.
@@ -26,53 +27,55 @@ pub struct Response {
 }
 
 impl Response {
-    /// 200 with `body`, and no header.
+    /// Creates a 200 with this body and without headers.
     #[must_use]
     pub fn new(body: impl Into<Body>) -> Self {
         Self { status: StatusCode::OK, headers: Headers::new(), body: body.into() }
     }
 
-    /// `status` and nothing else.
+    /// Creates a response without headers and body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
         Self { status, headers: Headers::new(), body: Body::empty() }
     }
 
-    /// Text in UTF-8.
+    /// Creates a 200 with a plain text in UTF-8.
     #[must_use]
     pub fn text(text: impl Into<Body>) -> Self {
         Self::typed("text/plain; charset=utf-8", text)
     }
 
-    /// HTML in UTF-8.
+    /// Creates a 200 with HTML in UTF-8.
     #[must_use]
     pub fn html(html: impl Into<Body>) -> Self {
         Self::typed("text/html; charset=utf-8", html)
     }
 
-    /// 200 with a body of `content_type`.
+    /// Creates a 200 with a body of this media type.
     ///
     /// # Panics
-    /// If `content_type` is no header value.
+    /// If `content_type` is not a valid header value.
     #[must_use]
     pub fn typed(content_type: &'static str, body: impl Into<Body>) -> Self {
         let headers = Headers::one(CONTENT_TYPE, HeaderValue::from_static(content_type));
         Self { status: StatusCode::OK, headers, body: body.into() }
     }
 
-    /// 303 to `location`: look there with GET (RFC 9110 section 15.4.4).
+    /// Creates a 303, which redirects to `location` with GET (RFC 9110 section 15.4.4).
     ///
     /// # Errors
-    /// If `location` is no header value.
+    /// If `location` is not a valid header value.
     pub fn see_other(location: &str) -> Result<Self, http::Error> {
         let location = HeaderValue::try_from(location)?;
         Ok(Self::empty(StatusCode::SEE_OTHER).with_header(LOCATION, location))
     }
 
-    /// 101: the connection goes on with `protocol`, which `run` speaks over the connection that it
-    /// is given. To be answered to a request of which
-    /// [`RequestHead::upgrade`](crate::RequestHead::upgrade) names that protocol; to any other
-    /// one a 500 is sent instead (RFC 9110 section 7.8).
+    /// Creates a 101, after which `run` speaks `protocol` over the connection (RFC 9110 section
+    /// 7.8).
+    ///
+    /// Only a request that offers an upgrade, as
+    /// [`RequestHead::upgrade`](crate::RequestHead::upgrade) returns it, may have this response.
+    /// For any other request a 500 is sent instead.
     #[must_use]
     pub fn upgrade<F, Fut>(protocol: HeaderValue, run: F) -> Self
     where
@@ -84,13 +87,13 @@ impl Response {
             .with_header(UPGRADE, protocol)
     }
 
-    /// Returns `true` if the connection is to go on with another protocol.
+    /// Returns `true` if the response starts another protocol on the connection.
     pub(crate) fn is_upgrade(&self) -> bool {
         let is_switching = self.status == StatusCode::SWITCHING_PROTOCOLS;
         is_switching && matches!(self.body.kind, BodyKind::Upgrade(_))
     }
 
-    /// A short text that says what `status` means, and `reason` if there is one.
+    /// Creates a response with a line of text: the status, and `reason` unless that is empty.
     pub(crate) fn plain(status: StatusCode, reason: &str) -> Self {
         let mut text = status.to_string();
         if !reason.is_empty() {
@@ -101,13 +104,13 @@ impl Response {
         Self::text(text).with_status(status)
     }
 
-    /// The same with another status.
+    /// Sets the status.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    /// The same with a header more, or in place of the one of that name.
+    /// Sets a header, in place of any of that name.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
@@ -115,9 +118,9 @@ impl Response {
     }
 }
 
-/// What a handler may return.
+/// A type that a handler can return.
 pub trait IntoResponse {
-    /// The answer.
+    /// Converts the value into a response.
     fn into_response(self) -> Response;
 }
 
@@ -169,14 +172,14 @@ impl IntoResponse for Body {
     }
 }
 
-/// An answer with another status.
+/// Replaces the status of a response.
 impl<R: IntoResponse> IntoResponse for (StatusCode, R) {
     fn into_response(self) -> Response {
         self.1.into_response().with_status(self.0)
     }
 }
 
-/// An answer with these headers more.
+/// Replaces the status of a response and sets headers.
 impl<R: IntoResponse> IntoResponse for (StatusCode, HeaderMap, R) {
     fn into_response(self) -> Response {
         let mut response = (self.0, self.2).into_response();
@@ -196,7 +199,7 @@ impl<R: IntoResponse, E: IntoResponse> IntoResponse for Result<R, E> {
     }
 }
 
-/// 404 for nothing.
+/// `None` is a 404.
 impl<R: IntoResponse> IntoResponse for Option<R> {
     fn into_response(self) -> Response {
         match self {
@@ -222,7 +225,7 @@ impl IntoResponse for BodyError {
     fn into_response(self) -> Response {
         match self {
             Self::Protocol(error) => error.into_response(),
-            Self::Gone => Response::plain(StatusCode::BAD_REQUEST, "the body was not received"),
+            Self::Gone => Response::plain(self.status(), "the body was not received"),
         }
     }
 }

@@ -1,20 +1,21 @@
-//! The route that a request matched, and what that route sets differently from the server.
+//! The route that a request matched, with its options.
 
 use std::time::Duration;
 
 use brigade_runtime::task::Note;
 
-/// What is known of the route that a request matched.
+/// The route that a request matched.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) pattern: Box<str>,
-    /// The pattern, for the report of a loop that is stuck in a handler.
+    /// The pattern, for reports of a loop that is stuck in a handler.
     pub(crate) note: Note,
+    /// The names of the parameters.
     pub(crate) params: Box<[Box<str>]>,
     pub(crate) options: RouteOptions,
 }
 
-/// What a route does otherwise than its server.
+/// Options of a route; `None` stands for the server's option.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RouteOptions {
     pub(crate) body_bytes_max: Option<u64>,

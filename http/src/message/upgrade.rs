@@ -1,4 +1,4 @@
-//! A connection that goes on with another protocol.
+//! A connection after an upgrade to another protocol.
 
 use std::io;
 use std::pin::Pin;
@@ -8,10 +8,11 @@ use brigade_runtime::net::TcpStream;
 use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// A connection after `101 Switching Protocols`: bytes both ways, beginning with those that the
-/// client had sent already.
+/// A connection after `101 Switching Protocols`, for reading and writing. Reading begins with the
+/// bytes that the client has sent together with its request.
 #[derive(Debug)]
 pub struct Upgraded {
+    /// Received before the upgrade and not read yet.
     early: Bytes,
     stream: TcpStream,
 }
@@ -21,13 +22,13 @@ impl Upgraded {
         Self { early, stream }
     }
 
-    /// What the client sent together with its request, and the connection.
+    /// Returns the bytes that the client has sent together with its request, and the stream.
     #[must_use]
     pub fn into_parts(self) -> (Bytes, TcpStream) {
         (self.early, self.stream)
     }
 
-    /// The connection.
+    /// Returns the underlying stream.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream

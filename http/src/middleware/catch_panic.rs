@@ -1,4 +1,4 @@
-//! A panic as an answer.
+//! Turns a panic into a response.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -12,31 +12,29 @@ use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::routing::handler::Next;
 
-/// Answers 500 where what is below panics, and logs the panic, so that the layers above see an
-/// answer and can log it or give it their headers.
+/// Returns a 500 if the handler or an inner layer panics, and logs the panic. So the outer layers
+/// see a response, which they can log or add headers to, and the connection is kept open.
 ///
-/// Without this a panic is a 500 as well, but one that no layer sees and that closes the
-/// connection.
+/// Without this middleware the response to a panic is also a 500, but no layer sees it and the
+/// connection is closed.
 pub async fn catch_panic(request: Request, next: Next) -> Response {
     let (route, peer) = (request.parts.route.clone(), request.peer_addr());
     let mut running = pin!(next.run(request));
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
         polled.unwrap_or_else(|payload| {
-            let pattern = route.as_ref().map_or("(no route)", |route| &route.pattern);
-            let text = text_of(&*payload);
-            tracing::error!(
-                target: "brigade::http",
-                "the handler of {pattern} panicked, serving {peer}: {text}"
-            );
+            let route = route.as_ref().map(|route| &*route.pattern);
+            let panic = message(&*payload);
+            tracing::error!(target: "brigade::http", route, %peer, panic, "handler panicked");
             Poll::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""))
         })
     })
     .await
 }
 
-fn text_of(payload: &(dyn Any + Send)) -> &str {
+/// Returns the message of a panic.
+fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref().map(String::as_str));
-    text.unwrap_or("(a payload that is no text)")
+    text.unwrap_or("(not a string)")
 }

@@ -1,5 +1,5 @@
-//! Which web pages of other origins may read the answers: the CORS protocol of the Fetch
-//! standard (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
+//! Access for web pages of other origins: the CORS protocol of the Fetch standard
+//! (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,24 +12,25 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::middleware::Answering;
+use crate::middleware::future::ResponseFuture;
 use crate::protocol::headers::Headers;
 use crate::routing::handler::Next;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-/// Browsers ask again after two hours at the latest.
+/// Browsers use two hours at most.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// Tells browsers that pages of other origins may read the answers, as far as `options` say, on
-/// every answer below: errors included, which a page could not tell from a broken connection
-/// otherwise.
+/// Returns a middleware that allows web pages of other origins to read the responses, according to
+/// `options`. That includes error responses, which a page could not distinguish from a broken
+/// connection otherwise.
 ///
-/// A preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) is answered here
-/// with 204 and gets no further. Other requests go on whatever their origin: CORS withholds an
-/// answer from a page, it does not keep a request out.
+/// The middleware responds to a preflight request (`OPTIONS` with `Origin` and
+/// `Access-Control-Request-Method`) with a 204 and does not run the handler. All other requests
+/// reach their handler, whatever their origin: CORS keeps a page from reading a response, not from
+/// sending a request.
 ///
 /// # Panics
-/// If `options` allow credentials to all origins, which the standard forbids.
+/// If `options` allow credentials for all origins, which the standard forbids.
 ///
 /// # Examples
 /// ```
@@ -39,21 +40,21 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 /// let shop = CorsOptions::new().origins(["https://shop.example"]).credentials();
 /// let router = Router::new().route("/cart", get(async |_| "empty")).layer(cors(shop));
 /// ```
-pub fn cors(options: CorsOptions) -> impl Fn(Request, Next) -> Answering {
+pub fn cors(options: CorsOptions) -> impl Fn(Request, Next) -> ResponseFuture {
     let is_open = options.credentials && options.origins.is_none();
-    assert!(!is_open, "credentials are only for origins that are named: see `origins`");
+    assert!(!is_open, "credentials need a list of origins; set one with `CorsOptions::origins`");
     let options = Rc::new(options);
-    move |request, next| Box::pin(answer(options.clone(), request, next))
+    move |request, next| Box::pin(respond(options.clone(), request, next))
 }
 
-/// Which pages may read the answers, and how they may ask.
+/// The origins that may read responses, and the requests that they may send; for [`cors`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CorsOptions {
-    /// Absent if all may.
+    /// `None` for all origins.
     origins: Option<Vec<HeaderValue>>,
     methods: HeaderValue,
-    /// Absent if whatever is asked for is allowed.
+    /// `None` for all headers that a preflight names.
     headers: Option<HeaderValue>,
     exposed: Option<HeaderValue>,
     credentials: bool,
@@ -67,8 +68,8 @@ impl Default for CorsOptions {
 }
 
 impl CorsOptions {
-    /// Pages of all origins may ask with GET, HEAD, POST, PUT, PATCH and DELETE, with any
-    /// headers, but without credentials; and may remember so for an hour.
+    /// Creates options that allow all origins, the methods GET, HEAD, POST, PUT, PATCH and DELETE,
+    /// and all headers, but no credentials. Browsers may cache that for an hour.
     pub fn new() -> Self {
         Self {
             origins: None,
@@ -80,54 +81,54 @@ impl CorsOptions {
         }
     }
 
-    /// Only pages of these origins: scheme, host and port if it is not the usual one, as a
-    /// browser sends them, such as `https://shop.example` or `http://localhost:3000`.
+    /// Allows only pages of these origins. An origin is a scheme, a host, and a port unless it is
+    /// the default one, such as `https://shop.example` or `http://localhost:3000`.
     ///
     /// # Panics
-    /// If one is no origin: without `://`, or with a path.
+    /// If an origin has no `://`, has a path, or is not a valid header value.
     pub fn origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
         let origins = origins.into_iter().map(|origin| {
             let host = origin.split_once("://").map_or("", |(_, host)| host);
             let is_origin = !host.is_empty() && !host.contains('/');
-            assert!(is_origin, "an origin is a scheme and a host, without a path: '{origin}'");
+            assert!(is_origin, "the origin '{origin}' must be a scheme and a host without a path");
             header_value(origin)
         });
         self.origins = Some(origins.collect());
         self
     }
 
-    /// The methods that pages may use, in place of those of [`CorsOptions::new`].
+    /// Sets the methods that pages may use, in place of those of [`CorsOptions::new`].
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = list(methods.into_iter().map(|method| method.as_str().to_owned()));
         self
     }
 
-    /// The request headers that pages may set, in place of any.
+    /// Sets the request headers that pages may send, in place of all.
     pub fn headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.headers = Some(list(names.into_iter().map(|name| name.as_str().to_owned())));
         self
     }
 
-    /// The headers of answers that pages may read, besides those that they always may.
+    /// Sets the response headers that pages may read, in addition to those that they always may.
     pub fn expose(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.exposed = Some(list(names.into_iter().map(|name| name.as_str().to_owned())));
         self
     }
 
-    /// Lets pages send cookies and other credentials, and read the answers to that. Only
-    /// together with [`CorsOptions::origins`].
+    /// Allows requests with cookies and other credentials. Needs [`CorsOptions::origins`].
     pub fn credentials(mut self) -> Self {
         self.credentials = true;
         self
     }
 
-    /// How long a browser may remember the answer to a preflight, to the second.
+    /// Sets how long a browser may cache the response to a preflight request, in whole seconds.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = HeaderValue::from(max_age.as_secs());
         self
     }
 
-    /// What `Access-Control-Allow-Origin` says to a page of `origin`, if it may read the answer.
+    /// Returns the value of `Access-Control-Allow-Origin` for `origin`, or `None` if it has no
+    /// access.
     fn allowed(&self, origin: Option<&[u8]>) -> Option<HeaderValue> {
         match &self.origins {
             None => Some(HeaderValue::from_static("*")),
@@ -137,20 +138,22 @@ impl CorsOptions {
 }
 
 /// # Panics
-/// If a line break or the like is in `text`.
+/// If `text` contains a control character.
 fn header_value(text: &str) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or_else(|_| panic!("no value of a header: {text:?}"))
+    HeaderValue::try_from(text).unwrap_or_else(|_| panic!("{text:?} is not a valid header value"))
 }
 
+/// Joins names with commas.
 fn list(names: impl Iterator<Item = String>) -> HeaderValue {
     header_value(&names.collect::<Vec<_>>().join(", "))
 }
 
-async fn answer(options: Rc<CorsOptions>, request: Request, next: Next) -> Response {
+async fn respond(options: Rc<CorsOptions>, request: Request, next: Next) -> Response {
     let origin = request.header("origin");
     let allowed = options.allowed(origin);
-    let asked = request.header("access-control-request-method");
-    let is_preflight = request.method() == Method::OPTIONS && origin.is_some() && asked.is_some();
+    let is_preflight = request.method() == Method::OPTIONS
+        && origin.is_some()
+        && request.header("access-control-request-method").is_some();
     let mut response = match is_preflight {
         true => preflight(&options, &request, allowed.is_some()),
         false => {
@@ -172,14 +175,14 @@ async fn answer(options: Rc<CorsOptions>, request: Request, next: Next) -> Respo
 
 fn preflight(options: &CorsOptions, request: &Request, is_allowed: bool) -> Response {
     let mut response = Response::empty(StatusCode::NO_CONTENT);
-    let asked = request.header("access-control-request-headers");
-    let asked = asked.and_then(|names| HeaderValue::from_bytes(names).ok());
+    let requested = request.header("access-control-request-headers");
+    let requested = requested.and_then(|names| HeaderValue::from_bytes(names).ok());
     if options.headers.is_none() {
         let name = HeaderValue::from_static("access-control-request-headers");
         response.headers.append(VARY, name);
     }
     if is_allowed {
-        let headers = options.headers.clone().or(asked);
+        let headers = options.headers.clone().or(requested);
         set(&mut response.headers, ACCESS_CONTROL_ALLOW_METHODS, Some(options.methods.clone()));
         set(&mut response.headers, ACCESS_CONTROL_ALLOW_HEADERS, headers);
         set(&mut response.headers, ACCESS_CONTROL_MAX_AGE, Some(options.max_age.clone()));

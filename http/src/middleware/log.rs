@@ -1,4 +1,4 @@
-//! A line in the log for each request.
+//! The access log.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -11,15 +11,14 @@ use crate::message::response::Response;
 use crate::protocol::head::RequestHead;
 use crate::routing::handler::Next;
 
-/// Logs each request when it is answered: an event of level `INFO` and target
-/// `brigade::access`, with the fields `method`, `path` (without the query, which may hold what
-/// is nobody's business), `status`, `milliseconds` and `peer`.
+/// Logs each request when its handler ends: an event of level `INFO` and target `brigade::access`,
+/// with the fields `method`, `path` (without the query, which may contain secrets), `status`,
+/// `milliseconds` and `peer`.
 ///
-/// The time is that from the head of the request to the head of the answer, which a streamed
-/// body may follow much later. A handler that panicked, or whose client went away, is logged
-/// without a status.
+/// The time is measured from the head of the request to the head of the response; a streamed body
+/// may end much later. If the handler panics or is cancelled, the event has no status.
 ///
-/// Without a subscriber for this it costs next to nothing.
+/// Costs next to nothing if no subscriber is interested in these events.
 pub async fn log(request: Request, next: Next) -> Response {
     if !tracing::enabled!(target: "brigade::access", Level::INFO) {
         return next.run(request).await;
@@ -31,7 +30,7 @@ pub async fn log(request: Request, next: Next) -> Response {
     response
 }
 
-/// Written when dropped, so that a handler that was cancelled is logged too.
+/// A line of the log. It is written when dropped, so that cancelled handlers are logged too.
 struct Line {
     head: RequestHead,
     peer: SocketAddr,
@@ -51,7 +50,7 @@ impl Drop for Line {
             }
             None => tracing::info!(
                 target: "brigade::access",
-                %method, path, milliseconds, %peer, "ended without an answer"
+                %method, path, milliseconds, %peer, "ended without a response"
             ),
         }
     }

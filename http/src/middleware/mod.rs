@@ -1,8 +1,8 @@
-//! Functions around handlers, for [`Router::layer`](crate::Router::layer).
+//! Middleware, for [`Router::layer`](crate::Router::layer).
 //!
-//! A middleware is an `async fn(Request, Next) -> impl IntoResponse`; those that have options are
-//! made by a function that takes them. The layer that is added last is the first to see a
-//! request and the last to see its answer, so a usual order is:
+//! A middleware is an `async fn(Request, Next) -> impl IntoResponse`. A middleware with options is
+//! returned by a function that takes them. The layer that is added last is the first to see a
+//! request and the last to see its response, so a usual order is:
 //!
 //! ```
 //! use std::time::Duration;
@@ -19,25 +19,20 @@
 //!     .layer(middleware::request_id);
 //! ```
 //!
-//! Layers are around all answers of their router: also 404 where no route matches, 405, and 204
-//! to `OPTIONS`. What is refused before there is a request to route is answered without them: a
-//! malformed head, or a body that says it is too long.
+//! Layers see all responses of their router, including 404, 405 and the 204 to `OPTIONS`. They do
+//! not see the error responses of the protocol: to a malformed head, or to a body whose announced
+//! length is above the limit.
 
 mod catch_panic;
 mod cors;
+mod future;
 mod log;
 mod request_id;
 mod timeout;
 
-use std::pin::Pin;
-
-use crate::message::response::Response;
-
 pub use catch_panic::catch_panic;
 pub use cors::{CorsOptions, cors};
+pub use future::ResponseFuture;
 pub use log::log;
 pub use request_id::{RequestId, request_id};
 pub use timeout::timeout;
-
-/// The answer that is on its way through a middleware with options.
-pub type Answering = Pin<Box<dyn Future<Output = Response>>>;

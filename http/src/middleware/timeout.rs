@@ -1,18 +1,18 @@
-//! A limit to how long an answer may take.
+//! A time limit for handlers.
 
 use std::time::Duration;
 
 use crate::message::request::Request;
-use crate::middleware::Answering;
+use crate::middleware::future::ResponseFuture;
 use crate::routing::handler::Next;
 use crate::routing::timeout::within_limit;
 
-/// Answers 503 where a handler has not answered within `limit`, and drops the handler.
+/// Returns a middleware that drops a handler after `limit` and responds with a 503.
 ///
-/// 503 since it is this server that has no time (RFC 9110 section 15.6.4); 504 is for a gateway.
-/// The limit is for the answer's head: a streamed body may take longer.
+/// The status is 503 because this server is overloaded (RFC 9110 section 15.6.4); 504 is for
+/// gateways. The limit applies to the head of the response. A streamed body may take longer.
 ///
 /// See [`MethodRouter::timeout`](crate::MethodRouter::timeout) for a single route.
-pub fn timeout(limit: Duration) -> impl Fn(Request, Next) -> Answering {
+pub fn timeout(limit: Duration) -> impl Fn(Request, Next) -> ResponseFuture {
     move |request, next| Box::pin(within_limit(limit, request, next))
 }

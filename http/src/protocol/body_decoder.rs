@@ -1,4 +1,4 @@
-//! The body of a message that is being received.
+//! Decodes the body of a received message.
 
 // crates
 use bytes::Bytes;
@@ -11,24 +11,27 @@ use crate::protocol::framing::Framing;
 use crate::protocol::limits::Limits;
 use crate::protocol::receive_buffer::ReceiveBuffer;
 
-/// What of a body is still to come.
+/// The rest of a body that is being received.
 #[derive(Debug)]
 pub(crate) enum BodyDecoder {
-    /// Nothing: the message is complete.
+    /// The body is complete.
     Done,
-    /// So many bytes.
+    /// This many bytes are left.
     Length(u64),
-    /// Chunks.
+    /// The body comes in chunks.
     Chunked(ChunkedDecoder),
-    /// Whatever comes before the end of the connection.
+    /// The body ends when the connection does.
     UntilClose,
 }
 
-/// A part of a body.
+/// The result of one decoding step.
 #[derive(Debug)]
 pub(crate) enum BodyPart {
+    /// More bytes are needed.
     NeedData,
+    /// The next part of the body, never empty.
     Data(Bytes),
+    /// The end of the body, with its trailers if there are any.
     End(Option<Box<HeaderMap>>),
 }
 
@@ -42,12 +45,12 @@ impl BodyDecoder {
         }
     }
 
-    /// Returns `true` if the message is complete.
+    /// Returns `true` if the body is complete.
     pub(crate) const fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }
 
-    /// How many bytes are still to come, if that is known.
+    /// Returns how many bytes are left, if that is known.
     pub(crate) const fn remaining(&self) -> Option<u64> {
         match self {
             Self::Done => Some(0),
@@ -56,10 +59,10 @@ impl BodyDecoder {
         }
     }
 
-    /// Takes the next part out of `buffer`. After an end the decoder is done.
+    /// Takes the next part out of `buffer`. The decoder is done after the end.
     ///
-    /// `at_eof` says that nothing will be appended to `buffer` any more; `allowance` is how many
-    /// bytes the body may still have.
+    /// `at_eof` is `true` if nothing will be appended to `buffer`. `allowance` is how many more
+    /// bytes the body may have.
     pub(crate) fn decode(
         &mut self,
         buffer: &mut ReceiveBuffer,

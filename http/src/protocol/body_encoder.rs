@@ -1,4 +1,4 @@
-//! The body of a message that is being sent, and the accounts of its length.
+//! Encodes the body of a message and checks it against the announced length.
 
 // crates
 use http::HeaderMap;
@@ -7,36 +7,36 @@ use http::HeaderMap;
 use crate::protocol::chunked::{CHUNK_END, write_chunk_size, write_last_chunk};
 use crate::protocol::error::EncodeError;
 
-/// How long the body of a message to be sent is.
+/// The length of a body to send, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// There is none.
+    /// There is no body.
     Empty,
-    /// So many bytes, which will be sent exactly.
+    /// Exactly this many bytes.
     Known(u64),
-    /// Whatever comes until the end is declared: chunks, or to an HTTP/1.0 peer bytes until the
-    /// connection is closed.
+    /// Not known before the end. The body is sent in chunks, or, to an HTTP/1.0 peer, ends when the
+    /// connection does.
     Unknown,
 }
 
-/// How the body that is being sent is framed.
+/// The framing of a body that is being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyEncoder {
-    /// So many bytes are to follow as they are.
+    /// This many bytes are left to send.
     Length(u64),
     /// Chunks.
     Chunked,
-    /// Bytes as they are; the end of the connection ends them.
+    /// Plain bytes until the connection is closed.
     UntilClose,
-    /// A body that this message may not have is dropped.
+    /// The message may not have a body: data is discarded.
     Dropped,
 }
 
 impl BodyEncoder {
-    /// Appends what has to come before `length` bytes of the body, and accounts for them.
+    /// Appends the framing before `length` bytes of the body, and counts them as sent.
     ///
-    /// Returns `true` if those bytes and [`end_data`](Self::end_data) are to follow, `false` if
-    /// they are to be left out.
+    /// Returns `true` if the caller has to send those bytes and then call
+    /// [`end_data`](Self::end_data), `false` if it has to leave them out.
     pub(crate) fn begin_data(
         &mut self,
         length: usize,
@@ -59,14 +59,14 @@ impl BodyEncoder {
         Ok(true)
     }
 
-    /// Appends what has to come after the bytes that [`begin_data`](Self::begin_data) announced.
+    /// Appends the framing after the bytes announced to [`begin_data`](Self::begin_data).
     pub(crate) fn end_data(&self, out: &mut Vec<u8>) {
         if *self == Self::Chunked {
             out.extend_from_slice(CHUNK_END);
         }
     }
 
-    /// Appends a part of the body.
+    /// Appends a part of the body with its framing.
     pub(crate) fn data(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if self.begin_data(data.len(), out)? {
             out.extend_from_slice(data);
@@ -75,7 +75,7 @@ impl BodyEncoder {
         Ok(())
     }
 
-    /// Appends what ends the body. Trailers are left out unless the body comes in chunks.
+    /// Appends the end of the body. Trailers are sent only if the body comes in chunks.
     pub(crate) fn end(
         &self,
         trailers: Option<&HeaderMap>,

@@ -1,7 +1,8 @@
-//! The chunked transfer coding (RFC 9112 section 7.1), decoded strictly and encoded plainly.
+//! The chunked transfer coding (RFC 9112 section 7.1).
 //!
-//! Where the grammar allows white space that no honest sender writes, it is refused: two readers
-//! that disagree about a chunk's size line disagree about where the next request begins.
+//! The decoder is strict: it refuses the white space that the grammar allows around chunk
+//! extensions. Two readers that disagree about a size line disagree about where the next request
+//! begins, which is how requests are smuggled.
 
 // crates
 use bytes::Bytes;
@@ -14,34 +15,40 @@ use crate::protocol::limits::Limits;
 use crate::protocol::receive_buffer::ReceiveBuffer;
 use crate::protocol::syntax::{find_blank_line, is_token_byte};
 
-/// More digits could not be counted in 64 bits.
+/// The digits of the largest size that fits 64 bits.
 const SIZE_DIGITS_MAX: u8 = 16;
 
-/// What the decoder found next.
+/// Follows the data of a chunk.
+pub(crate) const CHUNK_END: &[u8; 2] = b"\r\n";
+
+/// Ends the trailers.
+const BLANK_LINE: &[u8; 2] = b"\r\n";
+
+/// The result of one decoding step.
 #[derive(Debug)]
 pub(crate) enum Chunk {
-    /// Nothing more without more bytes.
+    /// More bytes are needed.
     NeedData,
-    /// A part of the body: a chunk, or as much of it as is there.
+    /// A part of the body: a chunk, or as much of it as was received.
     Data(Bytes),
-    /// The end of the body, with the trailers if there were any.
+    /// The end of the body, with its trailers if there are any.
     End(Option<Box<HeaderMap>>),
 }
 
-/// Where in the grammar the next byte belongs.
+/// The position of the next byte in the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A chunk begins: its size's first digit.
+    /// The first digit of a chunk's size.
     FirstDigit,
-    /// The size's other digits, or what follows the size.
+    /// The other digits of the size, or what follows them.
     Digits,
     /// The first character of an extension's name.
     NameStart,
     /// The other characters of the name, or what follows it.
     Name,
-    /// The first character of an extension's value: an opening quote or that of a token.
+    /// The first character of an extension's value: an opening quote, or the start of a token.
     ValueStart,
-    /// The other characters of a value that is a token, or what follows it.
+    /// The other characters of a value without quotes, or what follows it.
     Value,
     /// Between quotes.
     Quoted,
@@ -49,9 +56,9 @@ enum State {
     Escaped,
     /// After the closing quote.
     QuotedEnd,
-    /// The LF of the size line.
+    /// The LF at the end of the size line.
     SizeLineFeed,
-    /// The chunk's data.
+    /// The data of the chunk.
     Data,
     /// The CR after the data.
     DataReturn,
@@ -61,19 +68,20 @@ enum State {
     Trailers,
 }
 
-/// Decodes the body of one message, from whatever pieces it comes in.
+/// Decodes the body of one message, however it is cut into pieces.
 #[derive(Debug)]
 pub(crate) struct ChunkedDecoder {
-    /// The size read so far, then what is missing of the chunk's data.
+    /// The size read so far; then the number of bytes that the chunk still lacks.
     left: u64,
-    /// Bytes of this size line.
+    /// Bytes of the current size line.
     line_bytes: u32,
     /// Bytes of extensions in all chunks so far.
     extension_bytes: u32,
-    /// How far the framing is ahead of the data.
+    /// By how many bytes the framing exceeds the data so far.
     overhead_bytes: u32,
-    /// How much of the trailers has been searched for their end.
+    /// How many bytes of the trailers have been searched for their end.
     trailers_scanned: u16,
+    /// Digits of the current size.
     digits: u8,
     state: State,
 }
@@ -91,10 +99,10 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Takes the next part of the body out of `buffer`. Not to be called after the end or an
+    /// Takes the next part of the body out of `buffer`. Must not be called after the end or an
     /// error.
     ///
-    /// `allowance` is how long the body may still get; what a chunk announces is deducted.
+    /// `allowance` is how many more bytes the body may have. The size of each chunk is deducted.
     pub(crate) fn decode(
         &mut self,
         buffer: &mut ReceiveBuffer,
@@ -120,7 +128,7 @@ impl ChunkedDecoder {
         buffer.take(count)
     }
 
-    /// Consumes bytes up to the next data or the trailers.
+    /// Consumes framing up to the next data or the trailers.
     fn framing(
         &mut self,
         buffer: &mut ReceiveBuffer,
@@ -142,7 +150,7 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    /// The state after `byte`.
+    /// Returns the state after `byte`.
     fn step(&mut self, byte: u8, limits: &Limits) -> Result<State, ProtocolError> {
         self.line_bytes = self.line_bytes.saturating_add(1);
         match self.state {
@@ -181,7 +189,8 @@ impl ChunkedDecoder {
         }
     }
 
-    /// The state after `byte` within extensions (RFC 9112 section 7.1.1), if it may stand there.
+    /// Returns the state after `byte` of an extension (RFC 9112 section 7.1.1), or `None` if the
+    /// grammar does not allow it there.
     fn extension(&self, byte: u8) -> Option<State> {
         let is_text = matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
         match (self.state, byte) {
@@ -198,11 +207,11 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Holds a chunk whose size is known now against the limits.
+    /// Checks a chunk against the limits once its size line is complete.
     fn begin_chunk(&mut self, allowance: &mut u64, limits: &Limits) -> Result<(), ProtocolError> {
         *allowance = allowance.checked_sub(self.left).ok_or(ProtocolError::BodyTooLarge)?;
         let data = u32::try_from(self.left).unwrap_or(u32::MAX);
-        let framing = self.line_bytes.saturating_add(2);
+        let framing = self.line_bytes.saturating_add(CHUNK_END.len() as u32);
         self.overhead_bytes = self.overhead_bytes.saturating_add(framing).saturating_sub(data);
         if self.overhead_bytes > limits.chunk_overhead_bytes_max {
             return Err(ProtocolError::ChunkOverhead);
@@ -215,7 +224,7 @@ impl ChunkedDecoder {
         buffer: &mut ReceiveBuffer,
         limits: &Limits,
     ) -> Result<Chunk, ProtocolError> {
-        let size_max = usize::from(limits.trailer_bytes_max).max(2);
+        let size_max = usize::from(limits.trailer_bytes_max).max(BLANK_LINE.len());
         let window = &buffer[..buffer.len().min(size_max)];
         let mut scanned = usize::from(self.trailers_scanned);
         let end = find_blank_line(window, &mut scanned).map_err(|_| ProtocolError::LineEnd)?;
@@ -226,7 +235,7 @@ impl ChunkedDecoder {
             self.trailers_scanned = u16::try_from(scanned).unwrap_or(u16::MAX);
             return Ok(Chunk::NeedData);
         };
-        if end == 2 {
+        if end == BLANK_LINE.len() {
             buffer.skip(end);
             return Ok(Chunk::End(None));
         }
@@ -237,7 +246,7 @@ impl ChunkedDecoder {
     }
 }
 
-/// Checks lines without a start line, to the rules for headers.
+/// Checks trailer lines by the rules for headers.
 fn check_fields(block: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
     let mut headers = [httparse::EMPTY_HEADER; u8::MAX as usize];
     let count_max = usize::from(limits.headers_count_max);
@@ -248,7 +257,7 @@ fn check_fields(block: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
     }
 }
 
-/// What the parser's word for a malformed header line means here.
+/// Returns our error for an error of the parser.
 pub(crate) fn field_error(error: httparse::Error) -> ProtocolError {
     match error {
         httparse::Error::HeaderName => ProtocolError::HeaderName,
@@ -261,8 +270,8 @@ pub(crate) fn field_error(error: httparse::Error) -> ProtocolError {
     }
 }
 
-/// Appends the size line of a chunk of `size` bytes, which is not 0: that is
-/// [`write_last_chunk`]'s. The data and [`CHUNK_END`] have to follow.
+/// Appends the size line of a chunk of `size` bytes. The data and [`CHUNK_END`] have to follow.
+/// `size` is not 0; see [`write_last_chunk`] for that.
 pub(crate) fn write_chunk_size(size: usize, out: &mut Vec<u8>) {
     let digits = (size.max(1).ilog2() / 4 + 1) as usize;
     let at = |place: usize| b"0123456789abcdef"[(size >> (4 * place)) & 0xf];
@@ -270,10 +279,7 @@ pub(crate) fn write_chunk_size(size: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What follows the data of a chunk.
-pub(crate) const CHUNK_END: &[u8; 2] = b"\r\n";
-
-/// Appends the chunk that ends the body, with the trailers.
+/// Appends the last chunk, which has no data, and the trailers. Appends nothing after an error.
 pub(crate) fn write_last_chunk(
     trailers: Option<&HeaderMap>,
     out: &mut Vec<u8>,
@@ -282,7 +288,7 @@ pub(crate) fn write_last_chunk(
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten() {
         let splits = memchr::memchr3(b'\r', b'\n', 0, value.as_bytes()).is_some();
-        if splits || !may_be_trailer(name) {
+        if splits || !is_allowed_in_trailers(name) {
             out.truncate(start);
             return Err(EncodeError::Trailer);
         }
@@ -291,13 +297,13 @@ pub(crate) fn write_last_chunk(
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(BLANK_LINE);
     Ok(())
 }
 
-/// Returns `false` for what has to be known before the body: its framing, where it goes, who asks
-/// and what it is (RFC 9110 section 6.5.1).
-fn may_be_trailer(name: &HeaderName) -> bool {
+/// Returns `false` for fields that a recipient needs before the body: those for framing, routing,
+/// authentication and the content's format (RFC 9110 section 6.5.1).
+fn is_allowed_in_trailers(name: &HeaderName) -> bool {
     const FORBIDDEN: [HeaderName; 13] = [
         header::TRANSFER_ENCODING,
         header::CONTENT_LENGTH,

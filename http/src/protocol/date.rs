@@ -1,4 +1,4 @@
-//! The `Date` header's value, formatted at most once a second.
+//! The value of the `Date` header, formatted at most once a second.
 
 // std
 use std::fmt;
@@ -8,26 +8,37 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 // crates
 use httpdate::HttpDate;
 
-/// The length of an IMF-fixdate (RFC 9110 section 5.6.7).
+/// The length of a `Date` header's value in bytes (IMF-fixdate, RFC 9110 section 5.6.7).
 pub const DATE_BYTES: usize = 29;
 
-/// Remembers the text of the current second.
+/// The text of a `Date` header, formatted again only when the second changes.
+///
+/// # Examples
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+///
+/// use brigade_http::protocol::DateCache;
+///
+/// let mut cache = DateCache::new();
+/// let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+/// assert_eq!(cache.bytes(now), b"Sun, 06 Nov 1994 08:49:37 GMT");
+/// ```
 #[derive(Clone)]
 pub struct DateCache {
-    /// The second that `text` says, since the Unix epoch.
+    /// The time of `text`, in seconds since the Unix epoch.
     second: u64,
     text: [u8; DATE_BYTES],
 }
 
 impl DateCache {
-    /// A cache that holds the Unix epoch.
+    /// Creates a cache that holds the Unix epoch.
     #[must_use]
     pub fn new() -> Self {
         Self { second: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" }
     }
 
-    /// The date of `now` as in `Sun, 06 Nov 1994 08:49:37 GMT`; formats only if the second is
-    /// another one than last time. Times before 1970 count as 1970, those after 9999 as 9999.
+    /// Returns `now` as in `Sun, 06 Nov 1994 08:49:37 GMT`. Times before 1970 are given as the
+    /// first second of 1970, times after 9999 as the last second of 9999.
     pub fn bytes(&mut self, now: SystemTime) -> &[u8; DATE_BYTES] {
         let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
@@ -36,7 +47,7 @@ impl DateCache {
         &self.text
     }
 
-    /// The date that [`bytes`](Self::bytes) gave last.
+    /// Returns the result of the last call of [`bytes`](Self::bytes).
     #[must_use]
     pub const fn text(&self) -> &[u8; DATE_BYTES] {
         &self.text
@@ -72,14 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn says_the_example_of_the_rfc() {
+    fn the_example_of_the_rfc_is_formatted() {
         let mut cache = DateCache::new();
         assert_eq!(text(&mut cache, 784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(text(&mut cache, 784_111_778), "Sun, 06 Nov 1994 08:49:38 GMT");
     }
 
     #[test]
-    fn stays_within_the_years_that_the_format_can_say() {
+    fn times_outside_of_the_format_are_clamped() {
         let mut cache = DateCache::new();
         let before = UNIX_EPOCH - Duration::from_secs(5);
         assert_eq!(cache.bytes(before), b"Thu, 01 Jan 1970 00:00:00 GMT");

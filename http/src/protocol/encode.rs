@@ -1,14 +1,14 @@
-//! From heads to bytes.
+//! Encodes the heads of requests and responses.
 //!
-//! Whoever sets headers need not think of framing; the rules for those that bear on it are:
+//! The encoder adds the headers for framing. The caller may set these:
 //!
-//! - `Content-Length` may be set where it says something: on the answer to `HEAD`, on a 304, or
-//!   on a body of unknown length, which is then sent with that length. Elsewhere it has to be
-//!   right. One that contradicts the body is refused.
+//! - `Content-Length` has an effect on a response to `HEAD`, on a 304, and on a body of unknown
+//!   length, which is then sent with that length. On any other message it is refused unless it
+//!   equals the length of the body.
 //! - `Transfer-Encoding` is refused.
-//! - `Connection: close` in an answer closes the connection after it; any other option in an
-//!   answer's `Connection` or `Keep-Alive` is left out. In a request both are sent as they are.
-//! - `Date` replaces ours.
+//! - `Connection: close` in a response closes the connection after it. Other options of its
+//!   `Connection`, and its `Keep-Alive`, are left out. In a request both are sent unchanged.
+//! - `Date` replaces the one that is added otherwise.
 
 // std
 use std::ops::ControlFlow;
@@ -24,37 +24,38 @@ use crate::protocol::error::EncodeError;
 use crate::protocol::headers::Headers;
 use crate::protocol::syntax::{is_host_and_port, is_target, list_contains, parse_decimal};
 
-/// Lines are begun with what ends the one before: a head is put together of fewer parts so.
+/// Ends the last line and the head. Each line is written with the line end before it, which makes
+/// fewer writes.
 const HEAD_END: &[u8; 4] = b"\r\n\r\n";
 
-/// Room that is made for a head at once; a larger one makes more.
+/// Reserved for a head at once. A larger head reserves more.
 const HEAD_BYTES_USUAL: usize = 256;
 
-/// The request that a response answers, as far as that shapes the response.
+/// What the encoding of a response depends on in its request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestContext {
-    /// The method was `HEAD`.
+    /// The method is `HEAD`.
     pub(crate) head: bool,
-    /// The version was 1.0.
+    /// The version is HTTP/1.0.
     pub(crate) old: bool,
-    /// The connection can be kept.
+    /// The connection can be kept open.
     pub(crate) keep_alive: bool,
 }
 
-/// Appends a response's head. Returns how its body is framed and whether the connection is kept;
-/// after an error nothing has been appended.
+/// Appends the head of a response. Returns the encoder of its body, and whether the connection is
+/// kept open. Appends nothing if it returns an error.
 pub(crate) fn encode_response(
     status: StatusCode,
     headers: &Headers,
     length: BodyLength,
-    asked: RequestContext,
+    request: RequestContext,
     date: &[u8; DATE_BYTES],
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
     let start = out.len();
     out.reserve(HEAD_BYTES_USUAL);
     write_status_line(status, out);
-    let result = write_response_fields(status, headers, length, asked, date, out);
+    let result = write_response_fields(status, headers, length, request, date, out);
     if result.is_err() {
         out.truncate(start);
     }
@@ -65,7 +66,7 @@ fn write_response_fields(
     status: StatusCode,
     headers: &Headers,
     length: BodyLength,
-    asked: RequestContext,
+    request: RequestContext,
     date: &[u8; DATE_BYTES],
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
@@ -74,7 +75,7 @@ fn write_response_fields(
     let mut dated = status.is_informational();
     for (name, value) in headers {
         if *name == CONTENT_TYPE {
-            // In nearly every answer, and so begun by one copy.
+            // Nearly every response has it, so its name is written by one copy.
             out.extend_from_slice(b"\r\ncontent-type: ");
             out.extend_from_slice(value.as_bytes());
             continue;
@@ -85,21 +86,21 @@ fn write_response_fields(
                 close |= list_contains(value.as_bytes(), b"close");
                 continue;
             }
-            // Of no meaning to a client that speaks HTTP/1.1, and of none that we would promise.
+            // It means nothing in HTTP/1.1, and would promise a time that nobody keeps.
             "keep-alive" => continue,
             "date" => dated = true,
-            _ if note_length(name, value, &mut declared)?.is_break() => continue,
+            _ if check_framing(name, value, &mut declared)?.is_break() => continue,
             _ => {}
         }
         write_field(name, value, out);
     }
-    let (field, body) = response_framing(status, length, declared, asked)?;
+    let (field, body) = response_framing(status, length, declared, request)?;
     field.write(out);
-    let keep_alive = asked.keep_alive && !close && body != BodyEncoder::UntilClose;
+    let keep_alive = request.keep_alive && !close && body != BodyEncoder::UntilClose;
     if status == StatusCode::SWITCHING_PROTOCOLS {
         out.extend_from_slice(b"\r\nconnection: upgrade");
     } else if !status.is_informational() {
-        write_persistence(keep_alive, asked.old, out);
+        write_persistence(keep_alive, request.old, out);
     }
     match dated {
         true => out.extend_from_slice(HEAD_END),
@@ -110,12 +111,13 @@ fn write_response_fields(
 
 fn write_date_and_end(date: &[u8; DATE_BYTES], out: &mut Vec<u8>) {
     const NAME: &[u8] = b"\r\ndate: ";
+    const VALUE_END: usize = NAME.len() + DATE_BYTES;
     let mut line = *b"\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
-    line[NAME.len()..NAME.len() + DATE_BYTES].copy_from_slice(date);
+    line[NAME.len()..VALUE_END].copy_from_slice(date);
     out.extend_from_slice(&line);
 }
 
-/// What a head says of its body's length.
+/// The header for the length of a body.
 enum LengthField {
     Nothing,
     Length(u64),
@@ -135,13 +137,13 @@ impl LengthField {
     }
 }
 
-/// What to say of the body's length, and what to do with the body (RFC 9112 section 6.3,
-/// RFC 9110 sections 8.6 and 15).
+/// Returns the header for the length of a response's body, and the encoder of the body (RFC 9112
+/// section 6.3, RFC 9110 sections 8.6 and 15).
 fn response_framing(
     status: StatusCode,
     length: BodyLength,
     declared: Option<u64>,
-    asked: RequestContext,
+    request: RequestContext,
 ) -> Result<(LengthField, BodyEncoder), EncodeError> {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Ok((LengthField::Nothing, BodyEncoder::Dropped));
@@ -153,23 +155,24 @@ fn response_framing(
     if status == StatusCode::RESET_CONTENT {
         return Ok((LengthField::Length(0), BodyEncoder::Dropped));
     }
-    if asked.head {
+    if request.head {
         let field = match (declared, length) {
             (Some(length), _) | (None, BodyLength::Known(length)) => LengthField::Length(length),
             (None, BodyLength::Empty) => LengthField::Length(0),
-            (None, BodyLength::Unknown) if asked.old => LengthField::Nothing,
+            (None, BodyLength::Unknown) if request.old => LengthField::Nothing,
             (None, BodyLength::Unknown) => LengthField::Chunked,
         };
         return Ok((field, BodyEncoder::Dropped));
     }
     Ok(match agreed_length(length, declared)? {
         Some(length) => (LengthField::Length(length), BodyEncoder::Length(length)),
-        None if asked.old => (LengthField::Nothing, BodyEncoder::UntilClose),
+        None if request.old => (LengthField::Nothing, BodyEncoder::UntilClose),
         None => (LengthField::Chunked, BodyEncoder::Chunked),
     })
 }
 
-/// The length that the body and a `Content-Length` set by hand agree on; `None` if neither knows.
+/// Returns the length from the body or from the caller's `Content-Length`, or `None` if both leave
+/// it open.
 fn agreed_length(length: BodyLength, declared: Option<u64>) -> Result<Option<u64>, EncodeError> {
     let known = match length {
         BodyLength::Empty => 0,
@@ -182,8 +185,8 @@ fn agreed_length(length: BodyLength, declared: Option<u64>) -> Result<Option<u64
     Ok(Some(known))
 }
 
-/// Takes notice of a header that is about framing. Breaks if it is not to be written.
-fn note_length(
+/// Checks a header for its effect on framing. Breaks if the header must not be written.
+fn check_framing(
     name: &str,
     value: &HeaderValue,
     declared: &mut Option<u64>,
@@ -210,7 +213,7 @@ fn write_status_line(status: StatusCode, out: &mut Vec<u8>) {
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
 }
 
-/// Says what the peer would not assume by itself (RFC 9112 section 9.3).
+/// Writes `Connection` if the peer would assume the opposite without it (RFC 9112 section 9.3).
 fn write_persistence(keep_alive: bool, old: bool, out: &mut Vec<u8>) {
     match (keep_alive, old) {
         (false, _) => out.extend_from_slice(b"\r\nconnection: close"),
@@ -226,10 +229,10 @@ fn write_field(name: &str, value: &HeaderValue, out: &mut Vec<u8>) {
     out.extend_from_slice(value.as_bytes());
 }
 
-/// Appends a request's head. Returns how its body is framed and whether it lets the server keep
-/// the connection; after an error nothing has been appended.
+/// Appends the head of a request. Returns the encoder of its body, and whether the request lets the
+/// server keep the connection open. Appends nothing if it returns an error.
 ///
-/// `authority` becomes the `Host`, unless `headers` has one.
+/// `authority` is the value of `Host`, unless `headers` contains one.
 pub(crate) fn encode_request(
     method: &Method,
     target: &str,
@@ -255,8 +258,8 @@ fn write_request(
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
     let is_asterisk = target == "*" && method == Method::OPTIONS;
-    let begins_right = target.starts_with('/') || target.starts_with("http") || is_asterisk;
-    if *method == Method::CONNECT || !begins_right || !is_target(target.as_bytes()) {
+    let has_form = target.starts_with('/') || target.starts_with("http") || is_asterisk;
+    if *method == Method::CONNECT || !has_form || !is_target(target.as_bytes()) {
         return Err(EncodeError::Target);
     }
     out.extend_from_slice(method.as_str().as_bytes());
@@ -279,7 +282,7 @@ fn write_request(
         match name {
             "host" => continue,
             "connection" => keep_alive &= !list_contains(value.as_bytes(), b"close"),
-            _ if note_length(name, value, &mut declared)?.is_break() => continue,
+            _ if check_framing(name, value, &mut declared)?.is_break() => continue,
             _ => {}
         }
         write_field(name, value, out);
@@ -290,7 +293,8 @@ fn write_request(
     Ok((body, keep_alive))
 }
 
-/// An empty body is worth a word only where the method leads to expect one (RFC 9110 section 8.6).
+/// Returns the header for the length of a request's body, and the encoder of the body. The length
+/// of an empty body is sent only if the method usually has one (RFC 9110 section 8.6).
 fn request_framing(method: &Method, length: Option<u64>) -> (LengthField, BodyEncoder) {
     let expects_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
     match length {

@@ -1,4 +1,4 @@
-//! What can be wrong with what a peer sends, and with what a handler wants sent.
+//! Errors in received messages, and in messages to send.
 
 // std
 use std::{error, fmt};
@@ -6,64 +6,65 @@ use std::{error, fmt};
 // crates
 use http::StatusCode;
 
-/// A way in which a peer broke the protocol or one of our limits.
+/// A violation of the protocol, or of one of our limits, by the peer.
 ///
-/// Each is final for the connection: answer with [`status`](Self::status), then close; not a
-/// byte that follows is parsed.
+/// Each of them ends the connection: send a response with [`status`](Self::status), then close.
+/// Nothing that follows is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProtocolError {
     /// A line of the head, of the trailers or of the chunk framing does not end in CR LF.
     LineEnd,
-    /// The head begins with something that begins no request line or status line.
+    /// A malformed request line or status line.
     StartLine,
-    /// The request target is malformed, or of a form that its method may not have.
+    /// The request target is malformed, or its form does not go with the method.
     Target,
     /// The request target is longer than the limit.
     TargetTooLong,
     /// The method is longer than the limit.
     MethodTooLong,
-    /// The method is one that this server never implements: `CONNECT` and `TRACE`.
+    /// The method is `CONNECT` or `TRACE`, which are not implemented.
     MethodUnsupported,
-    /// A well-formed version which is neither 1.0 nor 1.1.
+    /// The version is well-formed, but neither 1.0 nor 1.1.
     VersionUnsupported,
-    /// A header name that is no token, white space before the colon, a folded line, no colon.
+    /// A header name that is not a token, a header line without a colon, white space before the
+    /// colon, or a folded line.
     HeaderName,
-    /// A header value with a control character.
+    /// A header value contains a control character.
     HeaderValue,
-    /// More header lines, or trailer lines, than the limit.
+    /// There are more header lines, or trailer lines, than the limit.
     TooManyHeaders,
     /// The head is larger than the limit.
     HeadTooLarge,
-    /// A 1.1 request without a `Host`.
+    /// A request of HTTP/1.1 has no `Host`.
     HostMissing,
-    /// More than one `Host`.
+    /// There is more than one `Host`.
     HostRepeated,
-    /// A `Host` or an authority that is no host with an optional port.
+    /// The `Host`, or the authority of the target, is not a host with an optional port.
     HostInvalid,
-    /// A `Content-Length` that is no plain decimal number of 64 bits.
+    /// The `Content-Length` is not a plain decimal number of 64 bits.
     ContentLength,
-    /// More than one `Content-Length`, equal or not.
+    /// There is more than one `Content-Length`, even if they are equal.
     ContentLengthRepeated,
-    /// `Content-Length` and `Transfer-Encoding` together.
+    /// There are both `Content-Length` and `Transfer-Encoding`.
     LengthAndEncoding,
-    /// A `Transfer-Encoding` that does not end in exactly one `chunked`, or is repeated.
+    /// The `Transfer-Encoding` does not end in exactly one `chunked`, or is repeated.
     TransferEncoding,
-    /// A `Transfer-Encoding` in a message of HTTP/1.0.
+    /// A message of HTTP/1.0 has a `Transfer-Encoding`.
     EncodingInOldVersion,
-    /// A well-formed transfer coding other than `chunked`.
+    /// The transfer coding is well-formed, but not just `chunked`.
     EncodingUnsupported,
-    /// An `Expect` other than `100-continue`.
+    /// The `Expect` is not `100-continue`.
     Expectation,
-    /// The body is, or says it will be, longer than the limit.
+    /// The body, or its announced length, is larger than the limit.
     BodyTooLarge,
-    /// A chunk size that is not 1 to 16 hexadecimal digits.
+    /// A chunk size is not 1 to 16 hexadecimal digits.
     ChunkSize,
-    /// A malformed chunk extension.
+    /// A chunk extension is malformed.
     ChunkExtension,
-    /// More bytes of chunk extensions than the limit.
+    /// The chunk extensions of the message are longer than the limit.
     ChunkExtensionsTooLong,
-    /// The framing of the chunks outweighs their data by more than the limit.
+    /// The framing of the chunks exceeds their data by more than the limit.
     ChunkOverhead,
     /// The data of a chunk is not followed by CR LF.
     ChunkEnd,
@@ -71,19 +72,20 @@ pub enum ProtocolError {
     TrailersTooLarge,
     /// The connection ended in the middle of a message.
     UnexpectedEnd,
-    /// The head did not arrive in time. Raised by whoever owns the clock.
+    /// The head did not arrive in time. Reported by the driver of the connection, which has the
+    /// clock.
     HeadTimeout,
-    /// The body came too slowly. Raised by whoever owns the clock.
+    /// The body arrived too slowly. Reported by the driver of the connection.
     BodyTimeout,
-    /// A response came that no request had asked for.
+    /// The server sent a response without a request.
     UnexpectedResponse,
 }
 
 impl ProtocolError {
-    /// The status to answer with.
+    /// Returns the status of the response to this error.
     ///
-    /// Nearly always 400; 408, 413, 414, 417, 431, 501 and 505 where RFC 9110 section 15 has
-    /// something more exact to say.
+    /// That is 400 unless RFC 9110 section 15 has a more specific one: 408, 413, 414, 417, 431, 501
+    /// or 505.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -112,30 +114,30 @@ impl ProtocolError {
             Self::MethodUnsupported => "the method is not implemented",
             Self::VersionUnsupported => "the version is neither HTTP/1.0 nor HTTP/1.1",
             Self::HeaderName => "malformed header name",
-            Self::HeaderValue => "control character in a header value",
+            Self::HeaderValue => "a header value contains a control character",
             Self::TooManyHeaders => "too many headers",
             Self::HeadTooLarge => "the head is too large",
             Self::HostMissing => "the Host header is missing",
             Self::HostRepeated => "more than one Host header",
-            Self::HostInvalid => "the host is no name or address with an optional port",
-            Self::ContentLength => "Content-Length is no decimal number of 64 bits",
+            Self::HostInvalid => "the host is not a name or address with an optional port",
+            Self::ContentLength => "Content-Length is not a decimal number of 64 bits",
             Self::ContentLengthRepeated => "more than one Content-Length",
             Self::LengthAndEncoding => "both Content-Length and Transfer-Encoding",
             Self::TransferEncoding => "Transfer-Encoding does not end in exactly one chunked",
             Self::EncodingInOldVersion => "Transfer-Encoding in HTTP/1.0",
-            Self::EncodingUnsupported => "no transfer coding but chunked is implemented",
-            Self::Expectation => "no expectation but 100-continue can be met",
+            Self::EncodingUnsupported => "the transfer coding is not implemented; only chunked is",
+            Self::Expectation => "the expectation cannot be met; only 100-continue can",
             Self::BodyTooLarge => "the body is too large",
             Self::ChunkSize => "a chunk size is not 1 to 16 hexadecimal digits",
             Self::ChunkExtension => "malformed chunk extension",
             Self::ChunkExtensionsTooLong => "the chunk extensions are too long",
             Self::ChunkOverhead => "the chunks have more framing than data",
-            Self::ChunkEnd => "no CR LF after the data of a chunk",
+            Self::ChunkEnd => "the data of a chunk does not end in CR LF",
             Self::TrailersTooLarge => "the trailers are too large",
             Self::UnexpectedEnd => "the connection ended in the middle of a message",
             Self::HeadTimeout => "the head did not arrive in time",
-            Self::BodyTimeout => "the body came too slowly",
-            Self::UnexpectedResponse => "a response came without a request",
+            Self::BodyTimeout => "the body arrived too slowly",
+            Self::UnexpectedResponse => "the server sent a response without a request",
         }
     }
 }
@@ -148,54 +150,59 @@ impl fmt::Display for ProtocolError {
 
 impl error::Error for ProtocolError {}
 
-/// Why something that was to be sent is refused. Nothing of it has been written then.
+/// Why a message, or a part of one, cannot be sent. Nothing of it has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// There is no message in progress that this would be a part of, or it has been sent before.
+    /// The call does not fit the state of the connection: no message is in progress, or this part
+    /// of it has been sent.
     OutOfTurn,
-    /// A status that may not be sent here: 101 to a request that asked for no upgrade, or any 1xx
-    /// as a whole answer, since it ends no request.
+    /// The status may not be sent here: 101 to a request without an upgrade, or any 1xx as a
+    /// complete response, since a final response has to follow it.
     Status(StatusCode),
-    /// A `Transfer-Encoding` was set by hand; the framing is the connection's to decide.
+    /// The headers contain `Transfer-Encoding`, which only the connection may set.
     TransferEncoding,
-    /// A `Content-Length` was set by hand that is no number or contradicts the body.
+    /// The headers contain a `Content-Length` that is not a number or contradicts the body.
     ContentLength,
-    /// A trailer that may not be one (RFC 9110 section 6.5.1), or holds CR, LF or NUL.
+    /// A trailer is not allowed as one (RFC 9110 section 6.5.1), or contains CR, LF or NUL.
     Trailer,
-    /// A request target that is empty or holds characters it may not.
+    /// The request target is empty or contains characters that are not allowed.
     Target,
-    /// A host that is no name or address with an optional port.
+    /// The host is not a name or address with an optional port.
     Host,
-    /// The body is longer than announced, by so many bytes.
+    /// The body is longer than announced, by this many bytes.
     BodyTooLong(u64),
-    /// The body is shorter than announced, by so many bytes.
+    /// The body is shorter than announced, by this many bytes.
     BodyTooShort(u64),
-    /// A header name or value with characters it may not hold.
+    /// A header name or value contains characters that are not allowed.
     Header,
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OutOfTurn => f.write_str("no message is in progress that this belongs to"),
+            Self::OutOfTurn => {
+                f.write_str("no message is in progress, or this part of it has been sent")
+            }
             Self::Status(status) => write!(f, "status {status} cannot be sent here"),
             Self::TransferEncoding => {
-                f.write_str("Transfer-Encoding was set by hand; leave the framing to brigade")
+                f.write_str("the headers contain Transfer-Encoding; remove it, brigade sets it")
             }
             Self::ContentLength => {
-                f.write_str("the Content-Length set by hand contradicts the body; leave it out")
+                f.write_str("Content-Length contradicts the body; remove it, brigade sets it")
             }
-            Self::Trailer => f.write_str("a trailer that may not be sent as one"),
+            Self::Trailer => {
+                f.write_str("a field is not allowed in trailers, or contains CR, LF or NUL")
+            }
             Self::Target => f.write_str("malformed request target"),
-            Self::Host => f.write_str("the host is no name or address with an optional port"),
+            Self::Host => f.write_str("the host is not a name or address with an optional port"),
             Self::BodyTooLong(bytes) => {
                 write!(f, "the body is {bytes} bytes longer than announced")
             }
             Self::BodyTooShort(bytes) => {
                 write!(f, "the body is {bytes} bytes shorter than announced")
             }
-            Self::Header => f.write_str("a header name or value with characters it may not hold"),
+            Self::Header => f.write_str("a header name or value contains invalid characters"),
         }
     }
 }

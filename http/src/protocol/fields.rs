@@ -1,4 +1,4 @@
-//! The header lines or trailer lines of a message that was received.
+//! The header lines or trailer lines of a received message.
 
 // std
 use std::cell::OnceCell;
@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 // ours
 use crate::protocol::syntax::trim_ows;
 
-/// A part of a head, as offsets from its beginning.
+/// A part of a head, as offsets from the start of the head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Span {
     pub(crate) start: u16,
@@ -24,66 +24,59 @@ impl Span {
     }
 }
 
-/// Lines as they were received, and a map of them once somebody has asked for one.
+/// Header lines as they were received, and a map of them that is built on demand.
 ///
-/// The bytes are a copy of their own, in memory that serves one head after another: to copy a
-/// head costs less than to count who shares the buffer that it came in.
+/// The bytes are copied into memory that is reused for one head after another. That costs less than
+/// sharing the receive buffer by a reference count.
 #[derive(Clone)]
 pub(crate) struct Fields {
     bytes: Vec<u8>,
     map: OnceCell<Box<HeaderMap>>,
-    /// Where in `bytes` the first line begins.
+    /// The offset of the first line in `bytes`.
     start: u16,
 }
 
 impl Fields {
-    /// No lines.
+    /// Creates an instance without lines.
     pub(crate) const fn empty() -> Self {
         Self { bytes: Vec::new(), map: OnceCell::new(), start: 0 }
     }
 
-    /// The lines of `head` from `start` to its end; they have been checked, and end in CR LF each.
+    /// Copies `head`, whose lines begin at `start`. They have been checked, and each ends in CR LF.
     pub(crate) fn new(head: &[u8], start: u16) -> Self {
         Self { bytes: head.to_vec(), map: OnceCell::new(), start }
     }
 
-    /// Becomes the lines that [`new`](Self::new) makes, in the same memory.
+    /// Does the same as [`new`](Self::new), but reuses the memory of this instance.
     pub(crate) fn fill(&mut self, head: &[u8], start: u16) {
-        self.forget_map();
+        self.map.take();
         self.bytes.clear();
-        // No more than that: a handler may hold it for long.
+        // Exact, since a handler may hold the head for long.
         self.bytes.reserve_exact(head.len());
         self.bytes.extend_from_slice(head);
         self.start = start;
     }
 
-    /// Drops the map of the lines, if there is one.
-    pub(crate) fn forget_map(&mut self) {
+    /// Drops the map, and also the memory of the lines if that is more than `bytes_max`.
+    pub(crate) fn release(&mut self, bytes_max: usize) {
         self.map.take();
+        if self.bytes.capacity() > bytes_max {
+            self.bytes = Vec::new();
+        }
     }
 
-    /// How many bytes are set aside.
-    pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
-    /// Everything that was received, start line included.
+    /// Returns the whole head as it was received, including the start line.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The part of the head that was found to be ASCII when it was decoded.
+    /// Returns a part of the head that decoding has found to be ASCII.
     pub(crate) fn text(&self, part: Span) -> &str {
         std::str::from_utf8(self.part(part)).unwrap_or_default()
     }
 
     pub(crate) fn part(&self, part: Span) -> &[u8] {
         self.bytes.get(usize::from(part.start)..usize::from(part.end)).unwrap_or_default()
-    }
-
-    /// Returns `true` if `text` is what the part holds, and is not empty.
-    pub(crate) fn has_part(&self, part: Span, text: &[u8]) -> bool {
-        !text.is_empty() && self.part(part) == text
     }
 
     pub(crate) fn lines(&self) -> HeaderLines<'_> {
@@ -100,7 +93,7 @@ impl Fields {
         self.map.get_or_init(|| self.to_map())
     }
 
-    /// A map whose values share one copy of the received bytes.
+    /// Builds a map whose values share one copy of the received bytes.
     pub(crate) fn to_map(&self) -> Box<HeaderMap> {
         let mut map = Box::new(HeaderMap::with_capacity(self.lines().count()));
         let bytes = Bytes::copy_from_slice(&self.bytes);
@@ -109,7 +102,10 @@ impl Fields {
             let shared = bytes.slice_ref(value);
             let name = HeaderName::from_bytes(name);
             let value = HeaderValue::from_maybe_shared(shared);
-            debug_assert!(name.is_ok() && value.is_ok(), "decoding accepts what these types take");
+            debug_assert!(
+                name.is_ok() && value.is_ok(),
+                "the decoder accepts only what these types accept"
+            );
             if let (Ok(name), Ok(value)) = (name, value) {
                 map.append(name, value);
             }
@@ -125,8 +121,8 @@ impl fmt::Debug for Fields {
     }
 }
 
-/// Goes through header lines in the order and the case in which they were sent, as name and
-/// value without the white space around it.
+/// An iterator over header lines, as name and value, in the order and the case in which they were
+/// sent. White space around a value is left out.
 #[derive(Clone, Debug)]
 pub struct HeaderLines<'a> {
     rest: &'a [u8],

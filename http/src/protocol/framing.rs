@@ -1,35 +1,35 @@
-//! How long a message's body is, decided in the order of RFC 9112 section 6.3.
+//! The length of a message body, determined in the order of RFC 9112 section 6.3.
 
 // crates
 use http::{StatusCode, Version};
 
 // ours
 use crate::protocol::error::ProtocolError;
-use crate::protocol::syntax::{is_token, list_members, parse_decimal};
+use crate::protocol::syntax::{is_token, list_members, parse_decimal, trim_ows};
 
-/// How the end of a body is found.
+/// How the end of a body is recognized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// There is no body.
     None,
-    /// The body has so many bytes.
+    /// The body has this many bytes.
     Length(u64),
     /// The body comes in chunks (RFC 9112 section 7.1).
     Chunked,
-    /// The body ends where the connection does; responses only.
+    /// The body ends when the connection does. Only responses have this framing.
     UntilClose,
 }
 
 impl Framing {
-    /// Returns `true` if there is at least one byte to expect, be it the end of an empty list of
-    /// chunks.
+    /// Returns `true` if at least one byte follows the head. That includes a chunked body without
+    /// data, which still has a last chunk.
     #[must_use]
     pub const fn has_body(self) -> bool {
         !matches!(self, Self::None | Self::Length(0))
     }
 }
 
-/// The fields of a head that decide on the length of its body, as they were sent.
+/// The fields of a head that determine the length of its body, as they were sent.
 #[derive(Debug, Default)]
 pub(crate) struct LengthFields<'a> {
     content_length: Field<'a>,
@@ -45,7 +45,7 @@ enum Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn note(&mut self, value: &'a [u8]) {
+    fn record(&mut self, value: &'a [u8]) {
         *self = match self {
             Self::Absent => Self::Once(value),
             Self::Once(_) | Self::Repeated => Self::Repeated,
@@ -58,38 +58,39 @@ impl<'a> Field<'a> {
 }
 
 impl<'a> LengthFields<'a> {
-    pub(crate) fn note_content_length(&mut self, value: &'a [u8]) {
-        self.content_length.note(value);
+    pub(crate) fn record_content_length(&mut self, value: &'a [u8]) {
+        self.content_length.record(value);
     }
 
-    pub(crate) fn note_transfer_encoding(&mut self, value: &'a [u8]) {
-        self.transfer_encoding.note(value);
+    pub(crate) fn record_transfer_encoding(&mut self, value: &'a [u8]) {
+        self.transfer_encoding.record(value);
     }
 
-    /// The framing of a request.
+    /// Returns the framing of a request.
     pub(crate) fn of_request(&self, version: Version) -> Result<Framing, ProtocolError> {
-        // Rules 1 and 2 are about responses. 3: a sender that says both may be smuggling.
-        // 4: chunked has to be the last coding; we know no other.
-        // 5 and 6: a valid Content-Length counts.
-        // 7: what says nothing has no body.
+        // Rules 1 and 2 are about responses.
+        // 3: with both fields the request may be a smuggling attempt, so it is refused.
+        // 4: the last coding must be chunked, and we implement no other.
+        // 5 and 6: a valid Content-Length is the length.
+        // 7: with neither field there is no body.
         Ok(self.declared(version)?.unwrap_or(Framing::None))
     }
 
-    /// The framing of the response to a request whose method is HEAD or is not.
+    /// Returns the framing of a response. `to_head` is `true` if the request was `HEAD`.
     pub(crate) fn of_response(
         &self,
         to_head: bool,
         status: StatusCode,
         version: Version,
     ) -> Result<Framing, ProtocolError> {
-        // 1: no body, whatever the fields say.
+        // 1: these have no body, whatever the fields say.
         let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if to_head || status.is_informational() || bodiless {
             return Ok(Framing::None);
         }
-        // 2 is about CONNECT, which is never sent. 3 to 6 as for requests, and as strictly: a
-        // response whose length is in doubt is not worth a guess.
-        // 8: what says nothing ends with the connection.
+        // 2 is about CONNECT, which is never sent.
+        // 3 to 6 are applied as strictly as for requests.
+        // 8: with neither field the body ends when the connection does.
         Ok(self.declared(version)?.unwrap_or(Framing::UntilClose))
     }
 
@@ -126,7 +127,7 @@ fn transfer_encoding(value: &[u8]) -> Result<Framing, ProtocolError> {
     };
     let last_comma = memchr::memrchr(b',', value).ok_or(ProtocolError::TransferEncoding)?;
     let (others, last) = (&value[..last_comma], &value[last_comma + 1..]);
-    if is_chunked(crate::protocol::syntax::trim_ows(last)) && list_members(others).all(is_other) {
+    if is_chunked(trim_ows(last)) && list_members(others).all(is_other) {
         Err(ProtocolError::EncodingUnsupported)
     } else {
         Err(ProtocolError::TransferEncoding)

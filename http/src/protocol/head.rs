@@ -1,4 +1,4 @@
-//! The heads of messages that were received: the bytes as they came, and where in them things are.
+//! The heads of received messages: the bytes as received, and the positions of their parts.
 
 // std
 use std::fmt;
@@ -12,17 +12,17 @@ use crate::protocol::framing::Framing;
 
 /// The head of a request: its request line and headers.
 ///
-/// It is the bytes as they were received and where in them things are; the [`HeaderMap`] is built
-/// when it is first asked for.
+/// It keeps the bytes as they were received. [`headers`](Self::headers) builds a [`HeaderMap`] when
+/// it is first called; [`header`](Self::header) looks through the bytes.
 #[derive(Clone)]
 pub struct RequestHead {
     pub(crate) fields: Fields,
     pub(crate) method: Method,
     pub(crate) framing: Framing,
     pub(crate) target: Span,
-    /// Empty for a target in absolute form that has no path.
+    /// Empty if a target in absolute form has no path.
     pub(crate) path: Span,
-    /// Empty if a 1.0 request names no host.
+    /// Empty if a request of HTTP/1.0 names no host.
     pub(crate) authority: Span,
     pub(crate) version: Version,
     pub(crate) keep_alive: bool,
@@ -31,8 +31,9 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// A place for a head, for [`Connection::receive_into`](crate::Connection::receive_into) and
-    /// [`Connection::next_event_into`](crate::Connection::next_event_into): that of no request.
+    /// Creates an empty head, to be filled by
+    /// [`Connection::receive_into`](crate::protocol::Connection::receive_into) or
+    /// [`Connection::next_event_into`](crate::protocol::Connection::next_event_into).
     #[must_use]
     pub const fn empty() -> Self {
         const NOWHERE: Span = Span { start: 0, end: 0 };
@@ -50,26 +51,26 @@ impl RequestHead {
         }
     }
 
-    /// The method. `CONNECT` and `TRACE` never get here.
+    /// Returns the method, which is never `CONNECT` or `TRACE`.
     #[must_use]
     pub const fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The request target as it was sent (RFC 9112 section 3.2): `/path?query`,
+    /// Returns the request target as it was sent (RFC 9112 section 3.2): `/path?query`,
     /// `http://host/path?query`, or `*` for `OPTIONS`.
     #[must_use]
     pub fn target(&self) -> &str {
         self.text(self.target)
     }
 
-    /// The path of the target, still percent-encoded: at least `/`, or `*` for `OPTIONS *`.
+    /// Returns the path of the target, percent-encoded. It is at least `/`, or `*` for `OPTIONS *`.
     #[must_use]
     pub fn path(&self) -> &str {
         std::str::from_utf8(self.path_bytes()).unwrap_or_default()
     }
 
-    /// The same in bytes, which need not be checked to be text.
+    /// Returns the [`path`](Self::path) without checking that it is UTF-8.
     pub(crate) fn path_bytes(&self) -> &[u8] {
         match self.fields.part(self.path) {
             [] => b"/",
@@ -77,27 +78,27 @@ impl RequestHead {
         }
     }
 
-    /// What follows the first `?` of the target, still percent-encoded, if there is one.
+    /// Returns what follows the first `?` of the target, percent-encoded, if there is one.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.text(Span { start: self.path.end, end: self.target.end }).strip_prefix('?')
     }
 
-    /// HTTP/1.0 or HTTP/1.1.
+    /// Returns the version: HTTP/1.0 or HTTP/1.1.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// The host and, if there is one, the port that the request is for: those of a target in
-    /// absolute form, else those of `Host` (RFC 9112 section 3.2.2). Only a 1.0 request may have
-    /// none.
+    /// Returns the host of the request with the port, if there is one. It comes from a target in
+    /// absolute form, or else from `Host` (RFC 9112 section 3.2.2). `None` is possible only for
+    /// HTTP/1.0.
     #[must_use]
     pub fn authority(&self) -> Option<&str> {
         Some(self.text(self.authority)).filter(|authority| !authority.is_empty())
     }
 
-    /// The host of [`authority`](Self::authority), without the port; an IPv6 address is in
+    /// Returns the [`authority`](Self::authority) without the port. An IPv6 address is in
     /// brackets.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
@@ -109,39 +110,39 @@ impl RequestHead {
         authority.get(..end)
     }
 
-    /// All headers, as a map that is built when this is first called.
+    /// Returns all headers as a map, which is built by the first call.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.fields.map()
     }
 
-    /// The value of the first header of this name, in whatever case; looks through the received
-    /// bytes and builds no map.
+    /// Returns the value of the first header of this name, ignoring case. Looks through the
+    /// received bytes and does not build a map.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.fields.value(name)
     }
 
-    /// All header lines as they were sent.
+    /// Returns an iterator over the header lines as they were sent.
     #[must_use]
     pub fn header_lines(&self) -> HeaderLines<'_> {
         self.fields.lines()
     }
 
-    /// The target as a [`Uri`], made of a copy of the received bytes.
+    /// Returns the target as a [`Uri`]. Copies it.
     #[must_use]
     pub fn uri(&self) -> Uri {
         let uri = Uri::try_from(self.target());
         debug_assert!(
             uri.is_ok() || self.bytes().is_empty(),
-            "decoding accepts what this type takes: {}",
+            "the decoder accepts only what this type accepts: {}",
             self.target()
         );
         uri.unwrap_or_default()
     }
 
-    /// Returns `true` if the client wants the connection kept after the answer: by default in
-    /// 1.1, on demand in 1.0 (RFC 9112 section 9.3).
+    /// Returns `true` if the client wants to keep the connection open after the response: by
+    /// default in HTTP/1.1, on request in HTTP/1.0 (RFC 9112 section 9.3).
     #[must_use]
     pub const fn keep_alive(&self) -> bool {
         self.keep_alive
@@ -154,21 +155,22 @@ impl RequestHead {
         self.expects_continue
     }
 
-    /// The protocols that the client would rather speak (RFC 9110 section 7.8); only for a 1.1
-    /// `GET` without a body that has `Connection: upgrade`.
+    /// Returns the value of `Upgrade`: the protocols that the client would prefer (RFC 9110 section
+    /// 7.8). `None` unless the request is a `GET` of HTTP/1.1 without a body and with
+    /// `Connection: upgrade`.
     #[must_use]
     pub fn upgrade(&self) -> Option<&str> {
         let protocols = self.wants_upgrade.then(|| self.header("upgrade"))??;
         std::str::from_utf8(protocols).ok()
     }
 
-    /// How the end of the body is found.
+    /// Returns how the end of the body is recognized.
     #[must_use]
     pub const fn framing(&self) -> Framing {
         self.framing
     }
 
-    /// The whole head as it was received, its blank line included.
+    /// Returns the whole head as it was received, including its blank line.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.fields.bytes()
@@ -191,7 +193,7 @@ impl fmt::Debug for RequestHead {
     }
 }
 
-/// The head of a response: its status line and headers, as a client received it.
+/// The head of a response as a client received it: its status line and headers.
 #[derive(Clone)]
 pub struct ResponseHead {
     pub(crate) fields: Fields,
@@ -203,50 +205,50 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The reason phrase as it was sent; empty if there is none or it is no ASCII.
+    /// Returns the reason phrase as it was sent. It is empty if there is none or it is not ASCII.
     #[must_use]
     pub fn reason(&self) -> &str {
         self.fields.text(self.reason)
     }
 
-    /// HTTP/1.0 or HTTP/1.1.
+    /// Returns the version: HTTP/1.0 or HTTP/1.1.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// All headers, as a map that is built when this is first called.
+    /// Returns all headers as a map, which is built by the first call.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.fields.map()
     }
 
-    /// The value of the first header of this name, in whatever case; builds no map.
+    /// Returns the value of the first header of this name, ignoring case. Does not build a map.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.fields.value(name)
     }
 
-    /// All header lines as they were sent.
+    /// Returns an iterator over the header lines as they were sent.
     #[must_use]
     pub fn header_lines(&self) -> HeaderLines<'_> {
         self.fields.lines()
     }
 
-    /// Returns `true` if the server says, by version and `Connection`, that it keeps the
-    /// connection (RFC 9112 section 9.3).
+    /// Returns `true` if the server keeps the connection open, according to the version and
+    /// `Connection` (RFC 9112 section 9.3).
     #[must_use]
     pub const fn keep_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// How the end of the body is found.
+    /// Returns how the end of the body is recognized.
     #[must_use]
     pub const fn framing(&self) -> Framing {
         self.framing

@@ -1,7 +1,7 @@
-//! The headers of a message to be sent: a list, in the order in which they were set.
+//! The headers of a message to send: a list in the order in which they were set.
 //!
-//! Most answers carry one header or two, for which a hash map is a waste: one is kept in place
-//! and costs no allocation, more go to a vector.
+//! Most responses have one or two headers, for which a hash map is not worth its cost. The first
+//! one is kept in place without an allocation, further ones in a vector.
 
 // std
 use std::{fmt, iter, option, slice};
@@ -14,7 +14,18 @@ use crate::protocol::error::EncodeError;
 
 type Line = (HeaderName, HeaderValue);
 
-/// An insertion-ordered list of headers. Names may repeat.
+/// The headers of a message to send, in the order in which they were set. Names may repeat.
+///
+/// # Examples
+/// ```
+/// use brigade_http::{Headers, HeaderValue, header};
+///
+/// let mut headers = Headers::new();
+/// headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+/// headers.append(header::SET_COOKIE, HeaderValue::from_static("a=1"));
+/// headers.append(header::SET_COOKIE, HeaderValue::from_static("b=2"));
+/// assert_eq!(headers.len(), 3);
+/// ```
 #[derive(Clone, Default)]
 pub struct Headers {
     /// The first header. If there is none, `rest` is empty.
@@ -23,20 +34,20 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// No headers; allocates nothing.
+    /// Creates an empty list. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self { first: None, rest: Vec::new() }
     }
 
-    /// One header; allocates nothing.
+    /// Creates a list of one header. Allocates nothing.
     #[must_use]
     pub const fn one(name: HeaderName, value: HeaderValue) -> Self {
         Self { first: Some((name, value)), rest: Vec::new() }
     }
 
-    /// Sets a header: replaces the first one of this name where it stands and removes any other,
-    /// or appends it.
+    /// Sets a header. Replaces the first one of this name in its place and removes the others, or
+    /// appends it if there is none.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
         let Some(at) = self.iter().position(|(known, _)| *known == name) else {
             return self.append(name, value);
@@ -52,10 +63,10 @@ impl Headers {
         });
     }
 
-    /// [`insert`](Self::insert) of a name and a value as text.
+    /// Sets a header as [`insert`](Self::insert) does, from text.
     ///
     /// # Errors
-    /// [`EncodeError::Header`] if `name` is no token or `value` holds a control character.
+    /// [`EncodeError::Header`] if `name` is not a token or `value` contains a control character.
     pub fn try_insert(&mut self, name: &str, value: &str) -> Result<(), EncodeError> {
         let name = HeaderName::try_from(name).map_err(|_| EncodeError::Header)?;
         let value = HeaderValue::try_from(value).map_err(|_| EncodeError::Header)?;
@@ -63,7 +74,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Adds a header after all others, whether or not there is one of this name.
+    /// Adds a header after all others, even if there is one of this name.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
         if self.first.is_none() {
             self.first = Some((name, value));
@@ -72,7 +83,7 @@ impl Headers {
         }
     }
 
-    /// Removes all headers of this name; returns `true` if there were any.
+    /// Removes all headers of this name. Returns `true` if there were any.
     pub fn remove(&mut self, name: &HeaderName) -> bool {
         let before = self.len();
         self.rest.retain(|(known, _)| known != name);
@@ -82,7 +93,7 @@ impl Headers {
         self.len() != before
     }
 
-    /// The value of the first header of this name.
+    /// Returns the value of the first header of this name.
     #[must_use]
     pub fn value(&self, name: &HeaderName) -> Option<&HeaderValue> {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
@@ -94,25 +105,25 @@ impl Headers {
         self.value(name).is_some()
     }
 
-    /// All headers in the order in which they are sent.
+    /// Returns an iterator over the headers in the order in which they are sent.
     #[must_use]
-    pub fn iter(&self) -> Iter<'_> {
-        Iter { lines: self.first.iter().chain(&self.rest) }
+    pub fn iter(&self) -> HeadersIter<'_> {
+        HeadersIter { lines: self.first.iter().chain(&self.rest) }
     }
 
-    /// How many headers there are.
+    /// Returns the number of headers.
     #[must_use]
     pub fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()
     }
 
-    /// Returns `true` if there are none.
+    /// Returns `true` if there are no headers.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Removes all; keeps what was allocated.
+    /// Removes all headers, and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.first = None;
         self.rest.clear();
@@ -144,7 +155,7 @@ impl FromIterator<(HeaderName, HeaderValue)> for Headers {
 impl From<HeaderMap> for Headers {
     fn from(map: HeaderMap) -> Self {
         let mut headers = Self::new();
-        // A map says a name once, before the first of its values.
+        // A map gives each name once, with the first of its values.
         let mut last_name = None;
         for (name, value) in map {
             if name.is_some() {
@@ -168,13 +179,13 @@ impl From<Headers> for HeaderMap {
     }
 }
 
-/// Goes through [`Headers`] by reference.
+/// An iterator over [`Headers`]; see [`Headers::iter`].
 #[derive(Clone, Debug)]
-pub struct Iter<'a> {
+pub struct HeadersIter<'a> {
     lines: iter::Chain<option::Iter<'a, Line>, slice::Iter<'a, Line>>,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for HeadersIter<'a> {
     type Item = (&'a HeaderName, &'a HeaderValue);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -184,9 +195,9 @@ impl<'a> Iterator for Iter<'a> {
 
 impl<'a> IntoIterator for &'a Headers {
     type Item = (&'a HeaderName, &'a HeaderValue);
-    type IntoIter = Iter<'a>;
+    type IntoIter = HeadersIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> HeadersIter<'a> {
         self.iter()
     }
 }
@@ -216,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn insert_replaces_where_the_first_stood_and_removes_the_others() {
+    fn insert_replaces_the_first_header_of_a_name_and_removes_the_others() {
         let mut headers = Headers::new();
         for name in [SET_COOKIE, SERVER, SET_COOKIE, ACCEPT, SET_COOKIE] {
             headers.append(name, value("1"));
@@ -230,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn map_and_back() {
+    fn headers_survive_the_conversion_to_a_map_and_back() {
         let mut headers = Headers::new();
         headers.append(SET_COOKIE, value("a"));
         headers.append(SET_COOKIE, value("b"));
@@ -239,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_would_split_a_message_is_refused() {
+    fn names_and_values_that_would_split_a_message_are_refused() {
         let mut headers = Headers::new();
         for (name, value) in
             [("a b", "c"), ("", "c"), ("a", "b\r\nc: d"), ("a", "b\n"), ("a", "\0")]

@@ -1,4 +1,4 @@
-//! The headers that decide how a message is read.
+//! The headers that determine how a message is read.
 
 // crates
 use http::Version;
@@ -7,7 +7,7 @@ use http::Version;
 use crate::protocol::framing::LengthFields;
 use crate::protocol::syntax::list_members;
 
-/// What is noted of them as the lines of a head go by.
+/// What the lines of a head say about its framing, its host and its connection.
 #[derive(Default)]
 pub(crate) struct KnownFields<'a> {
     pub(crate) length: LengthFields<'a>,
@@ -22,11 +22,11 @@ pub(crate) struct KnownFields<'a> {
 }
 
 impl<'a> KnownFields<'a> {
-    /// Takes notice of a line.
-    pub(crate) fn note(&mut self, name: &[u8], value: &'a [u8]) {
+    /// Records a header line.
+    pub(crate) fn record(&mut self, name: &[u8], value: &'a [u8]) {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
-            // As nearly all clients write it, which takes one comparison.
+            // Nearly all clients write it like this, which one comparison finds.
             4 if name == b"Host" || is(b"host") => {
                 self.host_repeated |= self.host.replace(value).is_some();
             }
@@ -36,17 +36,17 @@ impl<'a> KnownFields<'a> {
                 self.expects_other |= !is_continue;
             }
             7 if is(b"upgrade") => self.upgrade = true,
-            10 if is(b"connection") => self.note_connection(value),
-            14 if is(b"content-length") => self.length.note_content_length(value),
-            17 if is(b"transfer-encoding") => self.length.note_transfer_encoding(value),
+            10 if is(b"connection") => self.record_connection(value),
+            14 if is(b"content-length") => self.length.record_content_length(value),
+            17 if is(b"transfer-encoding") => self.length.record_transfer_encoding(value),
             _ => {}
         }
     }
 
-    /// Not inlined: every other line would save registers for it.
+    /// Not inlined, so that [`record`](Self::record) needs fewer registers.
     #[inline(never)]
-    fn note_connection(&mut self, value: &[u8]) {
-        // As browsers write it.
+    fn record_connection(&mut self, value: &[u8]) {
+        // The usual value, from browsers.
         if value == b"keep-alive" {
             self.keep_alive = true;
             return;
@@ -62,12 +62,12 @@ impl<'a> KnownFields<'a> {
         }
     }
 
-    /// RFC 9112 section 9.3.
+    /// Returns `true` if the sender keeps the connection open (RFC 9112 section 9.3).
     pub(crate) fn keeps_connection(&self, version: Version) -> bool {
         !self.close && (version == Version::HTTP_11 || self.keep_alive)
     }
 
-    /// RFC 9110 section 7.8.
+    /// Returns `true` if the sender offers an upgrade (RFC 9110 section 7.8).
     pub(crate) fn wants_upgrade(&self) -> bool {
         self.upgrade && self.connection_upgrade
     }

@@ -1,4 +1,4 @@
-//! The bytes received and not decoded yet.
+//! A buffer for bytes that were received and not decoded yet.
 
 // std
 use std::{fmt, mem, ops};
@@ -6,20 +6,20 @@ use std::{fmt, mem, ops};
 // crates
 use bytes::{Buf, Bytes, BytesMut};
 
-/// A receive buffer that owns memory only while it holds something.
+/// A receive buffer that owns memory only while it is not empty.
 ///
-/// What is appended to an empty one lands in an allocation of exactly its size, so that taking
-/// all of it out again as [`Bytes`] hands that allocation on, without a second one.
+/// Data appended to an empty buffer gets an allocation of exactly its size. Taking all of it out as
+/// [`Bytes`] passes that allocation on, without a second one.
 #[derive(Default)]
 pub(crate) struct ReceiveBuffer {
     bytes: BytesMut,
-    /// How many of the bytes in front are forgotten. To take them off is dearer than to count them,
-    /// and most heads are followed by nothing else, or by one more head.
+    /// How many of the first bytes have been consumed. Counting them costs less than removing them,
+    /// and most heads are followed by nothing or by another head.
     skipped: usize,
 }
 
 impl ReceiveBuffer {
-    /// Copies `data` behind what is there.
+    /// Appends a copy of `data`.
     #[inline]
     pub(crate) fn append(&mut self, data: &[u8]) {
         if data.is_empty() {
@@ -28,14 +28,14 @@ impl ReceiveBuffer {
         if self.is_empty() {
             *self = Self { bytes: BytesMut::from(data), skipped: 0 };
         } else {
-            // Else the forgotten bytes of a peer that never stops would pile up.
+            // Otherwise consumed bytes would accumulate while a peer keeps sending.
             self.drop_skipped();
             self.bytes.extend_from_slice(data);
         }
     }
 
-    /// Puts `data` behind what is there: its memory, if there is nothing and half of it is used at
-    /// the least; else a copy.
+    /// Appends `data`. Takes its memory over if the buffer is empty and more than half of the
+    /// capacity is used, and copies it otherwise.
     pub(crate) fn append_owned(&mut self, data: Vec<u8>) {
         if self.is_empty() && data.len() > data.capacity() / 2 {
             *self = Self { bytes: Bytes::from(data).into(), skipped: 0 };
@@ -44,7 +44,7 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Takes the first `count` bytes out, without copying them.
+    /// Takes out the first `count` bytes without copying them.
     pub(crate) fn take(&mut self, count: usize) -> Bytes {
         if count == self.len() {
             self.take_all().freeze()
@@ -54,7 +54,7 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Forgets the first `count` bytes.
+    /// Consumes the first `count` bytes.
     #[inline]
     pub(crate) fn skip(&mut self, count: usize) {
         debug_assert!(count <= self.len());
@@ -64,18 +64,18 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Forgets everything and gives the memory back.
+    /// Drops all bytes and frees the memory.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Takes everything out, to be appended to by its new owner.
+    /// Takes out all bytes, in memory that the new owner can append to.
     pub(crate) fn take_all(&mut self) -> BytesMut {
         self.drop_skipped();
         mem::take(self).bytes
     }
 
-    /// Takes off what is forgotten.
+    /// Removes the consumed bytes.
     fn drop_skipped(&mut self) {
         self.bytes.advance(mem::take(&mut self.skipped));
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_and_left_is_what_was_appended() {
+    fn bytes_are_taken_out_in_the_order_in_which_they_were_appended() {
         let mut buffer = ReceiveBuffer::default();
         buffer.append(b"0123456789");
         buffer.skip(2);
@@ -118,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_handed_over_is_kept_unless_it_is_much_too_large() {
-        let taken = |before: &[u8], length: usize, capacity: usize| {
+    fn memory_is_taken_over_unless_half_of_it_is_unused() {
+        let is_taken_over = |before: &[u8], length: usize, capacity: usize| {
             let mut data = Vec::with_capacity(capacity);
             data.resize(length, b'a');
             let place = data.as_ptr();
@@ -130,12 +130,13 @@ mod tests {
             assert_eq!(all, [before, &vec![b'a'; length]].concat());
             all.as_ptr() == place
         };
-        assert!(taken(b"", 1000, 1000) && taken(b"", 501, 1000));
-        assert!(!taken(b"", 500, 1000) && !taken(b"", 0, 1000) && !taken(b"b", 1000, 1000));
+        assert!(is_taken_over(b"", 1000, 1000) && is_taken_over(b"", 501, 1000));
+        assert!(!is_taken_over(b"", 500, 1000) && !is_taken_over(b"", 0, 1000));
+        assert!(!is_taken_over(b"b", 1000, 1000));
     }
 
     #[test]
-    fn memory_is_bounded_by_what_is_not_decoded() {
+    fn memory_is_bounded_by_the_bytes_that_are_not_consumed() {
         let mut buffer = ReceiveBuffer::default();
         for _ in 0..1000 {
             buffer.append(&[b'a'; 1000]);

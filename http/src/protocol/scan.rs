@@ -1,9 +1,9 @@
-//! Requests as nearly all clients write them, read in one pass.
+//! Reads request heads of the usual form in one pass.
 //!
-//! This takes what is beyond doubt and leaves everything else to the parser: other methods and
-//! versions, targets in absolute form, white space in odd places, heads that are not all there,
-//! and whatever is wrong. So it finds no error, and what it takes the parser would read in the
-//! same way; a property test in `decode` holds the two together.
+//! The scan takes only heads that are certainly valid. It leaves everything else to the parser:
+//! other methods and versions, targets in absolute form, unusual white space, incomplete heads and
+//! errors. So it reports no error itself, and the parser would read the heads that it takes in the
+//! same way; a property test in `decode` checks that.
 
 // crates
 use http::{Method, Version};
@@ -15,12 +15,12 @@ use crate::protocol::known_fields::KnownFields;
 use crate::protocol::limits::Limits;
 use crate::protocol::syntax::{query_start, target_length, token_length, value_length};
 
-/// What follows the target.
-const VERSION: &[u8] = b" HTTP/1.1\r\n";
+/// Follows the target in a request line. A line of HTTP/1.0 has the same length.
+pub(crate) const AFTER_TARGET: &[u8] = b" HTTP/1.1\r\n";
 
-/// Reads the head that `window` begins with: its request line into `head`, and of its headers
-/// into `known`. Returns its length, or `None` if it is one for the parser; then what is in `head`
-/// and `known` means nothing.
+/// Reads the head at the start of `window`: the request line into `head`, the header lines into
+/// `known`. Returns the length of the head, or `None` if it is left to the parser; `head` and
+/// `known` are unspecified then.
 pub(crate) fn scan_request<'a>(
     window: &'a [u8],
     limits: &Limits,
@@ -32,20 +32,20 @@ pub(crate) fn scan_request<'a>(
     scan_lines(window, lines_start, limits, known)
 }
 
-/// Returns where the target begins.
+/// Returns the offset of the target.
 fn scan_method(window: &[u8], limits: &Limits, head: &mut RequestHead) -> Option<usize> {
     let (method, length) = match window {
-        [b'G', b'E', b'T', b' ', ..] => (Method::GET, 3),
-        [b'P', b'O', b'S', b'T', b' ', ..] => (Method::POST, 4),
-        [b'P', b'U', b'T', b' ', ..] => (Method::PUT, 3),
-        [b'H', b'E', b'A', b'D', b' ', ..] => (Method::HEAD, 4),
+        [b'G', b'E', b'T', b' ', ..] => (Method::GET, "GET".len()),
+        [b'P', b'O', b'S', b'T', b' ', ..] => (Method::POST, "POST".len()),
+        [b'P', b'U', b'T', b' ', ..] => (Method::PUT, "PUT".len()),
+        [b'H', b'E', b'A', b'D', b' ', ..] => (Method::HEAD, "HEAD".len()),
         _ => return None,
     };
     head.method = method;
     (length <= limits.method_bytes_max.into()).then_some(length + 1)
 }
 
-/// Returns where the header lines begin.
+/// Returns the offset of the header lines.
 fn scan_target(
     window: &[u8],
     start: usize,
@@ -57,7 +57,7 @@ fn scan_target(
     let (target, rest) = text.split_at(end);
     let is_plain = target.first() == Some(&b'/')
         && end <= limits.target_bytes_max.into()
-        && rest.starts_with(VERSION);
+        && rest.starts_with(AFTER_TARGET);
     if !is_plain {
         return None;
     }
@@ -66,10 +66,10 @@ fn scan_target(
     head.target = span(end);
     head.path = span(query_start(target));
     head.authority = Span::default();
-    Some(start + end + VERSION.len())
+    Some(start + end + AFTER_TARGET.len())
 }
 
-/// Returns where the head ends, behind its blank line.
+/// Returns the offset of the first byte after the blank line.
 fn scan_lines<'a>(
     window: &'a [u8],
     start: usize,
@@ -77,23 +77,25 @@ fn scan_lines<'a>(
     known: &mut KnownFields<'a>,
 ) -> Option<usize> {
     let mut rest = &window[start..];
-    for _ in 0..=limits.headers_count_max {
+    // One more for the blank line.
+    for _ in 0..usize::from(limits.headers_count_max) + 1 {
         if let [b'\r', b'\n', rest @ ..] = rest {
             return Some(window.len() - rest.len());
         }
-        let (name, [b':', b' ', behind @ ..]) = rest.split_at(token_length(rest)) else {
+        let (name, [b':', b' ', after_name @ ..]) = rest.split_at(token_length(rest)) else {
             return None;
         };
-        let (value, [b'\r', b'\n', next @ ..]) = behind.split_at(value_length(behind)) else {
+        let (value, [b'\r', b'\n', next @ ..]) = after_name.split_at(value_length(after_name))
+        else {
             return None;
         };
-        // White space at the ends of a value is not part of it, and a value may be empty.
+        // White space around a value is not part of it. The parser trims it and takes empty values.
         let is_trimmed = matches!(value, [first, .., last] if *first != b' ' && *last != b' ')
             || matches!(value, [only] if *only != b' ');
         if name.is_empty() || !is_trimmed {
             return None;
         }
-        known.note(name, value);
+        known.record(name, value);
         rest = next;
     }
     None

@@ -57,8 +57,8 @@ const BLANK_LINES_MAX: u8 = 2;
 pub enum Event<Head = RequestHead> {
     /// Nothing to do until more is received.
     NeedData,
-    /// A request. If its framing [has a body](crate::Framing::has_body), `Body` and `BodyEnd`
-    /// follow.
+    /// A request. If its framing [has a body](crate::protocol::Framing::has_body), `Body` and
+    /// `BodyEnd` follow.
     Request(Head),
     /// A part of the request's body, never empty.
     Body(Bytes),

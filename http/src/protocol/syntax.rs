@@ -1,4 +1,4 @@
-//! The characters and lines that heads, trailers and chunk framing are made of.
+//! The characters and lines of heads, trailers and chunk framing.
 
 // std
 use std::net::Ipv6Addr;
@@ -7,13 +7,17 @@ use std::net::Ipv6Addr;
 static TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// The characters of a request target: those of RFC 3986, and those that browsers send unescaped
-/// and [`http::Uri`] takes. No controls, no space, no fragment, nothing outside ASCII.
+/// and [`http::Uri`] accepts. Control characters, spaces, `#` and anything outside of ASCII are not
+/// among them.
 static TARGET: [bool; 256] = alphanumeric_and(b"!$%&'()*+,-./:;=?@[]_~{}|\\^");
 
-/// The characters of a registered name (RFC 3986 section 3.2.2) except the comma, which would
-/// let two hosts pass for one, and the percent sign, which would let one pass for two; nor does
-/// [`http::Uri`] take the latter.
+/// The characters of a registered name (RFC 3986 section 3.2.2), except two. A comma could join two
+/// hosts into one value, and a percent sign could spell one host in two ways; [`http::Uri`] does
+/// not accept it either.
 static NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+;=");
+
+/// The digits of the largest port, 65535.
+const PORT_DIGITS_MAX: usize = 5;
 
 const fn is_control(byte: u8) -> bool {
     byte < b' ' || byte == 0x7f
@@ -34,67 +38,77 @@ const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
     table
 }
 
-/// How many bytes `text` begins with that are in `table`. By the block, of which the compiler makes
-/// a look-up a byte without a counter.
+/// Returns how many bytes at the start of `text` are in `table`. Looks at blocks, for which the
+/// compiler generates one look-up a byte without a counter.
 fn leading(text: &[u8], table: &[bool; 256]) -> usize {
     const BLOCK: usize = 8;
     let mut rest = text;
-    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>() {
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
         if let Some(end) = block.iter().position(|&byte| !table[usize::from(byte)]) {
             return text.len() - rest.len() + end;
         }
-        rest = behind;
+        rest = after;
     }
     let end = rest.iter().position(|&byte| !table[usize::from(byte)]).unwrap_or(rest.len());
     text.len() - rest.len() + end
 }
 
-/// How many bytes `text` begins with that may be part of a token.
+/// Returns `true` if all bytes of `text` are in `table`. Takes one branch for each block.
+#[inline]
+fn all_in(text: &[u8], table: &[bool; 256]) -> bool {
+    const BLOCK: usize = 8;
+    let all_of =
+        |bytes: &[u8]| bytes.iter().fold(true, |all, &byte| all & table[usize::from(byte)]);
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    blocks.iter().all(|block| all_of(block)) && all_of(rest)
+}
+
+/// Returns how many bytes at the start of `text` may be part of a token.
 pub(crate) fn token_length(text: &[u8]) -> usize {
     leading(text, &TOKEN)
 }
 
-/// How many bytes `text` begins with that are no control characters, be it a tab, which a value
-/// may have within.
+/// Returns how many bytes at the start of `text` are not control characters. Stops at a tab too,
+/// although a value may contain one.
 pub(crate) fn value_length(text: &[u8]) -> usize {
-    /// Bytes that are looked at together: the compiler makes one comparison of theirs.
+    /// Bytes that one vector comparison covers.
     const BLOCK: usize = 16;
     let mut rest = text;
-    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>()
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>()
         && !block.iter().fold(false, |found, &byte| found | is_control(byte))
     {
-        rest = behind;
+        rest = after;
     }
     text.len() - rest.len() + visible_length(rest)
 }
 
-/// The same, eight bytes at a time: for the end of a value, where it has one.
+/// Returns the same as [`value_length`], eight bytes at a time, for the last part of a value.
 fn visible_length(text: &[u8]) -> usize {
     let mut rest = text;
-    while let Some((word, behind)) = rest.split_first_chunk() {
+    while let Some((word, after)) = rest.split_first_chunk() {
         let controls = controls(u64::from_le_bytes(*word));
         if controls != 0 {
             return text.len() - rest.len() + controls.trailing_zeros() as usize / 8;
         }
-        rest = behind;
+        rest = after;
     }
     let end = rest.iter().position(|&byte| is_control(byte)).unwrap_or(rest.len());
     text.len() - rest.len() + end
 }
 
-/// Of the bits that are set in the result the lowest one is the highest of the first byte that is a
-/// control character; none is set if there is no such byte.
+/// Finds the first control character in eight bytes: the lowest bit that is set in the result is
+/// the highest bit of that byte. The result is 0 if there is none.
 const fn controls(word: u64) -> u64 {
     const EACH: u64 = u64::MAX / 0xff;
-    // A byte less than what is taken off borrows from those above it, which then may seem to be
-    // found too; a byte from 0x80 on is found by nobody, since its highest bit is set before.
+    // A byte that is less than its subtrahend borrows from the bytes above it, so those may be
+    // marked as well. Only the lowest mark counts. Bytes from 0x80 on are masked out.
     let below_space = word.wrapping_sub(EACH * 0x20) & !word;
     let delete = word ^ (EACH * 0x7f);
     let is_delete = delete.wrapping_sub(EACH) & !delete;
     (below_space | is_delete) & (EACH * 0x80)
 }
 
-/// How many bytes `text` begins with that may be part of a request target.
+/// Returns how many bytes at the start of `text` may be part of a request target.
 pub(crate) fn target_length(text: &[u8]) -> usize {
     leading(text, &TARGET)
 }
@@ -114,43 +128,53 @@ pub(crate) fn is_target(text: &[u8]) -> bool {
     target_length(text) == text.len()
 }
 
-/// Where in `target` the query begins, with its question mark, or else where the target ends.
+/// Returns the offset of the question mark in `target`, or its length if there is no query.
 pub(crate) fn query_start(target: &[u8]) -> usize {
-    // Most targets are so short that setting up a vector search takes longer than this.
+    // Most targets are too short for a vector search to pay off.
     target.iter().position(|&byte| byte == b'?').unwrap_or(target.len())
 }
 
 /// Returns `true` if `text` is a host with an optional port and nothing else: no user
 /// information, no path, no list (RFC 9112 section 3.2, RFC 3986 section 3.2).
+#[inline]
 pub(crate) fn is_host_and_port(text: &[u8]) -> bool {
-    if text.first() == Some(&b'[') {
-        return is_address_and_port(text);
+    is_name(text) || is_address_or_with_port(text)
+}
+
+/// Returns `true` if `text` is a registered name or an IPv4 address.
+#[inline]
+fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && all_in(text, &NAME)
+}
+
+/// Returns `true` if `text` is an IP address in brackets, or a host with a port. Not inlined, so
+/// that the usual case above needs few registers.
+#[inline(never)]
+fn is_address_or_with_port(text: &[u8]) -> bool {
+    let is_host = |text: &[u8]| match text {
+        [b'[', address @ .., b']'] => is_ipv6_address(address),
+        name => is_name(name),
+    };
+    let digits = text.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    match text.split_at(text.len() - digits) {
+        ([host @ .., b':'], port) => is_host(host) && is_port(port),
+        _ => is_host(text),
     }
-    match text.split_at(leading(text, &NAME)) {
-        (name, []) => !name.is_empty(),
-        (name, port) => !name.is_empty() && is_port_after_colon(port),
-    }
 }
 
-/// An IPv6 address in brackets, and an optional port.
-fn is_address_and_port(text: &[u8]) -> bool {
-    let Some(end) = memchr::memchr(b']', text) else { return false };
-    let (address, port) = (&text[1..end], &text[end + 1..]);
-    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
-        && (port.is_empty() || is_port_after_colon(port))
+fn is_ipv6_address(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
-fn is_port_after_colon(text: &[u8]) -> bool {
-    text.split_first().is_some_and(|(first, port)| *first == b':' && is_port(port))
-}
-
-/// An empty port is one that says nothing, RFC 3986 section 3.2.3.
+/// Returns `true` if the decimal digits `port` are a port. An empty one stands for the default
+/// port (RFC 3986 section 3.2.3).
 fn is_port(port: &[u8]) -> bool {
-    let digits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    digits && port.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 65_535
+    let number =
+        |digits: &[u8]| digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    port.len() <= PORT_DIGITS_MAX && number(port) <= u16::MAX.into()
 }
 
-/// Without the spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
+/// Removes spaces and tabs from both ends (OWS, RFC 9110 section 5.6.3).
 pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
@@ -161,18 +185,18 @@ pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The members of a comma-separated list, trimmed; empty ones are handed out too.
+/// Returns the members of a comma-separated list, trimmed. Empty members are not left out.
 pub(crate) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim_ows)
 }
 
-/// Returns `true` if `token` is a member of the list, in whatever case.
+/// Returns `true` if `token` is a member of the list, ignoring case.
 pub(crate) fn list_contains(value: &[u8], token: &[u8]) -> bool {
     list_members(value).any(|member| member.eq_ignore_ascii_case(token))
 }
 
-/// The number that `text` says, if it is nothing but digits, has no needless zero in front and
-/// fits 64 bits.
+/// Parses a decimal number. Returns `None` unless `text` consists of digits without leading zeros
+/// and the number fits 64 bits.
 pub(crate) fn parse_decimal(text: &[u8]) -> Option<u64> {
     match text {
         [] | [b'0', _, ..] => None,
@@ -183,14 +207,14 @@ pub(crate) fn parse_decimal(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// A line feed that no carriage return precedes.
+/// The error for a line feed without a carriage return before it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BareLineFeed;
 
-/// Finds the end of a block of lines that a blank line ends: the length of the block with its
-/// blank line, or `None` if that is not there yet.
+/// Searches `block` for the blank line that ends it. Returns the length including the blank line,
+/// or `None` if that has not arrived.
 ///
-/// `scanned` is where the search goes on; what lies before it is not looked at again.
+/// The search begins at offset `scanned`, which is updated, so that no byte is searched twice.
 pub(crate) fn find_blank_line(
     block: &[u8],
     scanned: &mut usize,
@@ -213,22 +237,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_hold_only_what_a_uri_takes() {
+    fn targets_hold_only_characters_that_a_uri_accepts() {
         for byte in 0..=255_u8 {
             let (path, query) = ([b'/', b'a', byte, b'b'], [b'/', b'?', byte, b'b']);
             if is_target(&[byte]) {
                 assert!(http::Uri::try_from(&path[..]).is_ok(), "{:?} in a path", byte as char);
                 assert!(http::Uri::try_from(&query[..]).is_ok(), "{:?} in a query", byte as char);
             } else {
-                let dubious = b"\"<>`#".contains(&byte) || byte <= b' ' || byte >= 127;
-                assert!(dubious, "{:?} should be accepted", byte as char);
+                let is_refused_rightly = b"\"<>`#".contains(&byte) || byte <= b' ' || byte >= 127;
+                assert!(is_refused_rightly, "{:?} should be accepted", byte as char);
             }
         }
     }
 
     #[test]
-    fn a_value_ends_at_its_first_control_character_wherever_that_is() {
-        // Neighbours of what is looked for, and what borrows from others or is borrowed from.
+    fn a_value_ends_at_its_first_control_character() {
+        // The limits of the ranges, and bytes that borrow or are borrowed from.
         let bytes = [0, 1, 9, 0x1f, 0x20, 0x21, 0x7e, 0x7f, 0x80, 0x81, 0x9f, 0xa0, 0xfe, 0xff];
         for length in 0..40 {
             for at in 0..length {
@@ -248,8 +272,22 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
-        let good = ["a", "localhost:80", "a.b-c_d", "[::1]", "[::1]:8080", "1.2.3.4:65535", "a:"];
+    fn hosts_are_names_or_addresses_with_an_optional_port() {
+        let good = [
+            "a",
+            "localhost:80",
+            "a.b-c_d",
+            "[::1]",
+            "[::1]:8080",
+            "1.2.3.4:65535",
+            "a:",
+            "[::1]:",
+            "80",
+            "123456789",
+            "long-name.of.several.blocks.example",
+            "a:00080",
+            "1:2",
+        ];
         for host in good {
             assert!(is_host_and_port(host.as_bytes()), "{host}");
         }
@@ -260,15 +298,15 @@ mod tests {
         for host in good {
             assert!(http::Uri::try_from(format!("http://{host}?q")).is_ok(), "{host}");
         }
-        let bad =
-            "|:80|a:b|a:65536|a:123456|u@a|a/b|a,b|a b|[::1|[::1]x|[g]|[]|a:1:2|[::1]:x|a\\b|a%41";
+        let bad = "|:|:80|a:b|a:65536|a:123456|u@a|a/b|a,b|a b|[::1|[::1]x|[g]|[]|[|]|a:1:2|[::1]:x\
+            |a\\b|a%41|a:8 0|a::80|[::1]80|[::1]]|a[::1]|longer/than/a/block|12345678 ";
         for host in bad.split('|') {
             assert!(!is_host_and_port(host.as_bytes()), "{host}");
         }
     }
 
     #[test]
-    fn decimals() {
+    fn decimals_are_digits_without_leading_zeros() {
         assert_eq!(parse_decimal(b"0"), Some(0));
         assert_eq!(parse_decimal(b"18446744073709551615"), Some(u64::MAX));
         for bad in ["", "00", "07", "+5", "-1", "0x5", "1_0", "1Z", "1 2", "18446744073709551616"] {

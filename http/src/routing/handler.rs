@@ -1,8 +1,8 @@
-//! Handlers: async functions from a request to an answer, called without an allocation.
+//! Handlers: async functions from a request to a response, called without an allocation.
 //!
-//! The future of a handler lives in a box, since only the handler knows its type. The box of one
-//! that has finished is kept, empty, for the next call; so a handler that answers at once costs
-//! no allocation, and one that waits takes its box with it.
+//! The future of a handler lives in a box, since only the handler knows its type. When a call ends,
+//! its empty box is kept for the next one. So a handler that never waits needs a single box, and of
+//! those that wait each call in progress has one.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,38 +15,44 @@ use pin_project_lite::pin_project;
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 
-/// Empty boxes that a handler keeps. What a burst of waiting calls needed beyond is given back.
+/// Maximum number of empty boxes that a handler keeps. Further ones are freed after a burst of
+/// waiting calls.
 const SPARE_BOXES_MAX: usize = 16;
 
-/// A handler without its type: what a route holds, and what middleware is put around.
+/// A handler without its type. Routes hold it, and middleware wraps it.
 pub(crate) trait Endpoint {
-    /// Begins the answer to `request`; nothing of the handler runs before the first poll.
+    /// Starts to handle `request`. The handler's future runs only when it is polled.
     fn call(&self, request: Request) -> Running;
 }
 
-/// A handler's call under way.
+/// A call of a handler that is in progress.
 pub(crate) struct Running {
-    /// Present until dropped.
+    /// `None` only while it is dropped.
     call: Option<Pin<Box<dyn Call>>>,
 }
 
 trait Call {
-    /// Once ready, the answer is in `place`.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: &mut Option<Response>) -> Poll<()>;
+    /// Polls the future. When it is ready, puts the response into `response`.
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        response: &mut Option<Response>,
+    ) -> Poll<()>;
 
-    /// Drops the future, and gives the box back for the next call.
+    /// Drops the future and keeps the box for the next call.
     fn finish(self: Pin<Box<Self>>);
 }
 
 impl Running {
-    /// Once ready, the answer is in `place`: it is too large to be handed around.
+    /// Polls the handler. When it is ready, puts the response into `response`, since moving one is
+    /// expensive.
     pub(crate) fn poll_into(
         &mut self,
         cx: &mut Context<'_>,
-        place: &mut Option<Response>,
+        response: &mut Option<Response>,
     ) -> Poll<()> {
-        let call = self.call.as_mut().expect("a call is present until dropped");
-        call.as_mut().poll(cx, place)
+        let call = self.call.as_mut().expect("the call is present until it is dropped");
+        call.as_mut().poll(cx, response)
     }
 }
 
@@ -54,9 +60,9 @@ impl Future for Running {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        let mut place = None;
-        ready!(self.poll_into(cx, &mut place));
-        Poll::Ready(place.expect("a call that is ready has left its answer"))
+        let mut response = None;
+        ready!(self.poll_into(cx, &mut response));
+        Poll::Ready(response.expect("a call that is ready has a response"))
     }
 }
 
@@ -74,7 +80,7 @@ impl fmt::Debug for Running {
     }
 }
 
-/// An endpoint of the async function `F`.
+/// The endpoint for an async function `F`.
 pub(crate) struct Handler<F, Fut> {
     function: F,
     spare: Rc<Spare<Fut>>,
@@ -83,7 +89,7 @@ pub(crate) struct Handler<F, Fut> {
 type Spare<Fut> = RefCell<Vec<Pin<Box<Slot<Fut>>>>>;
 
 pin_project! {
-    /// A box for the handler's future, and where it goes afterwards.
+    /// The content of a box: the handler's future, and the list that the box returns to.
     struct Slot<Fut> {
         #[pin]
         future: Option<Fut>,
@@ -122,10 +128,14 @@ where
     Fut: Future,
     Fut::Output: IntoResponse,
 {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: &mut Option<Response>) -> Poll<()> {
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        response: &mut Option<Response>,
+    ) -> Poll<()> {
         let future = self.project().future.as_pin_mut().expect("a call has a future");
         let output = ready!(future.poll(cx));
-        *place = Some(output.into_response());
+        *response = Some(output.into_response());
         Poll::Ready(())
     }
 
@@ -141,14 +151,14 @@ where
     }
 }
 
-/// The rest of the way to the handler, for middleware: the next middleware or the handler itself.
+/// The next middleware or the handler, as a middleware receives it.
 #[derive(Clone)]
 pub struct Next {
     pub(crate) endpoint: Rc<dyn Endpoint>,
 }
 
 impl Next {
-    /// Goes on to the handler, and gives its answer. Nothing of it runs before the first poll.
+    /// Runs the next middleware or the handler, and returns its response.
     pub fn run(self, request: Request) -> impl Future<Output = Response> {
         self.endpoint.call(request)
     }

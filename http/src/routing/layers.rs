@@ -1,4 +1,4 @@
-//! Layers: functions around handlers.
+//! Layers: functions that wrap handlers.
 
 use std::rc::Rc;
 
@@ -9,8 +9,10 @@ use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 use crate::routing::handler::{Endpoint, Handler, Next};
 
+/// Wraps an endpoint into another one.
 pub(super) type Layer = Rc<dyn Fn(Rc<dyn Endpoint>) -> Rc<dyn Endpoint>>;
 
+/// Makes a layer of a middleware.
 pub(super) fn layer<F, Fut>(middleware: F) -> Layer
 where
     F: Fn(Request, Next) -> Fut + 'static,
@@ -24,12 +26,13 @@ where
     })
 }
 
+/// Wraps `endpoint` into `layers`, the first of which is the innermost.
 pub(super) fn layered(endpoint: Rc<dyn Endpoint>, layers: &[Layer]) -> Rc<dyn Endpoint> {
     layers.iter().fold(endpoint, |inner, layer| layer(inner))
 }
 
-/// Always the same answer.
-pub(super) fn fixed(status: StatusCode, allow: Option<HeaderValue>) -> Rc<dyn Endpoint> {
+/// Returns an endpoint whose response is always `status`, with `allow` as its `Allow` header.
+pub(super) fn status_endpoint(status: StatusCode, allow: Option<HeaderValue>) -> Rc<dyn Endpoint> {
     Handler::endpoint(move |_| {
         let mut response = match status.is_success() {
             true => Response::empty(status),

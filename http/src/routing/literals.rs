@@ -1,11 +1,11 @@
-//! Paths without parameters, and what is found by them.
+//! A table of paths without parameters.
 //!
-//! Most requests name such a path. It is found by its bytes, among those of its length, before
-//! anything looks through the tree of patterns; there too it would win over every parameter.
+//! Most requests are for such a path. The table is searched before the tree of patterns, in which a
+//! literal path would win over every parameter too.
 
 /// Values by path.
 pub(crate) struct Literals<T> {
-    /// The paths of each length, sorted.
+    /// The paths by their length; those of one length are sorted.
     by_length: Vec<Vec<(Box<[u8]>, T)>>,
 }
 
@@ -14,27 +14,29 @@ impl<T> Literals<T> {
         Self { by_length: Vec::new() }
     }
 
-    /// Returns `true` if `pattern` is a path of which no part is a parameter, nor an escaped brace.
-    pub(crate) fn takes(pattern: &str) -> bool {
+    /// Returns `true` if `pattern` has neither parameters nor escaped braces, so that it belongs
+    /// here.
+    pub(crate) fn accepts(pattern: &str) -> bool {
         !pattern.contains(['{', '}'])
     }
 
-    /// Adds a path, which must not be there yet.
+    /// Adds a path, which must not be in the table yet.
     pub(crate) fn insert(&mut self, path: &str, value: T) {
         if self.by_length.len() <= path.len() {
             self.by_length.resize_with(path.len() + 1, Vec::new);
         }
-        let alike = &mut self.by_length[path.len()];
-        let at = alike.partition_point(|(known, _)| **known < *path.as_bytes());
-        debug_assert!(alike.get(at).is_none_or(|(known, _)| **known != *path.as_bytes()));
-        alike.insert(at, (path.as_bytes().into(), value));
+        let paths = &mut self.by_length[path.len()];
+        let at = paths.partition_point(|(known, _)| **known < *path.as_bytes());
+        debug_assert!(paths.get(at).is_none_or(|(known, _)| **known != *path.as_bytes()));
+        paths.insert(at, (path.as_bytes().into(), value));
     }
 
+    /// Returns the value of a path.
     #[inline]
     pub(crate) fn find(&self, path: &[u8]) -> Option<&T> {
-        let alike = self.by_length.get(path.len())?;
-        let at = alike.binary_search_by(|(known, _)| (**known).cmp(path)).ok()?;
-        Some(&alike[at].1)
+        let paths = self.by_length.get(path.len())?;
+        let at = paths.binary_search_by(|(known, _)| (**known).cmp(path)).ok()?;
+        Some(&paths[at].1)
     }
 }
 
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_path_is_found_and_nothing_else() {
+    fn only_inserted_paths_are_found() {
         let paths = ["/", "/a", "/b", "/c", "/aa", "/ab", "/ba", "/long/path", "/long/peth"];
         let mut literals = Literals::new();
         for path in paths.iter().rev() {
@@ -58,9 +60,9 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_brace_is_for_the_tree() {
-        let takes = Literals::<()>::takes;
-        assert!(takes("/") && takes("/a/b*c"));
-        assert!(!takes("/{a}") && !takes("/a{{b") && !takes("/a}}") && !takes("/{*rest}"));
+    fn patterns_with_braces_are_not_accepted() {
+        let accepts = Literals::<()>::accepts;
+        assert!(accepts("/") && accepts("/a/b*c"));
+        assert!(!accepts("/{a}") && !accepts("/a{{b") && !accepts("/a}}") && !accepts("/{*rest}"));
     }
 }

@@ -11,11 +11,20 @@ use crate::message::request::Request;
 use crate::message::response::IntoResponse;
 use crate::message::route::{Route, RouteOptions};
 use crate::routing::handler::{Endpoint, Handler};
-use crate::routing::layers::{Layer, fixed, layer, layered};
-use crate::routing::service::{Other, PathEntry};
+use crate::routing::layers::{Layer, layer, layered, status_endpoint};
+use crate::routing::service::{OtherMethods, PathEntry};
 use crate::routing::timeout::within_limit;
 
-/// The handlers of one path, by method; made by [`get`], [`post`], [`any`] and their like.
+/// The handlers of one path, by method, with the options of the path. Created by [`get`], [`post`],
+/// [`any`] and the other functions of this kind.
+///
+/// # Examples
+/// ```
+/// use brigade_http::{Router, get};
+///
+/// let items = get(async |_| "all items").post(async |_| "created").body_limit(64 * 1024);
+/// let router = Router::new().route("/items", items);
+/// ```
 #[derive(Default)]
 #[must_use]
 pub struct MethodRouter {
@@ -55,23 +64,23 @@ macro_rules! methods {
 }
 
 methods! {
-    /// Answers GET, and HEAD where there is no handler for it.
+    /// Adds a handler for GET, which also handles HEAD unless that has its own.
     get GET;
-    /// Answers HEAD.
+    /// Adds a handler for HEAD.
     head HEAD;
-    /// Answers POST.
+    /// Adds a handler for POST.
     post POST;
-    /// Answers PUT.
+    /// Adds a handler for PUT.
     put PUT;
-    /// Answers PATCH.
+    /// Adds a handler for PATCH.
     patch PATCH;
-    /// Answers DELETE.
+    /// Adds a handler for DELETE.
     delete DELETE;
-    /// Answers OPTIONS.
+    /// Adds a handler for OPTIONS, in place of the 204 with `Allow`.
     options OPTIONS;
 }
 
-/// Answers every method.
+/// Adds a handler for all methods.
 pub fn any<F, Fut>(handler: F) -> MethodRouter
 where
     F: Fn(Request) -> Fut + 'static,
@@ -82,10 +91,10 @@ where
 }
 
 impl MethodRouter {
-    /// Answers `method`.
+    /// Adds a handler for `method`.
     ///
     /// # Panics
-    /// If there is a handler for it already.
+    /// If the method has a handler already.
     pub fn on<F, Fut>(mut self, method: Method, handler: F) -> Self
     where
         F: Fn(Request) -> Fut + 'static,
@@ -93,46 +102,50 @@ impl MethodRouter {
         Fut::Output: IntoResponse,
     {
         let is_new = self.handlers.iter().all(|(known, _)| *known != method);
-        assert!(is_new, "there is a handler for {method} already");
+        assert!(is_new, "{method} has a handler already; remove one of the two");
         self.handlers.push((method, Handler::endpoint(handler)));
         self
     }
 
-    /// How long a request's body may be here, in bytes, in place of the server's limit.
+    /// Sets the maximum length of a request body in bytes, in place of
+    /// [`Limits::body_bytes_max`](crate::Limits::body_bytes_max).
     pub fn body_limit(mut self, bytes_max: u64) -> Self {
         self.options.body_bytes_max = Some(bytes_max);
         self
     }
 
-    /// Lets the handlers here run to their end when the client goes away; without this they are
-    /// cancelled where they await.
+    /// Lets the handlers run to their end if the client disconnects. Without this, they are
+    /// cancelled at the point where they await.
     pub fn detach_on_disconnect(mut self) -> Self {
         self.options.detaches_on_disconnect = true;
         self
     }
 
-    /// How long the handlers here may take to answer. Then they are cancelled where they await,
-    /// also those that run to their end, and the answer is 503, as of
-    /// [`middleware::timeout`](crate::middleware::timeout); the layers around see that answer.
+    /// Sets how long the handlers may take to respond. After that they are cancelled, even with
+    /// [`detach_on_disconnect`](Self::detach_on_disconnect), and the response is a 503, as with
+    /// [`middleware::timeout`](crate::middleware::timeout). The layers of the router see that
+    /// response.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options.timeout = Some(limit);
         self
     }
 
-    /// The longest silence within a request's body here, in place of
+    /// Sets the maximum pause within a request body, in place of
     /// [`Timeouts::body_gap`](crate::Timeouts::body_gap).
     pub fn body_gap(mut self, gap: Duration) -> Self {
         self.options.body_gap = Some(gap);
         self
     }
 
-    /// The average rate, in bytes a second, below which a request's body is given up here, in
-    /// place of [`Timeouts::body_bytes_per_second_min`](crate::Timeouts). 0 for none.
+    /// Sets the minimum average rate of a request body in bytes a second, in place of
+    /// [`Timeouts::body_bytes_per_second_min`](crate::Timeouts::body_bytes_per_second_min). 0
+    /// allows any rate.
     pub fn body_rate(mut self, bytes_per_second_min: u32) -> Self {
         self.options.body_bytes_per_second_min = Some(bytes_per_second_min);
         self
     }
 
+    /// Wraps all handlers into `layers`.
     fn layered(mut self, layers: &[Layer]) -> Self {
         for (_, handler) in &mut self.handlers {
             *handler = layered(handler.clone(), layers);
@@ -141,6 +154,7 @@ impl MethodRouter {
         self
     }
 
+    /// Builds the entry of `pattern`, which has parameters of these `names`.
     pub(super) fn build(
         mut self,
         pattern: &str,
@@ -153,11 +167,15 @@ impl MethodRouter {
         }
         self = self.layered(layers);
         let other = match self.any {
-            Some(any) => Other::Any(any),
-            None => Other::Refuse {
-                options: layered(fixed(StatusCode::NO_CONTENT, allow.clone()), layers),
-                rest: layered(fixed(StatusCode::METHOD_NOT_ALLOWED, allow), layers),
-            },
+            Some(any) => OtherMethods::Any(any),
+            None => {
+                let options = status_endpoint(StatusCode::NO_CONTENT, allow.clone());
+                let rest = status_endpoint(StatusCode::METHOD_NOT_ALLOWED, allow);
+                OtherMethods::Refused {
+                    options: layered(options, layers),
+                    rest: layered(rest, layers),
+                }
+            }
         };
         let route = Rc::new(Route {
             pattern: pattern.into(),
@@ -168,7 +186,7 @@ impl MethodRouter {
         PathEntry { route, handlers: self.handlers, other }
     }
 
-    /// The methods that the path answers (RFC 9110 section 10.2.1).
+    /// Returns the value of `Allow`: the methods of the path (RFC 9110 section 10.2.1).
     fn allow(&self) -> Option<HeaderValue> {
         let has = |method| self.handlers.iter().any(|(known, _)| *known == method);
         let mut names: Vec<_> = self.handlers.iter().map(|(method, _)| method.as_str()).collect();

@@ -1,4 +1,4 @@
-//! From a request to its handler.
+//! Finds the handler of a request and runs it.
 
 pub(crate) mod handler;
 mod layers;

@@ -1,4 +1,4 @@
-//! Which handler answers which request: by path, then by method.
+//! Maps requests to handlers, by path and then by method.
 
 use std::fmt;
 use std::rc::Rc;
@@ -9,18 +9,31 @@ use crate::message::params::PARAMS_MAX;
 use crate::message::request::Request;
 use crate::message::response::IntoResponse;
 use crate::routing::handler::{Endpoint, Handler, Next};
-use crate::routing::layers::{Layer, fixed, layer, layered};
+use crate::routing::layers::{Layer, layer, layered, status_endpoint};
 use crate::routing::literals::Literals;
 use crate::routing::method_router::MethodRouter;
 use crate::routing::service::{PathEntry, Service};
 
-/// Routes of an application, each a path and the handlers of its methods.
+/// The routes of an application, each a path with the handlers of its methods.
 ///
-/// A path has parameters in braces: `{name}` for one segment, `{*rest}` for all that follow
-/// (matchit's syntax). Of several routes that match, the most literal one wins.
+/// Paths have parameters in braces: `{name}` for one segment, `{*rest}` for all following segments
+/// (the syntax of matchit). If several routes match, the most literal one wins.
 ///
-/// A router is made on each loop, by the function given to the server: handlers may hold `Rc`
-/// and need no lock.
+/// Each loop has its own router, created by the function that the server is given. So handlers can
+/// share state in an `Rc` and need no lock.
+///
+/// # Examples
+/// ```
+/// use brigade_http::{Request, Router, get};
+///
+/// async fn greet(request: Request) -> String {
+///     format!("Hello, {}!", request.param("name").unwrap_or("world"))
+/// }
+///
+/// let router = Router::new()
+///     .route("/", get(async |_| "home"))
+///     .route("/greet/{name}", get(greet));
+/// ```
 #[derive(Default)]
 pub struct Router {
     paths: Vec<Path>,
@@ -31,43 +44,43 @@ pub struct Router {
 struct Path {
     pattern: String,
     methods: MethodRouter,
-    /// Those of the routers that were nested, the innermost first.
+    /// The layers of the nested routers that the path comes from, the innermost first.
     layers: Vec<Layer>,
 }
 
 impl Router {
-    /// A router that answers 404 to everything.
+    /// Creates a router without routes, whose response to every request is a 404.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Has `methods` answer at `path`.
+    /// Adds a route.
     ///
     /// # Panics
-    /// If `path` does not begin with a slash, is malformed, has more than six parameters, or
-    /// stands against another route: when the router is used, or at once where it can be seen.
+    /// If `path` does not begin with a slash or has been added before. When the router is used,
+    /// also if `path` is malformed, has more than six parameters, or conflicts with another route.
     #[must_use]
     pub fn route(mut self, path: &str, methods: MethodRouter) -> Self {
-        assert!(path.starts_with('/'), "a path begins with a slash: '{path}'");
+        assert!(path.starts_with('/'), "the path '{path}' must begin with a slash");
         assert!(
             !self.paths.iter().any(|known| known.pattern == path),
-            "the route '{path}' is there already: give it all its methods at once"
+            "the route '{path}' exists already; add all its methods at once"
         );
         self.paths.push(Path { pattern: path.to_owned(), methods, layers: Vec::new() });
         self
     }
 
-    /// Puts all routes of `other` below `prefix`, with the layers that it has so far: they are
-    /// also around the answers to methods without a handler. Its fallback is left out.
+    /// Adds all routes of `other` below `prefix`, with the layers of `other`, which also see the
+    /// responses to methods without a handler. The fallback of `other` is dropped.
     ///
     /// # Panics
-    /// If `prefix` does not begin with a slash or ends with one, and as [`Router::route`] says.
+    /// If `prefix` does not begin with a slash or ends with one, and as [`Router::route`] does.
     #[must_use]
     pub fn nest(mut self, prefix: &str, other: Self) -> Self {
         assert!(
             prefix.starts_with('/') && !prefix.ends_with('/'),
-            "a prefix begins with a slash and does not end with one: '{prefix}'"
+            "the prefix '{prefix}' must begin with a slash and not end with one"
         );
         for Path { pattern, methods, mut layers } in other.paths {
             let pattern = if pattern == "/" { String::new() } else { pattern };
@@ -78,7 +91,7 @@ impl Router {
         self
     }
 
-    /// Answers what no route matches, in place of a 404.
+    /// Sets the handler of requests that no route matches, in place of a 404.
     #[must_use]
     pub fn fallback<F, Fut>(mut self, handler: F) -> Self
     where
@@ -90,8 +103,8 @@ impl Router {
         self
     }
 
-    /// Puts a function around all handlers, and around the answers to what matches no route. The
-    /// one that is added last is the first to see a request.
+    /// Wraps all handlers, including the fallback, into a middleware. The middleware that is added
+    /// last is the first to see a request.
     ///
     /// # Examples
     /// ```
@@ -117,31 +130,35 @@ impl Router {
         self
     }
 
-    /// The router as a server uses it: to answer requests without one, as tests do.
+    /// Converts the router into the service that a server uses, for instance for tests.
     ///
     /// # Panics
-    /// As [`Router::route`] says.
+    /// If a route is malformed, has more than six parameters, or conflicts with another one.
     #[must_use]
     pub fn into_service(self) -> Service {
         let mut literals = Literals::new();
         let mut patterns = matchit::Router::new();
         for Path { pattern, methods, mut layers } in self.paths {
             let names = param_names(&pattern);
-            assert!(names.len() <= PARAMS_MAX, "'{pattern}' has more than {PARAMS_MAX} parameters");
+            assert!(
+                names.len() <= PARAMS_MAX,
+                "the route '{pattern}' has more than {PARAMS_MAX} parameters"
+            );
             layers.extend(self.layers.iter().cloned());
             let entry = methods.build(&pattern, &names, &layers);
-            if Literals::<PathEntry>::takes(&pattern) {
+            if Literals::<PathEntry>::accepts(&pattern) {
                 literals.insert(&pattern, entry);
             } else if let Err(error) = patterns.insert(pattern.clone(), entry) {
                 panic!("the route '{pattern}' cannot be added: {error}");
             }
         }
-        let fallback = self.fallback.unwrap_or_else(|| fixed(StatusCode::NOT_FOUND, None));
+        let fallback =
+            self.fallback.unwrap_or_else(|| status_endpoint(StatusCode::NOT_FOUND, None));
         Service {
             literals,
             patterns,
             fallback: layered(fallback, &self.layers),
-            asterisk: layered(fixed(StatusCode::NO_CONTENT, None), &self.layers),
+            asterisk: layered(status_endpoint(StatusCode::NO_CONTENT, None), &self.layers),
         }
     }
 }
@@ -152,6 +169,7 @@ impl fmt::Debug for Router {
     }
 }
 
+/// Returns the names of the parameters in `pattern`.
 fn param_names(pattern: &str) -> Vec<Box<str>> {
     let after_braces = pattern.replace("{{", "").replace("}}", "");
     let names = after_braces.split('{').skip(1).filter_map(|rest| rest.split('}').next());

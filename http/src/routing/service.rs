@@ -1,4 +1,4 @@
-//! A router in use: from a request to the answer of its handler.
+//! A router in use, which finds the handler of a request and calls it.
 
 use std::fmt;
 use std::rc::Rc;
@@ -17,10 +17,10 @@ use crate::protocol::limits::BODY_BYTES_MAX;
 use crate::routing::handler::{Endpoint, Running};
 use crate::routing::literals::Literals;
 
-/// A router in use, made by [`Router::into_service`](crate::Router::into_service): it answers
-/// requests that were [built](crate::Request::builder) and came from no connection.
+/// A router in use, created by [`Router::into_service`](crate::Router::into_service).
 ///
-/// A server has one on each loop. Tests have one without a server and without sockets.
+/// A server has one on each loop. Tests can [call](Self::call) one with requests that they
+/// [build](crate::Request::builder), without a server and without sockets.
 ///
 /// # Examples
 /// ```
@@ -50,63 +50,67 @@ use crate::routing::literals::Literals;
 /// # it_greets_by_name().unwrap();
 /// ```
 pub struct Service {
-    /// The paths that have no parameter.
+    /// The paths without parameters.
     pub(crate) literals: Literals<PathEntry>,
-    /// Those that have one.
+    /// The paths with parameters.
     pub(crate) patterns: matchit::Router<PathEntry>,
     pub(crate) fallback: Rc<dyn Endpoint>,
-    /// Answers `OPTIONS *`, which is about the server and no path of it.
+    /// Handles `OPTIONS *`, which is about the server and not about a path.
     pub(crate) asterisk: Rc<dyn Endpoint>,
 }
 
+/// A path with its route and its handlers.
 pub(crate) struct PathEntry {
     pub(crate) route: Rc<Route>,
     pub(crate) handlers: Vec<(Method, Rc<dyn Endpoint>)>,
-    pub(crate) other: Other,
+    pub(crate) other: OtherMethods,
 }
 
-/// Who answers a method that has no handler of its own.
-pub(crate) enum Other {
+/// How a path handles the methods that have no handler.
+pub(crate) enum OtherMethods {
+    /// By this handler.
     Any(Rc<dyn Endpoint>),
-    /// 204 to OPTIONS and 405 to the rest, both with `Allow`.
-    Refuse {
-        options: Rc<dyn Endpoint>,
-        rest: Rc<dyn Endpoint>,
-    },
+    /// With a 204 for OPTIONS and a 405 for the others, both with `Allow`.
+    Refused { options: Rc<dyn Endpoint>, rest: Rc<dyn Endpoint> },
 }
 
-/// Where a request goes.
-pub(crate) struct Found<'a> {
+/// The endpoint for a request, and the route that matched.
+pub(crate) struct RouteMatch<'a> {
     endpoint: &'a Rc<dyn Endpoint>,
+    /// `None` if no route matched.
     pub(crate) route: Option<&'a Rc<Route>>,
     params: ParamSpans,
 }
 
 impl Service {
-    /// Answers `request`: by the handler of its path and method, within its layers, or with 404
-    /// or 405, as in a server. Dropping the future cancels the handler, also one that
-    /// [runs to its end](crate::MethodRouter::detach_on_disconnect).
+    /// Handles `request` as a server does: by the handler of its path and method with all layers,
+    /// or with a 404 or 405.
     ///
-    /// As in a server a body of more bytes than its route allows, or else
-    /// [`BODY_BYTES_MAX`](crate::protocol::limits::BODY_BYTES_MAX), is answered with 413 at once.
+    /// A body that is longer than its route allows, or else than
+    /// [`BODY_BYTES_MAX`](crate::limits::BODY_BYTES_MAX), gets a 413 at once.
     ///
-    /// What a connection makes of an answer is not done here: no header is added, the answer to
-    /// `HEAD` has its body still, one that cannot be sent is not replaced by a 500, and nothing
-    /// is logged. Nor is a panic of the handler caught.
+    /// The response is as the handler returned it. What a connection does is left out: no header is
+    /// added, the response to `HEAD` keeps its body, a response that cannot be sent is not replaced
+    /// by a 500, and nothing is logged.
     ///
     /// # Panics
-    /// If the handler does, now or when the future is polled.
+    /// If the handler panics.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the handler, even on a route with
+    /// [`detach_on_disconnect`](crate::MethodRouter::detach_on_disconnect).
     pub fn call(&self, mut request: Request) -> impl Future<Output = Response> + use<> {
-        let found = self.find(&request);
-        let options = found.route.map(|route| route.options).unwrap_or_default();
+        let matched = self.find(&request);
+        let options = matched.route.map(|route| route.options).unwrap_or_default();
         let limit = options.body_bytes_max.unwrap_or(BODY_BYTES_MAX);
-        let presence = options.detaches_on_disconnect.then(|| Leaves(request.body_mut().pipe()));
+        let disconnect =
+            options.detaches_on_disconnect.then(|| DisconnectOnDrop(request.body_mut().pipe()));
         let running = match request.framing() {
             Framing::Length(length) if length > limit => Err(ProtocolError::BodyTooLarge),
-            _ => Ok(found.call(request)),
+            _ => Ok(matched.call(request)),
         };
         async move {
-            let _presence = presence;
+            let _disconnect = disconnect;
             match running {
                 Ok(running) => running.await,
                 Err(error) => error.into_response(),
@@ -114,27 +118,28 @@ impl Service {
         }
     }
 
-    pub(crate) fn find(&self, head: &RequestHead) -> Found<'_> {
+    /// Finds the endpoint for a request.
+    pub(crate) fn find(&self, head: &RequestHead) -> RouteMatch<'_> {
         match self.literals.find(head.path_bytes()) {
-            Some(entry) => entry.found(head.method(), ParamSpans::default()),
+            Some(entry) => entry.matched(head.method(), ParamSpans::default()),
             None => self.find_pattern(head),
         }
     }
 
-    fn find_pattern(&self, head: &RequestHead) -> Found<'_> {
+    fn find_pattern(&self, head: &RequestHead) -> RouteMatch<'_> {
         let path = head.path();
         match self.patterns.at(path) {
-            Ok(found) => {
+            Ok(matched) => {
                 let mut params = ParamSpans::default();
-                for (index, (_, value)) in found.params.iter().enumerate() {
+                for (index, (_, value)) in matched.params.iter().enumerate() {
                     let start = value.as_ptr() as usize - path.as_ptr() as usize;
                     params.set(index, start, value.len());
                 }
-                found.value.found(head.method(), params)
+                matched.value.matched(head.method(), params)
             }
             Err(_) => {
                 let endpoint = if path == "*" { &self.asterisk } else { &self.fallback };
-                Found { endpoint, route: None, params: ParamSpans::default() }
+                RouteMatch { endpoint, route: None, params: ParamSpans::default() }
             }
         }
     }
@@ -147,29 +152,30 @@ impl fmt::Debug for Service {
 }
 
 impl PathEntry {
-    fn found(&self, method: &Method, params: ParamSpans) -> Found<'_> {
-        Found { endpoint: self.endpoint(method), route: Some(&self.route), params }
+    fn matched(&self, method: &Method, params: ParamSpans) -> RouteMatch<'_> {
+        RouteMatch { endpoint: self.endpoint(method), route: Some(&self.route), params }
     }
 
+    /// Returns the endpoint for `method`.
     fn endpoint(&self, method: &Method) -> &Rc<dyn Endpoint> {
-        let of = |wanted: &Method| {
+        let handler_of = |wanted: &Method| {
             let handler = self.handlers.iter().find(|(known, _)| known == wanted);
             handler.map(|(_, endpoint)| endpoint)
         };
-        let found = of(method).or_else(|| match &self.other {
-            Other::Refuse { .. } if *method == Method::HEAD => of(&Method::GET),
+        let handler = handler_of(method).or_else(|| match &self.other {
+            OtherMethods::Refused { .. } if *method == Method::HEAD => handler_of(&Method::GET),
             _ => None,
         });
-        found.unwrap_or(match &self.other {
-            Other::Any(any) => any,
-            Other::Refuse { options, .. } if *method == Method::OPTIONS => options,
-            Other::Refuse { rest, .. } => rest,
+        handler.unwrap_or(match &self.other {
+            OtherMethods::Any(any) => any,
+            OtherMethods::Refused { options, .. } if *method == Method::OPTIONS => options,
+            OtherMethods::Refused { rest, .. } => rest,
         })
     }
 }
 
-impl Found<'_> {
-    /// Tells the request what matched it, and begins the answer.
+impl RouteMatch<'_> {
+    /// Records the route in the request and starts the handler.
     pub(crate) fn call(self, mut request: Request) -> Running {
         request.parts.route = self.route.cloned();
         request.parts.params = self.params;
@@ -177,10 +183,10 @@ impl Found<'_> {
     }
 }
 
-/// Tells those who asked for it that the request is over, when dropped.
-struct Leaves(Rc<Pipe>);
+/// Completes [`Request::disconnected`] when it is dropped.
+struct DisconnectOnDrop(Rc<Pipe>);
 
-impl Drop for Leaves {
+impl Drop for DisconnectOnDrop {
     fn drop(&mut self) {
         self.0.leave();
     }

@@ -11,11 +11,12 @@ use brigade_runtime::time;
 use crossbeam_utils::CachePadded;
 
 use crate::protocol::date::DateCache;
-use crate::protocol::limits::{Limits, Timeouts};
+use crate::protocol::limits::Limits;
 use crate::routing::service::Service;
 use crate::server::activity::ConnectionInfo;
 use crate::server::counters::Counters;
 use crate::server::stats::Stats;
+use crate::server::timeouts::Timeouts;
 
 /// A write buffer that has grown beyond this is not kept.
 const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;

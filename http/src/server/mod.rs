@@ -9,3 +9,4 @@ pub(crate) mod metrics;
 pub(crate) mod options;
 mod serve;
 pub(crate) mod stats;
+pub(crate) mod timeouts;

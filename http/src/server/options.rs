@@ -10,10 +10,11 @@ use brigade_runtime::event_loop;
 use brigade_runtime::server::{OnLoopDeath, ServerState};
 use brigade_runtime::signal::SignalKind;
 
-use crate::protocol::limits::{Limits, Timeouts};
+use crate::protocol::limits::Limits;
 use crate::routing::router::Router;
 use crate::server::loop_context::{LoopServer, Options};
 use crate::server::stats::{LoopReport, Stats};
+use crate::server::timeouts::Timeouts;
 
 /// An HTTP server that is bound to its addresses and not serving yet.
 ///

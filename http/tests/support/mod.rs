@@ -2,7 +2,8 @@
 //! events.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use brigade_http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, RequestHead};
+use brigade_http::protocol::{Connection, DATE_BYTES, Event};
+use brigade_http::{BodyLength, Headers, Limits, RequestHead};
 use http::{HeaderMap, StatusCode};
 
 /// The `Date` of the responses, which no test checks.

@@ -202,7 +202,7 @@ impl ConnectionTask {
     pub(super) fn leaves_too_much_unread(&self) -> bool {
         let is_wanted = self.body.as_ref().is_some_and(|body| Rc::strong_count(body) > 1);
         let left = self.protocol.body_remaining().unwrap_or(0);
-        !is_wanted && left > self.server.limits.drain_bytes_max
+        !is_wanted && left > self.server.limits.discard_bytes_max
     }
 
     #[inline(always)]
@@ -322,7 +322,7 @@ impl ConnectionTask {
             }
             return Ok(Step::Again);
         }
-        let left = self.server.limits.drain_bytes_max;
+        let left = self.server.limits.discard_bytes_max;
         match self.protocol.body_remaining() {
             Some(remaining) if remaining > left => self.go_on(Work::Closing { linger: true }),
             _ => self.go_on(Work::Draining { left }),

@@ -1,7 +1,9 @@
-//! The bytes of answers: status line, framing, persistence, and what headers set by hand do.
+//! The bytes of responses: status line, framing, persistence, and the effect of headers that the
+//! caller sets.
 
 // crates
-use brigade_http::{BodyLength, Connection, EncodeError, Event, Headers, Limits};
+use brigade_http::protocol::{Connection, Event};
+use brigade_http::{BodyLength, EncodeError, Headers, Limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 // ours
@@ -10,7 +12,8 @@ use support::{DATE, get_with};
 
 const DATE_LINE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
-fn asked(request: &str) -> Connection {
+/// Returns a connection that has received `request`.
+fn connection_with(request: &str) -> Connection {
     let mut connection = Connection::new();
     connection.receive(request.as_bytes());
     assert!(matches!(connection.next_event(&Limits::default()), Event::Request(_)));
@@ -24,19 +27,19 @@ fn headers(lines: &[(&str, &str)]) -> Headers {
     lines.iter().map(line).collect()
 }
 
-/// The whole answer without the date, if that stands where it should.
-fn answer(
+/// Returns the whole response without the date, which must be the last header.
+fn respond(
     request: &str,
     status: u16,
     lines: &[(&str, &str)],
     length: BodyLength,
     parts: &[&str],
 ) -> Result<String, EncodeError> {
-    let mut connection = asked(request);
+    let mut connection = connection_with(request);
     let mut out = Vec::new();
     let status = StatusCode::from_u16(status).unwrap();
     let head = connection.send_head(status, &headers(lines), length, DATE, &mut out);
-    assert!(head.is_ok() || out.is_empty(), "nothing is written of what is refused");
+    assert!(head.is_ok() || out.is_empty(), "nothing is written if a head is refused");
     head?;
     for part in parts {
         connection.send_data(part.as_bytes(), &mut out)?;
@@ -46,58 +49,58 @@ fn answer(
     Ok(text.replacen(&format!("{DATE_LINE}\r\n"), "\r\n", 1))
 }
 
-const OLD: &str = "GET / HTTP/1.0\r\n\r\n";
-const OLD_KEPT: &str = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+const HTTP_10: &str = "GET / HTTP/1.0\r\n\r\n";
+const HTTP_10_KEEP_ALIVE: &str = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
 const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
-const OLD_HEAD: &str = "HEAD / HTTP/1.0\r\n\r\n";
+const HTTP_10_HEAD: &str = "HEAD / HTTP/1.0\r\n\r\n";
 
 #[test]
-fn known_bodies_are_sent_as_they_are() {
+fn bodies_of_known_length_are_sent_unchanged() {
     let get = get_with("");
-    let seen = answer(&get, 200, &[("server", "b")], BodyLength::Known(4), &["he", "", "ho"]);
+    let seen = respond(&get, 200, &[("server", "b")], BodyLength::Known(4), &["he", "", "ho"]);
     assert_eq!(seen.unwrap(), "HTTP/1.1 200 OK\r\nserver: b\r\ncontent-length: 4\r\n\r\nheho");
-    let seen = answer(&get, 404, &[], BodyLength::Empty, &[]);
+    let seen = respond(&get, 404, &[], BodyLength::Empty, &[]);
     assert_eq!(seen.unwrap(), "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
-    let seen = answer(&get, 299, &[], BodyLength::Empty, &[]);
+    let seen = respond(&get, 299, &[], BodyLength::Empty, &[]);
     assert_eq!(seen.unwrap(), "HTTP/1.1 299 \r\ncontent-length: 0\r\n\r\n");
 }
 
 #[test]
-fn unknown_bodies_are_chunked_or_end_with_the_connection() {
+fn bodies_of_unknown_length_are_chunked_or_end_with_the_connection() {
     let parts = ["hello ", "", "wide world, it is me"];
-    let seen = answer(&get_with(""), 200, &[], BodyLength::Unknown, &parts).unwrap();
+    let seen = respond(&get_with(""), 200, &[], BodyLength::Unknown, &parts).unwrap();
     let body = "6\r\nhello \r\n14\r\nwide world, it is me\r\n0\r\n\r\n";
     assert_eq!(seen, format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}"));
-    for old in [OLD, OLD_KEPT] {
-        let seen = answer(old, 200, &[], BodyLength::Unknown, &parts).unwrap();
+    for request in [HTTP_10, HTTP_10_KEEP_ALIVE] {
+        let seen = respond(request, 200, &[], BodyLength::Unknown, &parts).unwrap();
         let body = "hello wide world, it is me";
         assert_eq!(seen, format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}"));
     }
 }
 
 #[test]
-fn persistence_is_said_where_it_is_not_assumed() {
+fn persistence_is_stated_unless_it_is_the_default() {
     let persistence = |request: &str, lines: &[(&str, &str)]| {
-        let seen = answer(request, 200, lines, BodyLength::Empty, &[]).unwrap();
+        let seen = respond(request, 200, lines, BodyLength::Empty, &[]).unwrap();
         let line = seen.lines().find(|line| line.starts_with("connection")).unwrap_or("-");
         line.to_owned()
     };
     assert_eq!(persistence(&get_with(""), &[]), "-");
     assert_eq!(persistence(&get_with("Connection: close\r\n"), &[]), "connection: close");
-    assert_eq!(persistence(OLD, &[]), "connection: close");
-    assert_eq!(persistence(OLD_KEPT, &[]), "connection: keep-alive");
+    assert_eq!(persistence(HTTP_10, &[]), "connection: close");
+    assert_eq!(persistence(HTTP_10_KEEP_ALIVE, &[]), "connection: keep-alive");
     let close = [("connection", "x, Close")];
     assert_eq!(persistence(&get_with(""), &close), "connection: close");
-    assert_eq!(persistence(OLD_KEPT, &close), "connection: close");
+    assert_eq!(persistence(HTTP_10_KEEP_ALIVE, &close), "connection: close");
     let keep = [("connection", "keep-alive"), ("keep-alive", "timeout=5")];
     assert_eq!(persistence(&get_with(""), &keep), "-");
-    assert_eq!(persistence(OLD, &keep), "connection: close");
+    assert_eq!(persistence(HTTP_10, &keep), "connection: close");
 }
 
 #[test]
-fn head_is_answered_like_get_without_the_body() {
+fn responses_to_head_have_the_head_of_get_and_no_body() {
     let length = |request, lines: &[(&str, &str)], length| {
-        answer(request, 200, lines, length, &["body"]).unwrap()
+        respond(request, 200, lines, length, &["body"]).unwrap()
     };
     let known = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
     assert_eq!(length(HEAD, &[], BodyLength::Known(4)), known);
@@ -105,14 +108,14 @@ fn head_is_answered_like_get_without_the_body() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     assert_eq!(length(HEAD, &[], BodyLength::Unknown), chunked);
     let close = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
-    assert_eq!(length(OLD_HEAD, &[], BodyLength::Unknown), close);
+    assert_eq!(length(HTTP_10_HEAD, &[], BodyLength::Unknown), close);
 }
 
 #[test]
 fn some_statuses_have_no_body() {
     let get = get_with("");
     let seen =
-        |status, lines| answer(&get, status, lines, BodyLength::Known(4), &["body"]).unwrap();
+        |status, lines| respond(&get, status, lines, BodyLength::Known(4), &["body"]).unwrap();
     assert_eq!(seen(204, &[("content-length", "4")]), "HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(seen(304, &[]), "HTTP/1.1 304 Not Modified\r\n\r\n");
     let with_length = "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n";
@@ -122,38 +125,43 @@ fn some_statuses_have_no_body() {
 }
 
 #[test]
-fn a_length_set_by_hand_has_to_be_right() {
+fn a_content_length_from_the_caller_must_equal_the_length() {
     let get = get_with("");
     let four = [("content-length", "4")];
     let known = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody";
-    assert_eq!(answer(&get, 200, &four, BodyLength::Known(4), &["body"]).unwrap(), known);
-    assert_eq!(answer(&get, 200, &four, BodyLength::Unknown, &["body"]).unwrap(), known);
+    assert_eq!(respond(&get, 200, &four, BodyLength::Known(4), &["body"]).unwrap(), known);
+    assert_eq!(respond(&get, 200, &four, BodyLength::Unknown, &["body"]).unwrap(), known);
     let refused = Err(EncodeError::ContentLength);
-    assert_eq!(answer(&get, 200, &four, BodyLength::Known(5), &[]), refused);
-    assert_eq!(answer(&get, 200, &four, BodyLength::Empty, &[]), refused);
+    assert_eq!(respond(&get, 200, &four, BodyLength::Known(5), &[]), refused);
+    assert_eq!(respond(&get, 200, &four, BodyLength::Empty, &[]), refused);
     for bad in ["", "x", "+4", "4, 4"] {
         assert_eq!(
-            answer(&get, 200, &[("content-length", bad)], BodyLength::Unknown, &[]),
+            respond(&get, 200, &[("content-length", bad)], BodyLength::Unknown, &[]),
             refused
         );
     }
     let twice = [("content-length", "4"), ("content-length", "5")];
-    assert_eq!(answer(&get, 200, &twice, BodyLength::Unknown, &[]), refused);
+    assert_eq!(respond(&get, 200, &twice, BodyLength::Unknown, &[]), refused);
     let encoding = [("transfer-encoding", "chunked")];
     let refused = Err(EncodeError::TransferEncoding);
-    assert_eq!(answer(&get, 200, &encoding, BodyLength::Unknown, &[]), refused);
+    assert_eq!(respond(&get, 200, &encoding, BodyLength::Unknown, &[]), refused);
 }
 
 #[test]
-fn a_date_set_by_hand_replaces_ours() {
-    let seen = answer(&get_with(""), 200, &[("date", "today")], BodyLength::Empty, &[]).unwrap();
+fn a_date_from_the_caller_replaces_ours() {
+    let seen = respond(&get_with(""), 200, &[("date", "today")], BodyLength::Empty, &[]).unwrap();
     assert_eq!(seen, "HTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 0\r\n\r\n");
 }
 
 #[test]
-fn a_whole_answer_is_what_its_parts_are() {
+fn a_response_sent_whole_equals_one_sent_in_parts() {
     let requests = [get_with(""), get_with("Connection: close\r\n")];
-    let requests = requests.iter().map(String::as_str).chain([OLD, OLD_KEPT, HEAD, OLD_HEAD]);
+    let requests = requests.iter().map(String::as_str).chain([
+        HTTP_10,
+        HTTP_10_KEEP_ALIVE,
+        HEAD,
+        HTTP_10_HEAD,
+    ]);
     let lines: [&[(&str, &str)]; 4] =
         [&[], &[("server", "b"), ("etag", "c")], &[("content-length", "4")], &[("date", "today")]];
     for request in requests {
@@ -163,8 +171,8 @@ fn a_whole_answer_is_what_its_parts_are() {
                     0 => BodyLength::Empty,
                     length => BodyLength::Known(length as u64),
                 };
-                let expected = answer(request, status, lines, length, &[body]);
-                let mut connection = asked(request);
+                let expected = respond(request, status, lines, length, &[body]);
+                let mut connection = connection_with(request);
                 let mut out = Vec::new();
                 let code = StatusCode::from_u16(status).unwrap();
                 let sent =
@@ -179,10 +187,10 @@ fn a_whole_answer_is_what_its_parts_are() {
 }
 
 #[test]
-fn an_informational_status_is_no_whole_answer() {
+fn an_informational_status_cannot_be_sent_as_a_whole_response() {
     let get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: b\r\n\r\n";
     for status in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::EARLY_HINTS] {
-        let mut connection = asked(get);
+        let mut connection = connection_with(get);
         let mut out = Vec::new();
         let sent = connection.send_whole(status, &Headers::new(), b"", DATE, &mut out);
         assert_eq!((sent, out.len()), (Err(EncodeError::Status(status)), 0));
@@ -192,9 +200,9 @@ fn an_informational_status_is_no_whole_answer() {
 }
 
 #[test]
-fn a_payload_may_be_written_beside_its_framing() {
+fn data_can_be_written_separately_from_its_framing() {
     let sent = |request: &str, length| {
-        let mut connection = asked(request);
+        let mut connection = connection_with(request);
         let mut out = Vec::new();
         connection.send_head(StatusCode::OK, &Headers::new(), length, DATE, &mut out).unwrap();
         out.clear();
@@ -210,14 +218,14 @@ fn a_payload_may_be_written_beside_its_framing() {
     };
     assert_eq!(sent(&get_with(""), BodyLength::Unknown), "3\r\n<3>\r\n3\r\n<3>\r\n0\r\n\r\n");
     assert_eq!(sent(&get_with(""), BodyLength::Known(6)), "<3><3>");
-    assert_eq!(sent(OLD, BodyLength::Unknown), "<3><3>");
+    assert_eq!(sent(HTTP_10, BodyLength::Unknown), "<3><3>");
     assert_eq!(sent(HEAD, BodyLength::Unknown), "");
 }
 
 #[test]
-fn trailers_end_chunks_and_nothing_else() {
+fn trailers_are_sent_only_after_chunks() {
     let sent = |request: &str, length, name: &str| {
-        let mut connection = asked(request);
+        let mut connection = connection_with(request);
         let mut out = Vec::new();
         connection.send_head(StatusCode::OK, &Headers::new(), length, DATE, &mut out).unwrap();
         out.clear();
@@ -229,7 +237,7 @@ fn trailers_end_chunks_and_nothing_else() {
     let get = get_with("");
     assert_eq!(sent(&get, BodyLength::Unknown, "sum").unwrap(), "0\r\nsum: 1\r\n\r\n");
     assert_eq!(sent(&get, BodyLength::Empty, "sum").unwrap(), "");
-    assert_eq!(sent(OLD, BodyLength::Unknown, "sum").unwrap(), "");
+    assert_eq!(sent(HTTP_10, BodyLength::Unknown, "sum").unwrap(), "");
     for name in ["content-length", "transfer-encoding", "host", "set-cookie", "authorization"] {
         assert_eq!(sent(&get, BodyLength::Unknown, name), Err(EncodeError::Trailer), "{name}");
     }
