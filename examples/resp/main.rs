@@ -1,5 +1,5 @@
-//! A server that speaks the Redis protocol (RESP 2): GET, SET, DEL, INCR, PING and ECHO, pipelined, with
-//! the keys sharded over the loops.
+//! A server that speaks the Redis protocol (RESP 2): GET, SET, DEL, INCR, PING and ECHO, pipelined,
+//! with the keys sharded over the loops.
 //!
 //! ```text
 //! cargo run --release --example resp -- --listen 127.0.0.1:6380 --loops 2
