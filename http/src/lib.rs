@@ -90,8 +90,9 @@ pub use message::response::{IntoResponse, Response};
 pub use message::upgrade::Upgraded;
 pub use protocol::limits::{self, Limits, Timeouts};
 pub use protocol::{
-    BodyLength, ClientConnection, ClientEvent, Connection, DATE_BYTES, DateCache, EncodeError,
-    Event, Framing, HeaderLines, Headers, Iter, ProtocolError, RequestHead, ResponseHead,
+    BodyEvent, BodyLength, ClientConnection, DATE_BYTES, DateCache, EncodeError, Framing,
+    HeaderLines, Headers, Iter, OutgoingBody, ProtocolError, RequestEvent, RequestHead,
+    ResponseEvent, ResponseHead, ServerConnection,
 };
 pub use routing::handler::Next;
 pub use routing::method_router::{MethodRouter, any, delete, get, head, options, patch, post, put};

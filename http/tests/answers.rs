@@ -1,7 +1,9 @@
 //! The bytes of answers: status line, framing, persistence, and what headers set by hand do.
 
 // crates
-use brigade_http::{BodyLength, Connection, EncodeError, Event, Headers, Limits};
+use brigade_http::{
+    BodyLength, EncodeError, Headers, Limits, RequestEvent, RequestHead, ServerConnection,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 // ours
@@ -10,10 +12,11 @@ use support::{DATE, get_with};
 
 const DATE_LINE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
-fn asked(request: &str) -> Connection {
-    let mut connection = Connection::new();
+fn asked(request: &str) -> ServerConnection {
+    let mut connection = ServerConnection::new();
     connection.receive(request.as_bytes());
-    assert!(matches!(connection.next_event(&Limits::default()), Event::Request(_)));
+    let event = connection.next_head(&mut RequestHead::empty(), &Limits::default());
+    assert_eq!(event, Ok(RequestEvent::Head));
     connection
 }
 
@@ -39,7 +42,7 @@ fn answer(
     assert!(head.is_ok() || out.is_empty(), "nothing is written of what is refused");
     head?;
     for part in parts {
-        connection.send_data(part.as_bytes(), &mut out)?;
+        connection.outgoing_body().send_data(part.as_bytes(), &mut out)?;
     }
     connection.send_end(None, &mut out)?;
     let text = String::from_utf8(out).unwrap();
@@ -172,7 +175,7 @@ fn a_whole_answer_is_what_its_parts_are() {
                 let text = String::from_utf8(out).unwrap();
                 let seen = sent.map(|()| text.replacen(&format!("{DATE_LINE}\r\n"), "\r\n", 1));
                 assert_eq!(seen, expected, "{status} {body:?} {lines:?} to {request}");
-                assert!(seen.is_err() == connection.can_answer() && !connection.is_answering());
+                assert!(seen.is_err() == connection.can_respond() && !connection.is_sending());
             }
         }
     }
@@ -199,12 +202,12 @@ fn a_payload_may_be_written_beside_its_framing() {
         connection.send_head(StatusCode::OK, &Headers::new(), length, DATE, &mut out).unwrap();
         out.clear();
         for _ in 0..2 {
-            if connection.begin_data(3, &mut out).unwrap() {
+            if connection.outgoing_body().begin_data(3, &mut out).unwrap() {
                 out.extend_from_slice(b"<3>");
-                connection.end_data(&mut out);
+                connection.outgoing_body().end_data(&mut out);
             }
         }
-        assert!(!connection.begin_data(0, &mut out).unwrap());
+        assert!(!connection.outgoing_body().begin_data(0, &mut out).unwrap());
         connection.send_end(None, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };

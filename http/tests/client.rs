@@ -4,7 +4,10 @@
 use std::mem;
 
 // crates
-use brigade_http::{BodyLength, ClientConnection, ClientEvent, EncodeError, Headers, Limits};
+use brigade_http::{
+    BodyEvent, BodyLength, ClientConnection, EncodeError, Headers, Limits, ProtocolError,
+    ResponseEvent,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 fn sent(
@@ -20,7 +23,7 @@ fn sent(
         headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
     }
     connection.send_head(method, "/p?q", "a:80", &headers, length, &mut out).unwrap();
-    connection.send_data(body.as_bytes(), &mut out).unwrap();
+    connection.outgoing_body().send_data(body.as_bytes(), &mut out).unwrap();
     connection.send_end(None, &mut out).unwrap();
     (connection, String::from_utf8(out).unwrap())
 }
@@ -73,10 +76,38 @@ fn requests_that_could_be_taken_for_others_are_refused() {
     assert_eq!(refused("GET", "http://a/", "a"), None);
 }
 
-/// What a client makes of `pieces`, then of the end of the stream; as text.
+/// Returns the next head as text, or the error; `None` if more is needed or nothing follows.
+fn next_head(connection: &mut ClientConnection) -> Option<String> {
+    match connection.next_head(&Limits::default()) {
+        Ok(ResponseEvent::NeedData | ResponseEvent::Closed) => None,
+        Ok(ResponseEvent::Informational(head)) => Some(format!("({})", head.status().as_u16())),
+        Ok(ResponseEvent::Head(head)) => {
+            Some(format!("{} {:?}", head.status().as_u16(), head.reason()))
+        }
+        Err(error) => Some(format!("{error:?}")),
+    }
+}
+
+/// Returns the whole body as text, or the error; `None` if more is needed.
+fn next_body(connection: &mut ClientConnection, body: &mut Vec<u8>) -> Option<String> {
+    loop {
+        match connection.next_body(&Limits::default()) {
+            Ok(BodyEvent::NeedData) => return None,
+            Ok(BodyEvent::Data(data)) => body.extend_from_slice(&data),
+            Ok(BodyEvent::End(trailers)) => {
+                let body = String::from_utf8(mem::take(body)).unwrap();
+                let count = trailers.as_deref().map_or(0, HeaderMap::len);
+                let kept = if connection.is_idle() { " kept" } else { "" };
+                return Some(format!("{body:?}+{count}{kept}"));
+            }
+            Err(error) => return Some(format!("{error:?}")),
+        }
+    }
+}
+
+/// Receives `pieces`, then the end of the stream. Returns the events as text.
 fn journal<'a>(method: &Method, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
     let (mut connection, _) = sent(method, &[], BodyLength::Empty, "");
-    let limits = Limits::default();
     let mut entries: Vec<String> = Vec::new();
     let mut body = Vec::new();
     let pieces = pieces.into_iter().map(Some).chain([None]);
@@ -86,26 +117,14 @@ fn journal<'a>(method: &Method, pieces: impl IntoIterator<Item = &'a [u8]>) -> S
             None => connection.receive_eof(),
         }
         loop {
-            let entry = match connection.next_event(&limits) {
-                ClientEvent::NeedData => break,
-                ClientEvent::Informational(head) => format!("({})", head.status().as_u16()),
-                ClientEvent::Response(head) => {
-                    format!("{} {:?}", head.status().as_u16(), head.reason())
-                }
-                ClientEvent::Body(data) => {
-                    body.extend_from_slice(&data);
-                    continue;
-                }
-                ClientEvent::BodyEnd(trailers) => {
-                    let body = String::from_utf8(mem::take(&mut body)).unwrap();
-                    let count = trailers.as_deref().map_or(0, HeaderMap::len);
-                    let kept = if connection.is_idle() { " kept" } else { "" };
-                    format!("{body:?}+{count}{kept}")
-                }
-                ClientEvent::Closed => break,
-                ClientEvent::Error(error) => format!("{error:?}"),
+            let entry = match connection.is_reading_body() {
+                true => next_body(&mut connection, &mut body),
+                false => next_head(&mut connection),
             };
-            entries.push(entry);
+            match entry {
+                Some(entry) => entries.push(entry),
+                None => break,
+            }
         }
     }
     entries.join(" ")
@@ -185,9 +204,12 @@ fn a_body_may_be_limited() {
     connection.set_body_limit(4);
     connection.receive(b"HTTP/1.1 200 OK\r\n\r\nhello");
     let limits = Limits::default();
-    assert!(matches!(connection.next_event(&limits), ClientEvent::Response(_)));
-    assert!(matches!(connection.next_event(&limits), ClientEvent::Error(_)));
-    assert!(matches!(connection.next_event(&limits), ClientEvent::Closed));
+    assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::Head(_))));
+    for _ in 0..2 {
+        let part = connection.next_body(&limits);
+        assert!(matches!(part, Err(ProtocolError::BodyTooLarge)));
+    }
+    assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::Closed)));
     assert!(!connection.keep_alive() && !connection.is_idle());
 }
 
@@ -197,7 +219,8 @@ fn after_101_the_bytes_are_handed_over() {
     let (mut connection, text) = sent(&Method::GET, &lines, BodyLength::Empty, "");
     assert!(text.contains("\r\nconnection: upgrade\r\nupgrade: echo\r\n"));
     connection.receive(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\nhel");
-    assert!(matches!(connection.next_event(&Limits::default()), ClientEvent::Response(_)));
+    let event = connection.next_head(&Limits::default());
+    assert!(matches!(event, Ok(ResponseEvent::Head(_))));
     connection.receive(b"lo");
     assert_eq!(connection.upgrade(), "hello");
 }
@@ -212,8 +235,8 @@ fn one_request_at_a_time() {
     assert_eq!(again(&mut connection), Err(EncodeError::OutOfTurn));
     connection.receive(b"HTTP/1.1 204 No Content\r\n\r\n");
     let limits = Limits::default();
-    assert!(matches!(connection.next_event(&limits), ClientEvent::Response(_)));
+    assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::Head(_))));
     assert_eq!(again(&mut connection), Err(EncodeError::OutOfTurn));
-    assert!(matches!(connection.next_event(&limits), ClientEvent::BodyEnd(None)));
+    assert!(matches!(connection.next_body(&limits), Ok(BodyEvent::End(None))));
     assert_eq!(again(&mut connection), Ok(()));
 }

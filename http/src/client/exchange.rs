@@ -21,7 +21,8 @@ use crate::client::pool::{InUse, Link};
 use crate::client::target::Target;
 use crate::message::body::{Body, BodyKind, Part, PartStream};
 use crate::message::upgrade::Upgraded;
-use crate::protocol::client_connection::ClientEvent;
+use crate::protocol::body_decoder::BodyEvent;
+use crate::protocol::client_connection::ResponseEvent;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::head::ResponseHead;
 use crate::protocol::headers::Headers;
@@ -95,12 +96,19 @@ enum Waiting {
     Body,
 }
 
-/// What there is to hand out.
+/// A part of the response's body, or its end.
 #[derive(Debug)]
-pub(super) enum Progress {
-    Head(ResponseHead),
+pub(super) enum BodyPart {
     Data(Bytes),
     End(Option<Box<HeaderMap>>),
+}
+
+/// What was decoded of what was received.
+enum Decoded<T> {
+    Found(T),
+    /// An informational response: more may be decoded at once.
+    Informational,
+    NeedData,
 }
 
 impl Exchange {
@@ -135,15 +143,20 @@ impl Exchange {
         begun
     }
 
-    /// Ready when there is something to hand out, or something went wrong.
-    pub(super) fn poll_progress(
+    /// Sends the request's body and receives the response's head. Ready with the head.
+    pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Progress, ClientErrorKind>> {
-        let mut out = self.client.take_write_buffer();
-        let polled = self.advance(cx, &mut out);
-        self.client.give_write_buffer(out);
-        polled
+    ) -> Poll<Result<ResponseHead, ClientErrorKind>> {
+        self.poll_decoded(cx, Self::decode_head)
+    }
+
+    /// Sends the request's body and receives the response's body. Ready with a part of it.
+    pub(super) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BodyPart, ClientErrorKind>> {
+        self.poll_decoded(cx, Self::decode_body)
     }
 
     /// Returns `true` if the connection failed, with `error`, before any byte of an answer came.
@@ -172,8 +185,8 @@ impl Exchange {
 
     /// The same for an answer that has no body, of which the end needs no waiting.
     pub(super) fn finish_bodiless(mut self) {
-        let event = self.link.protocol.next_event(&self.client.options.limits);
-        if matches!(event, ClientEvent::BodyEnd(_)) {
+        let event = self.link.protocol.next_body(&self.client.options.limits);
+        if matches!(event, Ok(BodyEvent::End(_))) {
             self.finish();
         }
     }
@@ -287,11 +300,11 @@ impl Exchange {
     fn send_part(&mut self, part: Bytes, out: &mut Vec<u8>) -> Result<(), ClientErrorKind> {
         let protocol = &mut self.link.protocol;
         if part.len() < UNCOPIED_BYTES_MIN {
-            return protocol.send_data(&part, out).map_err(ClientErrorKind::Encode);
+            return protocol.outgoing_body().send_data(&part, out).map_err(ClientErrorKind::Encode);
         }
-        if protocol.begin_data(part.len(), out).map_err(ClientErrorKind::Encode)? {
+        if protocol.outgoing_body().begin_data(part.len(), out).map_err(ClientErrorKind::Encode)? {
             self.write(out, part);
-            self.link.protocol.end_data(out);
+            self.link.protocol.outgoing_body().end_data(out);
         }
         Ok(())
     }
@@ -339,11 +352,23 @@ impl Exchange {
 
 /// # Receiving
 impl Exchange {
-    fn advance(
+    fn poll_decoded<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        decode: impl FnMut(&mut Self) -> Result<Decoded<T>, ClientErrorKind>,
+    ) -> Poll<Result<T, ClientErrorKind>> {
+        let mut out = self.client.take_write_buffer();
+        let polled = self.advance(cx, &mut out, decode);
+        self.client.give_write_buffer(out);
+        polled
+    }
+
+    fn advance<T>(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
-    ) -> Poll<Result<Progress, ClientErrorKind>> {
+        mut decode: impl FnMut(&mut Self) -> Result<Decoded<T>, ClientErrorKind>,
+    ) -> Poll<Result<T, ClientErrorKind>> {
         let mut budget = STEPS_PER_POLL;
         loop {
             self.push(cx, out, &mut budget)?;
@@ -352,36 +377,49 @@ impl Exchange {
                 return Poll::Pending;
             }
             budget -= 1;
-            match self.link.protocol.next_event(&self.client.options.limits) {
-                ClientEvent::NeedData => {
+            match decode(self)? {
+                Decoded::Found(found) => return Poll::Ready(Ok(found)),
+                Decoded::Informational => {}
+                Decoded::NeedData => {
                     if !self.read(cx)? {
                         ready!(self.watch_clock(cx))?;
                     }
-                }
-                ClientEvent::Informational(head) => {
-                    self.is_held &= head.status() != StatusCode::CONTINUE;
-                }
-                ClientEvent::Response(head) => {
-                    self.begin_answer(&head)?;
-                    return Poll::Ready(Ok(Progress::Head(head)));
-                }
-                ClientEvent::Body(data) => return Poll::Ready(Ok(Progress::Data(data))),
-                ClientEvent::BodyEnd(trailers) => return Poll::Ready(Ok(Progress::End(trailers))),
-                ClientEvent::Closed => return Poll::Ready(Err(self.no_answer())),
-                ClientEvent::Error(ProtocolError::BodyTooLarge) => {
-                    let limit = self.client.options.body_bytes_max;
-                    return Poll::Ready(Err(ClientErrorKind::TooLarge(limit)));
-                }
-                ClientEvent::Error(error) => {
-                    return Poll::Ready(Err(ClientErrorKind::Protocol(error)));
                 }
             }
         }
     }
 
+    fn decode_head(&mut self) -> Result<Decoded<ResponseHead>, ClientErrorKind> {
+        match self.link.protocol.next_head(&self.client.options.limits) {
+            Ok(ResponseEvent::NeedData) => Ok(Decoded::NeedData),
+            Ok(ResponseEvent::Informational(head)) => {
+                self.is_held &= head.status() != StatusCode::CONTINUE;
+                Ok(Decoded::Informational)
+            }
+            Ok(ResponseEvent::Head(head)) => {
+                self.begin_response(&head)?;
+                Ok(Decoded::Found(head))
+            }
+            Ok(ResponseEvent::Closed) => Err(self.no_response()),
+            Err(error) => Err(ClientErrorKind::Protocol(error)),
+        }
+    }
+
+    fn decode_body(&mut self) -> Result<Decoded<BodyPart>, ClientErrorKind> {
+        match self.link.protocol.next_body(&self.client.options.limits) {
+            Ok(BodyEvent::NeedData) => Ok(Decoded::NeedData),
+            Ok(BodyEvent::Data(data)) => Ok(Decoded::Found(BodyPart::Data(data))),
+            Ok(BodyEvent::End(trailers)) => Ok(Decoded::Found(BodyPart::End(trailers))),
+            Err(ProtocolError::BodyTooLarge) => {
+                Err(ClientErrorKind::TooLarge(self.client.options.body_bytes_max))
+            }
+            Err(error) => Err(ClientErrorKind::Protocol(error)),
+        }
+    }
+
     /// A server that refuses a request, or answers before it has seen the body that it was asked
     /// about, does not want the rest of it (RFC 9112 section 9.5).
-    fn begin_answer(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
+    fn begin_response(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
         self.is_answered = true;
         self.waiting = Waiting::Nothing;
         let status = head.status();
@@ -395,7 +433,7 @@ impl Exchange {
         Ok(())
     }
 
-    fn no_answer(&mut self) -> ClientErrorKind {
+    fn no_response(&mut self) -> ClientErrorKind {
         self.write_error.take().map_or(ClientErrorKind::NoAnswer, ClientErrorKind::Broken)
     }
 

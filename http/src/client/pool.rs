@@ -12,7 +12,8 @@ use brigade_runtime::net::TcpStream;
 use brigade_runtime::{CallbackHandle, call_later, time};
 
 use crate::client::options::Options;
-use crate::protocol::client_connection::{ClientConnection, ClientEvent};
+use crate::protocol::body_decoder::BodyEvent;
+use crate::protocol::client_connection::{ClientConnection, ResponseEvent};
 use crate::protocol::limits::{DRAIN_BYTES_MAX, Limits};
 
 /// A read takes this much at the most. One such buffer serves all connections of a client.
@@ -253,7 +254,7 @@ impl Link {
             return false;
         }
         let mut left = DRAIN_BYTES_MAX;
-        while self.skip_body(&client.options.limits) {
+        while self.discard_body(&client.options.limits) {
             // The selector may not have been asked since the server closed: the system is.
             match self.read(client) {
                 Ok(0) => return false,
@@ -268,14 +269,16 @@ impl Link {
         false
     }
 
-    /// Drops what has come of a body. Returns `true` unless the connection is spent.
-    fn skip_body(&mut self, limits: &Limits) -> bool {
-        loop {
-            match self.protocol.next_event(limits) {
-                ClientEvent::Body(_) | ClientEvent::BodyEnd(_) => {}
-                ClientEvent::NeedData => return true,
-                _ => return false,
+    /// Discards what was received of a body. Returns `true` unless the connection cannot be used
+    /// again.
+    fn discard_body(&mut self, limits: &Limits) -> bool {
+        while self.protocol.is_reading_body() {
+            match self.protocol.next_body(limits) {
+                Ok(BodyEvent::Data(_) | BodyEvent::End(_)) => {}
+                Ok(BodyEvent::NeedData) => return true,
+                Err(_) => return false,
             }
         }
+        matches!(self.protocol.next_head(limits), Ok(ResponseEvent::NeedData))
     }
 }

@@ -12,7 +12,7 @@ use brigade_runtime::time;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::client::error::{ClientError, ClientErrorKind, TimeoutKind};
-use crate::client::exchange::{Exchange, Progress, Question};
+use crate::client::exchange::{Exchange, Question};
 use crate::client::pool::{InUse, Link, LoopClient};
 use crate::client::response::ClientResponse;
 use crate::client::target::{Target, presentable};
@@ -183,10 +183,7 @@ async fn ask(
     body: Body,
 ) -> Result<ResponseHead, ClientErrorKind> {
     exchange.begin(question, body)?;
-    match poll_fn(|cx| exchange.poll_progress(cx)).await? {
-        Progress::Head(head) => Ok(head),
-        Progress::Data(_) | Progress::End(_) => unreachable!("an answer begins with its head"),
-    }
+    poll_fn(|cx| exchange.poll_head(cx)).await
 }
 
 /// The answer. Without a body it is over, and its connection free.

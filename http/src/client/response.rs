@@ -11,7 +11,7 @@ use futures_core::Stream;
 use http::{HeaderMap, StatusCode, Version};
 
 use crate::client::error::{ClientError, ClientErrorKind};
-use crate::client::exchange::{Exchange, Progress};
+use crate::client::exchange::{BodyPart, Exchange};
 use crate::message::upgrade::Upgraded;
 use crate::protocol::head::ResponseHead;
 
@@ -101,16 +101,15 @@ impl ClientResponse {
             return Poll::Ready(None);
         }
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
-        match ready!(exchange.poll_progress(cx)) {
-            Ok(Progress::Data(data)) => Poll::Ready(Some(Ok(data))),
-            Ok(Progress::End(trailers)) => {
+        match ready!(exchange.poll_body(cx)) {
+            Ok(BodyPart::Data(data)) => Poll::Ready(Some(Ok(data))),
+            Ok(BodyPart::End(trailers)) => {
                 self.trailers = trailers;
                 if let Some(exchange) = self.exchange.take() {
                     exchange.finish();
                 }
                 Poll::Ready(None)
             }
-            Ok(Progress::Head(_)) => unreachable!("an answer has one head"),
             Err(kind) => Poll::Ready(Some(Err(self.fail(kind)))),
         }
     }

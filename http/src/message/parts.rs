@@ -125,18 +125,18 @@ mod tests {
     use super::*;
     use crate::protocol::error::ProtocolError;
     use crate::protocol::limits::Limits;
-    use crate::protocol::server_connection::{Connection, Event};
+    use crate::protocol::server_connection::{RequestEvent, ServerConnection};
 
     #[test]
     fn a_head_that_was_too_large_to_be_kept_leaves_no_host_behind() {
         let read = |head: String| {
             let mut request = PartsBox::new();
-            let mut connection = Connection::new();
+            let mut connection = ServerConnection::new();
             let limits = Limits::default();
-            match connection.receive_into(head.as_bytes(), &mut request.head, &limits) {
-                Event::Request(()) => None,
-                Event::Error(error) => Some(error),
-                event => panic!("all of the head is there: {event:?}"),
+            match connection.receive_head(head.as_bytes(), &mut request.head, &limits) {
+                Ok(RequestEvent::Head) => None,
+                Ok(event) => panic!("the head is complete: {event:?}"),
+                Err(error) => Some(error),
             }
         };
         for long in [10, HEAD_BYTES_KEPT_MAX] {

@@ -12,7 +12,7 @@ use crate::message::request_body::RequestBody;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::headers::Headers;
 use crate::protocol::limits::Limits;
-use crate::protocol::server_connection::{Connection, Event};
+use crate::protocol::server_connection::{RequestEvent, ServerConnection};
 use crate::protocol::syntax::is_target;
 
 /// The host that a request is for which names none.
@@ -93,14 +93,15 @@ impl RequestBuilder {
     /// What a server refuses such a request with; [`ProtocolError::UnexpectedEnd`] if its headers
     /// speak of a body that it was not given.
     pub fn build(self) -> Result<Request, ProtocolError> {
-        let mut connection = Connection::new();
+        let mut connection = ServerConnection::new();
         connection.receive(&self.head()?);
         connection.receive_eof();
         let mut parts = PartsBox::new();
-        match connection.next_event_into(&mut parts.head, &Limits::default()) {
-            Event::Request(()) => {}
-            Event::Error(error) => return Err(error),
-            _ => return Err(ProtocolError::UnexpectedEnd),
+        match connection.next_head(&mut parts.head, &Limits::default())? {
+            RequestEvent::Head => {}
+            RequestEvent::NeedData | RequestEvent::Closed => {
+                return Err(ProtocolError::UnexpectedEnd);
+            }
         }
         if self.body.is_empty() && parts.head.framing().has_body() {
             return Err(ProtocolError::UnexpectedEnd);

@@ -34,9 +34,9 @@ const HEAD_BYTES_USUAL: usize = 256;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestContext {
     /// The method was `HEAD`.
-    pub(crate) head: bool,
-    /// The version was 1.0.
-    pub(crate) old: bool,
+    pub(crate) is_head: bool,
+    /// The version was HTTP/1.0.
+    pub(crate) is_http_10: bool,
     /// The connection can be kept.
     pub(crate) keep_alive: bool,
 }
@@ -47,14 +47,14 @@ pub(crate) fn encode_response(
     status: StatusCode,
     headers: &Headers,
     length: BodyLength,
-    asked: RequestContext,
+    request: RequestContext,
     date: &[u8; DATE_BYTES],
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
     let start = out.len();
     out.reserve(HEAD_BYTES_USUAL);
     write_status_line(status, out);
-    let result = write_response_fields(status, headers, length, asked, date, out);
+    let result = write_response_fields(status, headers, length, request, date, out);
     if result.is_err() {
         out.truncate(start);
     }
@@ -65,7 +65,7 @@ fn write_response_fields(
     status: StatusCode,
     headers: &Headers,
     length: BodyLength,
-    asked: RequestContext,
+    request: RequestContext,
     date: &[u8; DATE_BYTES],
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
@@ -93,13 +93,13 @@ fn write_response_fields(
         }
         write_field(name, value, out);
     }
-    let (field, body) = response_framing(status, length, declared, asked)?;
+    let (field, body) = response_framing(status, length, declared, request)?;
     field.write(out);
-    let keep_alive = asked.keep_alive && !close && body != BodyEncoder::UntilClose;
+    let keep_alive = request.keep_alive && !close && body != BodyEncoder::UntilClose;
     if status == StatusCode::SWITCHING_PROTOCOLS {
         out.extend_from_slice(b"\r\nconnection: upgrade");
     } else if !status.is_informational() {
-        write_persistence(keep_alive, asked.old, out);
+        write_persistence(keep_alive, request.is_http_10, out);
     }
     match dated {
         true => out.extend_from_slice(HEAD_END),
@@ -141,7 +141,7 @@ fn response_framing(
     status: StatusCode,
     length: BodyLength,
     declared: Option<u64>,
-    asked: RequestContext,
+    request: RequestContext,
 ) -> Result<(LengthField, BodyEncoder), EncodeError> {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Ok((LengthField::Nothing, BodyEncoder::Dropped));
@@ -153,18 +153,18 @@ fn response_framing(
     if status == StatusCode::RESET_CONTENT {
         return Ok((LengthField::Length(0), BodyEncoder::Dropped));
     }
-    if asked.head {
+    if request.is_head {
         let field = match (declared, length) {
             (Some(length), _) | (None, BodyLength::Known(length)) => LengthField::Length(length),
             (None, BodyLength::Empty) => LengthField::Length(0),
-            (None, BodyLength::Unknown) if asked.old => LengthField::Nothing,
+            (None, BodyLength::Unknown) if request.is_http_10 => LengthField::Nothing,
             (None, BodyLength::Unknown) => LengthField::Chunked,
         };
         return Ok((field, BodyEncoder::Dropped));
     }
     Ok(match agreed_length(length, declared)? {
         Some(length) => (LengthField::Length(length), BodyEncoder::Length(length)),
-        None if asked.old => (LengthField::Nothing, BodyEncoder::UntilClose),
+        None if request.is_http_10 => (LengthField::Nothing, BodyEncoder::UntilClose),
         None => (LengthField::Chunked, BodyEncoder::Chunked),
     })
 }

@@ -31,8 +31,8 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// A place for a head, for [`Connection::receive_into`](crate::Connection::receive_into) and
-    /// [`Connection::next_event_into`](crate::Connection::next_event_into): that of no request.
+    /// Returns the head of no request, to be filled by
+    /// [`ServerConnection::next_head`](crate::protocol::ServerConnection::next_head).
     #[must_use]
     pub const fn empty() -> Self {
         const NOWHERE: Span = Span { start: 0, end: 0 };

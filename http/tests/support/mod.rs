@@ -1,16 +1,18 @@
-//! Feeds connections whole, byte by byte and split at every boundary, and writes down what
-//! happens.
+//! Feeds connections whole, byte by byte and split at every boundary, and records the events.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 // crates
-use brigade_http::{BodyLength, Connection, DATE_BYTES, Event, Headers, Limits, RequestHead};
+use brigade_http::{
+    BodyEvent, BodyLength, DATE_BYTES, Headers, Limits, ProtocolError, RequestEvent, RequestHead,
+    ServerConnection,
+};
 use http::{HeaderMap, StatusCode};
 
-/// A date that nobody checks.
+/// A date for tests that do not check it.
 pub(crate) const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// What a connection does with pieces of input, as text: the requests, their bodies with
-/// adjacent parts merged, and how it ends. Each request is answered once it has been read.
+/// The events of a connection as text: the requests, their bodies with adjacent parts merged, and
+/// how the connection ends. Each request gets a response once it has been read.
 #[derive(Default)]
 struct Journal {
     entries: Vec<String>,
@@ -26,92 +28,106 @@ impl Journal {
     }
 }
 
-/// Feeds `pieces`, then the end of the stream, in the three ways that there are: each piece copied,
-/// or taken over, and then asked about, and both at once. They have to come to the same.
-pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let pieces: Vec<&[u8]> = pieces.into_iter().collect();
-    let apart = journal_of(&pieces, |connection, piece| {
-        if let Some(piece) = piece {
-            connection.receive(piece);
-        }
-        connection.next_event(limits)
-    });
-    let taken_over = journal_of(&pieces, |connection, piece| {
-        if let Some(piece) = piece {
-            connection.receive_owned(piece.to_vec());
-        }
-        connection.next_event(limits)
-    });
-    assert_eq!(taken_over, apart, "taken over, and copied");
-    let mut head = RequestHead::empty();
-    let at_once = journal_of(&pieces, |connection, piece| {
-        let event = match piece {
-            Some(piece) => connection.receive_into(piece, &mut head, limits),
-            None => connection.next_event_into(&mut head, limits),
-        };
-        event.map_head(|()| head.clone())
-    });
-    assert_eq!(at_once, apart, "received and asked about at once, and one after the other");
-    apart
+/// How a connection receives a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiving {
+    /// It is copied, then decoded.
+    Copied,
+    /// Its memory is taken over, then decoded.
+    Owned,
+    /// A head is received and decoded by one call.
+    AtOnce,
 }
 
-/// `next` has the connection take what it is given, if that is anything, and asks what comes next.
-fn journal_of(
-    pieces: &[&[u8]],
-    mut next: impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
-) -> String {
-    let mut connection = Connection::new();
+/// Feeds `pieces`, then the end of the stream, in each of the three ways to receive. The results
+/// have to be equal.
+pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let pieces: Vec<&[u8]> = pieces.into_iter().collect();
+    let copied = journal_of(limits, &pieces, Receiving::Copied);
+    for receiving in [Receiving::Owned, Receiving::AtOnce] {
+        assert_eq!(journal_of(limits, &pieces, receiving), copied, "{receiving:?}");
+    }
+    copied
+}
+
+fn journal_of(limits: &Limits, pieces: &[&[u8]], receiving: Receiving) -> String {
+    let mut connection = ServerConnection::new();
     let mut journal = Journal::default();
     for piece in pieces {
-        pump(&mut connection, piece, &mut next, &mut journal);
+        pump(&mut connection, piece, receiving, limits, &mut journal);
     }
     connection.receive_eof();
-    pump(&mut connection, b"", &mut next, &mut journal);
+    pump(&mut connection, b"", receiving, limits, &mut journal);
     assert_eq!(connection.buffered(), 0, "nothing is kept of a connection that ended");
     journal.entries.join(" ")
 }
 
+/// Receives `piece` and decodes all that can be decoded.
 fn pump(
-    connection: &mut Connection,
+    connection: &mut ServerConnection,
     piece: &[u8],
-    next: &mut impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
+    receiving: Receiving,
+    limits: &Limits,
     journal: &mut Journal,
 ) {
-    let mut event = next(connection, Some(piece));
+    let mut head = RequestHead::empty();
+    let mut at_once = None;
+    match receiving {
+        Receiving::Owned => connection.receive_owned(piece.to_vec()),
+        Receiving::AtOnce if !connection.is_reading_body() => at_once = Some(piece),
+        Receiving::Copied | Receiving::AtOnce => connection.receive(piece),
+    }
     loop {
+        if connection.is_reading_body() {
+            match connection.next_body(limits) {
+                Ok(BodyEvent::NeedData) => return,
+                Ok(BodyEvent::Data(data)) => {
+                    assert!(!data.is_empty());
+                    journal.body.get_or_insert_default().extend_from_slice(&data);
+                }
+                Ok(BodyEvent::End(trailers)) => {
+                    journal.note(format!("end{}", list(trailers.as_deref())));
+                    respond(connection, StatusCode::OK);
+                }
+                Err(error) => refuse(connection, error, journal),
+            }
+            continue;
+        }
+        let event = match at_once.take() {
+            Some(piece) => connection.receive_head(piece, &mut head, limits),
+            None => connection.next_head(&mut head, limits),
+        };
         match event {
-            Event::NeedData => return,
-            Event::Request(head) => {
+            Ok(RequestEvent::NeedData) => return,
+            Ok(RequestEvent::Head) => {
                 let authority = head.authority().unwrap_or("-");
                 journal.note(format!("{} {} {authority}", head.method(), head.path()));
                 assert_eq!(head.headers().len(), head.header_lines().count());
                 assert_eq!(head.uri().query(), head.query());
-            }
-            Event::Body(data) => {
-                assert!(!data.is_empty());
-                journal.body.get_or_insert_default().extend_from_slice(&data);
-            }
-            Event::BodyEnd(trailers) => journal.note(format!("end{}", list(trailers.as_deref()))),
-            Event::Paused => answer(connection, StatusCode::OK),
-            Event::Error(error) => {
-                journal.note(format!("{} {error:?}", error.status().as_u16()));
-                if connection.can_answer() {
-                    answer(connection, error.status());
+                if !connection.is_reading_body() {
+                    respond(connection, StatusCode::OK);
                 }
-                assert!(!connection.keep_alive());
             }
-            Event::Closed => {
+            Ok(RequestEvent::Closed) => {
                 if journal.entries.last().is_none_or(|entry| entry != "closed") {
                     journal.note("closed");
                 }
                 return;
             }
+            Err(error) => refuse(connection, error, journal),
         }
-        event = next(connection, None);
     }
 }
 
-fn answer(connection: &mut Connection, status: StatusCode) {
+fn refuse(connection: &mut ServerConnection, error: ProtocolError, journal: &mut Journal) {
+    journal.note(format!("{} {error:?}", error.status().as_u16()));
+    if connection.can_respond() {
+        respond(connection, error.status());
+    }
+    assert!(!connection.keep_alive());
+}
+
+fn respond(connection: &mut ServerConnection, status: StatusCode) {
     let mut out = Vec::new();
     connection.send_head(status, &Headers::new(), BodyLength::Empty, DATE, &mut out).unwrap();
     connection.send_end(None, &mut out).unwrap();

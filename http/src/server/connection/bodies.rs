@@ -3,7 +3,7 @@
 use std::task::Context;
 
 use crate::message::body_error::BodyError;
-use crate::protocol::server_connection::Event;
+use crate::protocol::body_decoder::BodyEvent;
 use crate::server::connection::{Budget, ConnectionTask, Over, Step, Waiting, Work};
 
 impl ConnectionTask {
@@ -24,17 +24,17 @@ impl ConnectionTask {
         }
         budget.parts -= 1;
         loop {
-            match self.protocol.next_body_event(&self.server.limits) {
-                Event::Body(part) => {
+            match self.protocol.next_body(&self.server.limits) {
+                Ok(BodyEvent::Data(part)) => {
                     self.begin_to_wait(Waiting::Nothing);
                     body.push(part, cx.waker());
                     return Ok(Step::Again);
                 }
-                Event::BodyEnd(trailers) => {
+                Ok(BodyEvent::End(trailers)) => {
                     body.end(Ok(trailers), cx.waker());
                     return Ok(Step::Again);
                 }
-                Event::NeedData => {
+                Ok(BodyEvent::NeedData) => {
                     self.protocol.send_continue(out);
                     match self.read(cx) {
                         Ok(true) => {}
@@ -42,13 +42,9 @@ impl ConnectionTask {
                         Err(over) => return self.end_reading(over, out),
                     }
                 }
-                Event::Error(error) => {
+                Err(error) => {
                     self.body_error = Some(error);
                     body.end(Err(BodyError::Protocol(error)), cx.waker());
-                    return Ok(Step::Again);
-                }
-                Event::Paused | Event::Closed | Event::Request(_) => {
-                    body.end(Err(BodyError::Gone), cx.waker());
                     return Ok(Step::Again);
                 }
             }
@@ -66,8 +62,8 @@ impl ConnectionTask {
         if budget.parts == 0 {
             return Ok(Step::Yield);
         }
-        match self.protocol.next_body_event(&self.server.limits) {
-            Event::Body(part) => {
+        match self.protocol.next_body(&self.server.limits) {
+            Ok(BodyEvent::Data(part)) => {
                 budget.parts -= 1;
                 match left.checked_sub(part.len() as u64) {
                     Some(rest) => *left = rest,
@@ -75,12 +71,9 @@ impl ConnectionTask {
                 }
                 Ok(Step::Again)
             }
-            Event::NeedData => self.read_more(cx, out),
-            Event::Error(_) => self.go_on(Work::Closing { linger: true }),
-            Event::BodyEnd(_) | Event::Closed => self.go_on(Work::Reading),
-            Event::Paused | Event::Request(_) => {
-                unreachable!("the rest of a body is read before the next request")
-            }
+            Ok(BodyEvent::NeedData) => self.read_more(cx, out),
+            Err(_) => self.go_on(Work::Closing { linger: true }),
+            Ok(BodyEvent::End(_)) => self.go_on(Work::Reading),
         }
     }
 }

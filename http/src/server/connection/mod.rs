@@ -45,7 +45,7 @@ use crate::message::body::PartStream;
 use crate::message::pipe::Pipe;
 use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;
-use crate::protocol::server_connection::Connection;
+use crate::protocol::server_connection::ServerConnection;
 use crate::routing::handler::Running;
 use crate::server::activity::{Activity, ConnectionState};
 use crate::server::counters::Outcome;
@@ -66,7 +66,7 @@ pub(crate) struct ConnectionTask {
     /// Absent once another protocol has taken it over.
     stream: Option<TcpStream>,
     peer: SocketAddr,
-    protocol: Connection,
+    protocol: ServerConnection,
     outgoing: Outgoing,
     work: Work,
     /// The body of the current request, if it has one.
@@ -168,7 +168,7 @@ impl ConnectionTask {
             server,
             stream: Some(stream),
             peer: arrival.peer,
-            protocol: Connection::new(),
+            protocol: ServerConnection::new(),
             outgoing: Outgoing::default(),
             work: Work::Reading,
             body: None,

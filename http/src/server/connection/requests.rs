@@ -12,7 +12,7 @@ use crate::message::request_body::RequestBody;
 use crate::message::response::IntoResponse;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::head::RequestHead;
-use crate::protocol::server_connection::{Connection, Event};
+use crate::protocol::server_connection::{RequestEvent, ServerConnection};
 use crate::server::connection::{
     Budget, ConnectionTask, Over, Step, Waiting, Work, detaches_on_disconnect,
 };
@@ -47,33 +47,33 @@ impl ConnectionTask {
         let mut request = Request { parts: PartsBox::new() };
         let head = &mut request.parts.head;
         let event = match needs_data {
-            false => self.protocol.next_event_into(head, &self.server.limits),
+            false => self.protocol.next_head(head, &self.server.limits),
             true => match self.read_event(head) {
                 Ok(event) => event,
                 Err(over) => return self.end_reading(over, out),
             },
         };
         match event {
-            Event::Request(()) => {
+            Ok(RequestEvent::Head) => {
                 budget.requests -= 1;
                 self.begin(request, cx, out, budget)
             }
-            Event::NeedData => self.read_more(cx, out),
-            Event::Error(error) => self.refuse(error, out),
-            Event::Closed => self.go_on(Work::Closing { linger: false }),
-            Event::Paused | Event::Body(_) | Event::BodyEnd(_) => {
-                unreachable!("between requests nothing of a request is left")
-            }
+            Ok(RequestEvent::NeedData) => self.read_more(cx, out),
+            Err(error) => self.refuse(error, out),
+            Ok(RequestEvent::Closed) => self.go_on(Work::Closing { linger: false }),
         }
     }
 
     /// Reads, and what comes of it; a request goes to where its head is to be.
-    fn read_event(&mut self, head: &mut RequestHead) -> Result<Event<()>, Over> {
+    fn read_event(
+        &mut self,
+        head: &mut RequestHead,
+    ) -> Result<Result<RequestEvent, ProtocolError>, Over> {
         let server = self.server.clone();
-        let take = |protocol: &mut Connection, bytes: &[u8]| {
-            protocol.receive_into(bytes, head, &server.limits)
+        let take = |protocol: &mut ServerConnection, bytes: &[u8]| {
+            protocol.receive_head(bytes, head, &server.limits)
         };
-        Ok(self.read_with(take)?.unwrap_or(Event::NeedData))
+        Ok(self.read_with(take)?.unwrap_or(Ok(RequestEvent::NeedData)))
     }
 
     pub(super) fn read_more(
@@ -111,7 +111,7 @@ impl ConnectionTask {
     /// Reads what is there, whatever the selector knows of it.
     pub(super) fn read_now(&mut self) -> Result<bool, Over> {
         match self.protocol.body_remaining() {
-            Some(0..LARGE_BODY_BYTES) => Ok(self.read_with(Connection::receive)?.is_some()),
+            Some(0..LARGE_BODY_BYTES) => Ok(self.read_with(ServerConnection::receive)?.is_some()),
             _ => self.read_large(),
         }
     }
@@ -131,7 +131,7 @@ impl ConnectionTask {
     #[inline(always)]
     fn read_with<R>(
         &mut self,
-        take: impl FnOnce(&mut Connection, &[u8]) -> R,
+        take: impl FnOnce(&mut ServerConnection, &[u8]) -> R,
     ) -> Result<Option<R>, Over> {
         let server = self.server.clone();
         let mut buffer = server.read_buffer.borrow_mut();
@@ -194,7 +194,7 @@ impl ConnectionTask {
     /// Answers a request that is none, and closes.
     pub(super) fn refuse(&mut self, error: ProtocolError, out: &mut Vec<u8>) -> Result<Step, Over> {
         tracing::debug!(target: "brigade::http", peer = %self.peer, %error, "refused a request");
-        if !self.protocol.can_answer() || error == ProtocolError::UnexpectedEnd {
+        if !self.protocol.can_respond() || error == ProtocolError::UnexpectedEnd {
             return self.go_on(Work::Closing { linger: false });
         }
         self.in_flight = Some(Outcome::NONE);

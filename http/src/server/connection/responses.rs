@@ -83,7 +83,7 @@ impl ConnectionTask {
                 message.unwrap_or("(a payload that is no text)"),
             );
         });
-        self.protocol.close_after_answer();
+        self.protocol.close_after_response();
         let mut response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
         self.answer(&mut response, None, out)
     }
@@ -101,7 +101,7 @@ impl ConnectionTask {
             *response = error.into_response();
         }
         if self.server.is_draining() || self.leaves_too_much_unread() {
-            self.protocol.close_after_answer();
+            self.protocol.close_after_response();
         }
         if let Some(watch) = &self.watch {
             watch.answer(response);
@@ -212,12 +212,12 @@ impl ConnectionTask {
         out: &mut Vec<u8>,
     ) -> Result<Result<(), EncodeError>, Over> {
         if part.len() < UNCOPIED_BYTES_MIN {
-            return Ok(self.protocol.send_data(&part, out));
+            return Ok(self.protocol.outgoing_body().send_data(&part, out));
         }
-        match self.protocol.begin_data(part.len(), out) {
+        match self.protocol.outgoing_body().begin_data(part.len(), out) {
             Ok(true) => {
                 self.outgoing.push(out, part);
-                self.protocol.end_data(out);
+                self.protocol.outgoing_body().end_data(out);
                 Ok(Ok(()))
             }
             Ok(false) => Ok(Ok(())),
