@@ -6,11 +6,10 @@
 //! once, and a caller that does not ask for more stops both.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::time::{self, Sleep, sleep_until};
+use brigade_runtime::time;
 use bytes::Bytes;
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -27,14 +26,11 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::head::ResponseHead;
 use crate::protocol::headers::Headers;
 use crate::protocol::limits::DRAIN_BYTES_MAX;
-use crate::transport::outgoing::Outgoing;
+use crate::transport::deadline::Deadline;
+use crate::transport::outgoing::{Outgoing, WRITE_BATCH_BYTES};
 
 /// Parts of a body and events that are handled in one poll; then others have their turn.
 const STEPS_PER_POLL: u32 = 16;
-/// Small parts of a request's body are written when so much of them has gathered.
-const WRITE_BATCH_BYTES: usize = 64 * 1024;
-/// A part of a body from this length on is written from where it is, uncopied.
-const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
 
 /// A request without its body.
 #[derive(Debug)]
@@ -63,15 +59,13 @@ pub(super) struct Exchange {
     /// Some of the request was taken by the system.
     is_sent: bool,
     /// Some of an answer has come.
-    is_heard: bool,
+    has_received: bool,
     /// The head of the answer has come.
     is_answered: bool,
-    waiting: Waiting,
-    /// When that began.
-    since: Instant,
-    deadline: Option<(Duration, Instant)>,
-    /// Fires at the deadline or before it.
-    alarm: Option<Sleep>,
+    /// The timeouts of what is waited for.
+    deadline: Deadline<Waiting>,
+    /// How long the request may take in all, and until when that is.
+    total: Option<(Duration, Instant)>,
 }
 
 /// What is left to send of the request's body, besides what is in `outgoing`.
@@ -82,17 +76,18 @@ enum Upload {
 }
 
 /// What is waited for, as far as it may take too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Waiting {
-    /// The stream that is the request's body; it may take as long as it likes.
+    /// The stream that is the request's body, which has no timeout.
+    #[default]
     Nothing,
     /// A 100.
     Continue,
-    /// The server, or the network, to take what is written.
+    /// The server, to take what was written.
     Write,
-    /// The head of the answer.
+    /// The head of the response.
     Head,
-    /// More of its body.
+    /// More of the response's body.
     Body,
 }
 
@@ -112,7 +107,7 @@ enum Decoded<T> {
 }
 
 impl Exchange {
-    pub(super) fn new(client: InUse, link: Link, deadline: Option<(Duration, Instant)>) -> Self {
+    pub(super) fn new(client: InUse, link: Link, total: Option<(Duration, Instant)>) -> Self {
         Self {
             client,
             link,
@@ -123,23 +118,21 @@ impl Exchange {
             is_cut: false,
             write_error: None,
             is_sent: false,
-            is_heard: false,
+            has_received: false,
             is_answered: false,
-            waiting: Waiting::Nothing,
-            since: time::now(),
-            deadline,
-            alarm: None,
+            deadline: Deadline::new(),
+            total,
         }
     }
 
     /// Sends the head, and with it a body that is all there.
     pub(super) fn begin(&mut self, question: &Question, body: Body) -> Result<(), ClientErrorKind> {
-        let mut out = self.client.take_write_buffer();
+        let mut out = self.client.buffers.take_write_buffer();
         let begun = self.send_head(question, body, &mut out);
         if begun.is_ok() {
-            self.write(&mut out, Bytes::new());
+            self.write(&mut out);
         }
-        self.client.give_write_buffer(out);
+        self.client.buffers.give_write_buffer(out);
         begun
     }
 
@@ -161,7 +154,8 @@ impl Exchange {
 
     /// Returns `true` if the connection failed, with `error`, before any byte of an answer came.
     pub(super) fn is_unheard(&self, error: &ClientErrorKind) -> bool {
-        !self.is_heard && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoAnswer)
+        !self.has_received
+            && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoAnswer)
     }
 
     /// Returns `true` if some of the request may have reached the server.
@@ -247,7 +241,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Sends what there is to send, as far as the socket takes it and the budget goes.
+    /// Sends what there is to send, until the socket takes no more or the budget is spent.
     fn push(
         &mut self,
         cx: &mut Context<'_>,
@@ -255,20 +249,19 @@ impl Exchange {
         budget: &mut u32,
     ) -> Result<(), ClientErrorKind> {
         loop {
-            let may_go_on = self.outgoing.is_empty() && !self.is_held && *budget > 0;
-            let is_more = may_go_on && self.next_part(cx, out)?.is_ready();
-            if is_more {
+            let is_full = out.len() + self.outgoing.len() >= WRITE_BATCH_BYTES;
+            let may_gather = !is_full && !self.outgoing.is_blocked() && !self.is_held;
+            if may_gather && *budget > 0 && self.next_part(cx, out)?.is_ready() {
                 *budget -= 1;
-                if out.len() < WRITE_BATCH_BYTES {
-                    continue;
-                }
+                continue;
             }
-            self.write(out, Bytes::new());
-            match self.outgoing.is_empty() {
-                true if is_more => {}
-                true => return Ok(()),
-                false if self.link.stream.poll_writable(cx).is_pending() => return Ok(()),
-                false => {}
+            self.write(out);
+            if self.outgoing.is_empty() {
+                if !is_full {
+                    return Ok(());
+                }
+            } else if self.link.stream.poll_writable(cx).is_pending() {
+                return Ok(());
             }
         }
     }
@@ -298,15 +291,8 @@ impl Exchange {
     }
 
     fn send_part(&mut self, part: Bytes, out: &mut Vec<u8>) -> Result<(), ClientErrorKind> {
-        let protocol = &mut self.link.protocol;
-        if part.len() < UNCOPIED_BYTES_MIN {
-            return protocol.outgoing_body().send_data(&part, out).map_err(ClientErrorKind::Encode);
-        }
-        if protocol.outgoing_body().begin_data(part.len(), out).map_err(ClientErrorKind::Encode)? {
-            self.write(out, part);
-            self.link.protocol.outgoing_body().end_data(out);
-        }
-        Ok(())
+        let body = self.link.protocol.outgoing_body();
+        self.outgoing.send_part(body, part, out).map_err(ClientErrorKind::Encode)
     }
 
     fn end_upload(
@@ -318,20 +304,17 @@ impl Exchange {
         self.link.protocol.send_end(trailers, out).map_err(ClientErrorKind::Encode)
     }
 
-    /// Writes `out` and `payload`; what the socket does not take is kept. A failure ends the
-    /// sending, not the exchange: the server may have answered before it closed.
-    fn write(&mut self, out: &mut Vec<u8>, payload: Bytes) {
-        if self.is_cut || (out.is_empty() && payload.is_empty() && self.outgoing.is_empty()) {
+    /// Writes what the socket takes, and keeps the rest. A failure ends the sending, not the
+    /// exchange: the server may have responded before it closed.
+    fn write(&mut self, out: &mut Vec<u8>) {
+        if self.is_cut {
             return out.clear();
-        }
-        if !payload.is_empty() {
-            self.outgoing.push(out, payload);
         }
         match self.outgoing.write(out, &self.link.stream) {
             Ok(0) => {}
             Ok(_) => {
                 self.is_sent = true;
-                self.note_progress(Waiting::Write);
+                self.deadline.stop_if(Waiting::Write);
             }
             Err(error) => {
                 self.write_error = Some(error);
@@ -357,9 +340,9 @@ impl Exchange {
         cx: &mut Context<'_>,
         decode: impl FnMut(&mut Self) -> Result<Decoded<T>, ClientErrorKind>,
     ) -> Poll<Result<T, ClientErrorKind>> {
-        let mut out = self.client.take_write_buffer();
+        let mut out = self.client.buffers.take_write_buffer();
         let polled = self.advance(cx, &mut out, decode);
-        self.client.give_write_buffer(out);
+        self.client.buffers.give_write_buffer(out);
         polled
     }
 
@@ -381,9 +364,7 @@ impl Exchange {
                 Decoded::Found(found) => return Poll::Ready(Ok(found)),
                 Decoded::Informational => {}
                 Decoded::NeedData => {
-                    if !self.read(cx)? {
-                        ready!(self.watch_clock(cx))?;
-                    }
+                    ready!(self.poll_read(cx))?;
                 }
             }
         }
@@ -421,7 +402,7 @@ impl Exchange {
     /// about, does not want the rest of it (RFC 9112 section 9.5).
     fn begin_response(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
         self.is_answered = true;
-        self.waiting = Waiting::Nothing;
+        self.deadline.stop();
         let status = head.status();
         if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_upgrade {
             return Err(ClientErrorKind::Protocol(ProtocolError::UnexpectedResponse));
@@ -437,24 +418,21 @@ impl Exchange {
         self.write_error.take().map_or(ClientErrorKind::NoAnswer, ClientErrorKind::Broken)
     }
 
-    /// Reads what is there, as far as the selector knows of it. Returns `true` if there was
-    /// something, or may have been.
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ClientErrorKind> {
-        if self.link.stream.poll_readable(cx).is_pending() {
-            return Ok(false);
+    /// Reads once, as soon as something is there. Pending until then, or until the time is over.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
+        match self.link.poll_read(&self.client, cx) {
+            Poll::Ready(read) => Poll::Ready(self.note_read(read)),
+            Poll::Pending => self.watch_clock(cx),
         }
-        // If the selector was wrong it is to be asked again.
-        Ok(self.read_now()? || self.link.stream.poll_readable(cx).is_ready())
     }
 
-    fn read_now(&mut self) -> Result<bool, ClientErrorKind> {
-        match self.link.read(&self.client) {
-            Ok(read) => {
-                self.is_heard |= read > 0;
-                self.note_progress(Waiting::Body);
-                Ok(true)
+    fn note_read(&mut self, read: io::Result<usize>) -> Result<(), ClientErrorKind> {
+        match read {
+            Ok(count) => {
+                self.has_received |= count > 0;
+                self.deadline.stop_if(Waiting::Body);
+                Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(ClientErrorKind::Broken(self.write_error.take().unwrap_or(error))),
         }
     }
@@ -462,36 +440,23 @@ impl Exchange {
 
 /// # Waiting
 impl Exchange {
-    /// What was waited for has come, or some of it.
-    fn note_progress(&mut self, waiting: Waiting) {
-        if self.waiting == waiting {
-            self.waiting = Waiting::Nothing;
-        }
-    }
-
-    /// Notes what is waited for and sets the alarm. Ready if the time is over, and something is
-    /// to be done about it.
+    /// Notes what is waited for, and sets the timer. Ready when the time is over, with an error
+    /// unless something can still be done.
     fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
-        let now = time::now();
-        let (waiting, limit) = self.what_is_awaited();
-        if waiting != self.waiting {
-            self.waiting = waiting;
-            self.since = now;
+        let (waiting, timeout) = self.awaited();
+        if waiting != self.deadline.waiting() {
+            self.deadline.start(waiting);
         }
-        let due = limit.and_then(|limit| self.since.checked_add(limit));
-        let total = self.deadline.map(|(_, deadline)| deadline);
-        // A timeout beyond what the system can tell never comes.
-        let Some(deadline) = [due, total].into_iter().flatten().min() else {
-            return Poll::Pending;
-        };
-        if now >= deadline {
-            return Poll::Ready(self.expire(now));
+        let latest = self.total.map(|(_, latest)| latest);
+        let passed = self.deadline.poll_passed(timeout, latest, cx);
+        if passed.is_pending() {
+            // The caller may have moved to another task.
+            self.deadline.register(cx);
         }
-        self.set_alarm(deadline, cx);
-        Poll::Pending
+        passed.map(|()| self.expire())
     }
 
-    fn what_is_awaited(&self) -> (Waiting, Option<Duration>) {
+    fn awaited(&self) -> (Waiting, Option<Duration>) {
         let options = &self.client.options;
         if !self.outgoing.is_empty() {
             (Waiting::Write, Some(options.write_timeout))
@@ -506,30 +471,16 @@ impl Exchange {
         }
     }
 
-    fn set_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) {
-        let alarm = match &mut self.alarm {
-            Some(alarm) => {
-                if alarm.deadline() > deadline || alarm.is_elapsed() {
-                    alarm.reset(deadline);
-                }
-                alarm
-            }
-            None => self.alarm.insert(sleep_until(deadline)),
-        };
-        // Not ready: its deadline lies ahead.
-        let _ = Pin::new(alarm).poll(cx);
-    }
-
-    /// The time is over. What has arrived without the selector having said so still counts: this
-    /// process may have been stopped meanwhile.
-    fn expire(&mut self, now: Instant) -> Result<(), ClientErrorKind> {
-        if let Some((limit, deadline)) = self.deadline
-            && now >= deadline
+    /// Acts on a timeout. Bytes that have arrived without a report of the selector still count:
+    /// this process may have been stopped meanwhile.
+    fn expire(&mut self) -> Result<(), ClientErrorKind> {
+        if let Some((limit, latest)) = self.total
+            && time::now() >= latest
         {
             return Err(ClientErrorKind::Timeout(TimeoutKind::Total, limit));
         }
         let options = &self.client.options;
-        let (waited, limit) = match self.waiting {
+        let (waited, limit) = match self.deadline.waiting() {
             Waiting::Nothing => return Ok(()),
             Waiting::Continue => {
                 self.is_held = false;
@@ -539,8 +490,10 @@ impl Exchange {
             Waiting::Head => (TimeoutKind::Head, options.head_timeout),
             Waiting::Body => (TimeoutKind::Body, options.body_gap_timeout),
         };
-        if waited != TimeoutKind::Write && self.read_now()? {
-            return Ok(());
+        if waited != TimeoutKind::Write
+            && let Some(read) = self.link.try_read(&self.client).transpose()
+        {
+            return self.note_read(read);
         }
         Err(ClientErrorKind::Timeout(waited, limit))
     }
@@ -550,7 +503,7 @@ impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchange")
             .field("link", &self.link)
-            .field("waiting", &self.waiting)
+            .field("waiting", &self.deadline.waiting())
             .finish_non_exhaustive()
     }
 }

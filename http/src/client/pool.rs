@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use brigade_runtime::net::TcpStream;
@@ -15,11 +16,11 @@ use crate::client::options::Options;
 use crate::protocol::body_decoder::BodyEvent;
 use crate::protocol::client_connection::{ClientConnection, ResponseEvent};
 use crate::protocol::limits::{DRAIN_BYTES_MAX, Limits};
+use crate::transport::buffers::LoopBuffers;
+use crate::transport::reading;
 
-/// A read takes this much at the most. One such buffer serves all connections of a client.
+/// A read takes at most this much.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
-/// A write buffer that has grown beyond this is not kept.
-const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// How often idle connections are looked through: one that the server closed holds its descriptor
 /// for no longer.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -29,10 +30,7 @@ const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// A client, as its requests see it.
 pub(super) struct LoopClient {
     pub(super) options: Options,
-    /// Where bytes are read into; made with the first connection.
-    read_buffer: RefCell<Vec<u8>>,
-    /// Where requests are written; belongs to one only while it is polled.
-    write_buffer: Cell<Vec<u8>>,
+    pub(super) buffers: LoopBuffers,
     /// The idle connections by place, each list in the order in which they became idle.
     idle: RefCell<HashMap<Rc<str>, VecDeque<Idle>>>,
     idle_count: Cell<usize>,
@@ -62,25 +60,12 @@ impl LoopClient {
     pub(super) fn new(options: Options) -> Self {
         Self {
             options,
-            read_buffer: RefCell::default(),
-            write_buffer: Cell::default(),
+            buffers: LoopBuffers::new(READ_BUFFER_BYTES),
             idle: RefCell::default(),
             idle_count: Cell::new(0),
             in_use: Cell::new(0),
             opened: Cell::new(0),
             sweep: RefCell::new(None),
-        }
-    }
-
-    /// The write buffer, empty. To be given back.
-    pub(super) fn take_write_buffer(&self) -> Vec<u8> {
-        self.write_buffer.take()
-    }
-
-    pub(super) fn give_write_buffer(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= WRITE_BUFFER_BYTES_MAX {
-            buffer.clear();
-            self.write_buffer.set(buffer);
         }
     }
 
@@ -234,17 +219,20 @@ impl Link {
         Self { stream, protocol: ClientConnection::new(), place }
     }
 
-    /// Reads once into the protocol. `WouldBlock` if nothing is there; otherwise returns how many
-    /// bytes it was, 0 for the end.
-    pub(super) fn read(&mut self, client: &LoopClient) -> io::Result<usize> {
-        let mut buffer = client.read_buffer.borrow_mut();
-        buffer.resize(READ_BUFFER_BYTES, 0);
-        let read = self.stream.try_read(&mut buffer)?;
-        match read {
-            0 => self.protocol.receive_eof(),
-            read => self.protocol.receive(&buffer[..read]),
-        }
-        Ok(read)
+    /// Reads once, as soon as the selector has reported something. Returns how many bytes were
+    /// read, 0 at the end of the stream.
+    pub(super) fn poll_read(
+        &mut self,
+        client: &LoopClient,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        reading::poll_read(&self.stream, self.protocol.incoming(), &client.buffers, cx)
+    }
+
+    /// Reads once, whether or not the selector has reported anything. Returns how many bytes were
+    /// read, 0 at the end of the stream; `None` if nothing is there.
+    pub(super) fn try_read(&mut self, client: &LoopClient) -> io::Result<Option<usize>> {
+        reading::try_read(&self.stream, self.protocol.incoming(), &client.buffers)
     }
 
     /// Whether a request may be sent on this connection, which was idle: it is open, the rest of
@@ -256,14 +244,13 @@ impl Link {
         let mut left = DRAIN_BYTES_MAX;
         while self.discard_body(&client.options.limits) {
             // The selector may not have been asked since the server closed: the system is.
-            match self.read(client) {
-                Ok(0) => return false,
-                Ok(read) if read as u64 > left => return false,
-                Ok(read) => left -= read as u64,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.protocol.is_idle();
-                }
-                Err(_) => return false,
+            match self.try_read(client) {
+                Ok(Some(0)) | Err(_) => return false,
+                Ok(Some(count)) => match left.checked_sub(count as u64) {
+                    Some(rest) => left = rest,
+                    None => return false,
+                },
+                Ok(None) => return self.protocol.is_idle(),
             }
         }
         false

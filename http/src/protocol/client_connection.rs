@@ -137,23 +137,19 @@ impl ClientConnection {
     /// Takes bytes that were read from the server. They are copied once, into memory of exactly
     /// their size if nothing was left undecoded.
     pub fn receive(&mut self, data: &[u8]) {
-        if self.stage != Stage::Closed {
-            self.incoming.buffer.append(data);
-        }
+        self.incoming.receive(data);
     }
 
     /// Takes bytes that were read from the server, with their memory: a part of a large body is
     /// handed out in the same memory, uncopied. Copies nevertheless if less than half of the
     /// capacity is used, or something was left undecoded.
     pub fn receive_owned(&mut self, data: Vec<u8>) {
-        if self.stage != Stage::Closed {
-            self.incoming.buffer.append_owned(data);
-        }
+        self.incoming.receive_owned(data);
     }
 
     /// Notes that the server sends no more. What was received before is still decoded.
     pub const fn receive_eof(&mut self) {
-        self.incoming.at_eof = true;
+        self.incoming.receive_eof();
     }
 
     /// Decodes the next head.
@@ -240,6 +236,11 @@ impl ClientConnection {
         rest
     }
 
+    /// Returns the receiving half, to be read into.
+    pub(crate) const fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+
     fn decode_head(&mut self, limits: &Limits) -> Result<ResponseEvent, ProtocolError> {
         let Incoming { buffer, head_scanned, at_eof, .. } = &mut self.incoming;
         let Some(head) = decode_response(buffer, head_scanned, self.is_head, limits)? else {
@@ -271,7 +272,7 @@ impl ClientConnection {
         self.stage = Stage::Closed;
         self.keep_alive = false;
         self.outgoing_body.clear();
-        self.incoming.buffer.clear();
+        self.incoming.close();
     }
 }
 

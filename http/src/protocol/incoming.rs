@@ -23,7 +23,9 @@ pub(crate) struct Incoming {
     pub(crate) head_scanned: u16,
     /// The peer sends no more.
     pub(crate) at_eof: bool,
-    /// Why decoding has stopped for good.
+    /// Nothing more is decoded. What is received is dropped.
+    is_closed: bool,
+    /// The error that ended the decoding.
     error: Option<ProtocolError>,
 }
 
@@ -36,7 +38,38 @@ impl Incoming {
             body_allowance: 0,
             head_scanned: 0,
             at_eof: false,
+            is_closed: false,
             error: None,
+        }
+    }
+
+    /// Takes received bytes. They are copied once, into memory of exactly their size if nothing
+    /// was left undecoded.
+    #[inline]
+    pub(crate) fn receive(&mut self, data: &[u8]) {
+        if !self.is_closed {
+            self.buffer.append(data);
+        }
+    }
+
+    /// Takes received bytes with their memory, which parts of a large body keep. Copies if less
+    /// than half of the capacity is used, or something was left undecoded.
+    pub(crate) fn receive_owned(&mut self, data: Vec<u8>) {
+        if !self.is_closed {
+            self.buffer.append_owned(data);
+        }
+    }
+
+    /// Notes that the peer sends no more.
+    pub(crate) const fn receive_eof(&mut self) {
+        self.at_eof = true;
+    }
+
+    /// Takes what a read returned: some bytes, or none at the end of the stream.
+    pub(crate) fn receive_read(&mut self, data: &[u8]) {
+        match data {
+            [] => self.receive_eof(),
+            _ => self.receive(data),
         }
     }
 
@@ -76,9 +109,15 @@ impl Incoming {
         self.body.decode(&mut self.buffer, self.at_eof, &mut self.body_allowance, limits)
     }
 
-    /// Stops decoding because of `error`, and drops what was received.
+    /// Closes because of `error`.
     pub(crate) fn fail(&mut self, error: ProtocolError) {
         self.error = Some(error);
+        self.close();
+    }
+
+    /// Ends the decoding, and drops what was received.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
         self.buffer.clear();
     }
 

@@ -125,23 +125,19 @@ impl ServerConnection {
     /// Takes bytes that were read from the client. They are copied once, into memory of exactly
     /// their size if nothing was left undecoded.
     pub fn receive(&mut self, data: &[u8]) {
-        if matches!(self.stage, Stage::Idle | Stage::Active | Stage::Upgraded) {
-            self.incoming.buffer.append(data);
-        }
+        self.incoming.receive(data);
     }
 
     /// Takes bytes that were read from the client, with their memory: a part of a large body is
     /// handed out in the same memory, uncopied. Copies nevertheless if less than half of the
     /// capacity is used, or something was left undecoded.
     pub fn receive_owned(&mut self, data: Vec<u8>) {
-        if matches!(self.stage, Stage::Idle | Stage::Active | Stage::Upgraded) {
-            self.incoming.buffer.append_owned(data);
-        }
+        self.incoming.receive_owned(data);
     }
 
     /// Notes that the client sends no more. What was received before is still decoded.
     pub const fn receive_eof(&mut self) {
-        self.incoming.at_eof = true;
+        self.incoming.receive_eof();
     }
 
     /// Decodes the next request's head into `head`, whose memory is reused: decoding one head
@@ -215,6 +211,11 @@ impl ServerConnection {
         event
     }
 
+    /// Returns the receiving half, to be read into.
+    pub(crate) const fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+
     #[inline(always)]
     fn decode_head(
         &mut self,
@@ -235,6 +236,7 @@ impl ServerConnection {
     }
 
     /// Skips the empty lines that are ignored. Returns `true` if nothing is left.
+    #[inline(always)]
     fn skip_blank_lines(&mut self) -> bool {
         let buffer = &mut self.incoming.buffer;
         loop {
@@ -304,7 +306,7 @@ impl ServerConnection {
 
     fn close(&mut self) {
         self.stage = Stage::Closed;
-        self.incoming.buffer.clear();
+        self.incoming.close();
     }
 }
 

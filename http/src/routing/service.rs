@@ -170,6 +170,7 @@ impl PathEntry {
 
 impl Found<'_> {
     /// Tells the request what matched it, and begins the answer.
+    #[inline]
     pub(crate) fn call(self, mut request: Request) -> Running {
         request.parts.route = self.route.cloned();
         request.parts.params = self.params;

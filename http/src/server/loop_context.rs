@@ -17,9 +17,8 @@ use crate::routing::service::Service;
 use crate::server::activity::{Activity, ConnectionState, describe};
 use crate::server::counters::Counters;
 use crate::server::stats::Stats;
+use crate::transport::buffers::LoopBuffers;
 
-/// A write buffer that has grown beyond this is not kept.
-const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// How old the loop's `Date` may be; its text has whole seconds.
 const DATE_AGE_MAX: Duration = Duration::from_millis(100);
 
@@ -39,10 +38,7 @@ pub(crate) struct LoopServer {
     pub(crate) timeouts: Timeouts,
     /// The loop's number, if answers are to tell their times.
     pub(crate) timed_loop: Option<usize>,
-    /// Where bytes are read into, for all connections of the loop; initialised once.
-    pub(crate) read_buffer: RefCell<Box<[u8]>>,
-    /// Where answers are written; belongs to a connection only while its task runs.
-    write_buffer: Cell<Vec<u8>>,
+    pub(crate) buffers: LoopBuffers,
     date: RefCell<DateCache>,
     /// Until when that date is new enough.
     date_ends: Cell<Instant>,
@@ -73,14 +69,13 @@ impl LoopServer {
         counters: Arc<CachePadded<Counters>>,
         stats: Stats,
     ) -> Self {
-        let read_ahead = limits.read_ahead_bytes_max.max(1);
+        let buffers = LoopBuffers::new(limits.read_ahead_bytes_max);
         Self {
             routes,
             limits,
             timeouts,
             timed_loop,
-            read_buffer: RefCell::new(vec![0; read_ahead].into_boxed_slice()),
-            write_buffer: Cell::new(Vec::new()),
+            buffers,
             date: RefCell::new(DateCache::new()),
             date_ends: Cell::new(time::now()),
             is_draining: Cell::new(false),
@@ -141,18 +136,6 @@ impl LoopServer {
         idle.truncate(count);
         idle.iter().for_each(|one| task::abort(one.task));
         idle.len()
-    }
-
-    /// The loop's write buffer, empty. To be given back.
-    pub(crate) fn take_write_buffer(&self) -> Vec<u8> {
-        self.write_buffer.take()
-    }
-
-    pub(crate) fn give_write_buffer(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= WRITE_BUFFER_BYTES_MAX {
-            buffer.clear();
-            self.write_buffer.set(buffer);
-        }
     }
 
     /// Looks whether the date is new enough; to be called before answers are sent. Once a poll

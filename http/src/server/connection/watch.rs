@@ -33,7 +33,7 @@ pub(super) struct Watch {
 impl Watch {
     /// The watch over a connection that begins, if anybody wants one. Times are told by those of
     /// the loop with the number `timed_loop`.
-    pub(super) fn begin(
+    pub(super) fn new(
         timed_loop: Option<usize>,
         accepted: Instant,
         peer: SocketAddr,
@@ -63,7 +63,7 @@ impl Watch {
     /// The request is answered with `response`.
     #[cold]
     #[inline(never)]
-    pub(super) fn answer(&self, response: &mut Response) {
+    pub(super) fn respond(&self, response: &mut Response) {
         if let Some(timing) = &self.timing {
             response.headers.append(SERVER_TIMING, timing.header());
         }
@@ -98,6 +98,7 @@ impl ConnectionTask {
     }
 
     /// Calls `f` within the request's span, if there is one.
+    #[inline(always)]
     pub(super) fn within<R>(watch: Option<&Watch>, f: impl FnOnce() -> R) -> R {
         match watch {
             None => f(),
