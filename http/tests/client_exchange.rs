@@ -232,7 +232,7 @@ async fn timed(
 ) -> (TimeoutKind, Duration, u64) {
     let began = time::now();
     let error = request.await.unwrap_err();
-    assert!(error.is_timeout() && error.to_string().contains("_timeout` sets another limit"));
+    assert!(error.is_timeout() && error.to_string().contains("raise the limit with `"));
     match error.kind() {
         ClientErrorKind::Timeout(waited, limit) => {
             (*waited, *limit, (time::now() - began).as_secs())
@@ -295,7 +295,7 @@ fn connecting_has_its_time_which_the_whole_request_may_end_earlier() {
         let error = client.get(&url).send().await.unwrap_err();
         assert!(error.is_connect(), "{error}");
         let expected = format!(
-            "GET {url}: connecting took longer than 10s; `connect_timeout` sets another limit"
+            "GET {url}: connecting took longer than 10s; raise the limit with `connect_timeout`"
         );
         assert_eq!(error.to_string(), expected);
         assert_eq!((client.connections_opened(), client.connections_idle()), (0, 0));

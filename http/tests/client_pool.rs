@@ -248,7 +248,7 @@ fn an_idempotent_request_is_sent_again_on_a_new_connection() {
 fn a_request_that_may_have_been_acted_upon_is_not_sent_again() {
     let (outcome, methods) = after_the_first("", |client, url| client.post(url).body("once"));
     let error = outcome.unwrap_err();
-    let is_lost = matches!(error.kind(), ClientErrorKind::NoAnswer | ClientErrorKind::Broken(_));
+    let is_lost = matches!(error.kind(), ClientErrorKind::NoResponse | ClientErrorKind::Broken(_));
     assert!(is_lost && error.to_string().starts_with("POST http://127.0.0.1:"), "{error}");
     assert_eq!(methods, vec_of(["GET", "POST"]));
 }
@@ -277,7 +277,7 @@ fn a_new_connection_is_tried_once() {
         let (url, server) = script(async |host| host.accept().await.head().await);
         let client = Client::new();
         let error = client.get(&url).send().await.unwrap_err();
-        assert!(matches!(error.kind(), ClientErrorKind::NoAnswer), "{error}");
+        assert!(matches!(error.kind(), ClientErrorKind::NoResponse), "{error}");
         assert!(!error.is_timeout() && !error.is_connect());
         server.await.unwrap();
         assert_eq!(client.connections_opened(), 1);

@@ -1,9 +1,9 @@
-//! One request and its answer: moves bytes between a connection, the protocol and the caller.
+//! One request and its response: moves bytes between a connection, the protocol and the caller.
 //!
-//! It is the caller's task that does so, while it awaits the head of the answer or a part of its
-//! body; there is no task behind. Each poll sends what there is of the request's body and the
-//! socket takes, then reads until there is something to hand out. So both directions run at
-//! once, and a caller that does not ask for more stops both.
+//! There is no background task: the caller's task does the work while it awaits the head of the
+//! response or a part of its body. Each poll sends as much of the request's body as the socket
+//! takes, then reads until there is something to return. So both directions progress at once, and
+//! a caller that does not ask for more stops both.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -29,20 +29,20 @@ use crate::protocol::limits::DRAIN_BYTES_MAX;
 use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::{Outgoing, WRITE_BATCH_BYTES};
 
-/// Parts of a body and events that are handled in one poll; then others have their turn.
+/// Parts of a body and events handled in one poll; then other tasks get their turn.
 const STEPS_PER_POLL: u32 = 16;
 
 /// A request without its body.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct Outline {
     pub(super) method: Method,
     pub(super) target: Target,
     pub(super) headers: Headers,
-    /// How long it may take in all, and until when that is.
+    /// How long it may take in total, and until when that is.
     pub(super) deadline: Option<(Duration, Instant)>,
 }
 
-/// A request under way on its connection.
+/// A request in progress on its connection.
 pub(super) struct Exchange {
     client: InUse,
     link: Link,
@@ -52,19 +52,19 @@ pub(super) struct Exchange {
     asks_upgrade: bool,
     /// The upload waits for a 100 (RFC 9110 section 10.1.1).
     is_held: bool,
-    /// The request was not sent to its end, and will not be.
+    /// The request was not sent completely, and will not be.
     is_cut: bool,
-    /// Why writing failed. What the server had to say before may still be read.
+    /// Why writing failed. What the server sent before may still be read.
     write_error: Option<io::Error>,
     /// Some of the request was taken by the system.
     is_sent: bool,
-    /// Some of an answer has come.
+    /// A part of the response has been received.
     has_received: bool,
-    /// The head of the answer has come.
-    is_answered: bool,
+    /// The head of the response has been received.
+    has_head: bool,
     /// The timeouts of what is waited for.
     deadline: Deadline<Waiting>,
-    /// How long the request may take in all, and until when that is.
+    /// How long the request may take in total, and until when that is.
     total: Option<(Duration, Instant)>,
 }
 
@@ -75,7 +75,7 @@ enum Upload {
     Stream(PartStream),
 }
 
-/// What is waited for, as far as it may take too long.
+/// What the request waits for, if that has a timeout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Waiting {
     /// The stream that is the request's body, which has no timeout.
@@ -119,16 +119,16 @@ impl Exchange {
             write_error: None,
             is_sent: false,
             has_received: false,
-            is_answered: false,
+            has_head: false,
             deadline: Deadline::new(),
             total,
         }
     }
 
-    /// Sends the head, and with it a body that is all there.
-    pub(super) fn begin(&mut self, question: &Question, body: Body) -> Result<(), ClientErrorKind> {
+    /// Sends the head, and a body that is complete.
+    pub(super) fn begin(&mut self, outline: &Outline, body: Body) -> Result<(), ClientErrorKind> {
         let mut out = self.client.buffers.take_write_buffer();
-        let begun = self.send_head(question, body, &mut out);
+        let begun = self.send_head(outline, body, &mut out);
         if begun.is_ok() {
             self.write(&mut out);
         }
@@ -152,10 +152,11 @@ impl Exchange {
         self.poll_decoded(cx, Self::decode_body)
     }
 
-    /// Returns `true` if the connection failed, with `error`, before any byte of an answer came.
-    pub(super) fn is_unheard(&self, error: &ClientErrorKind) -> bool {
+    /// Returns `true` if `error` means that the connection failed before any byte of a response
+    /// came.
+    pub(super) fn failed_unheard(&self, error: &ClientErrorKind) -> bool {
         !self.has_received
-            && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoAnswer)
+            && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoResponse)
     }
 
     /// Returns `true` if some of the request may have reached the server.
@@ -163,13 +164,13 @@ impl Exchange {
         self.is_sent
     }
 
-    /// How many bytes of the answer's body have not been handed out, if its head said so.
+    /// Returns how many bytes of the response's body have not been returned, if that is known.
     pub(super) fn body_remaining(&self) -> Option<u64> {
         self.link.protocol.body_remaining()
     }
 
-    /// The answer was read to its end: the connection is kept if both sides keep it. What was not
-    /// sent of the request by now never is.
+    /// Ends an exchange whose response has been read. The connection is kept if both sides keep it
+    /// and the request was sent completely.
     pub(super) fn finish(self) {
         let Self { client, link, outgoing, is_cut, .. } = self;
         if link.protocol.is_idle() && outgoing.is_empty() && !is_cut {
@@ -177,7 +178,7 @@ impl Exchange {
         }
     }
 
-    /// The same for an answer that has no body, of which the end needs no waiting.
+    /// Ends an exchange whose response has no body.
     pub(super) fn finish_bodiless(mut self) {
         let event = self.link.protocol.next_body(&self.client.options.limits);
         if matches!(event, Ok(BodyEvent::End(_))) {
@@ -185,22 +186,18 @@ impl Exchange {
         }
     }
 
-    /// The caller wants no more of the answer. The connection is closed unless what is left is
-    /// worth reading: that is done when it is wanted again.
+    /// Ends an exchange whose caller wants no more of the response. The connection is kept if the
+    /// rest is short: it is discarded before the next request.
     pub(super) fn abandon(self) {
         let protocol = &self.link.protocol;
         let is_short = protocol.body_remaining().is_none_or(|left| left <= DRAIN_BYTES_MAX);
-        if self.is_answered
-            && protocol.keep_alive()
-            && is_short
-            && !self.is_sending()
-            && !self.is_cut
+        if self.has_head && protocol.keep_alive() && is_short && !self.is_sending() && !self.is_cut
         {
             self.client.put(self.link);
         }
     }
 
-    /// The connection after a 101.
+    /// Returns the connection after a 101.
     pub(super) fn upgrade(mut self) -> Upgraded {
         let early = self.link.protocol.upgrade().freeze();
         Upgraded::new(early, self.link.stream)
@@ -215,11 +212,11 @@ impl Exchange {
 impl Exchange {
     fn send_head(
         &mut self,
-        question: &Question,
+        outline: &Outline,
         body: Body,
         out: &mut Vec<u8>,
     ) -> Result<(), ClientErrorKind> {
-        let Question { method, target, headers, .. } = question;
+        let Outline { method, target, headers, .. } = outline;
         let (path, authority, length) = (&target.path, &target.authority, body.length());
         let protocol = &mut self.link.protocol;
         let sent = protocol.send_head(method, path, authority, headers, length, out);
@@ -266,7 +263,7 @@ impl Exchange {
         }
     }
 
-    /// Ready if a part of the body, or its end, was sent.
+    /// Sends the next part of the body, or its end. Pending if there is none yet.
     fn next_part(
         &mut self,
         cx: &mut Context<'_>,
@@ -398,10 +395,10 @@ impl Exchange {
         }
     }
 
-    /// A server that refuses a request, or answers before it has seen the body that it was asked
-    /// about, does not want the rest of it (RFC 9112 section 9.5).
+    /// Notes the head of the response. The rest of the request is not sent to a server that refuses
+    /// it, or that responds before it has asked for the body (RFC 9112 section 9.5).
     fn begin_response(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
-        self.is_answered = true;
+        self.has_head = true;
         self.deadline.stop();
         let status = head.status();
         if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_upgrade {
@@ -415,7 +412,7 @@ impl Exchange {
     }
 
     fn no_response(&mut self) -> ClientErrorKind {
-        self.write_error.take().map_or(ClientErrorKind::NoAnswer, ClientErrorKind::Broken)
+        self.write_error.take().map_or(ClientErrorKind::NoResponse, ClientErrorKind::Broken)
     }
 
     /// Reads once, as soon as something is there. Pending until then, or until the time is over.
@@ -464,7 +461,7 @@ impl Exchange {
             (Waiting::Continue, Some(CONTINUE_TIMEOUT))
         } else if self.is_sending() {
             (Waiting::Nothing, None)
-        } else if self.is_answered {
+        } else if self.has_head {
             (Waiting::Body, Some(options.body_gap_timeout))
         } else {
             (Waiting::Head, Some(options.head_timeout))

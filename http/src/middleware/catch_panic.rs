@@ -1,11 +1,11 @@
 //! A panic as an answer.
 
-use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use brigade_runtime::panic_message;
 use http::StatusCode;
 
 use crate::message::request::Request;
@@ -24,7 +24,7 @@ pub async fn catch_panic(request: Request, next: Next) -> Response {
         let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
         polled.unwrap_or_else(|payload| {
             let pattern = route.as_ref().map_or("(no route)", |route| &route.pattern);
-            let text = text_of(&*payload);
+            let text = panic_message(&*payload);
             tracing::error!(
                 target: "brigade::http",
                 "the handler of {pattern} panicked, serving {peer}: {text}"
@@ -33,10 +33,4 @@ pub async fn catch_panic(request: Request, next: Next) -> Response {
         })
     })
     .await
-}
-
-fn text_of(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref().map(String::as_str));
-    text.unwrap_or("(a payload that is no text)")
 }
