@@ -1,4 +1,4 @@
-//! The client's side: what requests look like, and which responses are understood.
+//! The client's side of the protocol: how requests are encoded and responses decoded.
 
 // std
 use std::mem;
@@ -29,7 +29,7 @@ fn sent(
 }
 
 #[test]
-fn requests_say_where_they_go_and_how_long_they_are() {
+fn requests_have_their_target_host_and_length() {
     let text = |method, lines: &[(&str, &str)], length, body| sent(&method, lines, length, body).1;
     let none = BodyLength::Empty;
     assert_eq!(text(Method::GET, &[], none, ""), "GET /p?q HTTP/1.1\r\nhost: a:80\r\n\r\n");
@@ -50,7 +50,7 @@ fn requests_say_where_they_go_and_how_long_they_are() {
 }
 
 #[test]
-fn requests_that_could_be_taken_for_others_are_refused() {
+fn ambiguous_requests_are_refused() {
     let refused = |method: &str, target: &str, authority: &str| {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let mut out = Vec::new();
@@ -143,7 +143,7 @@ fn check(method: &Method, input: &str, expected: &str) {
 }
 
 #[test]
-fn responses_are_framed_by_the_rules_in_their_order() {
+fn responses_are_framed_in_the_order_of_the_rules() {
     let get = Method::GET;
     check(&get, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "200 \"OK\" \"hi\"+0 kept");
     check(&get, "HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n", "404 \"\" \"\"+0 kept");
@@ -160,14 +160,14 @@ fn responses_are_framed_by_the_rules_in_their_order() {
 }
 
 #[test]
-fn informational_responses_come_before_the_final_one() {
+fn informational_responses_precede_the_final_one() {
     let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
                 HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     check(&Method::GET, text, "(100) (103) 200 \"OK\" \"\"+0 kept");
 }
 
 #[test]
-fn doubtful_responses_are_errors() {
+fn ambiguous_responses_are_errors() {
     for (text, error) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -199,7 +199,7 @@ fn doubtful_responses_are_errors() {
 }
 
 #[test]
-fn a_body_may_be_limited() {
+fn the_size_of_a_body_can_be_limited() {
     let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
     connection.set_body_limit(4);
     connection.receive(b"HTTP/1.1 200 OK\r\n\r\nhello");
@@ -214,7 +214,7 @@ fn a_body_may_be_limited() {
 }
 
 #[test]
-fn after_101_the_bytes_are_handed_over() {
+fn bytes_after_101_are_returned_undecoded() {
     let lines = [("connection", "upgrade"), ("upgrade", "echo")];
     let (mut connection, text) = sent(&Method::GET, &lines, BodyLength::Empty, "");
     assert!(text.contains("\r\nconnection: upgrade\r\nupgrade: echo\r\n"));
@@ -226,7 +226,7 @@ fn after_101_the_bytes_are_handed_over() {
 }
 
 #[test]
-fn one_request_at_a_time() {
+fn a_second_request_before_the_response_is_refused() {
     let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
     let mut out = Vec::new();
     let mut again = |connection: &mut ClientConnection| {

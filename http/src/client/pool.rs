@@ -73,8 +73,8 @@ impl LoopClient {
         self.idle_count.get()
     }
 
-    /// Returns an idle connection to `host_and_port` that the server has not closed: the one that became
-    /// idle last, so that surplus connections reach their timeout.
+    /// Returns an idle connection to `host_and_port` that the server has not closed: the one that
+    /// became idle last, so that surplus connections reach their timeout.
     pub(super) fn take(&self, host_and_port: &str) -> Option<Link> {
         if !self.is_swept() {
             // The loop to which they belonged has ended, and reports nothing more about them.
@@ -116,7 +116,7 @@ impl LoopClient {
         } else {
             self.idle_count.update(|count| count + 1);
         }
-        // Closed after the borrow has ended: dropping a socket drops wakers, which may run any code.
+        // Closed after the borrow has ended: dropping a socket drops wakers, and runs their code.
         drop(hosts);
         drop(surplus);
     }

@@ -1,5 +1,5 @@
-//! HTTP/1.1 without I/O: bytes in, events out; messages in, bytes out. It reads no clock and knows no
-//! socket.
+//! HTTP/1.1 without I/O: bytes in, events out; messages in, bytes out. It reads no clock and
+//! knows no socket.
 
 pub(crate) mod body_decoder;
 pub(crate) mod body_encoder;

@@ -79,7 +79,7 @@ impl<W: Copy + Default + PartialEq> Deadline<W> {
     /// Makes the timer wake the task of `cx`, if it woke another one so far.
     pub(crate) fn register(&mut self, cx: &mut Context<'_>) {
         if let Some(timer) = &mut self.timer {
-            // Not ready: it fires later, or has been polled since it fired.
+            // Whether the deadline has passed is for `poll_passed` to say, by the clock.
             let _ = Pin::new(timer).poll(cx);
         }
     }

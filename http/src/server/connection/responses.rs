@@ -200,8 +200,8 @@ impl ConnectionTask {
         !is_wanted && left > cx.server.limits.drain_bytes_max
     }
 
-    /// Sends the next part of a streamed body. After a failure the state is still `Sending`, so that
-    /// the stream is dropped in the span of its request.
+    /// Sends the next part of a streamed body. After a failure the state is still `Sending`, so
+    /// that the stream is dropped in the span of its request.
     pub(super) fn send_body(
         &mut self,
         mut stream: PartStream,
