@@ -1,26 +1,25 @@
-//! What a connection does with some input, written down, so that two ways to cut the same input
-//! can be compared.
+//! Records the events of a connection that receives some input, so that two ways to cut the same
+//! input can be compared.
 #![forbid(unsafe_code)]
 
 // crates
-use brigade_http::protocol::{Connection, Event};
-use brigade_http::{BodyLength, Headers, Limits, RequestHead};
+use brigade_http::protocol::{BodyEvent, RequestEvent, ServerConnection};
+use brigade_http::{BodyLength, Headers, Limits, ProtocolError, RequestHead};
 use http::StatusCode;
 
-/// A way to receive a piece.
-#[derive(Clone, Copy, Debug)]
+/// How a connection receives a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receiving {
-    /// It is copied, and then asked about.
+    /// It is copied, then decoded.
     Copied,
-    /// Its memory is taken over, and then asked about.
-    TakenOver,
-    /// It is received and asked about at once, with one place for all heads.
+    /// Its memory is taken over, then decoded.
+    Owned,
+    /// A head is received and decoded by one call.
     AtOnce,
 }
 
-use Receiving::{AtOnce, Copied, TakenOver};
-
-/// Feeds `pieces`, then the end of the stream, and answers each request once it has been read.
+/// Feeds `pieces`, then the end of the stream, and sends a response to each request once it has
+/// been read.
 ///
 /// Returns the events as text, adjacent parts of a body merged.
 ///
@@ -38,29 +37,15 @@ pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, receiving: Receiv
         trailer_bytes_max: 64,
         ..Limits::default()
     };
-    let mut connection = Connection::new();
+    let mut connection = ServerConnection::new();
     let mut entries = Vec::new();
-    let mut head = RequestHead::empty();
-    let mut next = |connection: &mut Connection, piece: Option<&[u8]>| {
-        let event = match (receiving, piece) {
-            (AtOnce, Some(piece)) => connection.receive_into(piece, &mut head, &limits),
-            (AtOnce, None) => connection.next_event_into(&mut head, &limits),
-            (Copied | TakenOver, piece) => {
-                match receiving {
-                    TakenOver => connection.receive_owned(piece.unwrap_or_default().to_vec()),
-                    _ => connection.receive(piece.unwrap_or_default()),
-                }
-                return connection.next_event(&limits);
-            }
-        };
-        event.map_head(|()| head.clone())
-    };
     for piece in pieces {
-        pump(&mut connection, piece, &mut next, &mut entries);
+        pump(&mut connection, piece, receiving, &limits, &mut entries);
     }
     connection.receive_eof();
-    pump(&mut connection, b"", &mut next, &mut entries);
-    assert!(matches!(connection.next_event(&limits), Event::Closed));
+    pump(&mut connection, b"", receiving, &limits, &mut entries);
+    let event = connection.next_head(&mut RequestHead::empty(), &limits);
+    assert_eq!(event, Ok(RequestEvent::Closed));
     assert_eq!(connection.buffered(), 0);
     entries.concat()
 }
@@ -70,12 +55,12 @@ pub fn journal<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, receiving: Receiv
 /// # Panics
 /// If it does.
 pub fn check(input: &[u8], cut: usize) {
-    let whole = journal([input], Copied);
+    let whole = journal([input], Receiving::Copied);
     let (before, after) = input.split_at(cut.min(input.len()));
-    assert_eq!(journal([input], AtOnce), whole, "received and asked about at once");
-    assert_eq!(journal([before, after], AtOnce), whole, "cut at {cut}");
-    assert_eq!(journal([before, after], TakenOver), whole, "cut at {cut}, taken over");
-    assert_eq!(journal(input.chunks(1), Copied), whole, "byte by byte");
+    assert_eq!(journal([input], Receiving::AtOnce), whole, "received and asked about at once");
+    assert_eq!(journal([before, after], Receiving::AtOnce), whole, "cut at {cut}");
+    assert_eq!(journal([before, after], Receiving::Owned), whole, "cut at {cut}, taken over");
+    assert_eq!(journal(input.chunks(1), Receiving::Copied), whole, "byte by byte");
 }
 
 /// Takes the first two bytes of `data` as the place of a cut; `None` if they are not there.
@@ -85,41 +70,66 @@ pub fn take_cut(data: &[u8]) -> Option<(usize, &[u8])> {
     Some((cut % (input.len() + 1), input))
 }
 
+/// Receives `piece` and decodes all that can be decoded.
 fn pump(
-    connection: &mut Connection,
+    connection: &mut ServerConnection,
     piece: &[u8],
-    next: &mut impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
+    receiving: Receiving,
+    limits: &Limits,
     entries: &mut Vec<String>,
 ) {
-    let mut event = next(connection, Some(piece));
+    let mut head = RequestHead::empty();
+    let mut at_once = None;
+    match receiving {
+        Receiving::Owned => connection.receive_owned(piece.to_vec()),
+        Receiving::AtOnce if !connection.is_reading_body() => at_once = Some(piece),
+        Receiving::Copied | Receiving::AtOnce => connection.receive(piece),
+    }
     loop {
+        if connection.is_reading_body() {
+            match connection.next_body(limits) {
+                Ok(BodyEvent::NeedData) => return,
+                Ok(BodyEvent::Data(data)) => {
+                    assert!(!data.is_empty());
+                    entries.push(data.escape_ascii().to_string());
+                }
+                Ok(BodyEvent::End(trailers)) => {
+                    entries.push(format!("\nend {trailers:?}\n"));
+                    respond(connection, StatusCode::OK);
+                }
+                Err(error) => refuse(connection, error, entries),
+            }
+            continue;
+        }
+        let event = match at_once.take() {
+            Some(piece) => connection.receive_head(piece, &mut head, limits),
+            None => connection.next_head(&mut head, limits),
+        };
         match event {
-            Event::NeedData | Event::Closed => return,
-            Event::Request(head) => {
+            Ok(RequestEvent::NeedData | RequestEvent::Closed) => return,
+            Ok(RequestEvent::Head) => {
                 assert!(head.path().starts_with('/') || head.path() == "*");
                 assert_eq!(head.headers().len(), head.header_lines().count());
                 assert_eq!(head.uri().query(), head.query());
                 entries.push(format!("\n{head:?} {:?} {:?}\n", head.authority(), head.upgrade()));
+                if !connection.is_reading_body() {
+                    respond(connection, StatusCode::OK);
+                }
             }
-            Event::Body(data) => {
-                assert!(!data.is_empty());
-                entries.push(data.escape_ascii().to_string());
-            }
-            Event::BodyEnd(trailers) => entries.push(format!("\nend {trailers:?}\n")),
-            Event::Paused => answer(connection, StatusCode::OK),
-            Event::Error(error) => {
-                entries.push(format!("\n{error:?}\n"));
-                assert!(connection.can_answer());
-                answer(connection, error.status());
-            }
+            Err(error) => refuse(connection, error, entries),
         }
-        event = next(connection, None);
     }
 }
 
-fn answer(connection: &mut Connection, status: StatusCode) {
+fn refuse(connection: &mut ServerConnection, error: ProtocolError, entries: &mut Vec<String>) {
+    entries.push(format!("\n{error:?}\n"));
+    assert!(connection.can_respond());
+    respond(connection, error.status());
+}
+
+fn respond(connection: &mut ServerConnection, status: StatusCode) {
     let mut out = Vec::new();
     let headers = Headers::new();
     let head = connection.send_head(status, &headers, BodyLength::Empty, &[b'-'; 29], &mut out);
-    head.and_then(|()| connection.send_end(None, &mut out)).expect("a plain answer can be sent");
+    head.and_then(|()| connection.send_end(None, &mut out)).expect("a plain response can be sent");
 }

@@ -1,11 +1,11 @@
-//! The client's side: what requests look like, and which responses are understood.
+//! The client's side of the protocol: how requests are encoded and responses decoded.
 
 // std
 use std::mem;
 
 // crates
-use brigade_http::protocol::{ClientConnection, ClientEvent};
-use brigade_http::{BodyLength, EncodeError, Headers, Limits};
+use brigade_http::protocol::{BodyEvent, ClientConnection, ResponseEvent};
+use brigade_http::{BodyLength, EncodeError, Headers, Limits, ProtocolError};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 fn sent(
@@ -21,13 +21,13 @@ fn sent(
         headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
     }
     connection.send_head(method, "/p?q", "a:80", &headers, length, &mut out).unwrap();
-    connection.send_data(body.as_bytes(), &mut out).unwrap();
+    connection.outgoing_body().send_data(body.as_bytes(), &mut out).unwrap();
     connection.send_end(None, &mut out).unwrap();
     (connection, String::from_utf8(out).unwrap())
 }
 
 #[test]
-fn requests_say_where_they_go_and_how_long_they_are() {
+fn requests_have_their_target_host_and_length() {
     let text = |method, lines: &[(&str, &str)], length, body| sent(&method, lines, length, body).1;
     let none = BodyLength::Empty;
     assert_eq!(text(Method::GET, &[], none, ""), "GET /p?q HTTP/1.1\r\nhost: a:80\r\n\r\n");
@@ -48,7 +48,7 @@ fn requests_say_where_they_go_and_how_long_they_are() {
 }
 
 #[test]
-fn requests_that_could_be_taken_for_others_are_refused() {
+fn ambiguous_requests_are_refused() {
     let refused = |method: &str, target: &str, authority: &str| {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let mut out = Vec::new();
@@ -74,10 +74,38 @@ fn requests_that_could_be_taken_for_others_are_refused() {
     assert_eq!(refused("GET", "http://a/", "a"), None);
 }
 
-/// What a client makes of `pieces`, then of the end of the stream; as text.
+/// Returns the next head as text, or the error; `None` if more is needed or nothing follows.
+fn next_head(connection: &mut ClientConnection) -> Option<String> {
+    match connection.next_head(&Limits::default()) {
+        Ok(ResponseEvent::NeedData | ResponseEvent::Closed) => None,
+        Ok(ResponseEvent::Informational(head)) => Some(format!("({})", head.status().as_u16())),
+        Ok(ResponseEvent::Head(head)) => {
+            Some(format!("{} {:?}", head.status().as_u16(), head.reason()))
+        }
+        Err(error) => Some(format!("{error:?}")),
+    }
+}
+
+/// Returns the whole body as text, or the error; `None` if more is needed.
+fn next_body(connection: &mut ClientConnection, body: &mut Vec<u8>) -> Option<String> {
+    loop {
+        match connection.next_body(&Limits::default()) {
+            Ok(BodyEvent::NeedData) => return None,
+            Ok(BodyEvent::Data(data)) => body.extend_from_slice(&data),
+            Ok(BodyEvent::End(trailers)) => {
+                let body = String::from_utf8(mem::take(body)).unwrap();
+                let count = trailers.as_deref().map_or(0, HeaderMap::len);
+                let kept = if connection.is_idle() { " kept" } else { "" };
+                return Some(format!("{body:?}+{count}{kept}"));
+            }
+            Err(error) => return Some(format!("{error:?}")),
+        }
+    }
+}
+
+/// Receives `pieces`, then the end of the stream. Returns the events as text.
 fn journal<'a>(method: &Method, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
     let (mut connection, _) = sent(method, &[], BodyLength::Empty, "");
-    let limits = Limits::default();
     let mut entries: Vec<String> = Vec::new();
     let mut body = Vec::new();
     let pieces = pieces.into_iter().map(Some).chain([None]);
@@ -87,26 +115,14 @@ fn journal<'a>(method: &Method, pieces: impl IntoIterator<Item = &'a [u8]>) -> S
             None => connection.receive_eof(),
         }
         loop {
-            let entry = match connection.next_event(&limits) {
-                ClientEvent::NeedData => break,
-                ClientEvent::Informational(head) => format!("({})", head.status().as_u16()),
-                ClientEvent::Response(head) => {
-                    format!("{} {:?}", head.status().as_u16(), head.reason())
-                }
-                ClientEvent::Body(data) => {
-                    body.extend_from_slice(&data);
-                    continue;
-                }
-                ClientEvent::BodyEnd(trailers) => {
-                    let body = String::from_utf8(mem::take(&mut body)).unwrap();
-                    let count = trailers.as_deref().map_or(0, HeaderMap::len);
-                    let kept = if connection.is_idle() { " kept" } else { "" };
-                    format!("{body:?}+{count}{kept}")
-                }
-                ClientEvent::Closed => break,
-                ClientEvent::Error(error) => format!("{error:?}"),
+            let entry = match connection.is_reading_body() {
+                true => next_body(&mut connection, &mut body),
+                false => next_head(&mut connection),
             };
-            entries.push(entry);
+            match entry {
+                Some(entry) => entries.push(entry),
+                None => break,
+            }
         }
     }
     entries.join(" ")
@@ -125,7 +141,7 @@ fn check(method: &Method, input: &str, expected: &str) {
 }
 
 #[test]
-fn responses_are_framed_by_the_rules_in_their_order() {
+fn responses_are_framed_in_the_order_of_the_rules() {
     let get = Method::GET;
     check(&get, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "200 \"OK\" \"hi\"+0 kept");
     check(&get, "HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n", "404 \"\" \"\"+0 kept");
@@ -142,14 +158,14 @@ fn responses_are_framed_by_the_rules_in_their_order() {
 }
 
 #[test]
-fn informational_responses_come_before_the_final_one() {
+fn informational_responses_precede_the_final_one() {
     let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
                 HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     check(&Method::GET, text, "(100) (103) 200 \"OK\" \"\"+0 kept");
 }
 
 #[test]
-fn doubtful_responses_are_errors() {
+fn ambiguous_responses_are_errors() {
     for (text, error) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -181,30 +197,34 @@ fn doubtful_responses_are_errors() {
 }
 
 #[test]
-fn a_body_may_be_limited() {
+fn the_size_of_a_body_can_be_limited() {
     let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
     connection.set_body_limit(4);
     connection.receive(b"HTTP/1.1 200 OK\r\n\r\nhello");
     let limits = Limits::default();
-    assert!(matches!(connection.next_event(&limits), ClientEvent::Response(_)));
-    assert!(matches!(connection.next_event(&limits), ClientEvent::Error(_)));
-    assert!(matches!(connection.next_event(&limits), ClientEvent::Closed));
+    assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::Head(_))));
+    for _ in 0..2 {
+        let part = connection.next_body(&limits);
+        assert!(matches!(part, Err(ProtocolError::BodyTooLarge)));
+    }
+    assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::Closed)));
     assert!(!connection.keep_alive() && !connection.is_idle());
 }
 
 #[test]
-fn after_101_the_bytes_are_handed_over() {
+fn bytes_after_101_are_returned_undecoded() {
     let lines = [("connection", "upgrade"), ("upgrade", "echo")];
     let (mut connection, text) = sent(&Method::GET, &lines, BodyLength::Empty, "");
     assert!(text.contains("\r\nconnection: upgrade\r\nupgrade: echo\r\n"));
     connection.receive(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\nhel");
-    assert!(matches!(connection.next_event(&Limits::default()), ClientEvent::Response(_)));
+    let event = connection.next_head(&Limits::default());
+    assert!(matches!(event, Ok(ResponseEvent::Head(_))));
     connection.receive(b"lo");
     assert_eq!(connection.upgrade(), "hello");
 }
 
 #[test]
-fn one_request_at_a_time() {
+fn a_second_request_before_the_response_is_refused() {
     let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
     let mut out = Vec::new();
     let mut again = |connection: &mut ClientConnection| {
@@ -213,8 +233,8 @@ fn one_request_at_a_time() {
     assert_eq!(again(&mut connection), Err(EncodeError::OutOfTurn));
     connection.receive(b"HTTP/1.1 204 No Content\r\n\r\n");
     let limits = Limits::default();
-    assert!(matches!(connection.next_event(&limits), ClientEvent::Response(_)));
+    assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::Head(_))));
     assert_eq!(again(&mut connection), Err(EncodeError::OutOfTurn));
-    assert!(matches!(connection.next_event(&limits), ClientEvent::BodyEnd(None)));
+    assert!(matches!(connection.next_body(&limits), Ok(BodyEvent::End(None))));
     assert_eq!(again(&mut connection), Ok(()));
 }

@@ -1,4 +1,4 @@
-//! How the client sends a request and reads its answer: both at once, within limits and times.
+//! How the client sends a request and reads its response: both at once, within limits and timeouts.
 #![forbid(unsafe_code)]
 
 mod scripted;
@@ -42,12 +42,12 @@ fn parts(count: usize, size: usize) -> impl stream::Stream<Item = Result<Bytes, 
     stream::iter((0..count).map(move |_| Ok(part.clone())))
 }
 
-/// What a `GET` of `url` came to.
+/// Returns the body of a `GET` of `url`, or the error.
 async fn text(client: &Client, url: &str) -> Result<String, ClientError> {
     client.get(url).send().await?.text(LIMIT).await
 }
 
-/// What the client makes of an answer after which the server closes its connection.
+/// Returns what the client reads of `answer`, after which the server closes its connection.
 fn read(answer: &str) -> Result<String, ClientError> {
     let answer = answer.to_owned();
     on_loop(async move {
@@ -79,7 +79,7 @@ fn a_body_may_stream_both_ways_at_once() {
 }
 
 #[test]
-fn an_answer_can_be_the_body_of_the_next_request() {
+fn a_response_can_be_the_body_of_the_next_request() {
     let server = TestServer::start_with(unlimited, echo);
     let url = format!("http://{}/echo", server.address);
     use futures_util::StreamExt;
@@ -112,7 +112,7 @@ fn bodies_arrive_as_they_were_sent() {
 }
 
 #[test]
-fn a_request_says_what_it_was_given() {
+fn a_request_is_sent_as_it_was_built() {
     on_loop(async {
         let (url, server) = script(async |host| {
             let mut peer = host.accept().await;
@@ -138,7 +138,7 @@ fn a_request_says_what_it_was_given() {
 }
 
 #[test]
-fn answers_are_read_as_they_are_framed() {
+fn responses_are_read_as_they_are_framed() {
     let head = "HTTP/1.1 200 OK\r\n";
     let read = |rest: &str| read(&format!("{head}{rest}")).unwrap();
     assert_eq!(read("Connection: close\r\nContent-Length: 2\r\n\r\nhi"), "hi");
@@ -148,7 +148,7 @@ fn answers_are_read_as_they_are_framed() {
 }
 
 #[test]
-fn an_answer_tells_its_head_and_its_trailers() {
+fn a_response_has_its_head_and_trailers() {
     on_loop(async {
         let (url, server) = answering(
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
@@ -174,7 +174,7 @@ fn an_answer_tells_its_head_and_its_trailers() {
 }
 
 #[test]
-fn an_answer_that_breaks_the_protocol_is_an_error() {
+fn a_response_that_breaks_the_protocol_is_an_error() {
     for (answer, expected) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi", ProtocolError::UnexpectedEnd),
         (
@@ -195,7 +195,7 @@ fn an_answer_that_breaks_the_protocol_is_an_error() {
 }
 
 #[test]
-fn answers_are_limited() {
+fn the_size_of_responses_is_limited() {
     let small = Limits { head_bytes_max: 64, ..Limits::default() };
     let client = Client::builder().body_bytes_max(4).limits(small).build();
     on_loop(async move {
@@ -226,13 +226,13 @@ fn answers_are_limited() {
     });
 }
 
-/// What a request without an end came to, and after how many seconds.
+/// Returns the error of a request that does not end, and after how many seconds it came.
 async fn timed(
     request: impl Future<Output = Result<String, ClientError>>,
 ) -> (TimeoutKind, Duration, u64) {
     let began = time::now();
     let error = request.await.unwrap_err();
-    assert!(error.is_timeout() && error.to_string().contains("_timeout` sets another limit"));
+    assert!(error.is_timeout() && error.to_string().contains("raise the limit with `"));
     match error.kind() {
         ClientErrorKind::Timeout(waited, limit) => {
             (*waited, *limit, (time::now() - began).as_secs())
@@ -242,7 +242,7 @@ async fn timed(
 }
 
 #[test]
-fn a_head_has_its_time_whatever_comes_before_it() {
+fn informational_responses_do_not_extend_the_head_timeout() {
     on_loop(async {
         let (url, _server) = answering("");
         let silent = timed(text(&Client::new(), &url)).await;
@@ -275,7 +275,7 @@ fn full_listener() -> (socket2::Socket, std::net::TcpStream) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn connecting_has_its_time_which_the_whole_request_may_end_earlier() {
+fn connecting_ends_with_its_timeout_or_that_of_the_request() {
     let (listener, _filling) = full_listener();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
     on_loop(async move {
@@ -295,7 +295,7 @@ fn connecting_has_its_time_which_the_whole_request_may_end_earlier() {
         let error = client.get(&url).send().await.unwrap_err();
         assert!(error.is_connect(), "{error}");
         let expected = format!(
-            "GET {url}: connecting took longer than 10s; `connect_timeout` sets another limit"
+            "GET {url}: connecting took longer than 10s; raise the limit with `connect_timeout`"
         );
         assert_eq!(error.to_string(), expected);
         assert_eq!((client.connections_opened(), client.connections_idle()), (0, 0));
@@ -303,7 +303,7 @@ fn connecting_has_its_time_which_the_whole_request_may_end_earlier() {
 }
 
 #[test]
-fn a_body_may_take_long_but_not_fall_silent() {
+fn a_body_may_take_long_but_not_pause_long() {
     on_loop(async {
         let (url, _server) = script(async |host| {
             let mut peer = host.accept().await;
@@ -323,7 +323,7 @@ fn a_body_may_take_long_but_not_fall_silent() {
 }
 
 #[test]
-fn a_server_that_takes_nothing_is_given_up() {
+fn a_server_that_reads_nothing_causes_a_write_timeout() {
     on_loop(async {
         let (url, _server) = script(async |host| {
             let _peer = host.accept().await;
@@ -340,7 +340,7 @@ fn a_server_that_takes_nothing_is_given_up() {
 }
 
 #[test]
-fn a_request_may_be_limited_in_all() {
+fn the_total_time_of_a_request_can_be_limited() {
     on_loop(async {
         let (url, _server) = script(async |host| {
             let mut peer = host.accept().await;
@@ -361,7 +361,7 @@ fn a_request_may_be_limited_in_all() {
 }
 
 #[test]
-fn a_caller_that_takes_its_time_is_not_timed_out() {
+fn a_slow_caller_causes_no_timeout() {
     on_loop(async {
         let (url, server) = answering(ok("hello"));
         let mut response = Client::new().get(&url).send().await.unwrap();
@@ -372,7 +372,7 @@ fn a_caller_that_takes_its_time_is_not_timed_out() {
 }
 
 #[test]
-fn an_upload_that_is_slow_by_itself_is_not_timed_out() {
+fn a_slow_request_body_causes_no_timeout() {
     on_loop(async {
         let (url, server) = script(async |host| {
             let mut peer = host.accept().await;
@@ -411,7 +411,7 @@ fn a_refusal_ends_the_upload() {
 }
 
 #[test]
-fn an_answer_is_read_though_the_server_takes_no_more_of_the_request() {
+fn a_response_is_read_although_the_server_reads_no_more_of_the_request() {
     let (address, server) = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -459,7 +459,8 @@ fn a_body_that_contradicts_its_length_or_fails_ends_the_request() {
     });
 }
 
-/// A request that expects 100, a script for its server, and what the server saw of the body.
+/// Sends a request that expects 100 to a server that follows `play`. Returns the status, what `play`
+/// returned, and the time.
 async fn expecting<F>(play: impl FnOnce(Host) -> F) -> (StatusCode, F::Output, Duration)
 where
     F: Future<Output: 'static> + 'static,
@@ -472,7 +473,7 @@ where
 }
 
 #[test]
-fn a_body_waits_for_the_word_of_the_server_for_a_second() {
+fn a_body_waits_at_most_a_second_for_a_100() {
     on_loop(async {
         let told = expecting(async |host| {
             let mut peer = host.accept().await;
@@ -518,7 +519,7 @@ fn a_body_waits_for_the_word_of_the_server_for_a_second() {
 }
 
 #[test]
-fn a_connection_goes_on_with_another_protocol_after_101() {
+fn a_connection_speaks_another_protocol_after_101() {
     on_loop(async {
         let (url, server) = script(async |host| {
             let mut peer = host.accept().await;
@@ -542,7 +543,7 @@ fn a_connection_goes_on_with_another_protocol_after_101() {
 }
 
 #[test]
-fn errors_say_what_was_asked_and_what_was_wrong() {
+fn errors_name_the_request_and_the_cause() {
     on_loop(async {
         let client = Client::new();
         let message = async |url: &str| client.get(url).send().await.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Which connections the client keeps, which it uses again, and when it sends a request twice.
+//! Which connections the client keeps and reuses, and when it sends a request twice.
 #![forbid(unsafe_code)]
 
 mod scripted;
@@ -42,7 +42,7 @@ async fn text(client: &Client, url: &str) -> String {
 }
 
 #[test]
-fn requests_one_after_the_other_share_a_connection() {
+fn successive_requests_share_a_connection() {
     let server = TestServer::start(app);
     let root = format!("http://{}", server.address);
     run(async move {
@@ -59,7 +59,7 @@ fn requests_one_after_the_other_share_a_connection() {
 }
 
 #[test]
-fn an_answer_without_a_body_frees_its_connection_at_once() {
+fn a_response_without_a_body_frees_its_connection_at_once() {
     let server = TestServer::start(app);
     let root = format!("http://{}", server.address);
     run(async move {
@@ -75,7 +75,7 @@ fn an_answer_without_a_body_frees_its_connection_at_once() {
 }
 
 #[test]
-fn a_hundred_requests_at_once_have_a_connection_each_and_some_are_kept() {
+fn concurrent_requests_have_a_connection_each_and_some_are_kept() {
     let server = TestServer::start(app);
     let root = format!("http://{}", server.address);
     run(async move {
@@ -109,7 +109,7 @@ fn the_connection_that_became_idle_last_is_used_first() {
 }
 
 #[test]
-fn idle_connections_are_limited_per_host_and_in_all() {
+fn idle_connections_are_limited_per_host_and_in_total() {
     let servers = [TestServer::start(app), TestServer::start(app)];
     let urls = servers.each_ref().map(|server| format!("http://{}/peer", server.address));
     run(async move {
@@ -144,7 +144,7 @@ fn idle_connections_are_limited_per_host_and_in_all() {
 }
 
 #[test]
-fn idle_connections_are_closed_after_their_time() {
+fn idle_connections_are_closed_after_the_idle_timeout() {
     on_loop(async {
         let (url, server) = answering(ok("hi"));
         let client = Client::builder().idle_timeout(Duration::from_secs(60)).build();
@@ -159,7 +159,7 @@ fn idle_connections_are_closed_after_their_time() {
 }
 
 #[test]
-fn a_loop_is_not_kept_going_by_a_client_that_has_gone() {
+fn a_dropped_client_does_not_keep_the_loop_running() {
     let mut event_loop = brigade_runtime::EventLoop::new().unwrap();
     event_loop.run_until_complete(async {
         let (url, server) = answering(ok("hi"));
@@ -171,7 +171,7 @@ fn a_loop_is_not_kept_going_by_a_client_that_has_gone() {
 }
 
 #[test]
-fn a_connection_that_the_server_closed_is_let_go() {
+fn a_connection_that_the_server_closed_is_swept() {
     on_loop(async {
         let (url, server) = answering(ok("hi"));
         let client = Client::new();
@@ -183,7 +183,7 @@ fn a_connection_that_the_server_closed_is_let_go() {
 }
 
 #[test]
-fn a_connection_that_the_server_closed_is_not_used_again() {
+fn a_connection_that_the_server_closed_is_not_reused() {
     on_loop(async {
         let (url, server) = script(async |host| {
             for answer in ["first", "second"] {
@@ -202,8 +202,8 @@ fn a_connection_that_the_server_closed_is_not_used_again() {
     });
 }
 
-/// Answers one request, takes the next one on the same connection, says `parting` and closes.
-/// Whoever comes then is answered. Returns the methods of all requests.
+/// Responds to one request, reads the next one on the same connection, sends `parting` and closes.
+/// Responds to requests on later connections. Returns the methods of all requests.
 async fn fickle(host: Host, parting: &str) -> Vec<String> {
     let method = |head: String| head.split(' ').next().unwrap().to_owned();
     let mut peer = host.accept().await;
@@ -219,7 +219,8 @@ async fn fickle(host: Host, parting: &str) -> Vec<String> {
     methods
 }
 
-/// What comes of a request on a connection that ends before its answer, and the methods seen.
+/// Returns the result of a request on a connection that ends before its response, and the methods
+/// that the server received.
 fn after_the_first(
     parting: &'static str,
     request: impl FnOnce(&Client, &str) -> ClientRequest + 'static,
@@ -245,10 +246,10 @@ fn an_idempotent_request_is_sent_again_on_a_new_connection() {
 }
 
 #[test]
-fn a_request_that_may_have_been_acted_upon_is_not_sent_again() {
+fn a_request_that_is_not_idempotent_is_not_sent_again() {
     let (outcome, methods) = after_the_first("", |client, url| client.post(url).body("once"));
     let error = outcome.unwrap_err();
-    let is_lost = matches!(error.kind(), ClientErrorKind::NoAnswer | ClientErrorKind::Broken(_));
+    let is_lost = matches!(error.kind(), ClientErrorKind::NoResponse | ClientErrorKind::Broken(_));
     assert!(is_lost && error.to_string().starts_with("POST http://127.0.0.1:"), "{error}");
     assert_eq!(methods, vec_of(["GET", "POST"]));
 }
@@ -263,7 +264,7 @@ fn a_request_with_a_stream_for_a_body_is_not_sent_again() {
 }
 
 #[test]
-fn a_request_is_not_sent_again_once_an_answer_has_begun() {
+fn a_request_is_not_sent_again_after_a_response_has_begun() {
     for parting in ["HTTP/1.1 2", "HTTP/1.1 102 Processing\r\n\r\n"] {
         let (outcome, methods) = after_the_first(parting, |client, url| client.get(url));
         assert!(outcome.is_err(), "{parting}");
@@ -272,12 +273,12 @@ fn a_request_is_not_sent_again_once_an_answer_has_begun() {
 }
 
 #[test]
-fn a_new_connection_is_tried_once() {
+fn a_request_that_fails_on_a_new_connection_is_not_sent_again() {
     on_loop(async {
         let (url, server) = script(async |host| host.accept().await.head().await);
         let client = Client::new();
         let error = client.get(&url).send().await.unwrap_err();
-        assert!(matches!(error.kind(), ClientErrorKind::NoAnswer), "{error}");
+        assert!(matches!(error.kind(), ClientErrorKind::NoResponse), "{error}");
         assert!(!error.is_timeout() && !error.is_connect());
         server.await.unwrap();
         assert_eq!(client.connections_opened(), 1);
@@ -289,7 +290,7 @@ fn vec_of<const N: usize>(texts: [&str; N]) -> Vec<String> {
 }
 
 #[test]
-fn what_either_side_ends_is_not_kept() {
+fn a_connection_that_either_side_closes_is_not_kept() {
     on_loop(async {
         for answer in [
             "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
@@ -311,7 +312,7 @@ fn what_either_side_ends_is_not_kept() {
 }
 
 #[test]
-fn bytes_that_nobody_asked_for_spend_a_connection() {
+fn a_connection_with_unexpected_bytes_is_not_reused() {
     on_loop(async {
         let (url, server) = answering(ok("hi") + "HTTP/1.1 200 OK\r\n\r\nsmuggled");
         let client = Client::new();
@@ -338,7 +339,7 @@ fn bytes_that_nobody_asked_for_spend_a_connection() {
 }
 
 #[test]
-fn the_rest_of_a_short_answer_is_skipped_when_its_connection_is_wanted() {
+fn the_rest_of_a_short_response_is_discarded_when_its_connection_is_reused() {
     let server = TestServer::start(app);
     let root = format!("http://{}", server.address);
     run(async move {
@@ -354,7 +355,7 @@ fn the_rest_of_a_short_answer_is_skipped_when_its_connection_is_wanted() {
 }
 
 #[test]
-fn an_answer_that_is_dropped_early_is_no_part_of_the_next_one() {
+fn a_response_that_is_dropped_early_does_not_leak_into_the_next_one() {
     on_loop(async {
         let (url, server) = script(async |host| {
             let mut peer = host.accept().await;
@@ -377,7 +378,7 @@ fn an_answer_that_is_dropped_early_is_no_part_of_the_next_one() {
 }
 
 #[test]
-fn an_answer_that_is_dropped_long_before_its_end_closes_its_connection() {
+fn a_response_that_is_dropped_long_before_its_end_closes_its_connection() {
     on_loop(async {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n";
         let (url, server) = answering(head);
@@ -435,7 +436,7 @@ fn a_client_that_outlives_its_loop_opens_new_connections_on_the_next() {
 }
 
 #[test]
-fn an_answer_may_be_dropped_where_there_is_no_loop() {
+fn a_response_may_be_dropped_outside_of_a_loop() {
     let response = on_loop(async {
         let (url, server) = answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
         let response = Client::new().get(&url).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! Handlers whose client goes away.
+//! Handlers whose client disconnects.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use brigade_http::{Request, Router, any};
 use sockets::{PATIENCE, TestServer, get};
 
-/// A server whose handler says that it began, and then that its client has gone.
-fn telling(
+/// A server whose handler reports that it has begun, and then that its client has gone.
+fn reporting(
     handler: impl AsyncFn(Request, Sender<&'static str>) + Copy + Send + 'static,
 ) -> (TestServer, Receiver<&'static str>) {
     let (sender, receiver) = channel();
@@ -34,8 +34,8 @@ async fn wait(request: Request, sender: Sender<&'static str>) {
 }
 
 #[test]
-fn a_handler_that_runs_to_its_end_is_told_that_its_client_has_gone() {
-    let (server, told) = telling(wait);
+fn a_detached_handler_notices_that_its_client_has_gone() {
+    let (server, told) = reporting(wait);
     let mut client = server.connect();
     client.send(get("/"));
     assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
@@ -44,8 +44,8 @@ fn a_handler_that_runs_to_its_end_is_told_that_its_client_has_gone() {
 }
 
 #[test]
-fn so_is_one_whose_request_has_a_body_once_that_is_read() {
-    let (server, told) = telling(async |mut request: Request, sender| {
+fn a_detached_handler_notices_a_disconnect_after_it_has_read_the_body() {
+    let (server, told) = reporting(async |mut request: Request, sender| {
         assert_eq!(request.body_mut().collect(10).await.unwrap(), "hello");
         wait(request, sender).await;
     });
@@ -57,8 +57,8 @@ fn so_is_one_whose_request_has_a_body_once_that_is_read() {
 }
 
 #[test]
-fn so_is_another_task_of_the_loop() {
-    let (server, told) = telling(async |request: Request, sender: Sender<_>| {
+fn another_task_of_the_loop_can_wait_for_the_disconnect() {
+    let (server, told) = reporting(async |request: Request, sender: Sender<_>| {
         let ended = sender.clone();
         brigade_runtime::spawn(async move { wait(request, sender).await }).await.unwrap();
         ended.send("ended").unwrap();
@@ -72,8 +72,8 @@ fn so_is_another_task_of_the_loop() {
 }
 
 #[test]
-fn whoever_still_asks_after_the_answer_does_not_wait_for_ever() {
-    let (server, told) = telling(async |request: Request, sender| {
+fn waiting_for_the_disconnect_ends_when_the_response_is_complete() {
+    let (server, told) = reporting(async |request: Request, sender| {
         brigade_runtime::spawn(async move { wait(request, sender).await }).detach();
         brigade_runtime::task::yield_now().await;
     });
@@ -87,8 +87,8 @@ fn whoever_still_asks_after_the_answer_does_not_wait_for_ever() {
 }
 
 #[test]
-fn a_request_whose_client_stays_is_answered_and_its_connection_kept() {
-    let (server, told) = telling(async |request: Request, sender: Sender<_>| {
+fn a_detached_handler_whose_client_stays_responds_and_keeps_the_connection() {
+    let (server, told) = reporting(async |request: Request, sender: Sender<_>| {
         let disconnected = request.disconnected();
         brigade_runtime::task::yield_now().await;
         sender.send(if disconnected.is_ready() { "gone" } else { "there" }).unwrap();
@@ -102,7 +102,7 @@ fn a_request_whose_client_stays_is_answered_and_its_connection_kept() {
 }
 
 #[test]
-fn a_handler_of_another_route_is_dropped_and_never_told() {
+fn a_handler_that_is_not_detached_is_dropped_on_disconnect() {
     let (sender, told) = channel();
     let server = TestServer::start(move || {
         let sender = sender.clone();

@@ -1,5 +1,5 @@
-//! Random requests, cut at random places, arrive as they were meant; what random bytes do does
-//! not depend on how they are cut.
+//! Random requests are decoded as they were encoded, wherever they are cut. The events of random
+//! bytes do not depend on where they are cut.
 
 // std
 use std::fmt::Write;
@@ -74,7 +74,7 @@ impl Request {
         }
     }
 
-    /// The entries that the journal should have for this.
+    /// Adds the entries that the journal should have for this request.
     fn expect(&self, entries: &mut Vec<String>) {
         entries.push(format!("{} {} a", self.method, self.path));
         match &self.body {
@@ -100,7 +100,7 @@ fn write_lines(lines: &[(String, String)], wire: &mut String) {
     }
 }
 
-/// The journal of `wire` cut at these places, modulo its length.
+/// Returns the journal of `wire`, cut at these places modulo its length.
 fn cut_journal(wire: &[u8], cuts: &[usize]) -> String {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (wire.len() + 1)).collect();
     cuts.extend([0, wire.len()]);
@@ -112,7 +112,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn valid_requests_arrive_as_they_were_meant(
+    fn valid_requests_are_decoded_as_they_were_encoded(
         requests in vec(request(), 1..4),
         cuts in vec(any::<usize>(), 0..12),
     ) {
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn mangled_requests_do_the_same_however_they_are_cut(
+    fn the_events_of_mangled_requests_do_not_depend_on_the_cuts(
         request in request(),
         at in any::<usize>(),
         mangling in vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b' '), any::<u8>()], 1..4),

@@ -2,8 +2,8 @@
 //! caller sets.
 
 // crates
-use brigade_http::protocol::{Connection, Event};
-use brigade_http::{BodyLength, EncodeError, Headers, Limits};
+use brigade_http::protocol::{RequestEvent, ServerConnection};
+use brigade_http::{BodyLength, EncodeError, Headers, Limits, RequestHead};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 // ours
@@ -13,10 +13,11 @@ use support::{DATE, get_with};
 const DATE_LINE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
 /// Returns a connection that has received `request`.
-fn connection_with(request: &str) -> Connection {
-    let mut connection = Connection::new();
+fn connection_with(request: &str) -> ServerConnection {
+    let mut connection = ServerConnection::new();
     connection.receive(request.as_bytes());
-    assert!(matches!(connection.next_event(&Limits::default()), Event::Request(_)));
+    let event = connection.next_head(&mut RequestHead::empty(), &Limits::default());
+    assert_eq!(event, Ok(RequestEvent::Head));
     connection
 }
 
@@ -42,7 +43,7 @@ fn respond(
     assert!(head.is_ok() || out.is_empty(), "nothing is written if a head is refused");
     head?;
     for part in parts {
-        connection.send_data(part.as_bytes(), &mut out)?;
+        connection.outgoing_body().send_data(part.as_bytes(), &mut out)?;
     }
     connection.send_end(None, &mut out)?;
     let text = String::from_utf8(out).unwrap();
@@ -180,7 +181,7 @@ fn a_response_sent_whole_equals_one_sent_in_parts() {
                 let text = String::from_utf8(out).unwrap();
                 let seen = sent.map(|()| text.replacen(&format!("{DATE_LINE}\r\n"), "\r\n", 1));
                 assert_eq!(seen, expected, "{status} {body:?} {lines:?} to {request}");
-                assert!(seen.is_err() == connection.can_answer() && !connection.is_answering());
+                assert!(seen.is_err() == connection.can_respond() && !connection.is_sending());
             }
         }
     }
@@ -207,12 +208,12 @@ fn data_can_be_written_separately_from_its_framing() {
         connection.send_head(StatusCode::OK, &Headers::new(), length, DATE, &mut out).unwrap();
         out.clear();
         for _ in 0..2 {
-            if connection.begin_data(3, &mut out).unwrap() {
+            if connection.outgoing_body().begin_data(3, &mut out).unwrap() {
                 out.extend_from_slice(b"<3>");
-                connection.end_data(&mut out);
+                connection.outgoing_body().end_data(&mut out);
             }
         }
-        assert!(!connection.begin_data(0, &mut out).unwrap());
+        assert!(!connection.outgoing_body().begin_data(0, &mut out).unwrap());
         connection.send_end(None, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };

@@ -1,7 +1,7 @@
-//! What answers tell in `Server-Timing`, from real servers.
+//! The `Server-Timing` header of responses, from real servers.
 //!
-//! A handler blocks its loop here until the test says otherwise, and the bounds that are asserted
-//! are those that the clock of the test itself gives.
+//! A handler blocks its loop until the test releases it, and the test asserts bounds that it has
+//! measured itself.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -19,16 +19,16 @@ use futures_util::{Stream, stream};
 use http::{HeaderName, HeaderValue};
 use sockets::{Answer, Client, PATIENCE, TestServer, get};
 
-/// How long a handler blocks or waits at least. What is asserted is measured.
+/// The shortest time for which a handler blocks or waits. The bounds that are asserted are measured.
 const BLOCKED: Duration = Duration::from_millis(50);
-/// Durations are told in whole microseconds.
+/// Durations are sent in whole microseconds.
 const ROUNDED: Duration = Duration::from_micros(1);
 
 /// An entry of the list: its name, its duration in milliseconds and its description.
 type Entry = (String, Option<f64>, Option<String>);
 
-/// All entries, by the grammar of W3C Server Timing section 3 as far as the server uses it.
-/// Panics at anything else.
+/// Returns all entries, by the part of the grammar of W3C Server Timing section 3 that the server
+/// uses. Panics at anything else.
 fn entries(answer: &Answer) -> Vec<Entry> {
     let is_token = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -59,7 +59,7 @@ fn names(answer: &Answer) -> Vec<String> {
     entries(answer).into_iter().map(|(name, ..)| name).collect()
 }
 
-/// The duration of the entry `name`.
+/// Returns the duration of the entry `name`.
 fn duration(answer: &Answer, name: &str) -> Duration {
     let entries = entries(answer);
     let found = entries.iter().find(|(known, ..)| known == name);
@@ -67,7 +67,7 @@ fn duration(answer: &Answer, name: &str) -> Duration {
     Duration::from_secs_f64(millis.unwrap() / 1000.0)
 }
 
-/// What handlers do at the word of the test.
+/// Lets the test control the handlers.
 #[derive(Clone)]
 struct Script {
     /// A handler is about to block, or to wait.
@@ -81,11 +81,11 @@ struct Script {
 impl Script {
     fn block(&self) {
         self.begun.send(()).unwrap();
-        // A test that fails does not hang.
+        // Not forever, so that a failing test does not hang.
         let _ = self.released.lock().unwrap().recv_timeout(PATIENCE);
     }
 
-    /// Waits, and returns how much of that was over before the loop was told of its end, in
+    /// Waits, and returns how much of the wait was over before the loop was notified, in
     /// nanoseconds.
     async fn wait(&self) -> String {
         let began = Instant::now();
@@ -167,7 +167,7 @@ fn ask(client: &mut Client, path: &str) -> Answer {
 }
 
 #[test]
-fn nothing_is_told_unless_asked_for() {
+fn the_header_is_off_by_default() {
     let stage = Stage::new(false);
     let mut client = stage.server.connect();
     for path in ["/", "/nowhere", "/stream"] {
@@ -178,7 +178,7 @@ fn nothing_is_told_unless_asked_for() {
 }
 
 #[test]
-fn every_answer_tells_where_its_time_went_and_the_first_one_also_of_the_intake() {
+fn every_response_has_its_times_and_the_first_one_that_in_the_queue() {
     let stage = Stage::new(true);
     for (path, status) in
         [("/", 200), ("/nowhere", 404), ("/panic", 500), ("/error", 500), ("/stream", 200)]
@@ -197,14 +197,14 @@ fn every_answer_tells_where_its_time_went_and_the_first_one_also_of_the_intake()
 }
 
 #[test]
-fn an_answer_that_is_replaced_tells_once() {
+fn a_response_that_is_replaced_has_one_header() {
     let answer = ask(&mut Stage::new(true).server.connect(), "/bad");
     assert_eq!(answer.status, 500);
     assert_eq!(names(&answer), ["intake", "loop", "handler"]);
 }
 
 #[test]
-fn what_no_handler_answered_has_no_time_of_one() {
+fn a_response_without_a_handler_has_no_handler_time() {
     let stage = Stage::new(true);
     let mut client = stage.server.connect();
     ask(&mut client, "/");
@@ -214,14 +214,14 @@ fn what_no_handler_answered_has_no_time_of_one() {
 }
 
 #[test]
-fn what_the_handler_tells_itself_stays() {
+fn entries_of_the_handler_are_kept() {
     let answer = ask(&mut Stage::new(true).server.connect(), "/own");
     assert_eq!(names(&answer), ["db", "intake", "loop", "handler"]);
     assert_eq!(duration(&answer, "db"), Duration::from_millis(53));
 }
 
 #[test]
-fn pipelined_requests_each_have_their_times() {
+fn pipelined_requests_have_their_own_times() {
     let stage = Stage::new(true);
     let mut client = stage.server.connect();
     client.send(["/", "/yield", "/", "/nowhere"].map(get).concat());
@@ -234,7 +234,7 @@ fn pipelined_requests_each_have_their_times() {
 }
 
 #[test]
-fn a_handler_that_waits_is_seen_as_the_handlers_time() {
+fn the_wait_of_a_handler_counts_as_handler_time() {
     let stage = Stage::new(true);
     let mut client = stage.server.connect();
     client.send(get("/wait"));
@@ -248,7 +248,7 @@ fn a_handler_that_waits_is_seen_as_the_handlers_time() {
 }
 
 #[test]
-fn a_handler_that_blocks_the_loop_itself_is_seen_as_its_own_time() {
+fn a_handler_that_blocks_the_loop_counts_as_its_own_time() {
     let stage = Stage::new(true);
     let mut client = stage.server.connect();
     client.send(get("/block"));
@@ -258,19 +258,19 @@ fn a_handler_that_blocks_the_loop_itself_is_seen_as_its_own_time() {
     let (blocked, released) = (blocked.elapsed(), Instant::now());
     stage.release.send(()).unwrap();
     assert!(duration(&client.answer(), "handler") + ROUNDED >= blocked);
-    // What this connection did itself is no lag of its next request.
+    // The time that this connection used itself is not a lag of its next request.
     let next = ask(&mut client, "/");
     assert!(duration(&next, "loop") <= released.elapsed() + ROUNDED, "{}", next.head);
 }
 
 #[test]
-fn a_neighbour_that_blocks_the_loop_is_seen_as_lag() {
+fn another_handler_that_blocks_the_loop_counts_as_lag() {
     let stage = Stage::new(true);
     let (mut neighbour, mut client) = (stage.server.connect(), stage.server.connect());
     ask(&mut client, "/");
     neighbour.send(get("/block"));
     stage.handler_has_begun();
-    // The loop stands still from before this until after the release.
+    // The loop is blocked from before this until after the release.
     let sent = Instant::now();
     client.send(get("/"));
     std::thread::sleep(BLOCKED);
@@ -280,13 +280,13 @@ fn a_neighbour_that_blocks_the_loop_is_seen_as_lag() {
     let since = released.elapsed();
     assert!(duration(&answer, "loop") + ROUNDED >= waited, "{waited:?}: {}", answer.head);
     assert!(duration(&answer, "handler") <= since + ROUNDED, "{since:?}: {}", answer.head);
-    // It is over with that request.
+    // The lag ends with that request.
     let next = ask(&mut client, "/");
     assert!(duration(&next, "loop") <= released.elapsed() + ROUNDED, "{}", next.head);
 }
 
 #[test]
-fn a_neighbour_that_keeps_a_handler_from_going_on_is_seen_as_lag() {
+fn another_handler_that_delays_the_next_poll_counts_as_lag() {
     let stage = Stage::new(true);
     let (mut neighbour, mut client) = (stage.server.connect(), stage.server.connect());
     client.send(get("/wait"));

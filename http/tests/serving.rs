@@ -61,7 +61,7 @@ async fn panics(_: Request) -> Response {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order_on_one_connection() {
+fn pipelined_requests_get_responses_in_order_on_one_connection() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     client.send([get("/"), get("/users/7/posts/x"), get("/none"), get("/")].concat());
@@ -71,7 +71,7 @@ fn pipelined_requests_are_answered_in_order_on_one_connection() {
 }
 
 #[test]
-fn a_request_that_trickles_in_is_answered() {
+fn a_request_that_arrives_byte_by_byte_gets_a_response() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     for byte in get("/").bytes() {
@@ -81,7 +81,7 @@ fn a_request_that_trickles_in_is_answered() {
 }
 
 #[test]
-fn a_good_request_before_a_bad_one_is_answered_and_nothing_after_it() {
+fn a_malformed_request_ends_the_connection_after_the_responses_before_it() {
     let server = TestServer::start(app);
     let all = server.exchange([get("/"), "BAD\r\n\r\n".to_owned(), get("/")].concat());
     assert_eq!(all.matches("HTTP/1.1 ").count(), 2, "{all}");
@@ -90,7 +90,7 @@ fn a_good_request_before_a_bad_one_is_answered_and_nothing_after_it() {
 }
 
 #[test]
-fn a_client_that_ends_its_side_is_answered_and_then_closed() {
+fn a_client_that_ends_its_side_gets_its_response_before_the_close() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     client.send([get("/"), get("/")].concat());
@@ -130,21 +130,21 @@ fn an_informational_status_of_a_handler_is_replaced_by_a_500() {
 }
 
 #[test]
-fn head_is_answered_like_get_without_the_body() {
+fn head_gets_the_response_of_get_without_the_body() {
     let server = TestServer::start(app);
     let all = server.exchange("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(all.contains("content-length: 4\r\n") && all.ends_with("\r\n\r\n"), "{all}");
 }
 
 #[test]
-fn an_old_client_gets_a_streamed_body_until_the_close() {
+fn a_streamed_body_to_a_1_0_client_ends_with_the_connection() {
     let server = TestServer::start(app);
     let all = server.exchange("GET /count/3 HTTP/1.0\r\n\r\n");
     assert!(all.ends_with("\r\n\r\n0\n1\n2\n") && !all.contains("chunked"), "{all}");
 }
 
 #[test]
-fn a_streamed_body_goes_out_in_chunks_however_large() {
+fn a_streamed_body_of_any_size_is_sent_in_chunks() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     client.send(get("/count/100000"));
@@ -156,7 +156,7 @@ fn a_streamed_body_goes_out_in_chunks_however_large() {
 }
 
 #[test]
-fn a_large_body_goes_both_ways() {
+fn a_large_body_is_received_and_sent() {
     let options = |server: brigade_http::Server| {
         let limits = Limits { body_bytes_max: 8 << 20, ..Limits::default() };
         server.loops(1).pin(false).limits(limits)
@@ -179,7 +179,7 @@ fn a_large_body_goes_both_ways() {
 }
 
 #[test]
-fn a_request_behind_a_large_body_is_answered() {
+fn a_request_after_a_large_body_gets_a_response() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     for length in [16_000, 16_384, 40_000, 65_536, 200_000] {
@@ -215,7 +215,7 @@ fn a_route_may_allow_a_longer_body_than_its_server() {
 }
 
 #[test]
-fn a_short_body_that_nobody_reads_is_drained_and_the_connection_kept() {
+fn a_short_unread_body_is_discarded_and_the_connection_kept() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     client.send("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
@@ -226,7 +226,7 @@ fn a_short_body_that_nobody_reads_is_drained_and_the_connection_kept() {
 }
 
 #[test]
-fn the_answer_to_a_long_body_that_nobody_reads_is_not_lost_to_a_reset() {
+fn the_response_to_a_long_unread_body_is_not_lost_to_a_reset() {
     let server = TestServer::start(app);
     for _ in 0..20 {
         let mut client = server.connect();
@@ -238,7 +238,7 @@ fn the_answer_to_a_long_body_that_nobody_reads_is_not_lost_to_a_reset() {
 }
 
 #[test]
-fn a_body_cut_short_gives_the_handler_an_error_and_the_client_no_success() {
+fn a_truncated_body_is_an_error_for_the_handler_and_the_client() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
@@ -247,7 +247,7 @@ fn a_body_cut_short_gives_the_handler_an_error_and_the_client_no_success() {
 }
 
 #[test]
-fn a_client_that_expects_100_gets_it_when_the_body_is_wanted() {
+fn a_client_that_expects_100_gets_it_when_the_handler_reads_the_body() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     let head = "Host: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
@@ -261,7 +261,7 @@ fn a_client_that_expects_100_gets_it_when_the_body_is_wanted() {
 }
 
 #[test]
-fn a_panic_gives_its_client_a_500_and_leaves_the_others_alone() {
+fn a_panic_sends_a_500_and_does_not_affect_other_clients() {
     let server = TestServer::start(app);
     let mut other = server.connect();
     other.send(get("/"));
@@ -273,7 +273,7 @@ fn a_panic_gives_its_client_a_500_and_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_handler_whose_client_went_away_is_dropped() {
+fn a_handler_whose_client_has_gone_is_dropped() {
     struct Dropped(Option<std::sync::mpsc::Sender<&'static str>>);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -303,7 +303,7 @@ fn a_handler_whose_client_went_away_is_dropped() {
 }
 
 #[test]
-fn a_route_may_run_to_its_end_without_its_client() {
+fn a_detached_handler_runs_on_without_its_client() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let (release, released) = oneshot::sync_channel::<()>();
     let released = Arc::new(std::sync::Mutex::new(Some(released)));
@@ -382,7 +382,7 @@ fn request_trailers_can_be_read_at_the_end() {
 }
 
 #[test]
-fn middleware_sees_the_request_before_and_the_answer_after_the_handler() {
+fn middleware_sees_the_request_before_and_the_response_after_the_handler() {
     async fn tag(request: Request, next: Next) -> Response {
         let path = HeaderValue::try_from(request.path()).unwrap();
         next.run(request).await.with_header("x-path".parse().unwrap(), path)
@@ -482,7 +482,7 @@ fn an_upgraded_connection_speaks_another_protocol_from_its_first_byte() {
 }
 
 #[test]
-fn what_is_in_flight_is_answered_at_shutdown_and_idle_connections_are_closed() {
+fn shutdown_completes_requests_in_flight_and_closes_idle_connections() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let (release, released) = oneshot::sync_channel::<()>();
     let released = Arc::new(std::sync::Mutex::new(Some(released)));
@@ -510,7 +510,7 @@ fn what_is_in_flight_is_answered_at_shutdown_and_idle_connections_are_closed() {
     server.begin_shutdown();
     assert_eq!(idle.rest(), "");
     release.send(()).unwrap();
-    // What was pipelined behind the last answer is not answered, and does not reset it.
+    // A request pipelined after the last response gets none, and does not reset the connection.
     let all = busy.rest();
     assert!(all.contains("connection: close") && all.ends_with("slow"), "{all}");
     let reports = server.join();
@@ -518,7 +518,7 @@ fn what_is_in_flight_is_answered_at_shutdown_and_idle_connections_are_closed() {
 }
 
 #[test]
-fn a_request_behind_the_last_answer_does_not_reset_the_connection() {
+fn a_request_after_the_last_response_does_not_reset_the_connection() {
     for last in ["/close", "/panic"] {
         let (began, has_begun) = std::sync::mpsc::channel();
         let (release, released) = oneshot::sync_channel::<()>();
@@ -540,7 +540,7 @@ fn a_request_behind_the_last_answer_does_not_reset_the_connection() {
         let mut client = server.connect();
         client.send(get(last));
         has_begun.recv_timeout(sockets::PATIENCE).unwrap();
-        // The server reads it when it has given its last answer, or never.
+        // The server reads it after its last response, or never.
         client.send(get("/"));
         release.send(()).unwrap();
         let all = client.rest();
@@ -550,7 +550,7 @@ fn a_request_behind_the_last_answer_does_not_reset_the_connection() {
 }
 
 #[test]
-fn what_is_left_at_the_deadline_of_the_shutdown_is_cut_and_counted() {
+fn connections_left_at_the_drain_deadline_are_cut_and_counted() {
     let timeouts = Timeouts { drain: Duration::from_millis(20), ..Timeouts::default() };
     let server =
         TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
@@ -562,7 +562,7 @@ fn what_is_left_at_the_deadline_of_the_shutdown_is_cut_and_counted() {
 }
 
 #[test]
-fn a_head_that_does_not_come_in_time_is_answered_with_408() {
+fn a_head_that_is_too_slow_gets_a_408() {
     let timeouts = Timeouts { head: Duration::from_millis(20), ..Timeouts::default() };
     let server =
         TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
@@ -571,7 +571,7 @@ fn a_head_that_does_not_come_in_time_is_answered_with_408() {
 }
 
 #[test]
-fn a_body_that_stops_coming_is_answered_with_408() {
+fn a_body_that_stops_gets_a_408() {
     let timeouts = Timeouts { body_gap: Duration::from_millis(20), ..Timeouts::default() };
     let server =
         TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
@@ -580,7 +580,7 @@ fn a_body_that_stops_coming_is_answered_with_408() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_without_a_response() {
     let timeouts = Timeouts { keep_alive: Duration::from_millis(20), ..Timeouts::default() };
     let server =
         TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
@@ -591,7 +591,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_reset_and_its_body_dropped() {
+fn a_client_that_reads_nothing_is_reset_and_its_body_dropped() {
     struct Told(std::sync::mpsc::Sender<()>);
     impl Drop for Told {
         fn drop(&mut self) {
@@ -617,14 +617,14 @@ fn a_client_that_takes_nothing_is_reset_and_its_body_dropped() {
     );
     let mut client = server.connect();
     client.send(get("/"));
-    // Neither the client nor a shutdown ends it: both are still to come.
+    // Neither the client nor a shutdown has ended it: both come later.
     assert_eq!(dropped.recv_timeout(sockets::PATIENCE), Ok(()));
     assert_eq!(server.join()[0].cancelled, 0);
     drop(client);
 }
 
 #[test]
-fn one_client_that_pipelines_without_end_does_not_keep_the_others_waiting() {
+fn a_client_that_pipelines_without_end_does_not_starve_others() {
     let server = TestServer::start(app);
     let mut greedy = server.connect();
     let mut writer = greedy.stream.try_clone().unwrap();
@@ -649,7 +649,7 @@ fn one_client_that_pipelines_without_end_does_not_keep_the_others_waiting() {
 }
 
 #[test]
-fn a_waiting_handler_does_not_hold_up_the_loop() {
+fn a_waiting_handler_does_not_block_the_loop() {
     let server = TestServer::start(|| {
         app().route("/hour", on_get(async |_| time::sleep(Duration::from_secs(3600)).await))
     });

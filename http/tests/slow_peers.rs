@@ -1,4 +1,4 @@
-//! Peers that are slow without being silent, by a clock that the tests move.
+//! Peers that are slow but not silent, with a clock that the tests move.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -17,8 +17,8 @@ use sockets::{Client, PATIENCE, TestServer, get};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One loop by a manual clock, which jumps to the next deadline when the loop has nothing to do.
-/// Of the timeouts only those of `timeouts` are short.
+/// One loop with a manual clock, which jumps to the next deadline when the loop has nothing to do.
+/// Only the timeouts that `timeouts` sets are short.
 fn options(timeouts: fn(&mut Timeouts)) -> impl FnOnce(Server) -> Server {
     let never = Duration::MAX;
     let mut of_server =
@@ -29,7 +29,7 @@ fn options(timeouts: fn(&mut Timeouts)) -> impl FnOnce(Server) -> Server {
 }
 
 #[test]
-fn a_body_is_given_up_when_it_is_too_slow_for_its_server_or_its_route() {
+fn a_body_below_the_rate_of_its_server_or_route_times_out() {
     let (waited, has_waited) = mpsc::channel();
     let app = move || {
         let waited = waited.clone();
@@ -57,7 +57,7 @@ fn a_body_is_given_up_when_it_is_too_slow_for_its_server_or_its_route() {
         client.send([head.as_bytes(), &[b'x'; 3000]].concat());
         client
     };
-    // 30 s whatever the rate, and then what the 3,000 bytes have earned.
+    // 30 s whatever the rate, then the time that 3,000 bytes have earned.
     for (path, seconds) in [("/server", 30 + 30), ("/slower", 30 + 300), ("/faster", 30 + 3)] {
         let mut client = ask(path);
         assert_eq!(client.answer().status, 408, "{path}");
@@ -67,7 +67,7 @@ fn a_body_is_given_up_when_it_is_too_slow_for_its_server_or_its_route() {
     assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(7));
 
     let mut patient = ask("/any");
-    // While the loop does this, the clock would jump to a deadline of the other one if it had any.
+    // Meanwhile the clock would jump to a deadline of the other connection if that had any.
     assert_eq!(ask("/server").answer().status, 408);
     assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(60));
     patient.send("x");
@@ -75,10 +75,10 @@ fn a_body_is_given_up_when_it_is_too_slow_for_its_server_or_its_route() {
     assert!(has_waited.recv_timeout(PATIENCE).unwrap() >= 60);
 }
 
-/// A time that shall pass on the loop, and where to say that it has.
+/// A time that has to pass on the loop, and the channel on which to report that it has.
 type Order = (Duration, mpsc::Sender<()>);
 
-/// Keeps the loop from ever having nothing to do, except while time is to pass.
+/// Keeps the loop busy, except while time has to pass.
 async fn keep_time(orders: mpsc::Receiver<Order>) {
     loop {
         match orders.try_recv() {
@@ -98,7 +98,7 @@ fn let_pass(duration: Duration, orders: &mpsc::Sender<Order>) {
     has_passed.recv_timeout(PATIENCE).unwrap();
 }
 
-/// Reads until the server has written since: it makes more only when it has.
+/// Reads until the server has produced more, which it does only after it has written.
 fn take_some(client: &mut Client, made: &AtomicUsize) {
     let enough = made.load(Ordering::Relaxed) + 1024 * 1024;
     let mut buffer = vec![0; 256 * 1024];
@@ -108,7 +108,7 @@ fn take_some(client: &mut Client, made: &AtomicUsize) {
 }
 
 #[test]
-fn a_client_that_takes_an_answer_slowly_gets_on_and_one_that_stops_is_given_up() {
+fn a_client_that_reads_slowly_is_served_and_one_that_stops_is_reset() {
     struct Told(mpsc::Sender<()>);
     impl Drop for Told {
         fn drop(&mut self) {
@@ -144,7 +144,7 @@ fn a_client_that_takes_an_answer_slowly_gets_on_and_one_that_stops_is_given_up()
     take_some(&mut client, &made);
     let_pass(29 * SECOND, &orders);
     assert!(is_given_up.try_recv().is_err(), "it was given up early");
-    // From now on the clock jumps: what the system still took late prolongs the time.
+    // From now on the clock jumps: bytes that the system took late extend the time.
     drop(orders);
     assert_eq!(is_given_up.recv_timeout(PATIENCE), Ok(()));
     let reset =

@@ -1,5 +1,5 @@
-//! The spans of connections and requests, as a subscriber sees them. The only test here: what
-//! subscribes to a process is one for all its tests.
+//! The spans of connections and requests, as a subscriber sees them. There is only one test here,
+//! since a process has one global subscriber.
 #![forbid(unsafe_code)]
 
 mod sockets;
@@ -18,7 +18,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Metadata, span};
 
 #[test]
-fn what_a_handler_logs_is_within_the_span_of_its_request() {
+fn events_of_a_handler_are_in_the_span_of_its_request() {
     let journal = Journal::default();
     let early = TestServer::start(app);
     let mut early_client = early.connect();
@@ -31,7 +31,7 @@ fn what_a_handler_logs_is_within_the_span_of_its_request() {
     fields_and_ends(&journal, &server);
     panics_resets_and_streams(&journal, &server);
 
-    // Nobody subscribed when this connection began.
+    // There was no subscriber when this connection began.
     early_client.send(get("/steps/late"));
     early_client.answer();
     let request = journal.span("late");
@@ -90,7 +90,7 @@ impl Drop for TellsAtItsEnd {
 /// Two connections whose handlers are polled in turn.
 fn handlers_that_take_turns(journal: &Journal, server: &TestServer) {
     let (mut a, mut b) = (server.connect(), server.connect());
-    // Both are sent again until their polls did alternate; nearly always they do at once.
+    // Both requests are repeated until their polls alternate; nearly always they do at once.
     for round in 0..1000 {
         let names = [format!("a{round}"), format!("b{round}")];
         a.send(get(&format!("/steps/{}", names[0])));
@@ -160,7 +160,7 @@ fn panics_resets_and_streams(journal: &Journal, server: &TestServer) {
     journal.wait_until(|notes| notes.events.iter().any(|(text, _)| text == "never began"));
     let request = journal.span("/never/answered");
     assert!(!request.is_closed);
-    // What is there and was not read makes the close a reset (RFC 1122 section 4.2.2.13).
+    // Closing with received bytes unread sends a reset (RFC 1122 section 4.2.2.13).
     client.stream.peek(&mut [0]).unwrap();
     drop(client);
     journal.wait_until(|notes| notes.spans[request.parent.unwrap()].is_closed);
@@ -170,7 +170,7 @@ fn panics_resets_and_streams(journal: &Journal, server: &TestServer) {
     assert_eq!(ended[0].1.last().unwrap(), "/never/answered");
 }
 
-/// Also the one that was in flight when its connection ended.
+/// Also a request that was in flight when its connection ended.
 fn requests_end_before_their_connections(journal: &Journal) {
     let (spans, closings) = journal.change(|notes| (notes.spans.clone(), notes.closings.clone()));
     let closing = |wanted: usize| closings.iter().position(|closed| *closed == wanted).unwrap();
@@ -182,11 +182,11 @@ fn requests_end_before_their_connections(journal: &Journal) {
 }
 
 thread_local! {
-    /// The spans that this thread is in.
+    /// The spans that this thread has entered.
     static ENTERED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Notes all spans and events of the server and of the test.
+/// Records all spans and events of the server and of the test.
 #[derive(Clone, Default)]
 struct Journal {
     notes: Arc<(Mutex<Notes>, Condvar)>,
@@ -221,7 +221,7 @@ impl Journal {
         self.change(|notes| notes.spans.clone())
     }
 
-    /// The one request whose path ends so.
+    /// Returns the span of the only request whose path ends with `path`.
     fn span(&self, path: &str) -> Noted {
         let spans = self.spans();
         let is_it =
@@ -237,9 +237,9 @@ impl Journal {
         })
     }
 
-    fn wait_until(&self, is_so: impl Fn(&Notes) -> bool) {
+    fn wait_until(&self, holds: impl Fn(&Notes) -> bool) {
         let (notes, changed) = &*self.notes;
-        let waits = changed.wait_timeout_while(notes.lock().unwrap(), PATIENCE, |n| !is_so(n));
+        let waits = changed.wait_timeout_while(notes.lock().unwrap(), PATIENCE, |n| !holds(n));
         let (notes, waited) = waits.unwrap();
         assert!(!waited.timed_out(), "{:#?}", notes.spans);
     }

@@ -1,8 +1,7 @@
-//! What the whole server takes from the heap once it is warm: how often for a request, and how
-//! much for a connection that waits.
+//! What a warm server allocates: how often for a request, and how much for a connection that waits.
 //!
-//! The allocator counts for all threads, so there is one test, and its clients allocate nothing
-//! while they are counted.
+//! The allocator counts for all threads, so there is only one test, and its clients allocate
+//! nothing while the allocations are counted.
 #![forbid(unsafe_code)]
 
 // std
@@ -27,11 +26,11 @@ static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Requests that are counted together.
 const REQUESTS: usize = 1000;
-/// As many before them, so that what grows has grown.
+/// Requests sent before them, so that collections have their size.
 const WARM_UP: usize = 300;
-/// Connections that wait at once.
+/// Connections that wait at the same time.
 const CONNECTIONS: usize = 200;
-/// Requests in one write, where they are pipelined.
+/// Pipelined requests in one write.
 const DEPTH: usize = 16;
 
 const PLAIN: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -39,11 +38,11 @@ const PATH: &str = "GET /users/17/posts/4 HTTP/1.1\r\nHost: test\r\nAccept: */*\
 const DELAY: &str = "GET /delay HTTP/1.1\r\nHost: test\r\n\r\n";
 const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n";
 
-/// Handlers that wait.
+/// The number of handlers that wait.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
-fn a_warm_server_allocates_nothing_for_a_request_and_keeps_no_buffer_for_those_that_wait() {
+fn a_warm_server_allocates_nothing_per_request_and_keeps_no_buffer_per_connection() {
     let server = TestServer::start(app);
     for (name, request, depth, most) in [
         ("a plain GET", PLAIN, 1, 0.0),
@@ -96,7 +95,7 @@ impl Drop for Waiting {
     }
 }
 
-/// How many allocations each of many equal requests costs, `depth` of them in one write.
+/// Returns how many allocations a request costs, with `depth` of them in one write.
 fn allocations(server: &TestServer, request: &str, depth: usize) -> f64 {
     let mut client = Client::connect(server);
     client.send(request);
@@ -115,10 +114,10 @@ fn allocations(server: &TestServer, request: &str, depth: usize) -> f64 {
     (allocations + reallocations) as f64 / (REQUESTS / depth * depth) as f64
 }
 
-/// How many bytes of the heap each of many connections holds once `request` was sent on it and
-/// `then` was done. Taken at the second time, when what the loop has for as many is there: the
-/// places in its tables, and its spare boxes and wakers. So this counts what comes and goes with
-/// a connection, as a buffer of its own would.
+/// Returns how many bytes of the heap each of many connections holds after `request` was sent on
+/// it and `then` was called. Measured in the second round, when the loop's tables have their size and
+/// its spare boxes and wakers exist: so this counts what comes and goes with a connection, such as
+/// a buffer of its own.
 fn bytes_of(server: &TestServer, request: &str, then: fn(&mut Client)) -> isize {
     let mut other = Client::connect(server);
     other.send(PLAIN);
@@ -166,7 +165,7 @@ impl Client {
         assert!(self.buffer.starts_with(b"HTTP/1.1 200 OK\r\n"));
     }
 
-    /// Returns how long the answer is; those that follow are as long.
+    /// Returns the length of the response. Those that follow have the same length.
     fn first_answer(&mut self) -> usize {
         let bytes = self.stream.read(&mut self.buffer).unwrap();
         assert!(self.buffer.starts_with(b"HTTP/1.1 200 OK\r\n"));
@@ -177,9 +176,9 @@ impl Client {
         self.first_answer();
     }
 
-    /// Has the server turn, until `done`.
+    /// Exchanges requests and responses until `done`.
     fn exchange_until(&mut self, answer_bytes: usize, done: impl Fn() -> bool) {
-        // Once at least: what the clients before caused has been done by then.
+        // At least one, so that the server has handled what earlier clients caused.
         loop {
             self.send(PLAIN);
             self.receive(answer_bytes);

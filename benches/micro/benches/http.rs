@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use actix_http::body::{BodySize, MessageBody};
 use actix_http::h1::{Codec, Message};
 use axum::body::Body;
-use brigade::http::protocol::{Connection, DATE_BYTES, Event};
+use brigade::http::protocol::{DATE_BYTES, RequestEvent, ServerConnection};
 use brigade::http::{Headers, Limits, Request, RequestHead, Router, get};
 use brigade_micro::{Runtime, Tokio, group};
 use bytes::{Bytes, BytesMut};
@@ -87,9 +87,9 @@ fn decode(criterion: &mut Criterion, name: &str, input: &'static str) {
         let limits = Limits::default();
         let mut head = RequestHead::empty();
         bencher.iter(|| {
-            let mut connection = Connection::new();
-            let event = connection.receive_into(black_box(input.as_bytes()), &mut head, &limits);
-            assert!(matches!(&event, Event::Request(())));
+            let mut connection = ServerConnection::new();
+            let event = connection.receive_head(black_box(input.as_bytes()), &mut head, &limits);
+            assert_eq!(event, Ok(RequestEvent::Head));
             black_box(&head);
         });
     });
@@ -117,18 +117,18 @@ fn exchange(criterion: &mut Criterion, name: &str, input: &'static str, depth: u
     let mut both = group(criterion, name, depth as u64);
     both.bench_function("brigade", |bencher| {
         let limits = Limits::default();
-        let mut connection = Connection::new();
+        let mut connection = ServerConnection::new();
         let mut head = RequestHead::empty();
         let mut out = Vec::new();
         bencher.iter(|| {
             out.clear();
-            let mut event = connection.receive_into(black_box(input), &mut head, &limits);
+            let mut event = connection.receive_head(black_box(input), &mut head, &limits);
             let mut answers = 0;
-            while let Event::Request(()) = event {
+            while event == Ok(RequestEvent::Head) {
                 black_box(&head);
-                answer(&mut connection, &mut out);
+                respond(&mut connection, &mut out);
                 answers += 1;
-                event = connection.next_event_into(&mut head, &limits);
+                event = connection.next_head(&mut head, &limits);
             }
             assert_eq!(answers, depth);
             black_box(&out);
@@ -140,7 +140,7 @@ fn exchange(criterion: &mut Criterion, name: &str, input: &'static str, depth: u
     both.finish();
 }
 
-fn answer(connection: &mut Connection, out: &mut Vec<u8>) {
+fn respond(connection: &mut ServerConnection, out: &mut Vec<u8>) {
     let mut headers = Headers::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     connection

@@ -1,4 +1,4 @@
-//! Why a request got no answer, or not all of one.
+//! The errors of a client.
 
 use std::error::Error;
 use std::fmt;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use crate::message::body_error::BoxError;
 use crate::protocol::error::{EncodeError, ProtocolError};
 
-/// Why a request got no answer, or not all of one. Says which request it was; what went wrong is
-/// its [`kind`](ClientError::kind).
+/// Why a request got no response, or only a part of one. Displays the request and the
+/// [`kind`](ClientError::kind) of the error.
 ///
-/// An answer with a status such as 404 or 500 is an answer, and no error.
+/// A response with a status such as 404 or 500 is not an error.
 pub struct ClientError(Box<Inner>);
 
 struct Inner {
     /// Method and URL.
-    asked: Box<str>,
+    request: Box<str>,
     kind: ClientErrorKind,
 }
 
@@ -24,64 +24,64 @@ struct Inner {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientErrorKind {
-    /// The URL is none that can be asked for, and why.
+    /// The URL cannot be requested, for this reason.
     Url(&'static str),
-    /// The header of this name was given a name or a value with characters that it may not hold.
+    /// The header of this name has characters in its name or value that are not allowed.
     Header(Box<str>),
-    /// The request contradicts itself, such as a body that is shorter than was announced.
+    /// The request cannot be sent, for example because its body is shorter than was announced.
     Encode(EncodeError),
-    /// There is no connection to be had.
+    /// Connecting failed.
     Connect(io::Error),
-    /// Something took longer than it may.
+    /// A timeout of this length has passed.
     Timeout(TimeoutKind, Duration),
-    /// The connection broke.
+    /// The connection failed.
     Broken(io::Error),
-    /// The server closed the connection without an answer.
-    NoAnswer,
-    /// What the server sent broke the protocol or a limit.
+    /// The server closed the connection without a response.
+    NoResponse,
+    /// The server broke the protocol or a limit.
     Protocol(ProtocolError),
-    /// The body of the answer is longer than this, which is as much as is allowed.
+    /// The body of the response has more than this many bytes, which is the limit.
     TooLarge(u64),
-    /// The body of the answer is no UTF-8.
+    /// The body of the response is not UTF-8.
     NotText,
     /// The body of the request, a stream, failed.
     RequestBody(BoxError),
 }
 
-/// What took too long.
+/// The operation that took too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// Looking the name up and connecting.
+    /// Looking up the name and connecting.
     Connect,
-    /// The server, to take more of the request.
+    /// Sending more of the request.
     Write,
-    /// The head of the answer, counted from the end of the request.
+    /// Receiving the head of the response, counted from the end of the request.
     Head,
-    /// More of the answer's body.
+    /// Receiving more of the response's body.
     Body,
-    /// All of it, from the call of `send` to the end of the body.
+    /// The whole request, from the call of `send` to the end of the response's body.
     Total,
 }
 
 impl ClientError {
-    pub(super) fn new(asked: &str, kind: ClientErrorKind) -> Self {
-        Self(Box::new(Inner { asked: asked.into(), kind }))
+    pub(super) fn new(request: &str, kind: ClientErrorKind) -> Self {
+        Self(Box::new(Inner { request: request.into(), kind }))
     }
 
-    /// What went wrong.
+    /// Returns what went wrong.
     #[must_use]
     pub fn kind(&self) -> &ClientErrorKind {
         &self.0.kind
     }
 
-    /// Returns `true` if something took longer than it may.
+    /// Returns `true` if a timeout has passed.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.0.kind, ClientErrorKind::Timeout(..))
     }
 
-    /// Returns `true` if there was no connection, so that the server knows nothing of the request.
+    /// Returns `true` if connecting failed, so that the server has seen nothing of the request.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         use ClientErrorKind::{Connect, Timeout};
@@ -97,24 +97,24 @@ impl fmt::Display for ClientErrorKind {
                 write!(f, "the header '{name}' has a name or a value that cannot be sent")
             }
             Self::Encode(error) => write!(f, "the request cannot be sent: {error}"),
-            Self::Connect(error) => write!(f, "no connection: {error}"),
+            Self::Connect(error) => write!(f, "connecting failed: {error}"),
             Self::Timeout(waited, limit) => {
                 let (what, option) = waited.texts();
-                write!(f, "{what} took longer than {limit:?}; `{option}` sets another limit")
+                write!(f, "{what} took longer than {limit:?}; raise the limit with `{option}`")
             }
-            Self::Broken(error) => write!(f, "the connection broke: {error}"),
-            Self::NoAnswer => f.write_str(
-                "the server closed the connection without an answer; whether it acted on the \
-                 request is not known",
+            Self::Broken(error) => write!(f, "the connection failed: {error}"),
+            Self::NoResponse => f.write_str(
+                "the server closed the connection without a response; it may have acted on the \
+                 request",
             ),
-            Self::Protocol(error) => write!(f, "the answer is not to be trusted: {error}"),
+            Self::Protocol(error) => write!(f, "the response is malformed: {error}"),
             Self::TooLarge(limit) => write!(
                 f,
-                "the body of the answer is longer than {limit} bytes; raise the limit, or read \
-                 it part by part"
+                "the body of the response has more than {limit} bytes; raise the limit, or read \
+                 the body part by part"
             ),
             Self::NotText => {
-                f.write_str("the body of the answer is no UTF-8; read it with `collect`")
+                f.write_str("the body of the response is not UTF-8; read it with `collect`")
             }
             Self::RequestBody(error) => write!(f, "the body of the request failed: {error}"),
         }
@@ -122,28 +122,28 @@ impl fmt::Display for ClientErrorKind {
 }
 
 impl TimeoutKind {
-    /// What was waited for, and the option that says how long.
+    /// Returns a description of the operation, and the option that sets the timeout.
     const fn texts(self) -> (&'static str, &'static str) {
         match self {
             Self::Connect => ("connecting", "connect_timeout"),
             Self::Write => ("sending more of the request", "write_timeout"),
-            Self::Head => ("the head of the answer", "head_timeout"),
-            Self::Body => ("more of the answer's body", "body_gap_timeout"),
-            Self::Total => ("the request with its answer", "timeout"),
+            Self::Head => ("receiving the head of the response", "head_timeout"),
+            Self::Body => ("receiving more of the response's body", "body_gap_timeout"),
+            Self::Total => ("the whole request", "timeout"),
         }
     }
 }
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.asked, self.0.kind)
+        write!(f, "{}: {}", self.0.request, self.0.kind)
     }
 }
 
 impl fmt::Debug for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientError")
-            .field("asked", &self.0.asked)
+            .field("request", &self.0.request)
             .field("kind", &self.0.kind)
             .finish()
     }
@@ -166,7 +166,7 @@ impl From<ClientError> for io::Error {
         let kind = match error.kind() {
             ClientErrorKind::Connect(error) | ClientErrorKind::Broken(error) => error.kind(),
             ClientErrorKind::Timeout(..) => io::ErrorKind::TimedOut,
-            ClientErrorKind::NoAnswer => io::ErrorKind::UnexpectedEof,
+            ClientErrorKind::NoResponse => io::ErrorKind::UnexpectedEof,
             ClientErrorKind::Url(_) | ClientErrorKind::Header(_) => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::InvalidData,
         };

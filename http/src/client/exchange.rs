@@ -1,16 +1,15 @@
-//! One request and its answer: moves bytes between a connection, the protocol and the caller.
+//! One request and its response: moves bytes between a connection, the protocol and the caller.
 //!
-//! It is the caller's task that does so, while it awaits the head of the answer or a part of its
-//! body; there is no task behind. Each poll sends what there is of the request's body and the
-//! socket takes, then reads until there is something to hand out. So both directions run at
-//! once, and a caller that does not ask for more stops both.
+//! There is no background task: the caller's task does the work while it awaits the head of the
+//! response or a part of its body. Each poll sends as much of the request's body as the socket
+//! takes, then reads until there is something to return. So both directions progress at once, and
+//! a caller that does not ask for more stops both.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::time::{self, Sleep, sleep_until};
+use brigade_runtime::time;
 use bytes::Bytes;
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -21,31 +20,29 @@ use crate::client::pool::{InUse, Link};
 use crate::client::target::Target;
 use crate::message::body::{Body, BodyKind, Part, PartStream};
 use crate::message::upgrade::Upgraded;
-use crate::protocol::client_connection::ClientEvent;
+use crate::protocol::body_decoder::BodyEvent;
+use crate::protocol::client_connection::ResponseEvent;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::head::ResponseHead;
 use crate::protocol::headers::Headers;
 use crate::protocol::limits::DISCARD_BYTES_MAX;
-use crate::transport::outgoing::Outgoing;
+use crate::transport::deadline::Deadline;
+use crate::transport::outgoing::{Outgoing, WRITE_BATCH_BYTES};
 
-/// Parts of a body and events that are handled in one poll; then others have their turn.
+/// Parts of a body and events handled in one poll; then other tasks get their turn.
 const STEPS_PER_POLL: u32 = 16;
-/// Small parts of a request's body are written when so much of them has gathered.
-const WRITE_BATCH_BYTES: usize = 64 * 1024;
-/// A part of a body from this length on is written from where it is, uncopied.
-const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
 
 /// A request without its body.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct Outline {
     pub(super) method: Method,
     pub(super) target: Target,
     pub(super) headers: Headers,
-    /// How long it may take in all, and until when that is.
+    /// How long it may take in total, and until when that is.
     pub(super) deadline: Option<(Duration, Instant)>,
 }
 
-/// A request under way on its connection.
+/// A request in progress on its connection.
 pub(super) struct Exchange {
     client: InUse,
     link: Link,
@@ -55,22 +52,20 @@ pub(super) struct Exchange {
     asks_upgrade: bool,
     /// The upload waits for a 100 (RFC 9110 section 10.1.1).
     is_held: bool,
-    /// The request was not sent to its end, and will not be.
+    /// The request was not sent completely, and will not be.
     is_cut: bool,
-    /// Why writing failed. What the server had to say before may still be read.
+    /// Why writing failed. What the server sent before may still be read.
     write_error: Option<io::Error>,
     /// Some of the request was taken by the system.
     is_sent: bool,
-    /// Some of an answer has come.
-    is_heard: bool,
-    /// The head of the answer has come.
-    is_answered: bool,
-    waiting: Waiting,
-    /// When that began.
-    since: Instant,
-    deadline: Option<(Duration, Instant)>,
-    /// Fires at the deadline or before it.
-    alarm: Option<Sleep>,
+    /// A part of the response has been received.
+    has_received: bool,
+    /// The head of the response has been received.
+    has_head: bool,
+    /// The timeouts of what is waited for.
+    deadline: Deadline<Waiting>,
+    /// How long the request may take in total, and until when that is.
+    total: Option<(Duration, Instant)>,
 }
 
 /// What is left to send of the request's body, besides what is in `outgoing`.
@@ -80,31 +75,39 @@ enum Upload {
     Stream(PartStream),
 }
 
-/// What is waited for, as far as it may take too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the request waits for, if that has a timeout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Waiting {
-    /// The stream that is the request's body; it may take as long as it likes.
+    /// The stream that is the request's body, which has no timeout.
+    #[default]
     Nothing,
     /// A 100.
     Continue,
-    /// The server, or the network, to take what is written.
+    /// The server, to take what was written.
     Write,
-    /// The head of the answer.
+    /// The head of the response.
     Head,
-    /// More of its body.
+    /// More of the response's body.
     Body,
 }
 
-/// What there is to hand out.
+/// A part of the response's body, or its end.
 #[derive(Debug)]
-pub(super) enum Progress {
-    Head(ResponseHead),
+pub(super) enum BodyPart {
     Data(Bytes),
     End(Option<Box<HeaderMap>>),
 }
 
+/// What was decoded of what was received.
+enum Decoded<T> {
+    Found(T),
+    /// An informational response: more may be decoded at once.
+    Informational,
+    NeedData,
+}
+
 impl Exchange {
-    pub(super) fn new(client: InUse, link: Link, deadline: Option<(Duration, Instant)>) -> Self {
+    pub(super) fn new(client: InUse, link: Link, total: Option<(Duration, Instant)>) -> Self {
         Self {
             client,
             link,
@@ -115,40 +118,45 @@ impl Exchange {
             is_cut: false,
             write_error: None,
             is_sent: false,
-            is_heard: false,
-            is_answered: false,
-            waiting: Waiting::Nothing,
-            since: time::now(),
-            deadline,
-            alarm: None,
+            has_received: false,
+            has_head: false,
+            deadline: Deadline::new(),
+            total,
         }
     }
 
-    /// Sends the head, and with it a body that is all there.
-    pub(super) fn begin(&mut self, question: &Question, body: Body) -> Result<(), ClientErrorKind> {
-        let mut out = self.client.take_write_buffer();
-        let begun = self.send_head(question, body, &mut out);
+    /// Sends the head, and a body that is complete.
+    pub(super) fn begin(&mut self, outline: &Outline, body: Body) -> Result<(), ClientErrorKind> {
+        let mut out = self.client.buffers.take_write_buffer();
+        let begun = self.send_head(outline, body, &mut out);
         if begun.is_ok() {
-            self.write(&mut out, Bytes::new());
+            self.write(&mut out);
         }
-        self.client.give_write_buffer(out);
+        self.client.buffers.give_write_buffer(out);
         begun
     }
 
-    /// Ready when there is something to hand out, or something went wrong.
-    pub(super) fn poll_progress(
+    /// Sends the request's body and receives the response's head. Ready with the head.
+    pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Progress, ClientErrorKind>> {
-        let mut out = self.client.take_write_buffer();
-        let polled = self.advance(cx, &mut out);
-        self.client.give_write_buffer(out);
-        polled
+    ) -> Poll<Result<ResponseHead, ClientErrorKind>> {
+        self.poll_decoded(cx, Self::decode_head)
     }
 
-    /// Returns `true` if the connection failed, with `error`, before any byte of an answer came.
-    pub(super) fn is_unheard(&self, error: &ClientErrorKind) -> bool {
-        !self.is_heard && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoAnswer)
+    /// Sends the request's body and receives the response's body. Ready with a part of it.
+    pub(super) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BodyPart, ClientErrorKind>> {
+        self.poll_decoded(cx, Self::decode_body)
+    }
+
+    /// Returns `true` if `error` means that the connection failed before any byte of a response
+    /// came.
+    pub(super) fn failed_unheard(&self, error: &ClientErrorKind) -> bool {
+        !self.has_received
+            && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoResponse)
     }
 
     /// Returns `true` if some of the request may have reached the server.
@@ -156,13 +164,13 @@ impl Exchange {
         self.is_sent
     }
 
-    /// How many bytes of the answer's body have not been handed out, if its head said so.
+    /// Returns how many bytes of the response's body have not been returned, if that is known.
     pub(super) fn body_remaining(&self) -> Option<u64> {
         self.link.protocol.body_remaining()
     }
 
-    /// The answer was read to its end: the connection is kept if both sides keep it. What was not
-    /// sent of the request by now never is.
+    /// Ends an exchange whose response has been read. The connection is kept if both sides keep it
+    /// and the request was sent completely.
     pub(super) fn finish(self) {
         let Self { client, link, outgoing, is_cut, .. } = self;
         if link.protocol.is_idle() && outgoing.is_empty() && !is_cut {
@@ -170,30 +178,26 @@ impl Exchange {
         }
     }
 
-    /// The same for an answer that has no body, of which the end needs no waiting.
+    /// Ends an exchange whose response has no body.
     pub(super) fn finish_bodiless(mut self) {
-        let event = self.link.protocol.next_event(&self.client.options.limits);
-        if matches!(event, ClientEvent::BodyEnd(_)) {
+        let event = self.link.protocol.next_body(&self.client.options.limits);
+        if matches!(event, Ok(BodyEvent::End(_))) {
             self.finish();
         }
     }
 
-    /// The caller wants no more of the answer. The connection is closed unless what is left is
-    /// worth reading: that is done when it is wanted again.
+    /// Ends an exchange whose caller wants no more of the response. The connection is kept if the
+    /// rest is short: it is discarded before the next request.
     pub(super) fn abandon(self) {
         let protocol = &self.link.protocol;
         let is_short = protocol.body_remaining().is_none_or(|left| left <= DISCARD_BYTES_MAX);
-        if self.is_answered
-            && protocol.keep_alive()
-            && is_short
-            && !self.is_sending()
-            && !self.is_cut
+        if self.has_head && protocol.keep_alive() && is_short && !self.is_sending() && !self.is_cut
         {
             self.client.put(self.link);
         }
     }
 
-    /// The connection after a 101.
+    /// Returns the connection after a 101.
     pub(super) fn upgrade(mut self) -> Upgraded {
         let early = self.link.protocol.upgrade().freeze();
         Upgraded::new(early, self.link.stream)
@@ -208,11 +212,11 @@ impl Exchange {
 impl Exchange {
     fn send_head(
         &mut self,
-        question: &Question,
+        outline: &Outline,
         body: Body,
         out: &mut Vec<u8>,
     ) -> Result<(), ClientErrorKind> {
-        let Question { method, target, headers, .. } = question;
+        let Outline { method, target, headers, .. } = outline;
         let (path, authority, length) = (&target.path, &target.authority, body.length());
         let protocol = &mut self.link.protocol;
         let sent = protocol.send_head(method, path, authority, headers, length, out);
@@ -234,7 +238,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Sends what there is to send, as far as the socket takes it and the budget goes.
+    /// Sends what there is to send, until the socket takes no more or the budget is spent.
     fn push(
         &mut self,
         cx: &mut Context<'_>,
@@ -242,25 +246,24 @@ impl Exchange {
         budget: &mut u32,
     ) -> Result<(), ClientErrorKind> {
         loop {
-            let may_go_on = self.outgoing.is_empty() && !self.is_held && *budget > 0;
-            let is_more = may_go_on && self.next_part(cx, out)?.is_ready();
-            if is_more {
+            let is_full = out.len() + self.outgoing.len() >= WRITE_BATCH_BYTES;
+            let may_gather = !is_full && !self.outgoing.is_blocked() && !self.is_held;
+            if may_gather && *budget > 0 && self.next_part(cx, out)?.is_ready() {
                 *budget -= 1;
-                if out.len() < WRITE_BATCH_BYTES {
-                    continue;
-                }
+                continue;
             }
-            self.write(out, Bytes::new());
-            match self.outgoing.is_empty() {
-                true if is_more => {}
-                true => return Ok(()),
-                false if self.link.stream.poll_writable(cx).is_pending() => return Ok(()),
-                false => {}
+            self.write(out);
+            if self.outgoing.is_empty() {
+                if !is_full {
+                    return Ok(());
+                }
+            } else if self.link.stream.poll_writable(cx).is_pending() {
+                return Ok(());
             }
         }
     }
 
-    /// Ready if a part of the body, or its end, was sent.
+    /// Sends the next part of the body, or its end. Pending if there is none yet.
     fn next_part(
         &mut self,
         cx: &mut Context<'_>,
@@ -285,15 +288,8 @@ impl Exchange {
     }
 
     fn send_part(&mut self, part: Bytes, out: &mut Vec<u8>) -> Result<(), ClientErrorKind> {
-        let protocol = &mut self.link.protocol;
-        if part.len() < UNCOPIED_BYTES_MIN {
-            return protocol.send_data(&part, out).map_err(ClientErrorKind::Encode);
-        }
-        if protocol.begin_data(part.len(), out).map_err(ClientErrorKind::Encode)? {
-            self.write(out, part);
-            self.link.protocol.end_data(out);
-        }
-        Ok(())
+        let body = self.link.protocol.outgoing_body();
+        self.outgoing.send_part(body, part, out).map_err(ClientErrorKind::Encode)
     }
 
     fn end_upload(
@@ -305,20 +301,17 @@ impl Exchange {
         self.link.protocol.send_end(trailers, out).map_err(ClientErrorKind::Encode)
     }
 
-    /// Writes `out` and `payload`; what the socket does not take is kept. A failure ends the
-    /// sending, not the exchange: the server may have answered before it closed.
-    fn write(&mut self, out: &mut Vec<u8>, payload: Bytes) {
-        if self.is_cut || (out.is_empty() && payload.is_empty() && self.outgoing.is_empty()) {
+    /// Writes what the socket takes, and keeps the rest. A failure ends the sending, not the
+    /// exchange: the server may have responded before it closed.
+    fn write(&mut self, out: &mut Vec<u8>) {
+        if self.is_cut {
             return out.clear();
-        }
-        if !payload.is_empty() {
-            self.outgoing.push(out, payload);
         }
         match self.outgoing.write(out, &self.link.stream) {
             Ok(0) => {}
             Ok(_) => {
                 self.is_sent = true;
-                self.note_progress(Waiting::Write);
+                self.deadline.stop_if(Waiting::Write);
             }
             Err(error) => {
                 self.write_error = Some(error);
@@ -339,11 +332,23 @@ impl Exchange {
 
 /// # Receiving
 impl Exchange {
-    fn advance(
+    fn poll_decoded<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        decode: impl FnMut(&mut Self) -> Result<Decoded<T>, ClientErrorKind>,
+    ) -> Poll<Result<T, ClientErrorKind>> {
+        let mut out = self.client.buffers.take_write_buffer();
+        let polled = self.advance(cx, &mut out, decode);
+        self.client.buffers.give_write_buffer(out);
+        polled
+    }
+
+    fn advance<T>(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
-    ) -> Poll<Result<Progress, ClientErrorKind>> {
+        mut decode: impl FnMut(&mut Self) -> Result<Decoded<T>, ClientErrorKind>,
+    ) -> Poll<Result<T, ClientErrorKind>> {
         let mut budget = STEPS_PER_POLL;
         loop {
             self.push(cx, out, &mut budget)?;
@@ -352,38 +357,49 @@ impl Exchange {
                 return Poll::Pending;
             }
             budget -= 1;
-            match self.link.protocol.next_event(&self.client.options.limits) {
-                ClientEvent::NeedData => {
-                    if !self.read(cx)? {
-                        ready!(self.watch_clock(cx))?;
-                    }
-                }
-                ClientEvent::Informational(head) => {
-                    self.is_held &= head.status() != StatusCode::CONTINUE;
-                }
-                ClientEvent::Response(head) => {
-                    self.begin_answer(&head)?;
-                    return Poll::Ready(Ok(Progress::Head(head)));
-                }
-                ClientEvent::Body(data) => return Poll::Ready(Ok(Progress::Data(data))),
-                ClientEvent::BodyEnd(trailers) => return Poll::Ready(Ok(Progress::End(trailers))),
-                ClientEvent::Closed => return Poll::Ready(Err(self.no_answer())),
-                ClientEvent::Error(ProtocolError::BodyTooLarge) => {
-                    let limit = self.client.options.body_bytes_max;
-                    return Poll::Ready(Err(ClientErrorKind::TooLarge(limit)));
-                }
-                ClientEvent::Error(error) => {
-                    return Poll::Ready(Err(ClientErrorKind::Protocol(error)));
+            match decode(self)? {
+                Decoded::Found(found) => return Poll::Ready(Ok(found)),
+                Decoded::Informational => {}
+                Decoded::NeedData => {
+                    ready!(self.poll_read(cx))?;
                 }
             }
         }
     }
 
-    /// A server that refuses a request, or answers before it has seen the body that it was asked
-    /// about, does not want the rest of it (RFC 9112 section 9.5).
-    fn begin_answer(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
-        self.is_answered = true;
-        self.waiting = Waiting::Nothing;
+    fn decode_head(&mut self) -> Result<Decoded<ResponseHead>, ClientErrorKind> {
+        match self.link.protocol.next_head(&self.client.options.limits) {
+            Ok(ResponseEvent::NeedData) => Ok(Decoded::NeedData),
+            Ok(ResponseEvent::Informational(head)) => {
+                self.is_held &= head.status() != StatusCode::CONTINUE;
+                Ok(Decoded::Informational)
+            }
+            Ok(ResponseEvent::Head(head)) => {
+                self.begin_response(&head)?;
+                Ok(Decoded::Found(head))
+            }
+            Ok(ResponseEvent::Closed) => Err(self.no_response()),
+            Err(error) => Err(ClientErrorKind::Protocol(error)),
+        }
+    }
+
+    fn decode_body(&mut self) -> Result<Decoded<BodyPart>, ClientErrorKind> {
+        match self.link.protocol.next_body(&self.client.options.limits) {
+            Ok(BodyEvent::NeedData) => Ok(Decoded::NeedData),
+            Ok(BodyEvent::Data(data)) => Ok(Decoded::Found(BodyPart::Data(data))),
+            Ok(BodyEvent::End(trailers)) => Ok(Decoded::Found(BodyPart::End(trailers))),
+            Err(ProtocolError::BodyTooLarge) => {
+                Err(ClientErrorKind::TooLarge(self.client.options.body_bytes_max))
+            }
+            Err(error) => Err(ClientErrorKind::Protocol(error)),
+        }
+    }
+
+    /// Notes the head of the response. The rest of the request is not sent to a server that refuses
+    /// it, or that responds before it has asked for the body (RFC 9112 section 9.5).
+    fn begin_response(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
+        self.has_head = true;
+        self.deadline.stop();
         let status = head.status();
         if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_upgrade {
             return Err(ClientErrorKind::Protocol(ProtocolError::UnexpectedResponse));
@@ -395,28 +411,25 @@ impl Exchange {
         Ok(())
     }
 
-    fn no_answer(&mut self) -> ClientErrorKind {
-        self.write_error.take().map_or(ClientErrorKind::NoAnswer, ClientErrorKind::Broken)
+    fn no_response(&mut self) -> ClientErrorKind {
+        self.write_error.take().map_or(ClientErrorKind::NoResponse, ClientErrorKind::Broken)
     }
 
-    /// Reads what is there, as far as the selector knows of it. Returns `true` if there was
-    /// something, or may have been.
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ClientErrorKind> {
-        if self.link.stream.poll_readable(cx).is_pending() {
-            return Ok(false);
+    /// Reads once, as soon as something is there. Pending until then, or until the time is over.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
+        match self.link.poll_read(&self.client, cx) {
+            Poll::Ready(read) => Poll::Ready(self.note_read(read)),
+            Poll::Pending => self.watch_clock(cx),
         }
-        // If the selector was wrong it is to be asked again.
-        Ok(self.read_now()? || self.link.stream.poll_readable(cx).is_ready())
     }
 
-    fn read_now(&mut self) -> Result<bool, ClientErrorKind> {
-        match self.link.read(&self.client) {
-            Ok(read) => {
-                self.is_heard |= read > 0;
-                self.note_progress(Waiting::Body);
-                Ok(true)
+    fn note_read(&mut self, read: io::Result<usize>) -> Result<(), ClientErrorKind> {
+        match read {
+            Ok(count) => {
+                self.has_received |= count > 0;
+                self.deadline.stop_if(Waiting::Body);
+                Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(ClientErrorKind::Broken(self.write_error.take().unwrap_or(error))),
         }
     }
@@ -424,36 +437,23 @@ impl Exchange {
 
 /// # Waiting
 impl Exchange {
-    /// What was waited for has come, or some of it.
-    fn note_progress(&mut self, waiting: Waiting) {
-        if self.waiting == waiting {
-            self.waiting = Waiting::Nothing;
-        }
-    }
-
-    /// Notes what is waited for and sets the alarm. Ready if the time is over, and something is
-    /// to be done about it.
+    /// Notes what is waited for, and sets the timer. Ready when the time is over, with an error
+    /// unless something can still be done.
     fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
-        let now = time::now();
-        let (waiting, limit) = self.what_is_awaited();
-        if waiting != self.waiting {
-            self.waiting = waiting;
-            self.since = now;
+        let (waiting, timeout) = self.awaited();
+        if waiting != self.deadline.waiting() {
+            self.deadline.start(waiting);
         }
-        let due = limit.and_then(|limit| self.since.checked_add(limit));
-        let total = self.deadline.map(|(_, deadline)| deadline);
-        // A timeout beyond what the system can tell never comes.
-        let Some(deadline) = [due, total].into_iter().flatten().min() else {
-            return Poll::Pending;
-        };
-        if now >= deadline {
-            return Poll::Ready(self.expire(now));
+        let latest = self.total.map(|(_, latest)| latest);
+        let passed = self.deadline.poll_passed(timeout, latest, cx);
+        if passed.is_pending() {
+            // The caller may have moved to another task.
+            self.deadline.register(cx);
         }
-        self.set_alarm(deadline, cx);
-        Poll::Pending
+        passed.map(|()| self.expire())
     }
 
-    fn what_is_awaited(&self) -> (Waiting, Option<Duration>) {
+    fn awaited(&self) -> (Waiting, Option<Duration>) {
         let options = &self.client.options;
         if !self.outgoing.is_empty() {
             (Waiting::Write, Some(options.write_timeout))
@@ -461,37 +461,23 @@ impl Exchange {
             (Waiting::Continue, Some(CONTINUE_TIMEOUT))
         } else if self.is_sending() {
             (Waiting::Nothing, None)
-        } else if self.is_answered {
+        } else if self.has_head {
             (Waiting::Body, Some(options.body_gap_timeout))
         } else {
             (Waiting::Head, Some(options.head_timeout))
         }
     }
 
-    fn set_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) {
-        let alarm = match &mut self.alarm {
-            Some(alarm) => {
-                if alarm.deadline() > deadline || alarm.is_elapsed() {
-                    alarm.reset(deadline);
-                }
-                alarm
-            }
-            None => self.alarm.insert(sleep_until(deadline)),
-        };
-        // Not ready: its deadline lies ahead.
-        let _ = Pin::new(alarm).poll(cx);
-    }
-
-    /// The time is over. What has arrived without the selector having said so still counts: this
-    /// process may have been stopped meanwhile.
-    fn expire(&mut self, now: Instant) -> Result<(), ClientErrorKind> {
-        if let Some((limit, deadline)) = self.deadline
-            && now >= deadline
+    /// Acts on a timeout. Bytes that have arrived without a report of the selector still count:
+    /// this process may have been stopped meanwhile.
+    fn expire(&mut self) -> Result<(), ClientErrorKind> {
+        if let Some((limit, latest)) = self.total
+            && time::now() >= latest
         {
             return Err(ClientErrorKind::Timeout(TimeoutKind::Total, limit));
         }
         let options = &self.client.options;
-        let (waited, limit) = match self.waiting {
+        let (waited, limit) = match self.deadline.waiting() {
             Waiting::Nothing => return Ok(()),
             Waiting::Continue => {
                 self.is_held = false;
@@ -501,8 +487,10 @@ impl Exchange {
             Waiting::Head => (TimeoutKind::Head, options.head_timeout),
             Waiting::Body => (TimeoutKind::Body, options.body_gap_timeout),
         };
-        if waited != TimeoutKind::Write && self.read_now()? {
-            return Ok(());
+        if waited != TimeoutKind::Write
+            && let Some(read) = self.link.try_read(&self.client).transpose()
+        {
+            return self.note_read(read);
         }
         Err(ClientErrorKind::Timeout(waited, limit))
     }
@@ -512,7 +500,7 @@ impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchange")
             .field("link", &self.link)
-            .field("waiting", &self.waiting)
+            .field("waiting", &self.deadline.waiting())
             .finish_non_exhaustive()
     }
 }

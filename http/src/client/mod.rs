@@ -1,7 +1,7 @@
-//! A client: requests from the tasks of a loop, over connections that are kept.
+//! An HTTP client for the tasks of a loop, which keeps its connections.
 //!
-//! Reading order: `error` and `options`, `target` (what a URL says), `pool` (what requests share),
-//! `exchange` (one request and its answer), `response`, `request`.
+//! Reading order: `error` and `options`, `target` (a parsed URL), `pool` (what requests share),
+//! `exchange` (one request and its response), `response`, `request`.
 
 mod error;
 mod exchange;
@@ -27,13 +27,13 @@ use pool::LoopClient;
 
 /// A client for `http://` URLs. It belongs to one loop; its clones share its connections.
 ///
-/// - Connections are kept and used again, each for one request at a time; how many are idle is
-///   limited, how many are open is not: a [`Semaphore`](brigade_runtime::local::Semaphore) does
-///   that.
-/// - Answers are framed as strictly as requests are by the server, and bodies stream both ways.
+/// - Connections are kept and reused, each for one request at a time. The number of idle
+///   connections is limited. To limit the number of open ones, use a
+///   [`Semaphore`](brigade_runtime::local::Semaphore).
+/// - Responses are parsed as strictly as the server parses requests, and bodies stream both ways.
 /// - Time and sizes are limited; see [`ClientBuilder`].
-/// - Redirects are not followed, cookies not kept, and nothing is decompressed. There is no TLS:
-///   an `https://` URL is an error that says so.
+/// - Redirects are not followed, cookies are not kept, and nothing is decompressed. There is no
+///   TLS: an `https://` URL is an error.
 ///
 /// # Examples
 /// ```no_run
@@ -53,65 +53,65 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with the default options. It opens nothing before its first request.
+    /// Returns a client with the default options. It opens no connection before its first request.
     #[must_use]
     pub fn new() -> Self {
         ClientBuilder::new().build()
     }
 
-    /// For a client with options.
+    /// Returns a builder for a client with other options.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::new()
     }
 
-    /// A request with whatever method, to a URL such as `http://host:8080/path?query`.
+    /// Returns a request with any method, to a URL such as `http://host:8080/path?query`.
     pub fn request(&self, method: Method, url: impl AsRef<str>) -> ClientRequest {
         ClientRequest::new(self.shared.clone(), method, url.as_ref())
     }
 
-    /// A `GET` of `url`.
+    /// Returns a `GET` request to `url`.
     pub fn get(&self, url: impl AsRef<str>) -> ClientRequest {
         self.request(Method::GET, url)
     }
 
-    /// A `HEAD` of `url`.
+    /// Returns a `HEAD` request to `url`.
     pub fn head(&self, url: impl AsRef<str>) -> ClientRequest {
         self.request(Method::HEAD, url)
     }
 
-    /// A `POST` to `url`.
+    /// Returns a `POST` request to `url`.
     pub fn post(&self, url: impl AsRef<str>) -> ClientRequest {
         self.request(Method::POST, url)
     }
 
-    /// A `PUT` to `url`.
+    /// Returns a `PUT` request to `url`.
     pub fn put(&self, url: impl AsRef<str>) -> ClientRequest {
         self.request(Method::PUT, url)
     }
 
-    /// A `PATCH` of `url`.
+    /// Returns a `PATCH` request to `url`.
     pub fn patch(&self, url: impl AsRef<str>) -> ClientRequest {
         self.request(Method::PATCH, url)
     }
 
-    /// A `DELETE` of `url`.
+    /// Returns a `DELETE` request to `url`.
     pub fn delete(&self, url: impl AsRef<str>) -> ClientRequest {
         self.request(Method::DELETE, url)
     }
 
-    /// How many connections were opened so far.
+    /// Returns how many connections have been opened so far.
     #[must_use]
     pub fn connections_opened(&self) -> u64 {
         self.shared.opened.get()
     }
 
-    /// How many connections are idle. Some of them may have been closed by their server.
+    /// Returns how many connections are idle. Their servers may have closed some of them.
     #[must_use]
     pub fn connections_idle(&self) -> usize {
         self.shared.idle_count()
     }
 
-    /// Closes the idle connections. Requests under way go on.
+    /// Closes the idle connections. Requests in progress are not affected.
     pub fn close_idle(&self) {
         self.shared.close_idle();
     }
@@ -124,7 +124,7 @@ impl Default for Client {
 }
 
 impl ClientBuilder {
-    /// The client.
+    /// Returns a client with these options.
     #[must_use]
     pub fn build(self) -> Client {
         Client { shared: Rc::new(LoopClient::new(self.options)) }

@@ -1,27 +1,33 @@
-//! What a client allows, and the builder that says so.
+//! The options of a client, and their builder.
 
 use std::time::Duration;
 
 use crate::protocol::limits::Limits;
 
-/// The system sends a lost SYN again after 1, 3 and 7 s; looking the name up is included.
+/// Default of [`ClientBuilder::connect_timeout`]. The system sends a lost SYN again after 1, 3 and
+/// 7 s. Includes looking up the name.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that takes nothing for so long has gone.
+/// Default of [`ClientBuilder::write_timeout`]: a server that takes nothing for this long has gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Three times what a server should need; those that think for longer are known to their caller.
+/// Default of [`ClientBuilder::head_timeout`]: three times what a server should need. Callers of a
+/// slower one know that it is.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// As long as a server waits for its clients: a stall of the network is over by then.
+/// Default of [`ClientBuilder::body_gap_timeout`]: as long as a server waits for its clients, which
+/// outlasts a stall of the network.
 pub const BODY_GAP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Servers that do not know `Expect` say nothing; the body is sent to them after this time.
+/// How long a request with `Expect: 100-continue` waits for a response. Then its body is sent,
+/// since some servers do not know `Expect`.
 pub const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Less than the 75 s after which nginx and brigade close their side, so that we do it first.
+/// Default of [`ClientBuilder::idle_timeout`]. Less than the 75 s after which nginx and brigade
+/// close an idle connection, so that the client closes first.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// A burst of requests to one host finds its connections again; a descriptor is what each costs.
+/// Default of [`ClientBuilder::idle_per_host_max`]: enough for a burst of requests to one host.
 pub const IDLE_PER_HOST_MAX: usize = 32;
-/// A quarter of the 1,024 descriptors that a process may have open where nobody raised it.
+/// Default of [`ClientBuilder::idle_max`]: a quarter of the 1,024 descriptors that a process may
+/// usually open.
 pub const IDLE_MAX: usize = 256;
 
-/// What a client allows.
+/// The limits of a client.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     pub(super) connect_timeout: Duration,
@@ -36,7 +42,7 @@ pub(super) struct Options {
     pub(super) limits: Limits,
 }
 
-/// Makes a [`Client`](crate::Client) with options.
+/// Builds a [`Client`](crate::Client) with options.
 ///
 /// # Examples
 /// ```
@@ -72,66 +78,69 @@ impl ClientBuilder {
         Self { options }
     }
 
-    /// How long looking a name up and connecting may take in all: 10 s by default.
+    /// Sets how long looking up a name and connecting may take together. 10 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
     }
 
-    /// The longest time for which the server takes nothing of a request: 30 s by default.
+    /// Sets for how long the server may take nothing of a request that is being sent. 30 s by
+    /// default.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;
         self
     }
 
-    /// How long the head of an answer may take, to its last byte and counted from the end of the
-    /// request: 30 s by default. Informational answers do not prolong it.
+    /// Sets how long the head of a response may take to arrive completely, counted from the end of
+    /// the request. 30 s by default. Informational responses do not extend it.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
         self.options.head_timeout = timeout;
         self
     }
 
-    /// The longest silence within the body of an answer: 30 s by default.
+    /// Sets the longest silence within the body of a response. 30 s by default.
     pub fn body_gap_timeout(mut self, timeout: Duration) -> Self {
         self.options.body_gap_timeout = timeout;
         self
     }
 
-    /// How long a request may take in all, from the call of `send` to the end of the answer's
-    /// body. Not limited by default; [`ClientRequest::timeout`](crate::ClientRequest::timeout)
-    /// says it for one request.
+    /// Sets how long a request may take in total, from the call of `send` to the end of the
+    /// response's body. Unlimited by default.
+    /// [`ClientRequest::timeout`](crate::ClientRequest::timeout) sets it for one request.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// How long an idle connection is kept: 60 s by default. With zero none is.
+    /// Sets how long an idle connection is kept. 60 s by default. Zero keeps none.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.options.idle_timeout = timeout;
         self
     }
 
-    /// How many idle connections to one host and port are kept: 32 by default. With zero none is.
+    /// Sets how many idle connections to one host and port are kept. 32 by default. Zero keeps
+    /// none.
     pub fn idle_per_host_max(mut self, count: usize) -> Self {
         self.options.idle_per_host_max = count;
         self
     }
 
-    /// How many idle connections are kept in all: 256 by default. With zero none is.
+    /// Sets how many idle connections are kept in total. 256 by default. Zero keeps none.
     pub fn idle_max(mut self, count: usize) -> Self {
         self.options.idle_max = count;
         self
     }
 
-    /// How long the body of an answer may be, in bytes. Not limited by default: it is read only
-    /// as it is asked for.
+    /// Sets how many bytes the body of a response may have. Unlimited by default, since a body is
+    /// read only as the caller asks for it.
     pub fn body_bytes_max(mut self, bytes: u64) -> Self {
         self.options.body_bytes_max = bytes;
         self
     }
 
-    /// What the head, the chunks and the trailers of an answer may cost. The `body_bytes_max`
-    /// among them is for servers; here [`ClientBuilder::body_bytes_max`] counts.
+    /// Sets the limits of the head, the chunks and the trailers of a response. Their
+    /// `body_bytes_max` is for servers and has no effect here: see
+    /// [`ClientBuilder::body_bytes_max`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.options.limits = limits;
         self

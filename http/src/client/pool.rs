@@ -1,4 +1,4 @@
-//! What all requests of one client share: the options, the buffers, and the idle connections.
+//! What the requests of one client share: the options, the buffers, and the idle connections.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -6,40 +6,39 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::{CallbackHandle, call_later, time};
 
 use crate::client::options::Options;
-use crate::protocol::client_connection::{ClientConnection, ClientEvent};
+use crate::protocol::body_decoder::BodyEvent;
+use crate::protocol::client_connection::{ClientConnection, ResponseEvent};
 use crate::protocol::limits::{DISCARD_BYTES_MAX, Limits};
+use crate::transport::buffers::LoopBuffers;
+use crate::transport::reading;
 
-/// A read takes this much at the most. One such buffer serves all connections of a client.
+/// A read takes at most this much.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
-/// A write buffer that has grown beyond this is not kept.
-const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
-/// How often idle connections are looked through: one that the server closed holds its descriptor
-/// for no longer.
+/// How often idle connections are swept: one that the server closed holds its descriptor for no
+/// longer than this.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// How often at the most, however soon idle connections are to be closed.
+/// The shortest interval between two sweeps, however short the idle timeout is.
 const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// A client, as its requests see it.
+/// The state of a client.
 pub(super) struct LoopClient {
     pub(super) options: Options,
-    /// Where bytes are read into; made with the first connection.
-    read_buffer: RefCell<Vec<u8>>,
-    /// Where requests are written; belongs to one only while it is polled.
-    write_buffer: Cell<Vec<u8>>,
-    /// The idle connections by place, each list in the order in which they became idle.
+    pub(super) buffers: LoopBuffers,
+    /// The idle connections by host and port, each list in the order in which they became idle.
     idle: RefCell<HashMap<Rc<str>, VecDeque<Idle>>>,
     idle_count: Cell<usize>,
-    /// Requests under way, of which the connections may become idle.
+    /// Requests in progress, whose connections may become idle.
     in_use: Cell<usize>,
     pub(super) opened: Cell<u64>,
-    /// The next look through the idle connections. Pending while there are any, on a loop that
-    /// has not ended.
+    /// The next sweep of the idle connections. Pending while there are any, unless the loop has
+    /// ended.
     sweep: RefCell<Option<CallbackHandle>>,
 }
 
@@ -49,7 +48,7 @@ pub(super) struct Link {
     pub(super) stream: TcpStream,
     pub(super) protocol: ClientConnection,
     /// Host and port.
-    pub(super) place: Rc<str>,
+    pub(super) host_and_port: Rc<str>,
 }
 
 struct Idle {
@@ -61,8 +60,7 @@ impl LoopClient {
     pub(super) fn new(options: Options) -> Self {
         Self {
             options,
-            read_buffer: RefCell::default(),
-            write_buffer: Cell::default(),
+            buffers: LoopBuffers::new(READ_BUFFER_BYTES),
             idle: RefCell::default(),
             idle_count: Cell::new(0),
             in_use: Cell::new(0),
@@ -71,55 +69,43 @@ impl LoopClient {
         }
     }
 
-    /// The write buffer, empty. To be given back.
-    pub(super) fn take_write_buffer(&self) -> Vec<u8> {
-        self.write_buffer.take()
-    }
-
-    pub(super) fn give_write_buffer(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= WRITE_BUFFER_BYTES_MAX {
-            buffer.clear();
-            self.write_buffer.set(buffer);
-        }
-    }
-
     pub(super) fn idle_count(&self) -> usize {
         self.idle_count.get()
     }
 
-    /// An idle connection to `place` that the server has not closed: the one that became idle
-    /// last, so that those which are not needed grow old.
-    pub(super) fn take(&self, place: &str) -> Option<Link> {
+    /// Returns an idle connection to `host_and_port` that the server has not closed: the one that
+    /// became idle last, so that surplus connections reach their timeout.
+    pub(super) fn take(&self, host_and_port: &str) -> Option<Link> {
         if !self.is_swept() {
-            // The loop to which they belonged has ended, and never tells of them again.
+            // The loop to which they belonged has ended, and reports nothing more about them.
             self.close_idle();
         }
-        while let Some(Idle { mut link, since }) = self.pop(place) {
+        while let Some(Idle { mut link, since }) = self.pop(host_and_port) {
             let age = time::now().saturating_duration_since(since);
-            if age < self.options.idle_timeout && link.is_ready(self) {
+            if age < self.options.idle_timeout && link.prepare(self) {
                 return Some(link);
             }
         }
         None
     }
 
-    fn pop(&self, place: &str) -> Option<Idle> {
-        let last = self.idle.borrow_mut().get_mut(place)?.pop_back()?;
+    fn pop(&self, host_and_port: &str) -> Option<Idle> {
+        let last = self.idle.borrow_mut().get_mut(host_and_port)?.pop_back()?;
         self.idle_count.update(|count| count - 1);
         Some(last)
     }
 
-    /// Keeps a connection for the next request to its place, which may first have to skip the rest
-    /// of an answer.
+    /// Keeps a connection for the next request to its host, which may first have to discard the
+    /// rest of a response.
     pub(super) fn put(&self, link: Link) {
         let options = &self.options;
         let none = options.idle_per_host_max == 0 || options.idle_max == 0;
         if none || options.idle_timeout.is_zero() {
             return;
         }
-        let place = link.place.clone();
+        let host_and_port = link.host_and_port.clone();
         let mut hosts = self.idle.borrow_mut();
-        let host = hosts.entry(place).or_default();
+        let host = hosts.entry(host_and_port).or_default();
         host.push_back(Idle { link, since: time::now() });
         let mut surplus = None;
         if host.len() > options.idle_per_host_max {
@@ -130,7 +116,7 @@ impl LoopClient {
         } else {
             self.idle_count.update(|count| count + 1);
         }
-        // Closed after the borrow has ended: dropping a socket drops wakers, which are others'.
+        // Closed after the borrow has ended: dropping a socket drops wakers, and runs their code.
         drop(hosts);
         drop(surplus);
     }
@@ -146,7 +132,7 @@ impl LoopClient {
         self.sweep.borrow().as_ref().is_some_and(CallbackHandle::is_pending)
     }
 
-    /// Sees to it that idle connections are looked through. Needs the loop.
+    /// Schedules the next sweep. Has to be called on the loop.
     fn arm_sweep(self: &Rc<Self>) {
         let client = Rc::downgrade(self);
         let interval = self.options.idle_timeout.clamp(SWEEP_INTERVAL_MIN, SWEEP_INTERVAL);
@@ -159,7 +145,7 @@ impl LoopClient {
         let _before = self.sweep.replace(Some(sweep));
     }
 
-    /// Closes the connections that have been idle for too long, or that the server closed.
+    /// Closes the connections that have been idle for too long, or that their servers closed.
     fn sweep(self: &Rc<Self>) {
         let now = time::now();
         let is_over = |idle: &Idle| {
@@ -199,12 +185,12 @@ impl fmt::Debug for LoopClient {
     }
 }
 
-/// A client that a request uses.
+/// A client with a request in progress.
 #[derive(Debug)]
 pub(super) struct InUse(Rc<LoopClient>);
 
 impl InUse {
-    /// Needs the loop.
+    /// Counts a request in progress. Has to be called on the loop.
     pub(super) fn new(client: &Rc<LoopClient>) -> Self {
         client.in_use.update(|count| count + 1);
         if !client.is_swept() {
@@ -229,53 +215,58 @@ impl Drop for InUse {
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, place: Rc<str>) -> Self {
-        Self { stream, protocol: ClientConnection::new(), place }
+    pub(super) fn new(stream: TcpStream, host_and_port: Rc<str>) -> Self {
+        Self { stream, protocol: ClientConnection::new(), host_and_port }
     }
 
-    /// Reads once into the protocol. `WouldBlock` if nothing is there; otherwise returns how many
-    /// bytes it was, 0 for the end.
-    pub(super) fn read(&mut self, client: &LoopClient) -> io::Result<usize> {
-        let mut buffer = client.read_buffer.borrow_mut();
-        buffer.resize(READ_BUFFER_BYTES, 0);
-        let read = self.stream.try_read(&mut buffer)?;
-        match read {
-            0 => self.protocol.receive_eof(),
-            read => self.protocol.receive(&buffer[..read]),
-        }
-        Ok(read)
+    /// Reads once, as soon as the selector has reported something. Returns how many bytes were
+    /// read, 0 at the end of the stream.
+    pub(super) fn poll_read(
+        &mut self,
+        client: &LoopClient,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        reading::poll_read(&self.stream, self.protocol.incoming(), &client.buffers, cx)
     }
 
-    /// Whether a request may be sent on this connection, which was idle: it is open, the rest of
-    /// the last answer could be skipped, and nothing came that nobody had asked for.
-    fn is_ready(&mut self, client: &LoopClient) -> bool {
+    /// Reads once, whether or not the selector has reported anything. Returns how many bytes were
+    /// read, 0 at the end of the stream; `None` if nothing is there.
+    pub(super) fn try_read(&mut self, client: &LoopClient) -> io::Result<Option<usize>> {
+        reading::try_read(&self.stream, self.protocol.incoming(), &client.buffers)
+    }
+
+    /// Prepares an idle connection for a request. Returns `false` if it cannot be used again: it is
+    /// closed, the rest of the last response has not arrived, or unexpected bytes have.
+    fn prepare(&mut self, client: &LoopClient) -> bool {
         if self.stream.is_read_closed() {
             return false;
         }
         let mut left = DISCARD_BYTES_MAX;
-        while self.skip_body(&client.options.limits) {
-            // The selector may not have been asked since the server closed: the system is.
-            match self.read(client) {
-                Ok(0) => return false,
-                Ok(read) if read as u64 > left => return false,
-                Ok(read) => left -= read as u64,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.protocol.is_idle();
-                }
-                Err(_) => return false,
+        while self.discard_body(&client.options.limits) {
+            // Reads even if the selector has reported nothing: it may not have been polled since
+            // the server closed.
+            match self.try_read(client) {
+                Ok(Some(0)) | Err(_) => return false,
+                Ok(Some(count)) => match left.checked_sub(count as u64) {
+                    Some(rest) => left = rest,
+                    None => return false,
+                },
+                Ok(None) => return self.protocol.is_idle(),
             }
         }
         false
     }
 
-    /// Drops what has come of a body. Returns `true` unless the connection is spent.
-    fn skip_body(&mut self, limits: &Limits) -> bool {
-        loop {
-            match self.protocol.next_event(limits) {
-                ClientEvent::Body(_) | ClientEvent::BodyEnd(_) => {}
-                ClientEvent::NeedData => return true,
-                _ => return false,
+    /// Discards what was received of a body. Returns `true` unless the connection cannot be used
+    /// again.
+    fn discard_body(&mut self, limits: &Limits) -> bool {
+        while self.protocol.is_reading_body() {
+            match self.protocol.next_body(limits) {
+                Ok(BodyEvent::Data(_) | BodyEvent::End(_)) => {}
+                Ok(BodyEvent::NeedData) => return true,
+                Err(_) => return false,
             }
         }
+        matches!(self.protocol.next_head(limits), Ok(ResponseEvent::NeedData))
     }
 }

@@ -1,4 +1,4 @@
-//! A request that is being made up, and its way to an answer.
+//! A request that is being built, and how it is sent.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,22 +12,21 @@ use brigade_runtime::time;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::client::error::{ClientError, ClientErrorKind, TimeoutKind};
-use crate::client::exchange::{Exchange, Progress, Question};
+use crate::client::exchange::{Exchange, Outline};
 use crate::client::pool::{InUse, Link, LoopClient};
 use crate::client::response::ClientResponse;
-use crate::client::target::{Target, presentable};
+use crate::client::target::{Target, without_credentials};
 use crate::message::body::{Body, BodyKind};
 use crate::protocol::head::ResponseHead;
 use crate::protocol::headers::Headers;
 
-/// A request that is being made up; [`send`](ClientRequest::send) sends it.
-///
-/// What is wrong with the URL or a header is told by `send`.
+/// A request that is being built. [`send`](ClientRequest::send) sends it, and returns the error if
+/// the URL or a header is invalid.
 #[must_use = "a request does nothing unless it is sent"]
 pub struct ClientRequest {
     client: Rc<LoopClient>,
     method: Method,
-    /// As it may stand in a message.
+    /// Without credentials, for messages.
     url: String,
     target: Result<Target, ClientErrorKind>,
     headers: Headers,
@@ -39,7 +38,7 @@ impl ClientRequest {
     pub(super) fn new(client: Rc<LoopClient>, method: Method, url: &str) -> Self {
         Self {
             method,
-            url: presentable(url),
+            url: without_credentials(url),
             target: Target::parse(url).map_err(ClientErrorKind::Url),
             headers: Headers::new(),
             body: Body::empty(),
@@ -48,11 +47,12 @@ impl ClientRequest {
         }
     }
 
-    /// With a header more, or in place of the one of that name.
+    /// Sets a header, in place of any other of that name.
     ///
-    /// `Host` and the framing of the body are added when the request is sent. A `Host` set here
-    /// replaces ours; `Connection: close` closes the connection after the answer;
-    /// `Expect: 100-continue` has the body wait for the server's word, or for a second.
+    /// `Host` and the headers that frame the body are added when the request is sent. A `Host` set
+    /// here replaces the one from the URL. `Connection: close` closes the connection after the
+    /// response. With `Expect: 100-continue` the body is sent when the server asks for it, or
+    /// after a second.
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match (HeaderName::try_from(name.as_ref()), value.try_into()) {
             (Ok(name), Ok(value)) => self.headers.insert(name, value),
@@ -64,43 +64,44 @@ impl ClientRequest {
         self
     }
 
-    /// All headers, to be changed.
+    /// Returns the headers, to be changed.
     #[must_use]
     pub fn headers_mut(&mut self) -> &mut Headers {
         &mut self.headers
     }
 
-    /// With a body, full or streamed. A stream goes out in chunks unless it has a length, and is
-    /// polled while the answer is awaited and read; an error in it closes the connection.
+    /// Sets the body. A stream is sent in chunks unless it has a length, and is polled while the
+    /// response is awaited and read. An error in it closes the connection.
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// How long it may take in all, from the call of [`send`](ClientRequest::send) to the end of
-    /// the answer's body.
+    /// Sets how long the request may take in total, from the call of [`send`](ClientRequest::send)
+    /// to the end of the response's body.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sends the request, and waits for the head of the answer. The answer may come before the
-    /// body of the request is sent to its end: that goes on while the answer's body is read. A
-    /// server that refuses a request, with a status from 400 on, is sent no more of it.
+    /// Sends the request, and waits for the head of the response. The response may begin before
+    /// the body of the request is complete: the rest is then sent while the response's body is
+    /// read. If the server refuses the request with a status of 400 or more, no more of it is sent.
     ///
-    /// Redirects are not followed; informational answers are skipped. A request that fails on a
-    /// connection which had been idle before any byte of an answer came, and that is idempotent
-    /// and has no stream for a body, is sent once more on a new connection: most likely the server
-    /// had just closed the old one.
-    ///
-    /// Cancellation: dropping the future closes the connection. The server may have acted on the
-    /// request nevertheless.
+    /// Redirects are not followed, and informational responses are skipped. A request is sent once
+    /// more, on a new connection, if it fails on a connection that had been idle before any byte of
+    /// a response came, is idempotent, and has no stream for a body: most likely the server had
+    /// just closed the old connection.
     ///
     /// # Errors
-    /// Whatever keeps the answer from coming; see [`ClientErrorKind`].
+    /// If no response comes; see [`ClientErrorKind`].
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection. The server may have acted on the request
+    /// nevertheless.
     ///
     /// # Examples
     /// ```no_run
@@ -114,26 +115,26 @@ impl ClientRequest {
     /// }
     /// ```
     pub async fn send(self) -> Result<ClientResponse, ClientError> {
-        let asked: Rc<str> = format!("{} {}", self.method, self.url).into();
-        let answered = self.converse(&asked).await;
-        answered.map_err(|kind| ClientError::new(&asked, kind))
+        let label: Rc<str> = format!("{} {}", self.method, self.url).into();
+        let response = self.exchange(&label).await;
+        response.map_err(|kind| ClientError::new(&label, kind))
     }
 
-    async fn converse(self, asked: &Rc<str>) -> Result<ClientResponse, ClientErrorKind> {
+    async fn exchange(self, label: &Rc<str>) -> Result<ClientResponse, ClientErrorKind> {
         let Self { client, method, target, headers, body, timeout, .. } = self;
         let deadline = timeout.and_then(|limit| Some((limit, time::now().checked_add(limit)?)));
-        let question = Question { method, target: target?, headers, deadline };
+        let outline = Outline { method, target: target?, headers, deadline };
         let mut body = Some(body);
-        if let Some(link) = client.take(&question.target.place) {
+        if let Some(link) = client.take(&outline.target.host_and_port) {
             let again = body.as_ref().and_then(replay);
             let mut exchange = new_exchange(&client, link, deadline);
             let first = body.take().unwrap_or_default();
-            match ask(&mut exchange, &question, first).await {
-                Ok(head) => return Ok(answer(head, asked, exchange)),
+            match send_and_wait(&mut exchange, &outline, first).await {
+                Ok(head) => return Ok(response(head, label, exchange)),
                 Err(error) => {
-                    // A server that took nothing acted on nothing.
-                    let may_repeat = question.method.is_idempotent() || !exchange.is_sent();
-                    let may_repeat = may_repeat && exchange.is_unheard(&error);
+                    // A server that received nothing has not acted on it.
+                    let may_repeat = outline.method.is_idempotent() || !exchange.is_sent();
+                    let may_repeat = may_repeat && exchange.failed_unheard(&error);
                     body = again.filter(|_| may_repeat);
                     if body.is_none() {
                         return Err(error);
@@ -141,10 +142,10 @@ impl ClientRequest {
                 }
             }
         }
-        let link = connect(&client, &question).await?;
+        let link = connect(&client, &outline).await?;
         let mut exchange = new_exchange(&client, link, deadline);
-        let head = ask(&mut exchange, &question, body.unwrap_or_default()).await?;
-        Ok(answer(head, asked, exchange))
+        let head = send_and_wait(&mut exchange, &outline, body.unwrap_or_default()).await?;
+        Ok(response(head, label, exchange))
     }
 }
 
@@ -159,7 +160,7 @@ impl fmt::Debug for ClientRequest {
     }
 }
 
-/// The same body once more, unless it is a stream.
+/// Returns a copy of the body, unless it is a stream.
 fn replay(body: &Body) -> Option<Body> {
     match &body.kind {
         BodyKind::Empty => Some(Body::empty()),
@@ -176,49 +177,46 @@ fn new_exchange(
     Box::new(Exchange::new(InUse::new(client), link, deadline))
 }
 
-/// Sends the request and waits for the head of the answer.
-async fn ask(
+/// Sends the request and waits for the head of the response.
+async fn send_and_wait(
     exchange: &mut Exchange,
-    question: &Question,
+    outline: &Outline,
     body: Body,
 ) -> Result<ResponseHead, ClientErrorKind> {
-    exchange.begin(question, body)?;
-    match poll_fn(|cx| exchange.poll_progress(cx)).await? {
-        Progress::Head(head) => Ok(head),
-        Progress::Data(_) | Progress::End(_) => unreachable!("an answer begins with its head"),
-    }
+    exchange.begin(outline, body)?;
+    poll_fn(|cx| exchange.poll_head(cx)).await
 }
 
-/// The answer. Without a body it is over, and its connection free.
-fn answer(head: ResponseHead, asked: &Rc<str>, exchange: Box<Exchange>) -> ClientResponse {
+/// Returns the response. Without a body it is complete, and its connection is kept at once.
+fn response(head: ResponseHead, label: &Rc<str>, exchange: Box<Exchange>) -> ClientResponse {
     let has_body = head.framing().has_body() || head.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let mut response = ClientResponse::new(head, asked.clone(), exchange);
+    let mut response = ClientResponse::new(head, label.clone(), exchange);
     if !has_body {
         response.end_at_once();
     }
     response
 }
 
-async fn connect(client: &Rc<LoopClient>, question: &Question) -> Result<Link, ClientErrorKind> {
+async fn connect(client: &Rc<LoopClient>, outline: &Outline) -> Result<Link, ClientErrorKind> {
     let mut timeout = (TimeoutKind::Connect, client.options.connect_timeout);
     let mut left = timeout.1;
-    if let Some((limit, deadline)) = question.deadline {
+    if let Some((limit, deadline)) = outline.deadline {
         let rest = deadline.saturating_duration_since(time::now());
         if rest < left {
             (timeout, left) = ((TimeoutKind::Total, limit), rest);
         }
     }
-    match time::timeout(left, open(&question.target)).await {
+    match time::timeout(left, open(&outline.target)).await {
         Ok(Ok(stream)) => {
             client.opened.update(|opened| opened + 1);
-            Ok(Link::new(stream, question.target.place.clone()))
+            Ok(Link::new(stream, outline.target.host_and_port.clone()))
         }
         Ok(Err(error)) => Err(ClientErrorKind::Connect(error)),
         Err(_) => Err(ClientErrorKind::Timeout(timeout.0, timeout.1)),
     }
 }
 
-/// Only a name is worth a look-up on another thread.
+/// Connects. Only a name needs a lookup, which runs on another thread.
 async fn open(target: &Target) -> io::Result<TcpStream> {
     match target.host.parse::<IpAddr>() {
         Ok(address) => TcpStream::connect_to(SocketAddr::new(address, target.port)).await,

@@ -1,4 +1,4 @@
-//! An answer, and its body part by part.
+//! A response, and its body part by part.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,75 +11,78 @@ use futures_core::Stream;
 use http::{HeaderMap, StatusCode, Version};
 
 use crate::client::error::{ClientError, ClientErrorKind};
-use crate::client::exchange::{Exchange, Progress};
+use crate::client::exchange::{BodyPart, Exchange};
 use crate::message::upgrade::Upgraded;
 use crate::protocol::head::ResponseHead;
 
-/// An answer: its head, and its body to be pulled part by part.
+/// A response: its head, and its body part by part. It is also a [`Stream`] of [`Bytes`].
 ///
-/// A part is read from the connection when it is asked for; a caller that does not ask stops the
-/// server from sending, and a request whose body is still being sent. It is also a
-/// [`Stream`] of [`Bytes`].
+/// A part is read from the connection when the caller asks for it. A caller that does not ask
+/// stops the server from sending, and stops the request's body if that is still being sent.
 ///
-/// Once the body is read to its end the connection goes back to the client, at once if there is
-/// no body. An answer that is dropped before closes its connection, unless 64 KiB or less are
-/// left of it: then the connection is used again if that has arrived by then.
-#[must_use = "an answer that is dropped may close its connection; read its body"]
+/// When the body has been read, the connection goes back to the client; without a body, at once. A
+/// response that is dropped earlier closes its connection, unless at most 64 KiB of it are left:
+/// then the connection is reused if they have arrived by the next request.
+#[must_use = "a response that is dropped may close its connection; read its body"]
 pub struct ClientResponse {
     head: ResponseHead,
     /// Method and URL, for errors.
-    asked: Rc<str>,
+    label: Rc<str>,
     /// Absent once the body has ended or failed.
     exchange: Option<Box<Exchange>>,
     trailers: Option<Box<HeaderMap>>,
 }
 
 impl ClientResponse {
-    pub(super) fn new(head: ResponseHead, asked: Rc<str>, exchange: Box<Exchange>) -> Self {
-        Self { head, asked, exchange: Some(exchange), trailers: None }
+    pub(super) fn new(head: ResponseHead, label: Rc<str>, exchange: Box<Exchange>) -> Self {
+        Self { head, label, exchange: Some(exchange), trailers: None }
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.head.status()
     }
 
-    /// HTTP/1.0 or HTTP/1.1.
+    /// Returns the version: HTTP/1.0 or HTTP/1.1.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.head.version()
     }
 
-    /// All headers, as a map that is built when this is first called.
+    /// Returns the headers, as a map that is built by the first call.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.head.headers()
     }
 
-    /// The value of the first header of this name, in whatever case; builds no map.
+    /// Returns the value of the first header of this name, which is compared without regard to
+    /// case. Builds no map.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.head.header(name)
     }
 
-    /// The whole head.
+    /// Returns the whole head.
     #[must_use]
     pub const fn head(&self) -> &ResponseHead {
         &self.head
     }
 
-    /// How many bytes of the body have not been handed out; `None` if the answer does not say.
+    /// Returns how many bytes of the body have not been read; `None` if that is unknown.
     #[must_use]
     pub fn body_remaining(&self) -> Option<u64> {
         self.exchange.as_ref().map_or(Some(0), |exchange| exchange.body_remaining())
     }
 
-    /// The next part of the body, never empty; `None` at the end. Cancellation safe.
+    /// Returns the next part of the body, never empty; `None` at the end.
     ///
     /// # Errors
     /// If the server broke the protocol, a limit or a timeout, or went away. Then the connection
-    /// is closed, and nothing more comes.
+    /// is closed, and each later call returns `None`.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if the future is dropped.
     ///
     /// # Examples
     /// ```no_run
@@ -95,31 +98,30 @@ impl ClientResponse {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// Ready with the next part; see [`ClientResponse::chunk`].
+    /// Polls for the next part; see [`ClientResponse::chunk`].
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
         if self.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Poll::Ready(None);
         }
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
-        match ready!(exchange.poll_progress(cx)) {
-            Ok(Progress::Data(data)) => Poll::Ready(Some(Ok(data))),
-            Ok(Progress::End(trailers)) => {
+        match ready!(exchange.poll_body(cx)) {
+            Ok(BodyPart::Data(data)) => Poll::Ready(Some(Ok(data))),
+            Ok(BodyPart::End(trailers)) => {
                 self.trailers = trailers;
                 if let Some(exchange) = self.exchange.take() {
                     exchange.finish();
                 }
                 Poll::Ready(None)
             }
-            Ok(Progress::Head(_)) => unreachable!("an answer has one head"),
             Err(kind) => Poll::Ready(Some(Err(self.fail(kind)))),
         }
     }
 
-    /// Reads to the end and returns all of it, in one piece.
+    /// Reads the body to its end and returns it in one piece.
     ///
     /// # Errors
-    /// [`ClientErrorKind::TooLarge`] if it is more than `limit` bytes, and what
-    /// [`ClientResponse::chunk`] says.
+    /// [`ClientErrorKind::TooLarge`] if it has more than `limit` bytes, and those of
+    /// [`ClientResponse::chunk`].
     pub async fn collect(&mut self, limit: usize) -> Result<Bytes, ClientError> {
         if self.body_remaining().is_some_and(|left| left > limit as u64) {
             return Err(self.fail(ClientErrorKind::TooLarge(limit as u64)));
@@ -135,31 +137,31 @@ impl ClientResponse {
         Err(self.fail(ClientErrorKind::TooLarge(limit as u64)))
     }
 
-    /// Reads to the end and returns all of it as text. Whatever `Content-Type` says, it has to be
-    /// UTF-8.
+    /// Reads the body to its end and returns it as text. It has to be UTF-8, whatever
+    /// `Content-Type` says.
     ///
     /// # Errors
-    /// [`ClientErrorKind::NotText`] if it is not, and what [`ClientResponse::collect`] says.
+    /// [`ClientErrorKind::NotText`] if it is not, and those of [`ClientResponse::collect`].
     pub async fn text(&mut self, limit: usize) -> Result<String, ClientError> {
         let bytes = self.collect(limit).await?;
         String::from_utf8(bytes.into()).map_err(|_| self.fail(ClientErrorKind::NotText))
     }
 
-    /// The trailers, once the end has been read and if there were any (RFC 9110 section 6.5).
+    /// Returns the trailers, if there are any and the end has been read (RFC 9110 section 6.5).
     #[must_use]
     pub fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_deref()
     }
 
-    /// The connection, to go on with the protocol that the request's `Upgrade` offered; `None`
-    /// unless the status is 101 (RFC 9110 section 7.8).
+    /// Returns the connection, to be used for the protocol that the request's `Upgrade` offered;
+    /// `None` unless the status is 101 (RFC 9110 section 7.8).
     #[must_use]
     pub fn upgrade(mut self) -> Option<Upgraded> {
         let is_upgrade = self.status() == StatusCode::SWITCHING_PROTOCOLS;
         self.exchange.take_if(|_| is_upgrade).map(|exchange| exchange.upgrade())
     }
 
-    /// The end of an answer without a body.
+    /// Ends a response without a body.
     pub(super) fn end_at_once(&mut self) {
         if let Some(exchange) = self.exchange.take() {
             exchange.finish_bodiless();
@@ -169,7 +171,7 @@ impl ClientResponse {
     /// Closes the connection.
     fn fail(&mut self, kind: ClientErrorKind) -> ClientError {
         self.exchange = None;
-        ClientError::new(&self.asked, kind)
+        ClientError::new(&self.label, kind)
     }
 }
 
@@ -192,7 +194,7 @@ impl Drop for ClientResponse {
 impl fmt::Debug for ClientResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientResponse")
-            .field("asked", &self.asked)
+            .field("request", &self.label)
             .field("head", &self.head)
             .field("ended", &self.exchange.is_none())
             .finish_non_exhaustive()

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use http::Uri;
 
-/// What a URL says.
+/// A parsed URL.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// The host in lower case and the port: what connections are kept by.
-    pub(super) place: Rc<str>,
+    /// The host in lower case and the port: the key of kept connections.
+    pub(super) host_and_port: Rc<str>,
     /// The host, an IPv6 address without its brackets.
     pub(super) host: String,
     pub(super) port: u16,
@@ -19,17 +19,17 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// What `url` says, or what is wrong with it.
+    /// Parses `url`. The error says what is wrong with it.
     pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
         let uri = Uri::try_from(url).map_err(|_| {
-            "the URL is malformed: percent-encode what is neither a letter, a digit nor a \
-             delimiter (RFC 3986)"
+            "the URL is malformed: percent-encode characters other than letters, digits and \
+             delimiters (RFC 3986)"
         })?;
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => {
-                return Err("https is not supported: use http://, through a proxy that speaks \
-                            TLS for you if need be");
+                return Err("https is not supported: use http://, if necessary through a proxy \
+                            that adds TLS");
             }
             Some(_) => return Err("the URL's scheme is not supported: only http:// is"),
             None => return Err("the URL has no scheme: write http://host/path"),
@@ -42,15 +42,15 @@ impl Target {
         if host.is_empty() {
             return Err("the URL has no host: write http://host/path");
         }
-        // Not `Authority::port`, which takes a port beyond 65535 for none.
+        // `Authority::port` returns `None` for a port beyond 65535.
         let port = match &authority.as_str()[host.len()..] {
             "" | ":" => 80,
-            port => port[1..].parse().map_err(|_| "the URL's port is no number up to 65535")?,
+            port => port[1..].parse().map_err(|_| "the URL's port is not a number up to 65535")?,
         };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         Ok(Self {
-            place: format!("{}:{port}", host.to_ascii_lowercase()).into(),
+            host_and_port: format!("{}:{port}", host.to_ascii_lowercase()).into(),
             host: bare.unwrap_or(host).to_owned(),
             port,
             authority: authority.as_str().to_owned(),
@@ -59,8 +59,8 @@ impl Target {
     }
 }
 
-/// `url` as it may stand in a message: without a user name and its password.
-pub(super) fn presentable(url: &str) -> String {
+/// Returns `url` without a user name and password, for messages.
+pub(super) fn without_credentials(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
     match url[start..end].rfind('@') {
@@ -75,18 +75,18 @@ mod tests {
 
     fn parsed(url: &str) -> (String, String, u16, String, String) {
         let target = Target::parse(url).unwrap();
-        let Target { place, host, port, authority, path } = target;
-        (place.to_string(), host, port, authority, path)
+        let Target { host_and_port, host, port, authority, path } = target;
+        (host_and_port.to_string(), host, port, authority, path)
     }
 
     fn is(url: &str, expected: (&str, &str, u16, &str, &str)) {
-        let (place, host, port, authority, path) = expected;
-        let expected = (place.into(), host.into(), port, authority.into(), path.into());
+        let (host_and_port, host, port, authority, path) = expected;
+        let expected = (host_and_port.into(), host.into(), port, authority.into(), path.into());
         assert_eq!(parsed(url), expected, "{url}");
     }
 
     #[test]
-    fn urls_say_where_to_go() {
+    fn urls_are_split_into_their_parts() {
         is("http://a", ("a:80", "a", 80, "a", "/"));
         is("http://A.b:8080/x?y=z", ("a.b:8080", "A.b", 8080, "A.b:8080", "/x?y=z"));
         is("http://a?q", ("a:80", "a", 80, "a", "/?q"));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_are_refused_say_why() {
+    fn errors_say_why_a_url_is_refused() {
         for (url, reason) in [
             ("https://a/", "https"),
             ("ftp://a/", "scheme"),
@@ -118,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn passwords_stay_out_of_messages() {
-        assert_eq!(presentable("http://u:p@a/x@y"), "http://…@a/x@y");
-        assert_eq!(presentable("http://a/x@y"), "http://a/x@y");
-        assert_eq!(presentable("u:p@a"), "…@a");
+    fn messages_do_not_show_passwords() {
+        assert_eq!(without_credentials("http://u:p@a/x@y"), "http://…@a/x@y");
+        assert_eq!(without_credentials("http://a/x@y"), "http://a/x@y");
+        assert_eq!(without_credentials("u:p@a"), "…@a");
     }
 }

@@ -1,4 +1,4 @@
-//! Between the connection, which decodes the body of a request, and the handler, which pulls it.
+//! The pipe through which a connection passes the body of a request to its handler.
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -12,17 +12,18 @@ use http::HeaderMap;
 use crate::message::body_error::BodyError;
 use crate::message::presence::Presence;
 
-/// Between the connection, which decodes a body, and the handler, which pulls it.
+/// Passes the body of a request from the connection, which decodes it, to the handler, which asks
+/// for one part after the other. Also notes that the client has gone.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     state: RefCell<PipeState>,
-    /// How long the handler has waited for it, up to the wait that is going on.
+    /// How long the handler has waited for parts, without the current wait.
     pub(crate) waited: Cell<Duration>,
-    /// How many bytes of the body have come.
+    /// How many bytes of the body have been received.
     pub(crate) received: Cell<u64>,
-    /// Made when somebody asks for it.
+    /// Created by the first call of `presence`.
     presence: OnceCell<Rc<Presence>>,
-    /// The client has gone, or there is nothing any more that it could get.
+    /// The client has gone, or its response is complete.
     is_left: Cell<bool>,
 }
 
@@ -34,11 +35,12 @@ struct PipeState {
     /// The handler waits for a part.
     is_wanted: bool,
     reader: Option<Waker>,
-    /// The connection's task, to be woken when somebody else's task wants a part.
+    /// The connection's task, to be woken when another task waits for a part.
     connection: Option<Waker>,
 }
 
 impl Pipe {
+    /// Returns the pipe of a request with a body.
     pub(crate) fn new() -> Self {
         Self {
             state: RefCell::default(),
@@ -49,14 +51,14 @@ impl Pipe {
         }
     }
 
-    /// Of a request that has no body.
+    /// Returns the pipe of a request without a body.
     pub(crate) fn ended() -> Self {
         let pipe = Self::new();
         pipe.state.borrow_mut().end = Some(Ok(None));
         pipe
     }
 
-    /// The client has gone, or there is nothing any more that it could get.
+    /// Notes that the client has gone, or that its response is complete.
     pub(crate) fn leave(&self) {
         self.is_left.set(true);
         if let Some(presence) = self.presence.get() {
@@ -78,12 +80,13 @@ impl Pipe {
         }
     }
 
-    /// Returns what says when the client has gone.
+    /// Returns the shared note of whether the client has gone.
     pub(crate) fn presence(&self) -> Rc<Presence> {
         let presence = || Rc::new(Presence::new(self.is_left.get()));
         self.presence.get_or_init(presence).clone()
     }
 
+    /// Takes the next part. Ready with `None` at the end.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut state = self.state.borrow_mut();
         if let Some(part) = state.parts.pop_front() {
@@ -104,12 +107,12 @@ impl Pipe {
         Poll::Pending
     }
 
-    /// Whether the handler waits for a part.
+    /// Returns `true` if the handler waits for a part.
     pub(crate) fn is_wanted(&self) -> bool {
         self.state.borrow().is_wanted
     }
 
-    /// The connection waits for something else: `waker` is to be woken when a part is wanted.
+    /// Registers the connection's task, to be woken when a part is wanted.
     pub(crate) fn watch(&self, waker: &Waker) {
         let mut state = self.state.borrow_mut();
         if !state.connection.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -117,7 +120,7 @@ impl Pipe {
         }
     }
 
-    /// Adds a part. The task of `waker` is running, and will poll the handler again by itself.
+    /// Adds a part, and wakes the handler's task unless it is that of `waker`, which is running.
     pub(crate) fn push(&self, part: Bytes, waker: &Waker) {
         self.received.update(|received| received + part.len() as u64);
         let mut state = self.state.borrow_mut();
@@ -125,7 +128,8 @@ impl Pipe {
         Self::wake_reader(state, waker);
     }
 
-    /// Nothing more comes: the end with its trailers, or an error.
+    /// Ends the body, with its trailers or an error, and wakes the handler's task as
+    /// [`push`](Self::push) does.
     pub(crate) fn end(&self, end: Result<Option<Box<HeaderMap>>, BodyError>, waker: &Waker) {
         let mut state = self.state.borrow_mut();
         if state.end.is_none() {

@@ -12,7 +12,7 @@ use crate::message::request_body::RequestBody;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::headers::Headers;
 use crate::protocol::limits::Limits;
-use crate::protocol::server_connection::{Connection, Event};
+use crate::protocol::server_connection::{RequestEvent, ServerConnection};
 use crate::protocol::syntax::is_target;
 
 /// The `Host` of a request for which none is set.
@@ -93,14 +93,15 @@ impl RequestBuilder {
     /// The error with which a server would refuse the request, and [`ProtocolError::UnexpectedEnd`]
     /// if the headers announce a body and none is set.
     pub fn build(self) -> Result<Request, ProtocolError> {
-        let mut connection = Connection::new();
+        let mut connection = ServerConnection::new();
         connection.receive(&self.head()?);
         connection.receive_eof();
         let mut parts = PartsBox::new();
-        match connection.next_event_into(&mut parts.head, &Limits::default()) {
-            Event::Request(()) => {}
-            Event::Error(error) => return Err(error),
-            _ => return Err(ProtocolError::UnexpectedEnd),
+        match connection.next_head(&mut parts.head, &Limits::default())? {
+            RequestEvent::Head => {}
+            RequestEvent::NeedData | RequestEvent::Closed => {
+                return Err(ProtocolError::UnexpectedEnd);
+            }
         }
         if self.body.is_empty() && parts.head.framing().has_body() {
             return Err(ProtocolError::UnexpectedEnd);

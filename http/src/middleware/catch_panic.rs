@@ -1,11 +1,11 @@
 //! Turns a panic into a response.
 
-use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use brigade_runtime::panic_message;
 use http::StatusCode;
 
 use crate::message::request::Request;
@@ -24,17 +24,10 @@ pub async fn catch_panic(request: Request, next: Next) -> Response {
         let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
         polled.unwrap_or_else(|payload| {
             let route = route.as_ref().map(|route| &*route.pattern);
-            let panic = message(&*payload);
+            let panic = panic_message(&*payload);
             tracing::error!(target: "brigade::http", route, %peer, panic, "handler panicked");
             Poll::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""))
         })
     })
     .await
-}
-
-/// Returns the message of a panic.
-fn message(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref().map(String::as_str));
-    text.unwrap_or("(not a string)")
 }

@@ -24,14 +24,14 @@ pub(crate) enum BodyDecoder {
     UntilClose,
 }
 
-/// The result of one decoding step.
+/// What `next_body` of a connection found.
 #[derive(Debug)]
-pub(crate) enum BodyPart {
-    /// More bytes are needed.
+pub enum BodyEvent {
+    /// No complete part is there: receive more, then ask again.
     NeedData,
-    /// The next part of the body, never empty.
+    /// A part of the body, never empty.
     Data(Bytes),
-    /// The end of the body, with its trailers if there are any.
+    /// The end of the body, with its trailers if there were any.
     End(Option<Box<HeaderMap>>),
 }
 
@@ -69,40 +69,40 @@ impl BodyDecoder {
         at_eof: bool,
         allowance: &mut u64,
         limits: &Limits,
-    ) -> Result<BodyPart, ProtocolError> {
+    ) -> Result<BodyEvent, ProtocolError> {
         let part = match self {
-            Self::Done => BodyPart::End(None),
+            Self::Done => BodyEvent::End(None),
             Self::Length(left) if *left > *allowance => return Err(ProtocolError::BodyTooLarge),
-            Self::Length(0) => BodyPart::End(None),
+            Self::Length(0) => BodyEvent::End(None),
             Self::Length(left) => {
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
                 *left -= count as u64;
                 take(count, buffer, allowance)
             }
-            Self::UntilClose if buffer.is_empty() && at_eof => BodyPart::End(None),
+            Self::UntilClose if buffer.is_empty() && at_eof => BodyEvent::End(None),
             Self::UntilClose if buffer.len() as u64 > *allowance => {
                 return Err(ProtocolError::BodyTooLarge);
             }
             Self::UntilClose => take(buffer.len(), buffer, allowance),
             Self::Chunked(chunks) => match chunks.decode(buffer, allowance, limits)? {
-                Chunk::NeedData => BodyPart::NeedData,
-                Chunk::Data(data) => BodyPart::Data(data),
-                Chunk::End(trailers) => BodyPart::End(trailers),
+                Chunk::NeedData => BodyEvent::NeedData,
+                Chunk::Data(data) => BodyEvent::Data(data),
+                Chunk::End(trailers) => BodyEvent::End(trailers),
             },
         };
         match part {
-            BodyPart::End(_) => *self = Self::Done,
-            BodyPart::NeedData if at_eof => return Err(ProtocolError::UnexpectedEnd),
-            BodyPart::NeedData | BodyPart::Data(_) => {}
+            BodyEvent::End(_) => *self = Self::Done,
+            BodyEvent::NeedData if at_eof => return Err(ProtocolError::UnexpectedEnd),
+            BodyEvent::NeedData | BodyEvent::Data(_) => {}
         }
         Ok(part)
     }
 }
 
-fn take(count: usize, buffer: &mut ReceiveBuffer, allowance: &mut u64) -> BodyPart {
+fn take(count: usize, buffer: &mut ReceiveBuffer, allowance: &mut u64) -> BodyEvent {
     if count == 0 {
-        return BodyPart::NeedData;
+        return BodyEvent::NeedData;
     }
     *allowance = allowance.saturating_sub(count as u64);
-    BodyPart::Data(buffer.take(count))
+    BodyEvent::Data(buffer.take(count))
 }

@@ -1,46 +1,43 @@
 //! The client's side of a connection: one request at a time, as strict as the server's side.
 //!
-//! 1. A request is one [`send_head`](ClientConnection::send_head), any number of parts, and one
+//! 1. A request is one [`send_head`](ClientConnection::send_head), any number of parts sent through
+//!    [`outgoing_body`](ClientConnection::outgoing_body), and one
 //!    [`send_end`](ClientConnection::send_end). The response may begin, and end, before that.
-//! 2. After [`Response`](ClientEvent::Response) come the parts of its body and
-//!    [`BodyEnd`](ClientEvent::BodyEnd), which comes even if there is no body.
-//! 3. The next request may be sent when [`is_idle`](ClientConnection::is_idle); if that does not
-//!    become `true` the connection is spent.
-//! 4. After [`Error`](ClientEvent::Error) nothing more is parsed.
+//! 2. The driver calls [`next_head`](ClientConnection::next_head) until it returns the final head,
+//!    then [`next_body`](ClientConnection::next_body) until it returns the end, also if there is no
+//!    body.
+//! 3. The next request may be sent when [`is_idle`](ClientConnection::is_idle). If that does not
+//!    become `true`, the connection cannot be used again.
+//! 4. After an error nothing more is parsed.
 
 // crates
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode};
 
 // ours
-use crate::protocol::body_decoder::{BodyDecoder, BodyPart};
-use crate::protocol::body_encoder::{BodyEncoder, BodyLength};
+use crate::protocol::body_decoder::BodyEvent;
+use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::decode::decode_response;
 use crate::protocol::encode::encode_request;
 use crate::protocol::error::{EncodeError, ProtocolError};
 use crate::protocol::framing::Framing;
 use crate::protocol::head::ResponseHead;
 use crate::protocol::headers::Headers;
+use crate::protocol::incoming::Incoming;
 use crate::protocol::limits::Limits;
-use crate::protocol::receive_buffer::ReceiveBuffer;
+use crate::protocol::outgoing_body::OutgoingBody;
 
-/// What [`ClientConnection::next_event`] found.
+/// What [`ClientConnection::next_head`] found.
 #[derive(Debug)]
-pub enum ClientEvent {
-    /// Nothing to do until more is received or sent.
+pub enum ResponseEvent {
+    /// No complete head is there: send a request or receive more, then ask again.
     NeedData,
-    /// An informational response, `100 Continue` among them. The final one is still to come.
+    /// The head of an informational response, such as `100 Continue`. The final one follows.
     Informational(ResponseHead),
-    /// The response. Its body and `BodyEnd` follow, unless its status is 101.
-    Response(ResponseHead),
-    /// A part of the body, never empty.
-    Body(Bytes),
-    /// The end of the response, with the trailers if there were any.
-    BodyEnd(Option<Box<HeaderMap>>),
+    /// The head of the final response. Its body follows, unless its status is 101.
+    Head(ResponseHead),
     /// The server has closed the connection, or it cannot be used again.
     Closed,
-    /// The server broke the protocol. Said once, then `Closed`.
-    Error(ProtocolError),
 }
 
 /// What is expected from the server.
@@ -52,41 +49,35 @@ enum Stage {
     Head,
     /// The body of the response.
     Body,
-    /// Nothing ever; also after a 101, whose bytes are another protocol's.
+    /// Another protocol's bytes, after a 101.
+    Upgraded,
+    /// Nothing. Never left.
     Closed,
 }
 
-/// One client connection. Holds no memory of its own while nothing is received.
+/// The protocol state of one client connection. Holds no memory of its own while nothing is
+/// received.
 #[derive(Debug)]
 pub struct ClientConnection {
-    buffer: ReceiveBuffer,
-    body: BodyDecoder,
+    incoming: Incoming,
     /// The request's body, until its end has been sent.
-    sending: Option<BodyEncoder>,
-    /// How many bytes the response's body may still have.
-    body_allowance: u64,
-    head_scanned: u16,
+    outgoing_body: OutgoingBody,
     stage: Stage,
     /// The request was `HEAD`.
-    to_head: bool,
+    is_head: bool,
     keep_alive: bool,
-    at_eof: bool,
 }
 
 impl ClientConnection {
-    /// A connection on which nothing has been sent.
+    /// Returns a connection on which nothing has been sent.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            buffer: ReceiveBuffer::default(),
-            body: BodyDecoder::Done,
-            sending: None,
-            body_allowance: 0,
-            head_scanned: 0,
+            incoming: Incoming::new(),
+            outgoing_body: OutgoingBody::none(),
             stage: Stage::Idle,
-            to_head: false,
+            is_head: false,
             keep_alive: true,
-            at_eof: false,
         }
     }
 
@@ -110,43 +101,23 @@ impl ClientConnection {
             return Err(EncodeError::OutOfTurn);
         }
         let (body, keep_alive) = encode_request(method, target, authority, headers, length, out)?;
-        self.sending = Some(body);
+        self.outgoing_body.begin(body);
         self.keep_alive = keep_alive;
-        self.to_head = *method == Method::HEAD;
+        self.is_head = *method == Method::HEAD;
         self.stage = Stage::Head;
-        self.body_allowance = u64::MAX;
+        self.incoming.set_body_limit(u64::MAX);
         Ok(())
     }
 
-    /// Sets how long the response's body may be, in bytes; without limit otherwise. To be called
-    /// after the request's head was sent.
+    /// Sets how many bytes the response's body may have; unlimited otherwise. To be called after
+    /// the request's head was sent.
     pub const fn set_body_limit(&mut self, bytes_max: u64) {
-        self.body_allowance = bytes_max;
+        self.incoming.set_body_limit(bytes_max);
     }
 
-    /// Appends a part of the request's body, framed as the head says.
-    ///
-    /// # Errors
-    /// [`EncodeError::BodyTooLong`] if it is more than announced, [`EncodeError::OutOfTurn`] if
-    /// no request is being sent. Nothing is appended then.
-    pub fn send_data(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        self.sending.as_mut().ok_or(EncodeError::OutOfTurn)?.data(data, out)
-    }
-
-    /// Appends what comes before `length` bytes that the caller writes by itself. Returns `true`
-    /// if it has to write them and then call [`end_data`](Self::end_data).
-    ///
-    /// # Errors
-    /// As for [`send_data`](Self::send_data).
-    pub fn begin_data(&mut self, length: usize, out: &mut Vec<u8>) -> Result<bool, EncodeError> {
-        self.sending.as_mut().ok_or(EncodeError::OutOfTurn)?.begin_data(length, out)
-    }
-
-    /// Appends what comes after the bytes that [`begin_data`](Self::begin_data) announced.
-    pub fn end_data(&self, out: &mut Vec<u8>) {
-        if let Some(body) = &self.sending {
-            body.end_data(out);
-        }
+    /// Returns the body of the request that was begun, to send parts of it.
+    pub const fn outgoing_body(&mut self) -> &mut OutgoingBody {
+        &mut self.outgoing_body
     }
 
     /// Appends the end of the request. Trailers are left out unless the body comes in chunks.
@@ -160,116 +131,148 @@ impl ClientConnection {
         trailers: Option<&HeaderMap>,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        self.sending.as_ref().ok_or(EncodeError::OutOfTurn)?.end(trailers, out)?;
-        self.sending = None;
-        Ok(())
+        self.outgoing_body.end(trailers, out)
     }
 
-    /// Takes what was read from the server.
+    /// Takes bytes that were read from the server. They are copied once, into memory of exactly
+    /// their size if nothing was left undecoded.
     pub fn receive(&mut self, data: &[u8]) {
-        if self.stage != Stage::Closed || self.keep_alive {
-            self.buffer.append(data);
-        }
+        self.incoming.receive(data);
     }
 
-    /// Takes notice that the server sends no more. What was received before is still decoded.
+    /// Takes bytes that were read from the server, with their memory: a part of a large body is
+    /// handed out in the same memory, uncopied. Copies nevertheless if less than half of the
+    /// capacity is used, or something was left undecoded.
+    pub fn receive_owned(&mut self, data: Vec<u8>) {
+        self.incoming.receive_owned(data);
+    }
+
+    /// Notes that the server sends no more. What was received before is still decoded.
     pub const fn receive_eof(&mut self) {
-        self.at_eof = true;
+        self.incoming.receive_eof();
     }
 
-    /// What comes next of what was received.
-    pub fn next_event(&mut self, limits: &Limits) -> ClientEvent {
+    /// Decodes the next head.
+    ///
+    /// # Errors
+    /// If the server broke the protocol or a limit, or sent something that was not asked for.
+    /// Returned once; then [`ResponseEvent::Closed`].
+    pub fn next_head(&mut self, limits: &Limits) -> Result<ResponseEvent, ProtocolError> {
         let event = match self.stage {
-            Stage::Idle if !self.buffer.is_empty() => Err(ProtocolError::UnexpectedResponse),
-            Stage::Idle if self.at_eof => Ok(self.closed()),
-            Stage::Idle => Ok(ClientEvent::NeedData),
-            Stage::Head => self.next_head(limits),
-            Stage::Body => self.next_body_part(limits),
-            Stage::Closed => Ok(ClientEvent::Closed),
+            Stage::Idle if !self.incoming.buffer.is_empty() => {
+                Err(ProtocolError::UnexpectedResponse)
+            }
+            Stage::Idle if self.incoming.at_eof => Ok(ResponseEvent::Closed),
+            Stage::Idle | Stage::Body => Ok(ResponseEvent::NeedData),
+            Stage::Head => self.decode_head(limits),
+            Stage::Upgraded | Stage::Closed => return Ok(ResponseEvent::Closed),
         };
-        event.unwrap_or_else(|error| {
-            self.closed();
-            ClientEvent::Error(error)
-        })
+        match &event {
+            Ok(ResponseEvent::Closed) => self.close(),
+            Ok(_) => {}
+            Err(error) => self.fail(*error),
+        }
+        event
     }
 
-    /// Returns `true` if a request may be sent: the last one and its response are over, and the
-    /// connection is kept.
+    /// Decodes the next part of the response's body. Without a body, and after its end, returns
+    /// [`BodyEvent::End`].
+    ///
+    /// # Errors
+    /// If the server broke the protocol or a limit. Each later call returns the same error.
+    pub fn next_body(&mut self, limits: &Limits) -> Result<BodyEvent, ProtocolError> {
+        let event = self.incoming.next_body(limits);
+        match &event {
+            Ok(BodyEvent::End(_)) if self.stage == Stage::Body => {
+                self.stage = Stage::Idle;
+                if !self.keep_alive {
+                    self.close();
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.fail(*error),
+        }
+        event
+    }
+
+    /// Returns `true` if a request may be sent: the last one and its response are complete, and
+    /// the connection is kept.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        let is_quiet = self.buffer.is_empty() && !self.at_eof;
-        self.stage == Stage::Idle && self.sending.is_none() && is_quiet
+        let is_quiet = self.incoming.buffer.is_empty() && !self.incoming.at_eof;
+        self.stage == Stage::Idle && !self.outgoing_body.is_active() && is_quiet
     }
 
-    /// Returns `true` if the connection goes on after the current response, as far as is known.
+    /// Returns `true` between the head and the end of a response.
+    #[must_use]
+    pub fn is_reading_body(&self) -> bool {
+        self.stage == Stage::Body
+    }
+
+    /// Returns `true` if the connection is kept after the current response, as far as is known.
     #[must_use]
     pub const fn keep_alive(&self) -> bool {
-        self.keep_alive && !matches!(self.stage, Stage::Closed)
+        self.keep_alive && !matches!(self.stage, Stage::Upgraded | Stage::Closed)
     }
 
-    /// How many bytes of the response's body have not been handed out, if its head said so.
+    /// Returns how many bytes of the response's body have not been decoded; `None` if its head
+    /// did not say.
     #[must_use]
     pub const fn body_remaining(&self) -> Option<u64> {
-        self.body.remaining()
+        self.incoming.body_remaining()
     }
 
-    /// How many bytes were received and not decoded.
+    /// Returns how many bytes were received and not decoded.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.buffer.len()
+        self.incoming.buffer.len()
     }
 
-    /// Gives the connection up to another protocol after a 101: returns what the server has sent
-    /// of it already.
+    /// Gives the connection up to another protocol after a 101. Returns the bytes of that protocol
+    /// that were received already.
     pub fn upgrade(&mut self) -> BytesMut {
-        let rest = self.buffer.take_all();
-        self.closed();
+        let rest = self.incoming.take_rest();
+        self.close();
         rest
     }
 
-    fn next_head(&mut self, limits: &Limits) -> Result<ClientEvent, ProtocolError> {
-        let scanned = &mut self.head_scanned;
-        let Some(head) = decode_response(&mut self.buffer, scanned, self.to_head, limits)? else {
-            return match (self.at_eof, self.buffer.is_empty()) {
-                (false, _) => Ok(ClientEvent::NeedData),
-                (true, true) => Ok(self.closed()),
+    /// Returns the receiving half, to be read into.
+    pub(crate) const fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+
+    fn decode_head(&mut self, limits: &Limits) -> Result<ResponseEvent, ProtocolError> {
+        let Incoming { buffer, head_scanned, at_eof, .. } = &mut self.incoming;
+        let Some(head) = decode_response(buffer, head_scanned, self.is_head, limits)? else {
+            return match (*at_eof, buffer.is_empty()) {
+                (false, _) => Ok(ResponseEvent::NeedData),
+                (true, true) => Ok(ResponseEvent::Closed),
                 (true, false) => Err(ProtocolError::UnexpectedEnd),
             };
         };
         if head.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.stage = Stage::Closed;
-            return Ok(ClientEvent::Response(head));
+            self.stage = Stage::Upgraded;
+            return Ok(ResponseEvent::Head(head));
         }
         if head.status().is_informational() {
-            return Ok(ClientEvent::Informational(head));
+            return Ok(ResponseEvent::Informational(head));
         }
         self.keep_alive &= head.keep_alive() && head.framing() != Framing::UntilClose;
-        self.body = BodyDecoder::new(head.framing());
+        self.incoming.begin_body(head.framing());
         self.stage = Stage::Body;
-        Ok(ClientEvent::Response(head))
+        Ok(ResponseEvent::Head(head))
     }
 
-    fn next_body_part(&mut self, limits: &Limits) -> Result<ClientEvent, ProtocolError> {
-        let allowance = &mut self.body_allowance;
-        match self.body.decode(&mut self.buffer, self.at_eof, allowance, limits)? {
-            BodyPart::NeedData => Ok(ClientEvent::NeedData),
-            BodyPart::Data(data) => Ok(ClientEvent::Body(data)),
-            BodyPart::End(trailers) => {
-                self.stage = Stage::Idle;
-                if !self.keep_alive {
-                    self.closed();
-                }
-                Ok(ClientEvent::BodyEnd(trailers))
-            }
-        }
+    fn fail(&mut self, error: ProtocolError) {
+        self.incoming.fail(error);
+        self.close();
     }
 
-    fn closed(&mut self) -> ClientEvent {
+    fn close(&mut self) {
         self.stage = Stage::Closed;
         self.keep_alive = false;
-        self.sending = None;
-        self.buffer.clear();
-        ClientEvent::Closed
+        self.outgoing_body.clear();
+        self.incoming.close();
     }
 }
 

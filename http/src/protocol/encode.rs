@@ -34,11 +34,11 @@ const HEAD_BYTES_USUAL: usize = 256;
 /// What the encoding of a response depends on in its request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestContext {
-    /// The method is `HEAD`.
-    pub(crate) head: bool,
-    /// The version is HTTP/1.0.
-    pub(crate) old: bool,
-    /// The connection can be kept open.
+    /// The method was `HEAD`.
+    pub(crate) is_head: bool,
+    /// The version was HTTP/1.0.
+    pub(crate) is_http_10: bool,
+    /// The connection can be kept.
     pub(crate) keep_alive: bool,
 }
 
@@ -100,7 +100,7 @@ fn write_response_fields(
     if status == StatusCode::SWITCHING_PROTOCOLS {
         out.extend_from_slice(b"\r\nconnection: upgrade");
     } else if !status.is_informational() {
-        write_persistence(keep_alive, request.old, out);
+        write_persistence(keep_alive, request.is_http_10, out);
     }
     match dated {
         true => out.extend_from_slice(HEAD_END),
@@ -155,18 +155,18 @@ fn response_framing(
     if status == StatusCode::RESET_CONTENT {
         return Ok((LengthField::Length(0), BodyEncoder::Dropped));
     }
-    if request.head {
+    if request.is_head {
         let field = match (declared, length) {
             (Some(length), _) | (None, BodyLength::Known(length)) => LengthField::Length(length),
             (None, BodyLength::Empty) => LengthField::Length(0),
-            (None, BodyLength::Unknown) if request.old => LengthField::Nothing,
+            (None, BodyLength::Unknown) if request.is_http_10 => LengthField::Nothing,
             (None, BodyLength::Unknown) => LengthField::Chunked,
         };
         return Ok((field, BodyEncoder::Dropped));
     }
     Ok(match agreed_length(length, declared)? {
         Some(length) => (LengthField::Length(length), BodyEncoder::Length(length)),
-        None if request.old => (LengthField::Nothing, BodyEncoder::UntilClose),
+        None if request.is_http_10 => (LengthField::Nothing, BodyEncoder::UntilClose),
         None => (LengthField::Chunked, BodyEncoder::Chunked),
     })
 }

@@ -31,9 +31,8 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Creates an empty head, to be filled by
-    /// [`Connection::receive_into`](crate::protocol::Connection::receive_into) or
-    /// [`Connection::next_event_into`](crate::protocol::Connection::next_event_into).
+    /// Returns the head of no request, to be filled by
+    /// [`ServerConnection::next_head`](crate::protocol::ServerConnection::next_head).
     #[must_use]
     pub const fn empty() -> Self {
         const NOWHERE: Span = Span { start: 0, end: 0 };

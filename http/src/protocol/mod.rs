@@ -1,15 +1,15 @@
 //! HTTP/1.1 without I/O: bytes in, events out, bytes out.
 //!
-//! [`Connection`] is the server's side of a connection, [`ClientConnection`] the client's. Neither
+//! [`ServerConnection`] is the server's side of a connection, [`ClientConnection`] the client's. Neither
 //! knows a socket or reads a clock, so they can be driven by any transport and tested without one.
 //! The driver
 //!
 //! 1. reads from its socket and passes the bytes to `receive`, and the end of the stream to
 //!    `receive_eof`;
-//! 2. calls `next_event` until it returns `NeedData` (or `Paused`, or `Closed`), and acts on each
-//!    event;
-//! 3. sends with `send_head`, `send_data` and `send_end`, which append to a buffer, and writes that
-//!    buffer to its socket;
+//! 2. calls `next_head` for the next head, then `next_body` for the parts of its body, until they
+//!    return `NeedData` or the end;
+//! 3. sends with `send_head`, `outgoing_body` and `send_end`, which append to a buffer, and writes
+//!    that buffer to its socket;
 //! 4. enforces the timeouts, and the limits of its own buffers.
 //!
 //! Servers and clients of this crate do all of that by themselves: see [`Server`](crate::Server)
@@ -20,20 +20,22 @@
 //! ```
 //! use std::time::SystemTime;
 //!
-//! use brigade_http::protocol::{Connection, DateCache, Event};
-//! use brigade_http::{Headers, Limits, StatusCode};
+//! use brigade_http::protocol::{DateCache, RequestEvent, ServerConnection};
+//! use brigade_http::{BoxError, Headers, Limits, RequestHead, StatusCode};
 //!
 //! let (limits, mut date) = (Limits::default(), DateCache::new());
-//! let mut connection = Connection::new();
-//! connection.receive(b"GET /hello HTTP/1.1\r\nHost: example.org\r\n\r\n");
-//! let Event::Request(head) = connection.next_event(&limits) else { panic!("expected a request") };
+//! let mut connection = ServerConnection::new();
+//! let mut head = RequestHead::empty();
+//! let received = b"GET /hello HTTP/1.1\r\nHost: example.org\r\n\r\n";
+//! let event = connection.receive_head(received, &mut head, &limits)?;
+//! assert!(matches!(event, RequestEvent::Head));
 //! assert_eq!((head.path(), head.host()), ("/hello", Some("example.org")));
 //!
 //! let date = date.bytes(SystemTime::now());
 //! let mut out = Vec::new();
 //! connection.send_whole(StatusCode::OK, &Headers::new(), b"Hello!", date, &mut out)?;
 //! assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n") && out.ends_with(b"\r\n\r\nHello!"));
-//! # Ok::<_, brigade_http::EncodeError>(())
+//! # Ok::<_, BoxError>(())
 //! ```
 //!
 //! # Modules
@@ -51,6 +53,7 @@
 //! | `known_fields`, `scan` | headers that determine how to read a message; usual heads |
 //! | `decode`, `body_decoder` | bytes to heads and bodies |
 //! | `body_encoder`, `encode` | heads and bodies to bytes |
+//! | `incoming`, `outgoing_body` | what both sides share: the body that comes, the body that goes |
 //! | `server_connection`, `client_connection` | the two sides of the protocol as state machines |
 
 pub(crate) mod body_decoder;
@@ -65,15 +68,18 @@ pub(crate) mod fields;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod headers;
+pub(crate) mod incoming;
 pub(crate) mod known_fields;
 pub mod limits;
+pub(crate) mod outgoing_body;
 pub(crate) mod receive_buffer;
 pub(crate) mod scan;
 pub(crate) mod server_connection;
 pub(crate) mod syntax;
 
+pub use body_decoder::BodyEvent;
 pub use body_encoder::BodyLength;
-pub use client_connection::{ClientConnection, ClientEvent};
+pub use client_connection::{ClientConnection, ResponseEvent};
 pub use date::{DATE_BYTES, DateCache};
 pub use error::{EncodeError, ProtocolError};
 pub use fields::HeaderLines;
@@ -81,4 +87,5 @@ pub use framing::Framing;
 pub use head::{RequestHead, ResponseHead};
 pub use headers::{Headers, HeadersIter};
 pub use limits::Limits;
-pub use server_connection::{Connection, Event};
+pub use outgoing_body::OutgoingBody;
+pub use server_connection::{RequestEvent, ServerConnection};

@@ -176,6 +176,7 @@ impl PathEntry {
 
 impl RouteMatch<'_> {
     /// Records the route in the request and starts the handler.
+    #[inline]
     pub(crate) fn call(self, mut request: Request) -> Running {
         request.parts.route = self.route.cloned();
         request.parts.params = self.params;

@@ -17,9 +17,7 @@ use crate::server::activity::ConnectionInfo;
 use crate::server::counters::Counters;
 use crate::server::stats::Stats;
 use crate::server::timeouts::Timeouts;
-
-/// A write buffer that has grown beyond this is not kept.
-const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+use crate::transport::buffers::LoopBuffers;
 
 /// The age at which the loop's `Date` is renewed. Its text has whole seconds.
 const DATE_AGE_MAX: Duration = Duration::from_millis(100);
@@ -39,10 +37,7 @@ pub(crate) struct LoopServer {
     pub(crate) timeouts: Timeouts,
     /// The loop's number, if responses get a `Server-Timing` header.
     pub(crate) timed_loop: Option<usize>,
-    /// The buffer that bytes are read into, initialized once.
-    pub(crate) read_buffer: RefCell<Box<[u8]>>,
-    /// The buffer that responses are written into. A connection holds it only while its task runs.
-    write_buffer: Cell<Vec<u8>>,
+    pub(crate) buffers: LoopBuffers,
     date: RefCell<DateCache>,
     /// When the date has to be renewed.
     date_ends: Cell<Instant>,
@@ -66,14 +61,13 @@ impl LoopServer {
     ) -> Self {
         Stats::set_current(Some(stats));
         let Options { limits, timeouts, server_timing } = options;
-        let read_ahead = limits.read_ahead_bytes_max.max(1);
+        let buffers = LoopBuffers::new(limits.read_ahead_bytes_max);
         Self {
             routes,
             limits,
             timeouts,
             timed_loop: server_timing.then_some(number),
-            read_buffer: RefCell::new(vec![0; read_ahead].into_boxed_slice()),
-            write_buffer: Cell::new(Vec::new()),
+            buffers,
             date: RefCell::new(DateCache::new()),
             date_ends: Cell::new(time::now()),
             is_draining: Cell::new(false),
@@ -109,19 +103,6 @@ impl LoopServer {
     /// Adds the description of a connection to the snapshot.
     pub(crate) fn add_to_snapshot(&self, connection: ConnectionInfo) {
         self.snapshot.borrow_mut().push(connection);
-    }
-
-    /// Takes the loop's write buffer, which is empty. It must be given back.
-    pub(crate) fn take_write_buffer(&self) -> Vec<u8> {
-        self.write_buffer.take()
-    }
-
-    /// Gives the write buffer back.
-    pub(crate) fn give_write_buffer(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= WRITE_BUFFER_BYTES_MAX {
-            buffer.clear();
-            self.write_buffer.set(buffer);
-        }
     }
 
     /// Renews the `Date` of responses if it is too old. Once a poll is enough, since the loop's

@@ -1,4 +1,4 @@
-//! What is on its way to the peer.
+//! Writing to a socket, and what it did not take yet.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -6,11 +6,18 @@ use std::io::{self, ErrorKind, IoSlice};
 use brigade_runtime::net::TcpStream;
 use bytes::{Buf, Bytes};
 
-/// Parts written with one system call at the most.
+use crate::protocol::error::EncodeError;
+use crate::protocol::outgoing_body::OutgoingBody;
+
+/// A body, or a part of one, from this length on is written from where it is, uncopied.
+pub(crate) const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
+/// Small messages and parts are written together when they add up to this much.
+pub(crate) const WRITE_BATCH_BYTES: usize = 64 * 1024;
+/// Parts written with one system call at most.
 const SLICES_MAX: usize = 16;
 
-/// Bytes that are kept with their connection until the socket takes them, in order. Without
-/// memory for a connection whose peer keeps up.
+/// The bytes that a connection keeps until the socket takes them, in order. Allocates nothing for
+/// a peer that keeps up.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     queue: Option<Box<Queue>>,
@@ -21,12 +28,12 @@ pub(crate) struct Outgoing {
 struct Queue {
     parts: VecDeque<Bytes>,
     bytes: usize,
-    /// The socket took less than it was given: it is to be asked whether it takes more.
+    /// The socket took less than it was given. More can be written when it is writable.
     is_blocked: bool,
 }
 
 impl Outgoing {
-    /// Returns `true` if the socket would not take what is kept here.
+    /// Returns `true` if the socket did not take what is kept.
     pub(crate) fn is_blocked(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.is_blocked)
     }
@@ -36,13 +43,35 @@ impl Outgoing {
         self.queue.is_none()
     }
 
-    /// How many bytes are kept.
+    /// Returns how many bytes are kept.
     pub(crate) fn len(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
-    /// Keeps `out`, which is empty afterwards, and behind it `payload`, uncopied.
-    pub(crate) fn push(&mut self, out: &mut Vec<u8>, payload: Bytes) {
+    /// Appends a part of `body` to `out`, with its framing. Keeps a large part uncopied instead,
+    /// after what is in `out`.
+    ///
+    /// # Errors
+    /// Those of [`OutgoingBody::send_data`].
+    #[inline]
+    pub(crate) fn send_part(
+        &mut self,
+        body: &mut OutgoingBody,
+        part: Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        if part.len() < UNCOPIED_BYTES_MIN {
+            return body.send_data(&part, out);
+        }
+        if body.begin_data(part.len(), out)? {
+            self.push(out, part);
+            body.end_data(out);
+        }
+        Ok(())
+    }
+
+    /// Keeps `out`, which is then empty, and after it `payload`, uncopied.
+    fn push(&mut self, out: &mut Vec<u8>, payload: Bytes) {
         if !out.is_empty() {
             self.push_part(Bytes::copy_from_slice(out));
             out.clear();
@@ -58,8 +87,8 @@ impl Outgoing {
         queue.parts.push_back(part);
     }
 
-    /// Writes what is kept and then `out`, which is empty afterwards: what the socket does not
-    /// take is kept. Returns how many bytes it took.
+    /// Writes what is kept, then `out`, which is then empty: what the socket does not take is kept.
+    /// Returns how many bytes it took.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, stream: &TcpStream) -> io::Result<usize> {
         if self.queue.is_some() {
             self.push(out, Bytes::new());
@@ -91,7 +120,6 @@ impl Outgoing {
             queue.advance(written);
             total += written;
             if queue.parts.is_empty() {
-                // Nothing is kept that is not being used.
                 self.queue = None;
             } else if written < offered {
                 self.block();
@@ -123,7 +151,7 @@ impl Queue {
     }
 }
 
-/// Zero if the socket takes nothing now.
+/// Returns zero if the socket takes nothing now.
 fn unless_blocked(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Ok(0) => Err(ErrorKind::WriteZero.into()),

@@ -1,15 +1,14 @@
-//! Feeds input to connections whole, byte by byte and split at every boundary, and records the
-//! events.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! Feeds connections whole, byte by byte and split at every boundary, and records the events.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
-use brigade_http::protocol::{Connection, DATE_BYTES, Event};
-use brigade_http::{BodyLength, Headers, Limits, RequestHead};
+use brigade_http::protocol::{BodyEvent, DATE_BYTES, RequestEvent, ServerConnection};
+use brigade_http::{BodyLength, Headers, Limits, ProtocolError, RequestHead};
 use http::{HeaderMap, StatusCode};
 
-/// The `Date` of the responses, which no test checks.
+/// A date for tests that do not check it.
 pub(crate) const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// The events of a connection, as text: the requests, their bodies with adjacent parts merged, and
+/// The events of a connection as text: the requests, their bodies with adjacent parts merged, and
 /// how the connection ends. Each request gets a response once it has been read.
 #[derive(Default)]
 struct Journal {
@@ -26,92 +25,106 @@ impl Journal {
     }
 }
 
-/// Feeds `pieces`, then the end of the stream, to three connections, by `receive`, `receive_owned`
-/// and `receive_into`. Returns the journal of the events, which must be the same for all three.
+/// How a connection receives a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiving {
+    /// It is copied, then decoded.
+    Copied,
+    /// Its memory is taken over, then decoded.
+    Owned,
+    /// A head is received and decoded by one call.
+    AtOnce,
+}
+
+/// Feeds `pieces`, then the end of the stream, in each of the three ways to receive. The results
+/// have to be equal.
 pub(crate) fn journal<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
     let pieces: Vec<&[u8]> = pieces.into_iter().collect();
-    let copied = journal_of(&pieces, |connection, piece| {
-        if let Some(piece) = piece {
-            connection.receive(piece);
-        }
-        connection.next_event(limits)
-    });
-    let owned = journal_of(&pieces, |connection, piece| {
-        if let Some(piece) = piece {
-            connection.receive_owned(piece.to_vec());
-        }
-        connection.next_event(limits)
-    });
-    assert_eq!(owned, copied, "receive_owned and receive");
-    let mut head = RequestHead::empty();
-    let into = journal_of(&pieces, |connection, piece| {
-        let event = match piece {
-            Some(piece) => connection.receive_into(piece, &mut head, limits),
-            None => connection.next_event_into(&mut head, limits),
-        };
-        event.map_head(|()| head.clone())
-    });
-    assert_eq!(into, copied, "receive_into and receive");
+    let copied = journal_of(limits, &pieces, Receiving::Copied);
+    for receiving in [Receiving::Owned, Receiving::AtOnce] {
+        assert_eq!(journal_of(limits, &pieces, receiving), copied, "{receiving:?}");
+    }
     copied
 }
 
-/// `next` feeds a piece to the connection, if there is one, and returns the next event.
-fn journal_of(
-    pieces: &[&[u8]],
-    mut next: impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
-) -> String {
-    let mut connection = Connection::new();
+fn journal_of(limits: &Limits, pieces: &[&[u8]], receiving: Receiving) -> String {
+    let mut connection = ServerConnection::new();
     let mut journal = Journal::default();
     for piece in pieces {
-        pump(&mut connection, piece, &mut next, &mut journal);
+        pump(&mut connection, piece, receiving, limits, &mut journal);
     }
     connection.receive_eof();
-    pump(&mut connection, b"", &mut next, &mut journal);
-    assert_eq!(connection.buffered(), 0, "a connection that ended buffers nothing");
+    pump(&mut connection, b"", receiving, limits, &mut journal);
+    assert_eq!(connection.buffered(), 0, "nothing is kept of a connection that ended");
     journal.entries.join(" ")
 }
 
+/// Receives `piece` and decodes all that can be decoded.
 fn pump(
-    connection: &mut Connection,
+    connection: &mut ServerConnection,
     piece: &[u8],
-    next: &mut impl FnMut(&mut Connection, Option<&[u8]>) -> Event,
+    receiving: Receiving,
+    limits: &Limits,
     journal: &mut Journal,
 ) {
-    let mut event = next(connection, Some(piece));
+    let mut head = RequestHead::empty();
+    let mut at_once = None;
+    match receiving {
+        Receiving::Owned => connection.receive_owned(piece.to_vec()),
+        Receiving::AtOnce if !connection.is_reading_body() => at_once = Some(piece),
+        Receiving::Copied | Receiving::AtOnce => connection.receive(piece),
+    }
     loop {
+        if connection.is_reading_body() {
+            match connection.next_body(limits) {
+                Ok(BodyEvent::NeedData) => return,
+                Ok(BodyEvent::Data(data)) => {
+                    assert!(!data.is_empty());
+                    journal.body.get_or_insert_default().extend_from_slice(&data);
+                }
+                Ok(BodyEvent::End(trailers)) => {
+                    journal.record(format!("end{}", list(trailers.as_deref())));
+                    respond(connection, StatusCode::OK);
+                }
+                Err(error) => refuse(connection, error, journal),
+            }
+            continue;
+        }
+        let event = match at_once.take() {
+            Some(piece) => connection.receive_head(piece, &mut head, limits),
+            None => connection.next_head(&mut head, limits),
+        };
         match event {
-            Event::NeedData => return,
-            Event::Request(head) => {
+            Ok(RequestEvent::NeedData) => return,
+            Ok(RequestEvent::Head) => {
                 let authority = head.authority().unwrap_or("-");
                 journal.record(format!("{} {} {authority}", head.method(), head.path()));
                 assert_eq!(head.headers().len(), head.header_lines().count());
                 assert_eq!(head.uri().query(), head.query());
-            }
-            Event::Body(data) => {
-                assert!(!data.is_empty());
-                journal.body.get_or_insert_default().extend_from_slice(&data);
-            }
-            Event::BodyEnd(trailers) => journal.record(format!("end{}", list(trailers.as_deref()))),
-            Event::Paused => respond(connection, StatusCode::OK),
-            Event::Error(error) => {
-                journal.record(format!("{} {error:?}", error.status().as_u16()));
-                if connection.can_answer() {
-                    respond(connection, error.status());
+                if !connection.is_reading_body() {
+                    respond(connection, StatusCode::OK);
                 }
-                assert!(!connection.keep_alive());
             }
-            Event::Closed => {
+            Ok(RequestEvent::Closed) => {
                 if journal.entries.last().is_none_or(|entry| entry != "closed") {
                     journal.record("closed");
                 }
                 return;
             }
+            Err(error) => refuse(connection, error, journal),
         }
-        event = next(connection, None);
     }
 }
 
-fn respond(connection: &mut Connection, status: StatusCode) {
+fn refuse(connection: &mut ServerConnection, error: ProtocolError, journal: &mut Journal) {
+    journal.record(format!("{} {error:?}", error.status().as_u16()));
+    if connection.can_respond() {
+        respond(connection, error.status());
+    }
+    assert!(!connection.keep_alive());
+}
+
+fn respond(connection: &mut ServerConnection, status: StatusCode) {
     let mut out = Vec::new();
     connection.send_head(status, &Headers::new(), BodyLength::Empty, DATE, &mut out).unwrap();
     connection.send_end(None, &mut out).unwrap();

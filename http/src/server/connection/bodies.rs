@@ -1,86 +1,68 @@
-//! The bodies of requests: fed to the handler, or read and dropped.
+//! The bodies of requests: passed to the handler, or discarded.
 
-use std::task::Context;
+use std::io;
+use std::task::Poll;
 
 use crate::message::body_error::BodyError;
-use crate::protocol::server_connection::Event;
-use crate::server::connection::{Budget, ConnectionTask, Over, Step, Waiting, Work};
+use crate::protocol::body_decoder::BodyEvent;
+use crate::server::connection::{ConnectionTask, PollContext, State, Step, Waiting};
 
 impl ConnectionTask {
-    /// Gives the handler what it wants of the request's body, as far as it is there.
-    pub(super) fn feed_body(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
-        let Some(body) = self.body.clone() else { return Ok(Step::Wait) };
-        body.watch(cx.waker());
+    /// Passes a part of the request's body to the handler, if the handler waits for one.
+    pub(super) fn feed_body(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
+        let Some(body) = self.request.body.clone() else { return Ok(Step::Wait) };
+        body.watch(cx.task.waker());
         if !body.is_wanted() {
             return Ok(Step::Wait);
         }
-        if budget.parts == 0 {
+        if !cx.budget.take_part() {
             return Ok(Step::Yield);
         }
-        budget.parts -= 1;
         loop {
-            match self.protocol.next_body_event(&self.server.limits) {
-                Event::Body(part) => {
-                    self.begin_to_wait(Waiting::Nothing);
-                    body.push(part, cx.waker());
+            match self.protocol.next_body(&cx.server.limits) {
+                Ok(BodyEvent::Data(part)) => {
+                    self.start_waiting(Waiting::Nothing);
+                    body.push(part, cx.task.waker());
                     return Ok(Step::Again);
                 }
-                Event::BodyEnd(trailers) => {
-                    body.end(Ok(trailers), cx.waker());
+                Ok(BodyEvent::End(trailers)) => {
+                    body.end(Ok(trailers), cx.task.waker());
                     return Ok(Step::Again);
                 }
-                Event::NeedData => {
-                    self.protocol.send_continue(out);
-                    match self.read(cx) {
-                        Ok(true) => {}
-                        Ok(false) => return Ok(Step::Wait),
-                        Err(over) => return self.end_reading(over, out),
+                Ok(BodyEvent::NeedData) => {
+                    self.protocol.send_continue(&mut cx.out);
+                    match self.poll_read(cx) {
+                        Poll::Ready(Ok(_)) => {}
+                        Poll::Ready(Err(error)) => return self.end_reading(error, cx),
+                        Poll::Pending => return Ok(Step::Wait),
                     }
                 }
-                Event::Error(error) => {
-                    self.body_error = Some(error);
-                    body.end(Err(BodyError::Protocol(error)), cx.waker());
-                    return Ok(Step::Again);
-                }
-                Event::Paused | Event::Closed | Event::Request(_) => {
-                    body.end(Err(BodyError::Gone), cx.waker());
+                Err(error) => {
+                    self.request.body_error = Some(error);
+                    body.end(Err(BodyError::Protocol(error)), cx.task.waker());
                     return Ok(Step::Again);
                 }
             }
         }
     }
 
-    /// Reads and drops the rest of a body that the handler did not want.
-    pub(super) fn drain(
+    /// Reads and discards a part of the body that the handler did not read.
+    pub(super) fn discard_body(
         &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
-        let Work::Draining { left } = &mut self.work else { return Ok(Step::Again) };
-        if budget.parts == 0 {
-            return Ok(Step::Yield);
+        bytes_left: u64,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        if !cx.budget.take_part() {
+            return self.enter(State::Discarding { bytes_left }, Step::Yield);
         }
-        match self.protocol.next_body_event(&self.server.limits) {
-            Event::Body(part) => {
-                budget.parts -= 1;
-                match left.checked_sub(part.len() as u64) {
-                    Some(rest) => *left = rest,
-                    None => self.work = Work::Closing { linger: true },
-                }
-                Ok(Step::Again)
-            }
-            Event::NeedData => self.read_more(cx, out),
-            Event::Error(_) => self.go_on(Work::Closing { linger: true }),
-            Event::BodyEnd(_) | Event::Closed => self.go_on(Work::Reading),
-            Event::Paused | Event::Request(_) => {
-                unreachable!("the rest of a body is read before the next request")
-            }
+        match self.protocol.next_body(&cx.server.limits) {
+            Ok(BodyEvent::Data(part)) => match bytes_left.checked_sub(part.len() as u64) {
+                Some(bytes_left) => self.enter(State::Discarding { bytes_left }, Step::Again),
+                None => self.enter(State::Closing { linger: true }, Step::Again),
+            },
+            Ok(BodyEvent::End(_)) => self.enter(State::Reading, Step::Again),
+            Ok(BodyEvent::NeedData) => self.read_more(State::Discarding { bytes_left }, cx),
+            Err(_) => self.enter(State::Closing { linger: true }, Step::Again),
         }
     }
 }

@@ -2,53 +2,51 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::task::Context;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use brigade_runtime::time;
 
-use crate::server::connection::{Budget, ConnectionTask, Over, Step, Waiting, Work};
+use crate::server::connection::{ConnectionTask, PollContext, State, Step};
+use crate::transport::reading;
 
-/// How long a peer that was sent its last answer is listened to, in all, so that what it still
-/// sends does not reset the connection and destroy that answer.
+/// How long the bytes of a peer that was sent its last response are read, in all. Otherwise they
+/// would reset the connection, and the peer might lose that response (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(30);
 
 impl ConnectionTask {
-    pub(super) fn close(&mut self, out: &mut Vec<u8>, linger: bool) -> Result<Step, Over> {
-        self.write(out)?;
+    /// Writes what is left, then closes the sending side.
+    pub(super) fn close(&mut self, linger: bool, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
+        self.write(cx)?;
         if self.outgoing.is_blocked() {
-            return Ok(Step::Wait);
+            return self.enter(State::Closing { linger }, Step::Wait);
         }
         if !linger {
-            return Err(Over);
+            return Ok(Step::Done);
         }
         self.stream().shutdown(Shutdown::Write)?;
-        self.go_on(Work::Lingering { until: time::now() + LINGER })
+        self.enter(State::Lingering { until: time::now() + LINGER }, Step::Again)
     }
 
-    /// Reads and drops what the peer still sends, until it closes.
+    /// Reads and discards what the peer still sends, until it closes.
     pub(super) fn linger(
         &mut self,
-        cx: &mut Context<'_>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
-        if budget.parts == 0 {
-            return Ok(Step::Yield);
+        until: Instant,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        let state = State::Lingering { until };
+        if !cx.budget.take_part() {
+            return self.enter(state, Step::Yield);
         }
-        budget.parts -= 1;
-        if self.stream().poll_readable(cx).is_pending() {
-            return Ok(Step::Wait);
+        if self.stream().poll_readable(cx.task).is_pending() {
+            return self.enter(state, Step::Wait);
         }
-        let server = self.server.clone();
-        let mut buffer = server.read_buffer.borrow_mut();
-        match self.stream().try_read(&mut buffer) {
-            Ok(0) => Err(Over),
-            Ok(_) => {
-                self.waiting = Waiting::Nothing;
-                Ok(Step::Again)
+        match reading::try_read_with(self.stream(), &cx.server.buffers, <[u8]>::len)? {
+            Some(0) => Ok(Step::Done),
+            Some(_) => {
+                self.deadline.stop();
+                self.enter(state, Step::Again)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Again),
-            Err(error) => Err(error.into()),
+            None => self.enter(state, Step::Again),
         }
     }
 }

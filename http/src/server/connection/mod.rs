@@ -1,25 +1,25 @@
 //! The task of one connection: moves bytes between its socket, the protocol and the handlers.
 //!
-//! One poll reads what is there, answers every complete request in order into the loop's write
-//! buffer, and writes once, when there is nothing more to do without waiting. What the socket
-//! does not take then is all that the connection keeps.
+//! One poll reads what is there, appends the responses to all complete requests to the loop's
+//! write buffer, in order, and writes once, when nothing more can be done without waiting. The
+//! bytes that the socket did not take then are all that the connection keeps.
 //!
 //! ```text
-//!             request                 head of the answer
+//!               head                 head of the response
 //!   Reading ───────────► Handling ───────────────────────► Sending
-//!      ▲                                                      │ answer over
-//!      ├── body read ── Draining ◄── body not read ───────────┤
+//!      ▲                                                      │ response complete
+//!      ├─ body read ── Discarding ◄── body not read ──────────┤
 //!      └──────────────────────────────────────── keep-alive ──┤
 //!                                                             │
-//!      (closed) ◄────── Lingering ◄────── Closing ◄──── else ─┘
+//!       (done) ◄─────── Lingering ◄────── Closing ◄──── else ─┘
 //! ```
 //!
-//! Deadlines cost nothing while all goes well: what is waited for, and until when, is noted when
-//! the task begins to wait; the timer is moved only when it fires and is found to be early.
+//! A step takes the state by value and puts the next one in its place. Between a step's beginning
+//! and its end, and after the last one, the state is `Done`.
 //!
 //! Reading order: this file, with the states and the loop around their steps; `requests`,
-//! `answers`, `bodies` and `ending`, with a step for each state; `waiting`, for when no step can be
-//! made; `timing` and `watch`, for those who want to know what takes how long.
+//! `responses`, `bodies` and `ending`, with the step of each state; `waiting`, for a connection
+//! that can do nothing now; `timing` and `watch`, for spans and the `Server-Timing` header.
 
 mod bodies;
 mod ending;
@@ -39,26 +39,26 @@ use std::time::Instant;
 
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
-use brigade_runtime::time::Sleep;
 use brigade_runtime::{task, time};
 
 use crate::message::body::PartStream;
 use crate::message::pipe::Pipe;
 use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;
-use crate::protocol::server_connection::Connection;
+use crate::protocol::server_connection::ServerConnection;
 use crate::routing::handler::Running;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::counters::Outcome;
 use crate::server::loop_context::LoopServer;
+use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::Outgoing;
 
 use watch::Watch;
 pub(crate) use watch::WatchedConnection;
 
-/// Requests answered in one poll: a client that pipelines without end lets others have a turn.
+/// Requests handled in one poll: a client that pipelines without end lets others have their turn.
 const REQUESTS_PER_POLL: u32 = 64;
-/// Parts of a body that are read or sent in one poll.
+/// Parts of bodies read or sent in one poll.
 const PARTS_PER_POLL: u32 = 16;
 
 /// The task of one connection.
@@ -67,56 +67,68 @@ pub(crate) struct ConnectionTask {
     /// Absent once another protocol has taken it over.
     stream: Option<TcpStream>,
     peer: SocketAddr,
-    protocol: Connection,
+    protocol: ServerConnection,
     outgoing: Outgoing,
-    work: Work,
-    /// The body of the current request, if it has one.
-    body: Option<Rc<Pipe>>,
-    /// What is wrong with that body.
-    body_error: Option<ProtocolError>,
-    /// While a request is in flight, what has become of it so far.
-    in_flight: Option<Outcome>,
-    waiting: Waiting,
-    /// When that began.
-    since: Instant,
-    /// Fires at the deadline or before it.
-    alarm: Option<Sleep>,
-    /// Present if somebody wants to know what takes how long.
+    state: State,
+    /// Empty between the end of a response and the next request's head.
+    request: InFlight,
+    deadline: Deadline<Waiting>,
+    /// Present if there is a subscriber for spans, or responses get a `Server-Timing` header.
     watch: Option<Box<Watch>>,
 }
 
 /// What the connection is doing.
-enum Work {
+enum State {
+    /// Waiting for a request's head, or reading it.
     Reading,
-    Handling {
-        running: Running,
-        route: Option<Rc<Route>>,
-    },
-    Sending {
-        stream: PartStream,
-        route: Option<Rc<Route>>,
-    },
-    /// Reading a body that the handler did not, so that the next request is reached.
-    Draining {
-        left: u64,
-    },
-    Closing {
-        linger: bool,
-    },
-    Lingering {
-        until: Instant,
-    },
-    Upgraded {
-        protocol: Pin<Box<dyn Future<Output = ()>>>,
-    },
+    /// Waiting for the handler's response.
+    Handling(Running),
+    /// Sending a streamed body.
+    Sending(PartStream),
+    /// Reading the body that the handler did not, to reach the next request.
+    Discarding { bytes_left: u64 },
+    /// Writing the end of the last response.
+    Closing { linger: bool },
+    /// Waiting for the peer to close its side.
+    Lingering { until: Instant },
+    /// Running another protocol.
+    Upgraded { protocol: Pin<Box<dyn Future<Output = ()>>>, body: Option<Rc<Pipe>> },
+    /// Ended, or within a step.
+    Done,
 }
 
-/// What the connection waits for, as far as it may take too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a step ended.
+enum Step {
+    /// There may be more to do.
+    Again,
+    /// There is nothing to do until the socket, the handler or the clock wakes the task.
+    Wait,
+    /// There is more to do, but others get their turn first.
+    Yield,
+    /// The connection has ended.
+    Done,
+}
+
+/// A request whose response is not complete.
+#[derive(Default)]
+struct InFlight {
+    /// The status of the response, as far as it is known. Present until the end is counted.
+    outcome: Option<Outcome>,
+    /// Absent if the request has no body and its handler cannot notice a disconnect.
+    body: Option<Rc<Pipe>>,
+    /// The error that ended the body.
+    body_error: Option<ProtocolError>,
+    /// Set when the request's first step is over. Most requests do not outlive it.
+    route: Option<Rc<Route>>,
+}
+
+/// What the connection waits for, if that has a timeout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Waiting {
-    /// Nothing: it has just gone on.
+    /// Nothing: it has just made progress.
+    #[default]
     Nothing,
-    /// A handler; it may take as long as it likes.
+    /// A handler, which has no timeout.
     Handler,
     /// The next request.
     Idle,
@@ -124,155 +136,184 @@ enum Waiting {
     Head,
     /// More of a body that the handler wants.
     Body,
-    /// The rest of a body that nobody wants.
-    Drain,
-    /// The peer, to take what is written.
+    /// The rest of a body that is discarded.
+    Discard,
+    /// The peer, to take what was written.
     Write,
     /// The peer, to close its side.
     Linger,
 }
 
-/// How one step ended.
-enum Step {
-    /// There may be more to do.
-    Again,
-    /// Nothing to do before the socket, the handler or the clock says so.
-    Wait,
-    /// There is more to do, but others are to have their turn first.
-    Yield,
+/// What one poll works with.
+struct PollContext<'poll, 'task> {
+    task: &'poll mut Context<'task>,
+    server: &'poll LoopServer,
+    /// The loop's write buffer.
+    out: Vec<u8>,
+    budget: Budget,
 }
 
-/// The connection is over, for a reason that needs no more care.
-struct Over;
-
-impl From<io::Error> for Over {
-    fn from(error: io::Error) -> Self {
-        tracing::debug!(target: "brigade::http", %error, "a connection broke");
-        Self
-    }
-}
-
-/// How much of a poll is left.
+/// How much more one poll may do.
 struct Budget {
     requests: u32,
     parts: u32,
 }
 
+impl Budget {
+    const fn new() -> Self {
+        Self { requests: REQUESTS_PER_POLL, parts: PARTS_PER_POLL }
+    }
+
+    /// Returns `true` if another request may be handled.
+    fn take_request(&mut self) -> bool {
+        take_one(&mut self.requests)
+    }
+
+    /// Returns `true` if another part of a body may be read or sent.
+    fn take_part(&mut self) -> bool {
+        take_one(&mut self.parts)
+    }
+}
+
+fn take_one(left: &mut u32) -> bool {
+    if *left == 0 {
+        return false;
+    }
+    *left -= 1;
+    true
+}
+
 impl ConnectionTask {
-    /// The task of a connection that just came to this loop.
+    /// Returns the task of a connection that was given to this loop, and what counts the connection
+    /// as open.
     pub(crate) fn new(
         server: Rc<LoopServer>,
-        arrival: AcceptedConnection,
+        accepted: AcceptedConnection,
     ) -> (Self, ConnectionGuard) {
-        let stream = TcpStream::from_nonblocking(arrival.stream);
-        let watch = Watch::begin(server.timed_loop, arrival.accepted, arrival.peer);
+        let stream = TcpStream::from_nonblocking(accepted.stream);
+        let watch = Watch::new(server.timed_loop, accepted.accepted, accepted.peer);
         let task = Self {
             server,
             stream: Some(stream),
-            peer: arrival.peer,
-            protocol: Connection::new(),
+            peer: accepted.peer,
+            protocol: ServerConnection::new(),
             outgoing: Outgoing::default(),
-            work: Work::Reading,
-            body: None,
-            body_error: None,
-            in_flight: None,
-            waiting: Waiting::Nothing,
-            since: time::now(),
-            alarm: None,
+            state: State::Reading,
+            request: InFlight::default(),
+            deadline: Deadline::new(),
             watch,
         };
-        (task, arrival.guard)
+        (task, accepted.guard)
     }
 
     fn stream(&self) -> &TcpStream {
         self.stream.as_ref().expect("nothing is read or written after the upgrade")
     }
 
-    /// A request was read: it is in flight until [`end_request`](Self::end_request).
-    fn begin_request(&mut self) {
-        self.in_flight = Some(Outcome::NONE);
-        self.server.counters.begin_request();
+    fn route(&self) -> Option<&Route> {
+        self.request.route.as_deref()
     }
 
-    /// The answer to the request, if there is one, is complete; or the connection ends before.
-    fn end_request(&mut self) {
-        if let Some(outcome) = self.in_flight.take() {
+    /// Counts the end of the request in flight, if there is one and its end was not counted.
+    #[inline(always)]
+    fn count_request_end(&mut self) {
+        if let Some(outcome) = self.request.outcome.take() {
             self.server.counters.end_request(outcome);
         }
     }
 
+    /// Goes to `state`, which is the last act of a step.
+    #[inline(always)]
+    fn enter(&mut self, state: State, step: Step) -> io::Result<Step> {
+        self.replace_state(state);
+        Ok(step)
+    }
+
+    /// Puts `state` in the place of one that owns nothing. An assignment would look, at each
+    /// request, at what there is to drop.
+    #[inline(always)]
+    fn replace_state(&mut self, state: State) {
+        let before = mem::replace(&mut self.state, state);
+        debug_assert!(
+            !matches!(before, State::Handling(_) | State::Sending(_) | State::Upgraded { .. }),
+            "a step takes a state that owns something before it puts another in its place"
+        );
+        mem::forget(before);
+    }
+
+    /// Makes steps until the connection has to wait or has ended.
+    ///
     /// Inlined, since `poll` is called from two places and this would be left outside of it.
     #[inline(always)]
-    fn run(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Result<Poll<()>, Over> {
-        let mut budget = Budget { requests: REQUESTS_PER_POLL, parts: PARTS_PER_POLL };
+    fn run(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<Poll<()>> {
         loop {
-            match self.step(cx, out, &mut budget)? {
+            let step = match self.step(cx)? {
+                Step::Wait => self.wait(cx)?,
+                step => step,
+            };
+            match step {
                 Step::Again => {}
-                Step::Wait => {
-                    if self.wait(cx, out)?.is_pending() {
-                        return Ok(Poll::Pending);
-                    }
-                }
+                Step::Wait => return Ok(Poll::Pending),
                 Step::Yield => {
-                    self.write(out)?;
-                    cx.waker().wake_by_ref();
+                    self.write(cx)?;
+                    cx.task.waker().wake_by_ref();
                     return Ok(Poll::Pending);
                 }
+                Step::Done => return Ok(Poll::Ready(())),
             }
         }
     }
 
-    fn step(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
-        match &mut self.work {
-            Work::Reading => self.next_request(cx, out, budget),
-            Work::Handling { .. } => self.handle(cx, out, budget),
-            Work::Sending { .. } => self.send_body(cx, out, budget),
-            Work::Draining { .. } => self.drain(cx, out, budget),
-            Work::Closing { linger } => {
-                let linger = *linger;
-                self.close(out, linger)
-            }
-            Work::Lingering { .. } => self.linger(cx, budget),
-            Work::Upgraded { protocol } => {
-                match Self::within(self.watch.as_deref(), || protocol.as_mut().poll(cx)) {
-                    Poll::Ready(()) => Err(Over),
-                    Poll::Pending => Ok(Step::Wait),
+    #[inline(always)]
+    fn step(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
+        if matches!(self.state, State::Reading) {
+            // The usual state owns nothing that would have to be moved.
+            self.replace_state(State::Done);
+            return self.read_request(cx);
+        }
+        match mem::replace(&mut self.state, State::Done) {
+            State::Reading | State::Done => Ok(Step::Done),
+            State::Handling(running) => self.resume_handler(running, cx),
+            State::Sending(stream) => self.send_body(stream, cx),
+            State::Discarding { bytes_left } => self.discard_body(bytes_left, cx),
+            State::Closing { linger } => self.close(linger, cx),
+            State::Lingering { until } => self.linger(until, cx),
+            State::Upgraded { mut protocol, body } => {
+                match Self::within(self.watch.as_deref(), || protocol.as_mut().poll(cx.task)) {
+                    Poll::Ready(()) => Ok(Step::Done),
+                    Poll::Pending => self.enter(State::Upgraded { protocol, body }, Step::Wait),
                 }
             }
         }
     }
-}
 
-/// # Telling
-impl ConnectionTask {
+    /// Adds what the connection does to the snapshot that is being taken.
     #[cold]
-    fn tell_activity(&self) {
+    fn report_activity(&self) {
         let Some(task) = task::current() else { return };
-        let (state, route) = match &self.work {
-            _ if !self.outgoing.is_empty() => (ConnectionState::Writing, None),
-            Work::Reading if !self.protocol.is_reading_head() => (ConnectionState::Idle, None),
-            Work::Reading => (ConnectionState::ReadingHead, None),
-            Work::Handling { route, .. } if self.waiting == Waiting::Body => {
-                (ConnectionState::ReadingBody, route.as_ref())
+        let is_handled = matches!(self.state, State::Handling(_) | State::Sending(_));
+        let state = match &self.state {
+            _ if !self.outgoing.is_empty() => ConnectionState::Writing,
+            State::Reading if !self.protocol.is_reading_head() => ConnectionState::Idle,
+            State::Reading => ConnectionState::ReadingHead,
+            State::Handling(_) if self.deadline.waiting() == Waiting::Body => {
+                ConnectionState::ReadingBody
             }
-            Work::Handling { route, .. } => (ConnectionState::Handling, route.as_ref()),
-            Work::Sending { route, .. } => (ConnectionState::Sending, route.as_ref()),
-            Work::Draining { .. } | Work::Closing { .. } | Work::Lingering { .. } => {
-                (ConnectionState::Closing, None)
-            }
-            Work::Upgraded { .. } => (ConnectionState::Upgraded, None),
+            State::Handling(_) => ConnectionState::Handling,
+            State::Sending(_) => ConnectionState::Sending,
+            State::Discarding { .. }
+            | State::Closing { .. }
+            | State::Lingering { .. }
+            | State::Done => ConnectionState::Closing,
+            State::Upgraded { .. } => ConnectionState::Upgraded,
         };
+        let route = self.route().filter(|_| is_handled && self.outgoing.is_empty());
         self.server.add_to_snapshot(ConnectionInfo {
             task: task.label.id(),
             peer: self.peer,
             state,
             route: route.map(|route| route.pattern.to_string()),
-            lasted: time::now().saturating_duration_since(self.since),
+            lasted: time::now().saturating_duration_since(self.deadline.since()),
         });
     }
 }
@@ -282,33 +323,43 @@ impl Future for ConnectionTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.server.renew_date();
-        let mut out = this.server.take_write_buffer();
-        let ran = this.run(cx, &mut out);
-        this.server.give_write_buffer(out);
-        if this.server.is_taking_snapshot() && ran.is_ok() {
-            this.tell_activity();
-        }
-        match ran {
-            Ok(poll) => poll,
-            Err(Over) => Poll::Ready(()),
+        let server = this.server.clone();
+        server.renew_date();
+        let out = server.buffers.take_write_buffer();
+        let mut cx = PollContext { task: cx, server: &server, out, budget: Budget::new() };
+        let polled = this.run(&mut cx);
+        server.buffers.give_write_buffer(cx.out);
+        match polled {
+            Ok(Poll::Ready(())) => Poll::Ready(()),
+            Ok(Poll::Pending) => {
+                if server.is_taking_snapshot() {
+                    this.report_activity();
+                }
+                Poll::Pending
+            }
+            Err(error) => {
+                tracing::debug!(target: "brigade::http", %error, "connection failed");
+                Poll::Ready(())
+            }
         }
     }
 }
 
-fn detaches_on_disconnect(route: Option<&Rc<Route>>) -> bool {
-    route.is_some_and(|route| route.options.detaches_on_disconnect)
-}
-
 impl Drop for ConnectionTask {
     fn drop(&mut self) {
-        if let Some(body) = &self.body {
+        let state = mem::replace(&mut self.state, State::Done);
+        let body = match &state {
+            State::Upgraded { body, .. } => body.as_ref(),
+            _ => self.request.body.as_ref(),
+        };
+        if let Some(body) = body {
             body.leave();
         }
-        if let Some(watch) = self.watch.take() {
-            watch.end(mem::replace(&mut self.work, Work::Reading));
+        match self.watch.take() {
+            Some(watch) => watch.end(state),
+            None => drop(state),
         }
-        self.end_request();
+        self.count_request_end();
     }
 }
 
@@ -321,13 +372,13 @@ mod tests {
     use crate::message::request::Request;
     use crate::message::response::Response;
 
-    /// What each connection holds, idle or not, and what a request adds. Bounds, to be lowered
-    /// with what they hold: whoever raises one says in the commit what is bought with it.
+    /// What each connection holds, idle or not, and what a request adds. The bounds are to be
+    /// lowered with what they hold. A commit that raises one says what that buys.
     #[test]
     fn connections_and_requests_stay_small() {
         let sizes = [
             ("ConnectionTask", size_of::<ConnectionTask>(), 320),
-            ("Work", size_of::<Work>(), 32),
+            ("State", size_of::<State>(), 32),
             ("Running", size_of::<Running>(), 16),
             ("Parts", size_of::<Parts>(), 192),
             ("Request", size_of::<Request>(), 8),

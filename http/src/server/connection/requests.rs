@@ -3,208 +3,168 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::Context;
+use std::task::Poll;
 
 use crate::message::parts::PartsBox;
 use crate::message::pipe::Pipe;
 use crate::message::request::Request;
 use crate::message::request_body::RequestBody;
 use crate::message::response::IntoResponse;
+use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::head::RequestHead;
-use crate::protocol::server_connection::{Connection, Event};
-use crate::server::connection::{
-    Budget, ConnectionTask, Over, Step, Waiting, Work, detaches_on_disconnect,
-};
+use crate::protocol::server_connection::RequestEvent;
+use crate::server::connection::{ConnectionTask, PollContext, State, Step};
 use crate::server::counters::Outcome;
-
-/// Answers are written when so much of them has gathered.
-const WRITE_BATCH_BYTES: usize = 64 * 1024;
-/// A body of which so much is still to come, or which does not say how much, is read into memory of
-/// its own: to set that aside costs less than to copy so much.
-const LARGE_BODY_BYTES: u64 = 16 * 1024;
+use crate::transport::outgoing::WRITE_BATCH_BYTES;
+use crate::transport::reading;
 
 impl ConnectionTask {
-    pub(super) fn next_request(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
-        if out.len() + self.outgoing.len() >= WRITE_BATCH_BYTES {
-            self.write(out)?;
+    /// Reads the next request's head, and calls its handler.
+    #[inline(always)]
+    pub(super) fn read_request(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
+        if cx.out.len() + self.outgoing.len() >= WRITE_BATCH_BYTES {
+            self.write(cx)?;
         }
         if self.outgoing.is_blocked() {
-            return Ok(Step::Wait);
+            return self.enter(State::Reading, Step::Wait);
         }
-        if budget.requests == 0 {
-            return Ok(Step::Yield);
+        if !cx.budget.take_request() {
+            return self.enter(State::Reading, Step::Yield);
         }
         let needs_data = self.protocol.needs_data();
-        if needs_data && self.stream().poll_readable(cx).is_pending() {
-            return Ok(Step::Wait);
+        if needs_data && self.stream().poll_readable(cx.task).is_pending() {
+            return self.enter(State::Reading, Step::Wait);
         }
         let mut request = Request { parts: PartsBox::new() };
         let head = &mut request.parts.head;
         let event = match needs_data {
-            false => self.protocol.next_event_into(head, &self.server.limits),
-            true => match self.read_event(head) {
+            false => self.protocol.next_head(head, &cx.server.limits),
+            true => match self.read_head(head, cx) {
                 Ok(event) => event,
-                Err(over) => return self.end_reading(over, out),
+                Err(error) => return self.end_reading(error, cx),
             },
         };
         match event {
-            Event::Request(()) => {
-                budget.requests -= 1;
-                self.begin(request, cx, out, budget)
-            }
-            Event::NeedData => self.read_more(cx, out),
-            Event::Error(error) => self.refuse(error, out),
-            Event::Closed => self.go_on(Work::Closing { linger: false }),
-            Event::Paused | Event::Body(_) | Event::BodyEnd(_) => {
-                unreachable!("between requests nothing of a request is left")
-            }
+            Ok(RequestEvent::Head) => self.begin_request(request, cx),
+            Ok(RequestEvent::NeedData) => self.read_more(State::Reading, cx),
+            Ok(RequestEvent::Closed) => self.enter(State::Closing { linger: false }, Step::Again),
+            Err(error) => self.refuse(error, cx),
         }
     }
 
-    /// Reads, and what comes of it; a request goes to where its head is to be.
-    fn read_event(&mut self, head: &mut RequestHead) -> Result<Event<()>, Over> {
-        let server = self.server.clone();
-        let take = |protocol: &mut Connection, bytes: &[u8]| {
-            protocol.receive_into(bytes, head, &server.limits)
-        };
-        Ok(self.read_with(take)?.unwrap_or(Event::NeedData))
+    /// Reads once, and decodes a head from what was read. It is decoded into the request, since it
+    /// is too large to be moved there.
+    fn read_head(
+        &mut self,
+        head: &mut RequestHead,
+        cx: &PollContext<'_, '_>,
+    ) -> io::Result<Result<RequestEvent, ProtocolError>> {
+        let stream = self.stream.as_ref().expect("nothing is read after the upgrade");
+        let protocol = &mut self.protocol;
+        let event = reading::try_read_with(stream, &cx.server.buffers, |bytes| {
+            if bytes.is_empty() {
+                protocol.receive_eof();
+            }
+            protocol.receive_head(bytes, head, &cx.server.limits)
+        })?;
+        Ok(event.unwrap_or(Ok(RequestEvent::NeedData)))
     }
 
+    /// Reads once, if something is there, and stays in `state`.
     pub(super) fn read_more(
         &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Over> {
-        match self.read(cx) {
-            Ok(true) => Ok(Step::Again),
-            Ok(false) => Ok(Step::Wait),
-            Err(over) => self.end_reading(over, out),
+        state: State,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        match self.poll_read(cx) {
+            Poll::Ready(Ok(_)) => self.enter(state, Step::Again),
+            Poll::Ready(Err(error)) => self.end_reading(error, cx),
+            Poll::Pending => self.enter(state, Step::Wait),
         }
     }
 
-    /// Sends what was answered before the reading failed: it may be that the selector takes no more
-    /// sockets, and that the peer is well.
+    /// Reads once, as soon as something is there. Returns how many bytes were read.
+    pub(super) fn poll_read(&mut self, cx: &mut PollContext<'_, '_>) -> Poll<io::Result<usize>> {
+        let stream = self.stream.as_ref().expect("nothing is read after the upgrade");
+        reading::poll_read(stream, self.protocol.incoming(), &cx.server.buffers, cx.task)
+    }
+
+    /// Writes the responses to what was read before reading failed: it may be that the selector
+    /// takes no more sockets, and that the peer is well.
     #[cold]
-    pub(super) fn end_reading(&mut self, over: Over, out: &mut Vec<u8>) -> Result<Step, Over> {
-        self.write(out)?;
-        Err(over)
-    }
-
-    /// Reads what is there, as far as the selector knows of it. Returns `true` if that was
-    /// something, or the end.
-    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
-        while self.stream().poll_readable(cx).is_ready() {
-            if self.read_now()? {
-                return Ok(true);
-            }
-            // The selector was wrong, and is asked again.
-        }
-        Ok(false)
-    }
-
-    /// Reads what is there, whatever the selector knows of it.
-    pub(super) fn read_now(&mut self) -> Result<bool, Over> {
-        match self.protocol.body_remaining() {
-            Some(0..LARGE_BODY_BYTES) => Ok(self.read_with(Connection::receive)?.is_some()),
-            _ => self.read_large(),
-        }
-    }
-
-    /// Reads a part of a large body into memory of its own, in which it goes on to the handler.
-    fn read_large(&mut self) -> Result<bool, Over> {
-        let mut data = Vec::with_capacity(self.server.limits.read_ahead_bytes_max.max(1));
-        let read = self.stream().try_read_buf(&mut data);
-        if self.has_read(read)?.is_none() {
-            return Ok(false);
-        }
-        self.protocol.receive_owned(data);
-        Ok(true)
-    }
-
-    /// Has `take` take what is there, or nothing at the end.
-    #[inline(always)]
-    fn read_with<R>(
+    pub(super) fn end_reading(
         &mut self,
-        take: impl FnOnce(&mut Connection, &[u8]) -> R,
-    ) -> Result<Option<R>, Over> {
-        let server = self.server.clone();
-        let mut buffer = server.read_buffer.borrow_mut();
-        let read = self.stream().try_read(&mut buffer);
-        let read = self.has_read(read)?;
-        Ok(read.map(|read| take(&mut self.protocol, &buffer[..read])))
+        error: io::Error,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        self.write(cx)?;
+        Err(error)
     }
 
-    /// What came of an attempt to read; nothing if nothing was there.
+    /// Finds the handler of a request whose head was read, and calls it.
     #[inline(always)]
-    fn has_read(&mut self, read: io::Result<usize>) -> Result<Option<usize>, Over> {
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Ok(0) => self.protocol.receive_eof(),
-            _ => {}
-        }
-        Ok(Some(read?))
-    }
-
-    fn begin(
+    fn begin_request(
         &mut self,
         mut request: Request,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
-        self.waiting = Waiting::Nothing;
-        self.begin_request();
-        self.body_error = None;
-        let server = self.server.clone();
-        let found = server.routes.find(&request);
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        self.deadline.stop();
+        let found = cx.server.routes.find(&request);
         let route = found.route;
         if self.may_be_watched() {
             self.watch_request(&request, route.map(|route| &**route));
         }
-        self.body = if request.framing().has_body() {
+        let body = if request.framing().has_body() {
             Some(Rc::new(Pipe::new()))
         } else {
-            // Through which a handler that runs to its end hears of its client's end.
-            detaches_on_disconnect(route).then(|| Rc::new(Pipe::ended()))
+            // A detached handler notices through it that its client has gone.
+            detaches_on_disconnect(route.map(|route| &**route)).then(|| Rc::new(Pipe::ended()))
         };
+        cx.server.counters.begin_request();
+        self.request.outcome = Some(Outcome::NONE);
+        self.request.body = body;
         if let Some(limit) = route.and_then(|route| route.options.body_bytes_max) {
             self.protocol.set_body_limit(limit);
         }
         if let Err(error) = self.protocol.check_body_limit() {
-            return self.answer(&mut error.into_response(), None, out);
+            return self.respond(&mut error.into_response(), cx);
         }
         let parts = &mut *request.parts;
-        parts.body = RequestBody::new(self.body.clone());
+        parts.body = RequestBody::new(self.request.body.clone());
         parts.peer = self.peer;
-        self.server.notebook.set(route.map(|route| route.note));
-        let watch = self.watch.as_deref();
+        cx.server.notebook.set(route.map(|route| route.note));
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request)));
-        match Self::within(watch, call) {
-            Ok(running) => self.poll_handler(running, route, cx, out, budget),
-            Err(payload) => self.answer_panic(&*payload, route, out),
+        let step = match Self::within(self.watch.as_deref(), call) {
+            Ok(running) => self.poll_handler(running, route.map(|route| &**route), cx),
+            Err(payload) => self.respond_to_panic(&*payload, route.map(|route| &**route), cx),
+        };
+        if self.request.outcome.is_some() {
+            self.request.route = route.cloned();
         }
+        step
     }
 
-    /// Answers a request that is none, and closes.
-    pub(super) fn refuse(&mut self, error: ProtocolError, out: &mut Vec<u8>) -> Result<Step, Over> {
-        tracing::debug!(target: "brigade::http", peer = %self.peer, %error, "refused a request");
-        if !self.protocol.can_answer() || error == ProtocolError::UnexpectedEnd {
-            return self.go_on(Work::Closing { linger: false });
+    /// Sends an error response to a malformed request, and closes the connection.
+    pub(super) fn refuse(
+        &mut self,
+        error: ProtocolError,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        tracing::debug!(target: "brigade::http", peer = %self.peer, %error, "request refused");
+        if !self.protocol.can_respond() || error == ProtocolError::UnexpectedEnd {
+            return self.enter(State::Closing { linger: false }, Step::Again);
         }
-        self.in_flight = Some(Outcome::NONE);
-        self.server.counters.begin_refusal();
-        self.answer(&mut error.into_response(), None, out)?;
-        self.go_on(Work::Closing { linger: true })
+        self.request.outcome = Some(Outcome::NONE);
+        cx.server.counters.begin_refusal();
+        match self.respond(&mut error.into_response(), cx)? {
+            Step::Done => Ok(Step::Done),
+            _ => self.enter(State::Closing { linger: true }, Step::Again),
+        }
     }
+}
 
-    pub(super) fn go_on(&mut self, work: Work) -> Result<Step, Over> {
-        self.work = work;
-        Ok(Step::Again)
-    }
+/// Returns `true` if the handlers of `route` run on after their client has gone.
+pub(super) fn detaches_on_disconnect(route: Option<&Route>) -> bool {
+    route.is_some_and(|route| route.options.detaches_on_disconnect)
 }

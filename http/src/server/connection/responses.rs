@@ -1,78 +1,70 @@
 //! From the handlers to what is written.
 
+use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use brigade_runtime::task;
-use bytes::Bytes;
+use brigade_runtime::{panic_message, task};
 use http::{HeaderMap, StatusCode};
 
-use crate::message::body::{BodyKind, Part, Upgrade};
+use crate::message::body::{BodyKind, Part, PartStream, Upgrade};
 use crate::message::body_error::BodyError;
 use crate::message::response::{IntoResponse, Response};
 use crate::message::route::Route;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::error::EncodeError;
 use crate::routing::handler::Running;
-use crate::server::connection::{Budget, ConnectionTask, Over, Step, Work};
+use crate::server::connection::{ConnectionTask, PollContext, State, Step};
 use crate::server::counters::Outcome;
-
-/// A body, or a part of one, from this length on is written from where it is, uncopied.
-const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
+use crate::transport::outgoing::UNCOPIED_BYTES_MIN;
 
 impl ConnectionTask {
-    pub(super) fn handle(
+    /// Polls a handler that was polled before.
+    pub(super) fn resume_handler(
         &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
-        match mem::replace(&mut self.work, Work::Reading) {
-            Work::Handling { running, route } => {
-                self.server.notebook.set(route.as_ref().map(|route| route.note));
-                self.poll_handler(running, route.as_ref(), cx, out, budget)
-            }
-            other => self.go_on(other),
-        }
+        running: Running,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        let route = self.request.route.clone();
+        cx.server.notebook.set(route.as_ref().map(|route| route.note));
+        self.poll_handler(running, route.as_deref(), cx)
     }
 
-    /// Asks the handler for its answer; while it has to wait for something, it waits in `work`.
-    /// The notebook says already whose handler it is.
+    /// Polls a handler, and sends its response when it is ready. The notebook has the handler's
+    /// note already.
     pub(super) fn poll_handler(
         &mut self,
         mut running: Running,
-        route: Option<&Rc<Route>>,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
+        route: Option<&Route>,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
         let mut response = None;
-        let poll = || catch_unwind(AssertUnwindSafe(|| running.poll_into(cx, &mut response)));
+        let poll = || catch_unwind(AssertUnwindSafe(|| running.poll_into(cx.task, &mut response)));
         match Self::within(self.watch.as_deref(), poll) {
             Ok(Poll::Ready(())) => {
                 drop(running);
-                let response = response.as_mut().expect("a call that is ready has left its answer");
-                self.answer(response, route, out)
+                let response = response.as_mut().expect("a handler that is ready has responded");
+                self.respond(response, cx)
             }
             Ok(Poll::Pending) => {
-                self.work = Work::Handling { running, route: route.cloned() };
-                self.feed_body(cx, out, budget)
+                self.state = State::Handling(running);
+                self.feed_body(cx)
             }
-            Err(payload) => self.answer_panic(&*payload, route, out),
+            Err(payload) => self.respond_to_panic(&*payload, route, cx),
         }
     }
 
-    pub(super) fn answer_panic(
+    /// Logs the panic of a handler, sends a 500, and closes the connection.
+    #[cold]
+    pub(super) fn respond_to_panic(
         &mut self,
         payload: &(dyn std::any::Any + Send),
-        route: Option<&Rc<Route>>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Over> {
-        let message = payload.downcast_ref::<&str>().copied();
-        let message = message.or_else(|| payload.downcast_ref().map(String::as_str));
+        route: Option<&Route>,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
         let pattern = route.map_or("(no route)", |route| &route.pattern);
         let task = task::current().map_or_else(String::new, |task| task.label.to_string());
         Self::within(self.watch.as_deref(), || {
@@ -80,252 +72,249 @@ impl ConnectionTask {
                 target: "brigade::http",
                 "the handler of {pattern} panicked in {task}, serving {}: {}",
                 self.peer,
-                message.unwrap_or("(a payload that is no text)"),
+                panic_message(payload),
             );
         });
-        self.protocol.close_after_answer();
-        let mut response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
-        self.answer(&mut response, None, out)
+        self.protocol.close_after_response();
+        self.respond(&mut Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""), cx)
     }
 
-    pub(super) fn answer(
+    /// Sends `response`, or what can be sent of it now.
+    pub(super) fn respond(
         &mut self,
         response: &mut Response,
-        route: Option<&Rc<Route>>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Over> {
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
         // Two conditions, so that the status is not looked at for nothing: it was just written.
-        if let Some(error) = self.body_error
+        if let Some(error) = self.request.body_error
             && response.status.is_success()
         {
             *response = error.into_response();
         }
-        if self.server.is_draining() || self.leaves_too_much_unread() {
-            self.protocol.close_after_answer();
+        if cx.server.is_draining() || self.leaves_too_much_unread(cx) {
+            self.protocol.close_after_response();
         }
         if let Some(watch) = &self.watch {
-            watch.answer(response);
+            watch.respond(response);
         }
-        let unread = self.has_unread();
-        let is_complete = match self.begin_answer(response, out) {
+        let has_unread = self.has_unread();
+        let is_complete = match self.send_response(response, cx) {
             Ok(is_complete) => is_complete,
-            Err(error) => match self.answer_otherwise(error, response, out) {
+            Err(error) => match self.send_error_instead(error, response, cx) {
                 Ok(is_complete) => is_complete,
-                Err(_) => return self.cut_off(),
+                Err(_) => return self.abort(),
             },
         };
         if is_complete {
-            return self.go_on_after(unread);
+            return self.end_response(has_unread, cx);
         }
         match mem::take(&mut response.body.kind) {
-            BodyKind::Empty => unreachable!("an answer without a body was complete"),
+            BodyKind::Stream(stream, _) if self.protocol.sends_body() => {
+                self.enter(State::Sending(stream), Step::Again)
+            }
+            BodyKind::Upgrade(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+                self.upgrade(upgrade, cx)
+            }
             BodyKind::Full(bytes) => {
-                // A large one, since it is not sent yet.
-                if self.send_part(bytes, out)?.is_err() {
-                    return self.cut_off();
+                let body = self.protocol.outgoing_body();
+                match self.outgoing.send_part(body, bytes, &mut cx.out) {
+                    Ok(()) => self.send_end(None, cx),
+                    Err(_) => self.abort(),
                 }
-                self.finish(None, out)
             }
-            BodyKind::Stream(..) if !self.protocol.sends_body() => self.finish(None, out),
-            BodyKind::Stream(stream, _) => {
-                self.go_on(Work::Sending { stream, route: route.cloned() })
+            BodyKind::Empty | BodyKind::Stream(..) | BodyKind::Upgrade(_) => {
+                self.send_end(None, cx)
             }
-            BodyKind::Upgrade(_) if response.status != StatusCode::SWITCHING_PROTOCOLS => {
-                self.finish(None, out)
-            }
-            BodyKind::Upgrade(upgrade) => self.upgrade(upgrade, out),
         }
     }
 
-    /// Sends the head of an answer, and all of it if the body is there and is to be copied.
-    /// Returns `true` if the answer is complete.
+    /// Sends the head of a response, and its body if that is complete and small. Returns `true` if
+    /// the response is complete.
     #[inline(always)]
-    fn begin_answer(
+    fn send_response(
         &mut self,
         response: &Response,
-        out: &mut Vec<u8>,
+        cx: &mut PollContext<'_, '_>,
     ) -> Result<bool, EncodeError> {
-        let date = self.server.date();
+        let date = cx.server.date();
+        let (date, out) = (date.text(), &mut cx.out);
         let Response { status, headers, body } = response;
-        self.in_flight = Outcome::of(*status);
+        self.request.outcome = Outcome::of(*status);
         match body.as_bytes() {
             Some(bytes) if bytes.len() < UNCOPIED_BYTES_MIN => {
-                self.protocol.send_whole(*status, headers, bytes, date.text(), out).map(|()| true)
+                self.protocol.send_whole(*status, headers, bytes, date, out).map(|()| true)
             }
-            // It would be no answer; a 101 is one only with what goes on after it.
+            // Not a final response; a 101 is one only with the protocol that follows it.
             _ if status.is_informational() && !response.is_upgrade() => {
                 Err(EncodeError::Status(*status))
             }
             _ => {
                 let length = body.length();
-                self.protocol.send_head(*status, headers, length, date.text(), out).map(|()| false)
+                self.protocol.send_head(*status, headers, length, date, out).map(|()| false)
             }
         }
     }
 
-    /// Sends a 500 in place of an answer that cannot be sent.
+    /// Sends a 500 in place of a response that cannot be sent.
     #[cold]
-    fn answer_otherwise(
+    fn send_error_instead(
         &mut self,
         error: EncodeError,
         response: &mut Response,
-        out: &mut Vec<u8>,
+        cx: &mut PollContext<'_, '_>,
     ) -> Result<bool, EncodeError> {
         Self::within(self.watch.as_deref(), || {
             tracing::error!(
                 target: "brigade::http",
-                "an answer that cannot be sent was replaced by a 500: {error}"
+                "a response that cannot be sent was replaced by a 500: {error}"
             );
         });
         *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
         if let Some(watch) = &self.watch {
-            watch.answer(response);
+            watch.respond(response);
         }
-        self.begin_answer(response, out)
+        self.send_response(response, cx)
     }
 
-    fn upgrade(&mut self, upgrade: Upgrade, out: &mut Vec<u8>) -> Result<Step, Over> {
-        self.write(out)?;
+    /// Hands the connection over to another protocol, after a 101.
+    fn upgrade(&mut self, upgrade: Upgrade, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
+        self.write(cx)?;
         if self.outgoing.is_blocked() {
-            // A peer that does not even take this much is none to go on with.
-            return self.cut_off();
+            // A peer that does not even take a head is not fit for another protocol.
+            return self.abort();
         }
         let early = self.protocol.upgrade().freeze();
         let stream = self.stream.take().expect("a connection is upgraded once");
-        self.end_request();
+        self.count_request_end();
+        let body = self.request.body.take();
         let begin = || upgrade(Upgraded::new(early, stream));
         let protocol = Self::within(self.watch.as_deref(), begin);
-        self.go_on(Work::Upgraded { protocol })
+        self.enter(State::Upgraded { protocol, body }, Step::Again)
     }
 
-    /// Whether more of the request's body is left, wanted by nobody, than is worth to read.
-    pub(super) fn leaves_too_much_unread(&self) -> bool {
-        let is_wanted = self.body.as_ref().is_some_and(|body| Rc::strong_count(body) > 1);
+    /// Returns `true` if more of the request's body is unread, and will stay so, than is worth
+    /// reading.
+    fn leaves_too_much_unread(&self, cx: &PollContext<'_, '_>) -> bool {
+        let is_wanted = self.request.body.as_ref().is_some_and(|body| Rc::strong_count(body) > 1);
         let left = self.protocol.body_remaining().unwrap_or(0);
-        !is_wanted && left > self.server.limits.discard_bytes_max
+        !is_wanted && left > cx.server.limits.discard_bytes_max
     }
 
-    #[inline(always)]
-    pub(super) fn send_part(
-        &mut self,
-        part: Bytes,
-        out: &mut Vec<u8>,
-    ) -> Result<Result<(), EncodeError>, Over> {
-        if part.len() < UNCOPIED_BYTES_MIN {
-            return Ok(self.protocol.send_data(&part, out));
-        }
-        match self.protocol.begin_data(part.len(), out) {
-            Ok(true) => {
-                self.outgoing.push(out, part);
-                self.protocol.end_data(out);
-                Ok(Ok(()))
-            }
-            Ok(false) => Ok(Ok(())),
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
+    /// Sends the next part of a streamed body. After a failure the state is still `Sending`, so
+    /// that the stream is dropped in the span of its request.
     pub(super) fn send_body(
         &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut Budget,
-    ) -> Result<Step, Over> {
-        let gathered = out.len() + self.outgoing.len();
-        if gathered >= self.server.limits.write_queue_bytes_max {
-            self.write(out)?;
+        mut stream: PartStream,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        let queued = cx.out.len() + self.outgoing.len();
+        if queued >= cx.server.limits.write_queue_bytes_max
+            && let Err(error) = self.write(cx)
+        {
+            self.state = State::Sending(stream);
+            return Err(error);
         }
         if self.outgoing.is_blocked() {
-            return Ok(Step::Wait);
+            return self.enter(State::Sending(stream), Step::Wait);
         }
-        if budget.parts == 0 {
-            return Ok(Step::Yield);
+        if !cx.budget.take_part() {
+            return self.enter(State::Sending(stream), Step::Yield);
         }
-        let Work::Sending { stream, route } = &mut self.work else { return Ok(Step::Again) };
-        self.server.notebook.set(route.as_ref().map(|route| route.note));
-        match Self::within(self.watch.as_deref(), || stream.as_mut().poll_next(cx)) {
-            Poll::Pending => self.feed_body(cx, out, budget),
-            Poll::Ready(None) => self.finish(None, out),
-            Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.finish(Some(&trailers), out),
+        cx.server.notebook.set(self.route().map(|route| route.note));
+        match Self::within(self.watch.as_deref(), || stream.as_mut().poll_next(cx.task)) {
+            Poll::Pending => {
+                self.state = State::Sending(stream);
+                self.feed_body(cx)
+            }
+            Poll::Ready(None) => self.send_end(None, cx),
+            Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.send_end(Some(&trailers), cx),
             Poll::Ready(Some(Ok(Part::Data(part)))) => {
-                budget.parts -= 1;
-                match self.send_part(part, out)? {
+                self.state = State::Sending(stream);
+                let body = self.protocol.outgoing_body();
+                match self.outgoing.send_part(body, part, &mut cx.out) {
                     Ok(()) => Ok(Step::Again),
-                    Err(error) => self.fail_midway(&error, out),
+                    Err(error) => self.fail_midway(&error, cx),
                 }
             }
-            Poll::Ready(Some(Err(error))) => self.fail_midway(&*error, out),
+            Poll::Ready(Some(Err(error))) => {
+                self.state = State::Sending(stream);
+                self.fail_midway(&*error, cx)
+            }
         }
     }
 
-    /// The body cannot be sent to its end: the connection ends so that the client notices.
-    pub(super) fn fail_midway(
+    /// Ends the connection in the middle of a body, so that the client notices.
+    #[cold]
+    fn fail_midway(
         &mut self,
         error: &dyn std::error::Error,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Over> {
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
         Self::within(self.watch.as_deref(), || {
             tracing::error!(
-                target: "brigade::http", peer = %self.peer, "a body failed midway: {error}"
+                target: "brigade::http", peer = %self.peer, "response body failed midway: {error}"
             );
         });
-        self.write(out)?;
-        self.cut_off()
+        self.write(cx)?;
+        self.abort()
     }
 
-    pub(super) fn cut_off(&self) -> Result<Step, Over> {
+    /// Ends the connection in the middle of a response.
+    #[cold]
+    fn abort(&self) -> io::Result<Step> {
         if self.protocol.ends_body_by_closing() {
             // An orderly close would look like the end of the body.
             self.stream().set_linger(Some(Duration::ZERO))?;
         }
-        Err(Over)
+        Ok(Step::Done)
     }
 
     #[inline(always)]
-    pub(super) fn finish(
+    fn send_end(
         &mut self,
         trailers: Option<&HeaderMap>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Over> {
-        let unread = self.has_unread();
-        if let Err(error) = self.protocol.send_end(trailers, out) {
-            return self.fail_midway(&error, out);
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        let has_unread = self.has_unread();
+        match self.protocol.send_end(trailers, &mut cx.out) {
+            Ok(()) => self.end_response(has_unread, cx),
+            Err(error) => self.fail_midway(&error, cx),
         }
-        self.go_on_after(unread)
     }
 
-    /// Whether anything was received, or is known to come, that will not have been read when the
-    /// answer is complete.
+    /// Returns `true` if anything was received, or is known to follow, that will not have been read
+    /// when the response is complete.
     fn has_unread(&self) -> bool {
         self.protocol.is_reading_body() || self.protocol.buffered() > 0
     }
 
-    /// The answer is complete; `unread` is what [`has_unread`](Self::has_unread) said before.
+    /// Ends a request whose response is complete. `has_unread` was determined before the response
+    /// was.
     #[inline(always)]
-    fn go_on_after(&mut self, unread: bool) -> Result<Step, Over> {
-        self.end_request();
-        if let Some(body) = self.body.take() {
-            body.end(Err(BodyError::Gone), std::task::Waker::noop());
+    fn end_response(&mut self, has_unread: bool, cx: &PollContext<'_, '_>) -> io::Result<Step> {
+        self.count_request_end();
+        let has_body_error = self.request.body_error.take().is_some();
+        self.request.route = None;
+        if let Some(body) = self.request.body.take() {
+            body.end(Err(BodyError::Gone), Waker::noop());
             body.leave();
         }
         if let Some(watch) = &mut self.watch {
             watch.end_request();
         }
         if !self.protocol.keep_alive() {
-            let linger = unread || self.body_error.is_some() || !self.protocol.is_last_request();
-            return self.go_on(Work::Closing { linger });
+            let linger = has_unread || has_body_error || !self.protocol.is_last_request();
+            return self.enter(State::Closing { linger }, Step::Again);
         }
         if !self.protocol.is_reading_body() {
-            // It is, but after a body that was streamed.
-            if !matches!(self.work, Work::Reading) {
-                self.work = Work::Reading;
-            }
-            return Ok(Step::Again);
+            return self.enter(State::Reading, Step::Again);
         }
-        let left = self.server.limits.discard_bytes_max;
+        let bytes_left = cx.server.limits.discard_bytes_max;
         match self.protocol.body_remaining() {
-            Some(remaining) if remaining > left => self.go_on(Work::Closing { linger: true }),
-            _ => self.go_on(Work::Draining { left }),
+            Some(remaining) if remaining > bytes_left => {
+                self.enter(State::Closing { linger: true }, Step::Again)
+            }
+            _ => self.enter(State::Discarding { bytes_left }, Step::Again),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the time of a request went, for `Server-Timing`: what is measured, and how it is told.
+//! The times of a request, for the `Server-Timing` header.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 use brigade_runtime::time::ready_since;
 use http::{HeaderName, HeaderValue};
 
-/// A header of which the `http` crate has no constant.
+/// The `http` crate has no constant for it.
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The times of one connection and of its current request.
 pub(super) struct Timing {
     loop_number: usize,
-    /// How long the connection waited until its loop began with it; told once.
-    intake: Option<Duration>,
+    /// How long the connection waited in the queue of its loop. Sent with the first response.
+    queue: Option<Duration>,
     /// When the last poll of the connection's task ended.
     polled: Instant,
-    /// How long the task waited for this poll, at most.
+    /// The longest time that the task can have waited for this poll.
     lag: Duration,
-    /// How long it has waited for its polls since the current request could be read.
+    /// The sum of these times since the current request could be read.
     request_lag: Duration,
-    /// When the current request was begun, later by what the task has waited since.
+    /// When the current request began, plus the times for which the task has waited since.
     began: Option<Instant>,
 }
 
 impl Timing {
-    /// Of a connection that was `accepted` then and is begun with now.
+    /// Returns the times of a connection that was `accepted` then and begins now.
     pub(super) fn new(loop_number: usize, accepted: Instant) -> Self {
         let now = Instant::now();
         Self {
             loop_number,
-            intake: Some(now.saturating_duration_since(accepted)),
+            queue: Some(now.saturating_duration_since(accepted)),
             polled: now,
             lag: Duration::ZERO,
             request_lag: Duration::ZERO,
@@ -39,7 +39,7 @@ impl Timing {
     }
 
     pub(super) fn begin_poll(&mut self) {
-        // What the task did in its own last poll kept nobody else waiting for this one.
+        // The time that the task itself used in this turn is not a wait.
         let ready = ready_since().max(self.polled);
         self.lag = Instant::now().saturating_duration_since(ready);
         if let Some(began) = &mut self.began {
@@ -57,13 +57,13 @@ impl Timing {
         self.began = Some(Instant::now());
     }
 
-    /// The field's value, by the grammar of W3C Server Timing: durations in milliseconds.
+    /// Returns the header's value, by the grammar of W3C Server Timing: durations in milliseconds.
     pub(super) fn header(&self) -> HeaderValue {
         let mut text = String::new();
-        if let Some(intake) = self.intake {
-            let _ = write!(text, "intake;dur={:.3}, ", millis(intake));
+        if let Some(queue) = self.queue {
+            let _ = write!(text, "intake;dur={:.3}, ", millis(queue));
         }
-        // An answer to what was no request has no handler; it was read in this poll.
+        // The response to a malformed request has no handler; it was read in this poll.
         let lag = self.began.map_or(self.lag, |_| self.request_lag);
         // Writing to a string does not fail.
         let _ = write!(text, "loop;desc=\"{}\";dur={:.3}", self.loop_number, millis(lag));
@@ -73,9 +73,9 @@ impl Timing {
         HeaderValue::try_from(text).expect("names and numbers are printable")
     }
 
-    /// The request has been answered.
+    /// Ends the current request.
     pub(super) fn end_request(&mut self) {
-        self.intake = None;
+        self.queue = None;
         self.began = None;
     }
 }
@@ -88,8 +88,8 @@ fn millis(duration: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    /// The duration of the entry `name`, in milliseconds.
-    fn told(timing: &Timing, name: &str) -> Option<f64> {
+    /// Returns the duration of the entry `name`, in milliseconds.
+    fn entry(timing: &Timing, name: &str) -> Option<f64> {
         let value = timing.header();
         let mut entries = value.to_str().unwrap().split(", ");
         let entry = entries.find(|entry| entry.starts_with(name))?;
@@ -97,16 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_in_the_intake_is_told_until_a_request_was_answered() {
+    fn the_time_in_the_queue_is_sent_until_the_first_request_has_ended() {
         let accepted = Instant::now().checked_sub(Duration::from_millis(300)).unwrap();
         let mut timing = Timing::new(7, accepted);
         timing.begin_request();
-        // An answer that cannot be sent is replaced by another one.
+        // A response that cannot be sent is replaced by another one.
         for _ in 0..2 {
-            assert!(told(&timing, "intake").unwrap() >= 300.0);
+            assert!(entry(&timing, "intake").unwrap() >= 300.0);
             assert!(timing.header().to_str().unwrap().contains("loop;desc=\"7\";dur=0.000"));
         }
         timing.end_request();
-        assert_eq!(told(&timing, "intake"), None);
+        assert_eq!(entry(&timing, "intake"), None);
     }
 }

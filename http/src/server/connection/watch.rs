@@ -1,10 +1,10 @@
-//! What is told of a connection and its requests to those who watch: spans to a subscriber, and
-//! times to the client.
+//! The spans of a connection and its requests, and the `Server-Timing` header.
 //!
-//! Both are rare, so each step asks only whether there is a [`Watch`]; whether a subscriber wants
-//! one is asked when a connection and when a request begins.
+//! Both are rarely used, so each step checks only whether there is a [`Watch`]. Whether a subscriber
+//! wants a span is checked when a connection and when a request begins.
 //!
-//! Names of fields are those of OpenTelemetry's semantic conventions for HTTP where it has any.
+//! The fields are named as in OpenTelemetry's semantic conventions for HTTP, where those have a
+//! name.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -20,20 +20,20 @@ use crate::protocol::head::RequestHead;
 use crate::server::connection::ConnectionTask;
 use crate::server::connection::timing::{SERVER_TIMING, Timing};
 
-/// What is watched of one connection and of its current request.
+/// The spans and times of one connection and its current request.
 pub(super) struct Watch {
-    /// Present if answers are to tell their times.
+    /// Present if responses get a `Server-Timing` header.
     timing: Option<Timing>,
-    /// Before the connection, since fields are dropped in this order and a span ends before the
-    /// one it is in.
+    /// Declared before `connection`: fields are dropped in this order, and a span ends before its
+    /// parent.
     request: Span,
     connection: Span,
 }
 
 impl Watch {
-    /// The watch over a connection that begins, if anybody wants one. Times are told by those of
-    /// the loop with the number `timed_loop`.
-    pub(super) fn begin(
+    /// Returns the watch of a new connection, if one is wanted. With `timed_loop`, which is the
+    /// loop's number, responses get a `Server-Timing` header.
+    pub(super) fn new(
         timed_loop: Option<usize>,
         accepted: Instant,
         peer: SocketAddr,
@@ -60,16 +60,17 @@ impl Watch {
         self.request.in_scope(f)
     }
 
-    /// The request is answered with `response`.
+    /// Notes the response to the current request, and adds the `Server-Timing` header.
     #[cold]
     #[inline(never)]
-    pub(super) fn answer(&self, response: &mut Response) {
+    pub(super) fn respond(&self, response: &mut Response) {
         if let Some(timing) = &self.timing {
             response.headers.append(SERVER_TIMING, timing.header());
         }
         self.request.record("http.response.status_code", response.status.as_u16());
     }
 
+    /// Ends the span and the times of the current request.
     #[cold]
     #[inline(never)]
     pub(super) fn end_request(&mut self) {
@@ -79,16 +80,16 @@ impl Watch {
         }
     }
 
-    /// Drops what a connection worked on: what a handler does then belongs to its request.
+    /// Drops `state` within the request's span: a handler that is dropped may still log.
     #[cold]
     #[inline(never)]
-    pub(super) fn end<T>(self, work: T) {
-        self.connection.in_scope(|| self.request.in_scope(|| drop(work)));
+    pub(super) fn end<T>(self, state: T) {
+        self.connection.in_scope(|| self.request.in_scope(|| drop(state)));
     }
 }
 
 impl ConnectionTask {
-    /// Returns `true` if this is to be polled as a [`WatchedConnection`].
+    /// Returns `true` if this has to be polled as a [`WatchedConnection`].
     pub(crate) fn is_watched(&self) -> bool {
         self.watch.is_some()
     }
@@ -98,6 +99,7 @@ impl ConnectionTask {
     }
 
     /// Calls `f` within the request's span, if there is one.
+    #[inline(always)]
     pub(super) fn within<R>(watch: Option<&Watch>, f: impl FnOnce() -> R) -> R {
         match watch {
             None => f(),
@@ -105,11 +107,12 @@ impl ConnectionTask {
         }
     }
 
-    /// Whether a request that begins is to be watched, as far as that is quickly known.
+    /// Returns `false` if a request that begins need not be watched.
     pub(super) fn may_be_watched(&self) -> bool {
         self.watch.is_some() || level_enabled!(Level::DEBUG)
     }
 
+    /// Starts the span and the times of a request, if they are wanted.
     #[cold]
     #[inline(never)]
     pub(super) fn watch_request(&mut self, head: &RequestHead, route: Option<&Route>) {
@@ -133,7 +136,7 @@ impl ConnectionTask {
     }
 }
 
-/// The task of a connection that is watched from its beginning.
+/// The task of a connection that is watched from its start: polled in its span, and timed.
 pub(crate) struct WatchedConnection(pub(crate) ConnectionTask);
 
 impl Future for WatchedConnection {

@@ -1,0 +1,86 @@
+//! The timeouts of a connection, with one timer for all of them.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use brigade_runtime::time::{self, Sleep, sleep_until};
+
+/// What a connection waits for, since when, and the timer that ends it.
+///
+/// A deadline that moves back, as it does with each request, costs nothing: the timer is left
+/// where it is, and moved when it fires and is found to be early.
+pub(crate) struct Deadline<W> {
+    waiting: W,
+    since: Instant,
+    /// Fires at the deadline or before it.
+    timer: Option<Sleep>,
+}
+
+impl<W: Copy + Default + PartialEq> Deadline<W> {
+    /// Returns a deadline for a connection that waits for nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { waiting: W::default(), since: time::now(), timer: None }
+    }
+
+    /// Returns what the connection waits for.
+    pub(crate) const fn waiting(&self) -> W {
+        self.waiting
+    }
+
+    /// Returns since when it waits.
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Notes that the connection starts to wait for `waiting` now.
+    pub(crate) fn start(&mut self, waiting: W) {
+        self.waiting = waiting;
+        self.since = time::now();
+    }
+
+    /// Notes that what the connection waited for, or a part of it, has come.
+    pub(crate) fn stop(&mut self) {
+        self.waiting = W::default();
+    }
+
+    /// Calls [`stop`](Self::stop) if the connection waits for `waiting`.
+    pub(crate) fn stop_if(&mut self, waiting: W) {
+        if self.waiting == waiting {
+            self.stop();
+        }
+    }
+
+    /// Ready when the connection has waited for `timeout`, or at `latest`, whichever is first.
+    /// Arranges for the task to be woken then. A timeout beyond what the clock can represent never
+    /// passes.
+    pub(crate) fn poll_passed(
+        &mut self,
+        timeout: Option<Duration>,
+        latest: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let passes = timeout.and_then(|timeout| self.since.checked_add(timeout));
+        let Some(deadline) = [passes, latest].into_iter().flatten().min() else {
+            return Poll::Pending;
+        };
+        if time::now() >= deadline {
+            return Poll::Ready(());
+        }
+        match &mut self.timer {
+            Some(timer) if timer.ends_by(deadline) && !timer.is_elapsed() => return Poll::Pending,
+            Some(timer) => timer.reset(deadline),
+            None => self.timer = Some(sleep_until(deadline)),
+        }
+        self.register(cx);
+        Poll::Pending
+    }
+
+    /// Makes the timer wake the task of `cx`, if it woke another one so far.
+    pub(crate) fn register(&mut self, cx: &mut Context<'_>) {
+        if let Some(timer) = &mut self.timer {
+            // Whether the deadline has passed is for `poll_passed` to say, by the clock.
+            let _ = Pin::new(timer).poll(cx);
+        }
+    }
+}
