@@ -459,8 +459,8 @@ fn a_body_that_contradicts_its_length_or_fails_ends_the_request() {
     });
 }
 
-/// Sends a request that expects 100 to a server that follows `play`. Returns the status, what `play`
-/// returned, and the time.
+/// Sends a request that expects 100 to a server that follows `play`. Returns the status, what
+/// `play` returned, and the time.
 async fn expecting<F>(play: impl FnOnce(Host) -> F) -> (StatusCode, F::Output, Duration)
 where
     F: Future<Output: 'static> + 'static,

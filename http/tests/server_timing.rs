@@ -19,7 +19,7 @@ use futures_util::{Stream, stream};
 use http::{HeaderName, HeaderValue};
 use sockets::{Answer, Client, PATIENCE, TestServer, get};
 
-/// The shortest time for which a handler blocks or waits. The bounds that are asserted are measured.
+/// The shortest time for which a handler blocks or waits. Asserted bounds are measured.
 const BLOCKED: Duration = Duration::from_millis(50);
 /// Durations are sent in whole microseconds.
 const ROUNDED: Duration = Duration::from_micros(1);
@@ -185,7 +185,7 @@ fn every_response_has_its_times_and_the_first_one_that_in_the_queue() {
     {
         let answer = ask(&mut stage.server.connect(), path);
         assert_eq!(answer.status, status);
-        assert_eq!(names(&answer), ["intake", "loop", "handler"], "{path}");
+        assert_eq!(names(&answer), ["queue", "loop", "handler"], "{path}");
         let number = entries(&answer).remove(1).2;
         assert_eq!(number.as_deref(), Some("0"), "the number of the loop");
     }
@@ -200,7 +200,7 @@ fn every_response_has_its_times_and_the_first_one_that_in_the_queue() {
 fn a_response_that_is_replaced_has_one_header() {
     let answer = ask(&mut Stage::new(true).server.connect(), "/bad");
     assert_eq!(answer.status, 500);
-    assert_eq!(names(&answer), ["intake", "loop", "handler"]);
+    assert_eq!(names(&answer), ["queue", "loop", "handler"]);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_response_without_a_handler_has_no_handler_time() {
 #[test]
 fn entries_of_the_handler_are_kept() {
     let answer = ask(&mut Stage::new(true).server.connect(), "/own");
-    assert_eq!(names(&answer), ["db", "intake", "loop", "handler"]);
+    assert_eq!(names(&answer), ["db", "queue", "loop", "handler"]);
     assert_eq!(duration(&answer, "db"), Duration::from_millis(53));
 }
 
@@ -225,7 +225,7 @@ fn pipelined_requests_have_their_own_times() {
     let stage = Stage::new(true);
     let mut client = stage.server.connect();
     client.send(["/", "/yield", "/", "/nowhere"].map(get).concat());
-    assert_eq!(names(&client.answer()), ["intake", "loop", "handler"]);
+    assert_eq!(names(&client.answer()), ["queue", "loop", "handler"]);
     for status in [200, 200, 404] {
         let answer = client.answer();
         assert_eq!(answer.status, status);

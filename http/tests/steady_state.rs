@@ -115,9 +115,9 @@ fn allocations(server: &TestServer, request: &str, depth: usize) -> f64 {
 }
 
 /// Returns how many bytes of the heap each of many connections holds after `request` was sent on
-/// it and `then` was called. Measured in the second round, when the loop's tables have their size and
-/// its spare boxes and wakers exist: so this counts what comes and goes with a connection, such as
-/// a buffer of its own.
+/// it and `then` was called. Measured in the second round, when the loop's tables have their size
+/// and its spare boxes and wakers exist: so this counts what comes and goes with a connection, such
+/// as a buffer of its own.
 fn bytes_of(server: &TestServer, request: &str, then: fn(&mut Client)) -> isize {
     let mut other = Client::connect(server);
     other.send(PLAIN);

@@ -1,7 +1,8 @@
 //! HTTP/1.1 without I/O: bytes in, events out, bytes out.
 //!
-//! [`ServerConnection`] is the server's side of a connection, [`ClientConnection`] the client's. Neither
-//! knows a socket or reads a clock, so they can be driven by any transport and tested without one.
+//! [`ServerConnection`] is the server's side of a connection, [`ClientConnection`] the client's.
+//! Neither knows a socket or reads a clock, so they can be driven by any transport and tested
+//! without one.
 //! The driver
 //!
 //! 1. reads from its socket and passes the bytes to `receive`, and the end of the stream to

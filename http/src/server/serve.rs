@@ -7,7 +7,8 @@ use brigade_runtime::server::{AcceptedConnection, Connections, Protocol};
 use brigade_runtime::task;
 
 use crate::server::activity::{ConnectionInfo, ConnectionState, summary};
-use crate::server::connection::{ConnectionTask, WatchedConnection};
+use crate::server::connection::ConnectionTask;
+use crate::server::connection::watched::WatchedConnection;
 use crate::server::loop_context::LoopServer;
 
 /// Only connections that have been idle for this long are closed when descriptors run out: the

@@ -19,7 +19,7 @@
 //!
 //! Reading order: this file, with the states and the loop around their steps; `requests`,
 //! `responses`, `bodies` and `ending`, with the step of each state; `waiting`, for a connection
-//! that can do nothing now; `timing` and `watch`, for spans and the `Server-Timing` header.
+//! that can do nothing now; `timing`, `watch` and `watched`, for spans and the `Server-Timing` header.
 
 mod bodies;
 mod ending;
@@ -28,6 +28,7 @@ mod responses;
 mod timing;
 mod waiting;
 mod watch;
+pub(super) mod watched;
 
 use std::io;
 use std::mem;
@@ -54,7 +55,6 @@ use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::Outgoing;
 
 use watch::Watch;
-pub(crate) use watch::WatchedConnection;
 
 /// Requests handled in one poll: a client that pipelines without end lets others have their turn.
 const REQUESTS_PER_POLL: u32 = 64;

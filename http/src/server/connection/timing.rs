@@ -61,7 +61,7 @@ impl Timing {
     pub(super) fn header(&self) -> HeaderValue {
         let mut text = String::new();
         if let Some(queue) = self.queue {
-            let _ = write!(text, "intake;dur={:.3}, ", millis(queue));
+            let _ = write!(text, "queue;dur={:.3}, ", millis(queue));
         }
         // The response to a malformed request has no handler; it was read in this poll.
         let lag = self.began.map_or(self.lag, |_| self.request_lag);
@@ -103,10 +103,10 @@ mod tests {
         timing.begin_request();
         // A response that cannot be sent is replaced by another one.
         for _ in 0..2 {
-            assert!(entry(&timing, "intake").unwrap() >= 300.0);
+            assert!(entry(&timing, "queue").unwrap() >= 300.0);
             assert!(timing.header().to_str().unwrap().contains("loop;desc=\"7\";dur=0.000"));
         }
         timing.end_request();
-        assert_eq!(entry(&timing, "intake"), None);
+        assert_eq!(entry(&timing, "queue"), None);
     }
 }
