@@ -19,7 +19,8 @@
 //!
 //! Reading order: this file, with the states and the loop around their steps; `requests`,
 //! `responses`, `bodies` and `ending`, with the step of each state; `waiting`, for a connection
-//! that can do nothing now; `timing`, `watch` and `watched`, for spans and the `Server-Timing` header.
+//! that can do nothing now; `timing`, `watch` and `watched`, for spans and the `Server-Timing`
+//! header.
 
 mod bodies;
 mod ending;
