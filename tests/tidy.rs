@@ -20,6 +20,8 @@ const RUNTIME: [Folder; 12] = [
     ("sync", &[]),
     // Plain data about tasks and loops that any thread can read.
     ("observe", &[]),
+    // How much a task may do in one poll.
+    ("budget", &[]),
     ("oneshot", &[]),
     // The event loop and its parts.
     ("executor", &[]),

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use crate::budget;
 use crate::sync::Mutex;
 #[cfg(not(brigade_loom))]
 use crate::sync::lock;
@@ -158,7 +159,10 @@ macro_rules! oneshot_ends {
             /// # Cancel safety
             /// Safe: dropping the future has no effect.
             pub async fn closed(&self) {
-                std::future::poll_fn(|cx| $borrow(&self.slot).poll_closed(cx)).await;
+                std::future::poll_fn(|cx| {
+                    budget::poll_counted(cx, |cx| $borrow(&self.slot).poll_closed(cx))
+                })
+                .await;
             }
         }
 
@@ -187,7 +191,7 @@ macro_rules! oneshot_ends {
             type Output = Result<T, Cancelled>;
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                $borrow(&self.slot).poll_recv(cx)
+                budget::poll_counted(cx, |cx| $borrow(&self.slot).poll_recv(cx))
             }
         }
 

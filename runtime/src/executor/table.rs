@@ -24,6 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use crate::budget;
 use crate::executor::clock::{Clock, Tick};
 use crate::executor::coroutine::BoxCoroutine;
 use crate::executor::slots::{Key, Slots};
@@ -191,10 +192,12 @@ impl Tasks {
         Some((key, ReadyTask::Poll(coroutine, task.waker.take()?, task.label)))
     }
 
-    /// Polls the future that [`Tasks::take_ready`] returned, with the task as the current one.
+    /// Polls the future that [`Tasks::take_ready`] returned, with the task as the current one and
+    /// with a whole budget.
     /// A panic is passed on to the caller.
     pub(crate) fn poll(&self, key: Key, coroutine: &mut BoxCoroutine, waker: &Waker) -> Poll<()> {
         let _current = Current::enter(&self.current, key);
+        let _limit = budget::begin_poll();
         coroutine.as_mut().poll(&mut Context::from_waker(waker))
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
+use crate::budget;
 use crate::local::permits::Permits;
 
 /// Creates a channel that holds at most `capacity` values. Senders wait while it is full, and are
@@ -160,7 +161,7 @@ impl<T> Receiver<T> {
 
     /// Polls for the next value, like [`Receiver::recv`].
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        match self.try_recv() {
+        budget::poll_counted(cx, |cx| match self.try_recv() {
             Ok(value) => Poll::Ready(Some(value)),
             Err(TryRecvError::Disconnected) => Poll::Ready(None),
             Err(TryRecvError::Empty) => {
@@ -169,7 +170,7 @@ impl<T> Receiver<T> {
                 let _previous = self.shared.receiver.borrow_mut().replace(waker);
                 Poll::Pending
             }
-        }
+        })
     }
 
     /// Receives the next value without waiting.

@@ -7,7 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+
+use crate::budget;
 
 pub(super) struct Permits {
     available: Cell<usize>,
@@ -115,19 +117,7 @@ impl Future for Acquire<'_> {
     type Output = Result<(), Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(waiter) = &self.waiter else {
-            if self.permits.closed.get() {
-                return Poll::Ready(Err(Closed));
-            }
-            if self.permits.try_acquire() {
-                return Poll::Ready(Ok(()));
-            }
-            let waker = RefCell::new(Some(cx.waker().clone()));
-            let waiter = Rc::new(Waiter { grant: Cell::new(Grant::Nothing), waker });
-            self.permits.waiting.borrow_mut().push_back(waiter.clone());
-            self.waiter = Some(waiter);
-            return Poll::Pending;
-        };
+        let Some(waiter) = &self.waiter else { return self.poll_first(cx) };
         let outcome = match waiter.grant.get() {
             Grant::Nothing => {
                 let waker = cx.waker().clone();
@@ -138,8 +128,37 @@ impl Future for Acquire<'_> {
             Grant::Permit | Grant::Wake => Ok(()),
             Grant::Closed => Err(Closed),
         };
+        ready!(budget::poll_proceed(cx));
         self.waiter = None;
         Poll::Ready(outcome)
+    }
+}
+
+impl Acquire<'_> {
+    /// Takes a permit, or begins to wait for one.
+    ///
+    /// The wait begins with this poll even if the task has no budget left, so that what is granted
+    /// from now on is not missed. A permit that cannot be returned yet is kept until the next poll.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        let (grant, outcome) = if self.permits.closed.get() {
+            (Grant::Closed, Err(Closed))
+        } else if self.permits.try_acquire() {
+            (Grant::Permit, Ok(()))
+        } else {
+            let waiter = self.wait(Grant::Nothing, Some(cx.waker().clone()));
+            self.permits.waiting.borrow_mut().push_back(waiter);
+            return Poll::Pending;
+        };
+        if budget::poll_proceed(cx).is_pending() {
+            self.wait(grant, None);
+            return Poll::Pending;
+        }
+        Poll::Ready(outcome)
+    }
+
+    fn wait(&mut self, grant: Grant, waker: Option<Waker>) -> Rc<Waiter> {
+        let waiter = Waiter { grant: Cell::new(grant), waker: RefCell::new(waker) };
+        self.waiter.insert(Rc::new(waiter)).clone()
     }
 }
 

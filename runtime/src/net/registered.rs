@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use crate::budget;
 use crate::executor::core::Core;
 use crate::executor::selector::Direction;
 use crate::executor::slots::Key;
@@ -65,11 +66,13 @@ impl<S: AsFd> Registered<S> {
     }
 
     /// Ready when an operation in `direction` most likely does not block, or when the socket could
-    /// not be registered. Inlined, so that the direction is a constant.
+    /// not be registered. Then takes one unit of the task's budget. Inlined, so that the direction
+    /// is a constant.
     #[inline(always)]
     pub(crate) fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
-        core.selector().poll_ready(*key, self.socket.as_fd(), direction, cx)
+        ready!(core.selector().poll_ready(*key, self.socket.as_fd(), direction, cx));
+        budget::poll_proceed(cx)
     }
 
     pub(crate) async fn ready(&self, direction: Direction) {
@@ -100,7 +103,8 @@ impl<S: AsFd> Registered<S> {
 
     pub(crate) fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
-        core.selector().poll_read_closed(*key, self.socket.as_fd(), cx)
+        ready!(core.selector().poll_read_closed(*key, self.socket.as_fd(), cx));
+        budget::poll_proceed(cx)
     }
 
     /// Runs `operation`, again if a signal interrupts it. Clears the readiness of `direction` on

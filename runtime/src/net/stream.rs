@@ -179,16 +179,17 @@ macro_rules! stream_traits {
 
             fn poll_flush(
                 self: ::std::pin::Pin<&mut Self>,
-                _: &mut ::std::task::Context<'_>,
+                cx: &mut ::std::task::Context<'_>,
             ) -> ::std::task::Poll<::std::io::Result<()>> {
-                ::std::task::Poll::Ready(Ok(()))
+                $crate::budget::poll_proceed(cx).map(Ok)
             }
 
             fn poll_close(
                 self: ::std::pin::Pin<&mut Self>,
-                _: &mut ::std::task::Context<'_>,
+                cx: &mut ::std::task::Context<'_>,
             ) -> ::std::task::Poll<::std::io::Result<()>> {
-                ::std::task::Poll::Ready(self.shutdown(::std::net::Shutdown::Write))
+                let shutdown = |()| self.shutdown(::std::net::Shutdown::Write);
+                $crate::budget::poll_proceed(cx).map(shutdown)
             }
         }
     };

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
+use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
 
@@ -92,6 +93,9 @@ impl<S: AsFd> Registered<S> {
     }
 
     pub(crate) async fn write_all(&self, mut data: &[u8]) -> io::Result<()> {
+        if data.is_empty() {
+            consume_budget().await;
+        }
         while !data.is_empty() {
             match poll_fn(|cx| self.poll_write(cx, data)).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -102,6 +106,9 @@ impl<S: AsFd> Registered<S> {
     }
 
     pub(crate) async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
+        if buffer.is_empty() {
+            consume_budget().await;
+        }
         while !buffer.is_empty() {
             match poll_fn(|cx| self.poll_read(cx, buffer)).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),

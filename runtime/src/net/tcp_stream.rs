@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
 use crate::net::tcp_socket::TcpSocket;
@@ -62,6 +63,8 @@ impl TcpStream {
     /// # Cancel safety
     /// If the future is dropped before it is ready, a connection that was being opened is closed.
     pub async fn connect_to(address: SocketAddr) -> io::Result<Self> {
+        // The system may refuse at once.
+        consume_budget().await;
         let stream = Self::connected(mio::net::TcpStream::connect(address)?).await?;
         let _ = stream.io.socket().set_nodelay(true);
         Ok(stream)
@@ -206,6 +209,7 @@ impl TcpSocket {
     /// # Cancel safety
     /// If the future is dropped before it is ready, the socket is closed.
     pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        consume_budget().await;
         let stream = mio::net::TcpStream::from_std(self.start_connect(address)?);
         TcpStream::connected(stream).await
     }

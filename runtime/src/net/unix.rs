@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
+use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
 
@@ -83,6 +84,8 @@ impl UnixStream {
     /// # Cancel safety
     /// If the future is dropped before it is ready, the connection is closed.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
+        // The system may refuse at once.
+        consume_budget().await;
         let io = Registered::new(mio::net::UnixStream::connect(path)?, Direction::Write)?;
         io.ready(Direction::Write).await;
         match io.socket().take_error()? {

@@ -20,11 +20,7 @@ use crate::server::connection_queue::{
 };
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::server::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};
-use crate::task::yield_now;
 use crate::time::{self, Sleep, sleep};
-
-/// Connections accepted before the acceptor's loop turns once.
-const ACCEPTS_PER_TURN: usize = 256;
 
 /// The time between two rounds over the connections that wait to be started.
 const ROUND: Duration = STALLED_AFTER;
@@ -111,20 +107,14 @@ impl Acceptor {
     pub async fn accept_from(&mut self, listeners: &[TcpListener]) {
         let round = &mut Round::default();
         self.wait_for_loops().await;
-        loop {
-            for _ in 0..ACCEPTS_PER_TURN {
-                if !self.wait_for_room(round).await {
-                    return;
+        while self.wait_for_room(round).await {
+            match self.accept(listeners, round).await {
+                Some((_, Ok((stream, peer)))) => self.place(stream, peer),
+                Some((index, Err(error))) => {
+                    self.recover(&listeners[index], &error, round).await;
                 }
-                match self.accept(listeners, round).await {
-                    Some((_, Ok((stream, peer)))) => self.place(stream, peer),
-                    Some((index, Err(error))) => {
-                        self.recover(&listeners[index], &error, round).await;
-                    }
-                    None => return,
-                }
+                None => return,
             }
-            yield_now().await;
         }
     }
 

@@ -16,6 +16,7 @@ use std::time::Instant;
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 
+use crate::budget;
 use crate::executor::core::Core;
 use crate::observe::shared::Shared;
 use crate::observe::vitals::Progress;
@@ -309,7 +310,7 @@ impl ConnectionReceiver {
     }
 
     pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<LoopEvent>> {
-        self.queue.poll_pop(cx)
+        budget::poll_counted(cx, |cx| self.queue.poll_pop(cx))
     }
 
     /// Counts a connection that the loop has accepted for itself.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
+use crate::budget::consume_budget;
 use crate::local::Notify;
 use crate::server::connection_queue::ConnectionGuard;
 use crate::task::{self, TaskId, TaskInfo};
@@ -171,7 +172,10 @@ impl fmt::Debug for Connections {
 /// Cancel safe.
 pub async fn draining() {
     match Connections::current() {
-        Some(connections) => connections.draining().await,
+        Some(connections) => {
+            connections.draining().await;
+            consume_budget().await;
+        }
         None => std::future::pending().await,
     }
 }

@@ -5,13 +5,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::budget::poll_proceed;
 use crate::net::TcpListener;
 use crate::server::connection_queue::{AcceptedConnection, ConnectionReceiver, LoopEvent};
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::time::{Sleep, sleep};
-
-/// Connections accepted before the loop's other tasks run once.
-const ACCEPTS_PER_TURN: u32 = 64;
 
 /// The connections of one loop: those that an [`Acceptor`](crate::server::Acceptor) gives to it,
 /// and those that it accepts from listeners of its own.
@@ -30,8 +28,6 @@ struct OwnListeners {
     listeners: Vec<TcpListener>,
     /// The listener that is tried first the next time.
     next: usize,
-    /// How many connections may still be accepted in this turn.
-    left: u32,
     /// How many connections may still be accepted during the shutdown, once that has begun.
     last: Option<u32>,
     exhaustion: Exhaustion,
@@ -89,6 +85,7 @@ impl LoopAcceptor {
         if let Some(event) = ready!(self.receiver.poll_recv(cx)) {
             return Poll::Ready(Some(event));
         }
+        ready!(poll_proceed(cx));
         let last = self.own.as_mut().and_then(|own| own.accept_last(&self.receiver));
         if last.is_none() {
             self.own = None;
@@ -106,7 +103,6 @@ impl OwnListeners {
         Ok(Self {
             listeners: listeners.collect::<io::Result<_>>()?,
             next: 0,
-            left: ACCEPTS_PER_TURN,
             last: None,
             exhaustion: Exhaustion::new(receiver.turned_away().clone()),
             pause: None,
@@ -123,16 +119,7 @@ impl OwnListeners {
                 ready!(Pin::new(pause).poll(cx));
                 self.pause = None;
             }
-            if self.left == 0 {
-                self.left = ACCEPTS_PER_TURN;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            let Poll::Ready((index, accepted)) = self.poll_listeners(cx) else {
-                self.left = ACCEPTS_PER_TURN;
-                return Poll::Pending;
-            };
-            self.left -= 1;
+            let (index, accepted) = ready!(self.poll_listeners(cx));
             match accepted {
                 Ok((stream, peer)) => {
                     self.exhaustion.reset();

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
+use crate::budget::consume_budget;
 use crate::sync::lock;
 
 /// A phase of a server. Phases follow each other in this order; one may be skipped.
@@ -89,6 +90,7 @@ impl ServerState {
             Poll::Pending
         })
         .await;
+        consume_budget().await;
     }
 
     /// Enters `phase`, unless the server has reached it already.

@@ -10,6 +10,8 @@ use std::task::Poll;
 use futures_util::future::{maybe_done, try_maybe_done};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use crate::budget;
+
 /// Runs several futures at once and returns their outputs in the order of the futures, like
 /// `asyncio.gather`. `futures` is a tuple of up to eight futures, an array or a `Vec`.
 ///
@@ -49,7 +51,7 @@ where
 {
     let mut running = with_indices(futures);
     let mut outputs = Outputs::new(running.len());
-    while let Some((index, output)) = running.next().await {
+    while let Some((index, output)) = next(&mut running).await {
         outputs.set(index, output);
     }
     outputs.into_vec()
@@ -86,10 +88,16 @@ where
 {
     let mut running = with_indices(futures);
     let mut outputs = Outputs::new(running.len());
-    while let Some((index, result)) = running.next().await {
+    while let Some((index, result)) = next(&mut running).await {
         outputs.set(index, result?);
     }
     Ok(outputs.into_vec())
+}
+
+/// Waits for the next output. Takes one unit of the task's budget, since the futures may be ready
+/// without awaiting anything.
+async fn next<F: Future>(running: &mut FuturesUnordered<F>) -> Option<F::Output> {
+    poll_fn(|cx| budget::poll_counted(cx, |cx| running.poll_next_unpin(cx))).await
 }
 
 /// Returns futures whose outputs come with the index of the future.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use crate::budget;
 use crate::executor::core::Core;
 use crate::executor::join_error::JoinError;
 use crate::executor::table::Origin;
@@ -168,6 +169,7 @@ impl<E: 'static> TaskGroup<E> {
     /// Cancels the remaining children. Returns the errors of those that have failed already.
     fn cancel(&self) -> Vec<Failure<E>> {
         let mut cx = Context::from_waker(Waker::noop());
+        let _limit = budget::lift();
         let failed = std::iter::from_fn(|| match self.poll_children(&mut cx) {
             Poll::Ready(Err(failure)) => Some(failure),
             _ => None,

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use crate::budget;
 use crate::executor::core::Core;
 use crate::executor::join_error::JoinError;
 use crate::executor::slots::Key;
@@ -37,7 +38,8 @@ impl<T: 'static> JoinHandle<T> {
 
     pub(crate) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let key = self.key.expect("a join handle is not polled after it was ready");
-        let outcome = ready!(self.core.poll_outcome(key, cx.waker()));
+        let poll = |cx: &mut Context<'_>| self.core.poll_outcome(key, cx.waker());
+        let outcome = ready!(budget::poll_counted(cx, poll));
         self.key = None;
         Poll::Ready(outcome)
     }

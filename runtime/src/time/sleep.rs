@@ -40,6 +40,7 @@ pub struct Sleep {
     deadline: Tick,
     /// Set while the sleep waits for its deadline.
     timer: Option<Key>,
+    /// Other tasks have run since the sleep was made or ended last.
     yielded: bool,
 }
 
@@ -83,9 +84,10 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         if this.is_elapsed() {
-            if this.timer.take().is_some() || std::mem::replace(&mut this.yielded, true) {
+            if this.timer.take().is_some() || std::mem::take(&mut this.yielded) {
                 return Poll::Ready(());
             }
+            this.yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -5,6 +5,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::Core;
+use crate::budget;
 use crate::executor::clock::Tick;
 use crate::executor::waker::Message;
 use crate::observe::vitals::Load;
@@ -72,10 +73,16 @@ impl Core {
     }
 
     /// Returns `true` if there are ready tasks and nothing waits for the turn to end. A manual
-    /// clock moves only between turns, so there each batch has a turn of its own.
+    /// clock moves only between turns, so there each batch has a turn of its own. A task that has
+    /// spent its budget is ready, and took as long as many others.
     fn may_run_next_batch(&self) -> bool {
-        let must_end = self.stopping.get() || self.has_unhandled() || self.clock.is_manual();
-        self.ready.len() > 0 && !must_end
+        let must_end = || {
+            self.stopping.get()
+                || self.has_unhandled()
+                || self.clock.is_manual()
+                || budget::take_put_off()
+        };
+        self.ready.len() > 0 && !must_end()
     }
 
     /// Step 3: wakes the tasks whose timers are due. Returns the number of timers.
