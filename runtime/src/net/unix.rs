@@ -4,9 +4,11 @@ use std::fmt;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
+use crate::time::sleep;
 
 /// A Unix domain socket that listens for connections at a path. Dropping it does not remove the
 /// socket file.
@@ -72,7 +74,7 @@ pub struct UnixStream {
 }
 
 impl UnixStream {
-    /// Connects to the socket file `path`.
+    /// Connects to the socket file `path`. Waits while the listener's backlog is full.
     ///
     /// # Errors
     /// Those of socket(2) and connect(2).
@@ -83,7 +85,7 @@ impl UnixStream {
     /// # Cancel safety
     /// If the future is dropped before it is ready, the connection is closed.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        let io = Registered::new(mio::net::UnixStream::connect(path)?, Direction::Write)?;
+        let io = Registered::new(connected(path.as_ref()).await?, Direction::Write)?;
         io.ready(Direction::Write).await;
         match io.socket().take_error()? {
             Some(error) => Err(error),
@@ -139,6 +141,24 @@ impl UnixStream {
     /// Those of getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.socket().peer_addr()
+    }
+}
+
+/// The pauses between attempts to connect while a backlog is full: each is twice the one before, up
+/// to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(20);
+
+/// Connects, again while the listener's backlog is full. connect(2) returns `EAGAIN` then, and no
+/// event reports that there is room.
+async fn connected(path: &Path) -> io::Result<mio::net::UnixStream> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match mio::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
+            result => return result,
+        }
+        pause = PAUSE_MAX.min(pause * 2);
     }
 }
 
