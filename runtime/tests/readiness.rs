@@ -99,7 +99,7 @@ fn all_bytes_arrive_from_a_peer_that_sends_urgent_data_all_the_time() {
         const PARTS: usize = 20_000;
         let sending = brigade_runtime::spawn_blocking(move || {
             for part in 0..PARTS {
-                if part % 3 == 0 {
+                if part.is_multiple_of(3) {
                     SockRef::from(&peer).send_out_of_band(b"!").unwrap();
                 } else {
                     peer.write_all(&[b'x'; 5][..part % 5 + 1]).unwrap();
@@ -107,9 +107,8 @@ fn all_bytes_arrive_from_a_peer_that_sends_urgent_data_all_the_time() {
             }
             peer
         });
-        let is_urgent = |part: &usize| part % 3 == 0;
-        let count: usize =
-            (0..PARTS).map(|part| if is_urgent(&part) { 1 } else { part % 5 + 1 }).sum();
+        let len = |part: usize| if part.is_multiple_of(3) { 1 } else { part % 5 + 1 };
+        let count: usize = (0..PARTS).map(len).sum();
         assert_eq!(read_bytes!(stream, count).map(|bytes| bytes.len()), Some(count));
         sending.await.unwrap();
     });
@@ -312,6 +311,9 @@ fn more_slices_than_the_system_takes_are_written_in_part() {
         let slices = [IoSlice::new(b"x"); 1025];
         assert_eq!(stream.try_write_vectored(&slices).unwrap(), 1024);
         assert_eq!(unix.try_write_vectored(&slices).unwrap(), 1024);
+        let mut after_empty_ones = vec![IoSlice::new(b""); 1024];
+        after_empty_ones.push(IoSlice::new(b"x"));
+        assert_eq!(stream.try_write_vectored(&after_empty_ones).unwrap(), 1);
         // The stream is still writable, and the rest can follow.
         assert_eq!(stream.try_write_vectored(&slices[1024..]).unwrap(), 1);
         let ready = time::timeout(HANG, stream.writable()).await;

@@ -90,7 +90,9 @@ impl<S: StreamSocket> Registered<S> {
     }
 
     pub(crate) fn try_write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        let data = &data[..data.len().min(SLICES_MAX)];
+        // Without the empty ones at the start, so that 0 bytes are written only if all are empty.
+        let start = data.iter().take_while(|slice| slice.is_empty()).count();
+        let data = &data[start..data.len().min(start + SLICES_MAX)];
         let written = self.attempt(Direction::Write, |socket| {
             let no_ancillary_data = &mut SendAncillaryBuffer::default();
             Ok(rustix::net::sendmsg(socket, data, no_ancillary_data, SEND_FLAGS)?)
