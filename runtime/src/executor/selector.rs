@@ -8,10 +8,11 @@
 //!
 //! Events may be spurious, and a token may outlive its source. Then its key is stale.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Waker};
 use std::time::Duration;
 
 use mio::event::Event;
@@ -25,6 +26,8 @@ pub(crate) struct Selector {
     system: RefCell<System>,
     registry: Registry,
     sources: RefCell<Slots<Readiness>>,
+    /// How often the loop has waited: at least once per turn.
+    waits: Cell<u64>,
 }
 
 struct System {
@@ -59,6 +62,18 @@ const WRITE_CLOSED: u8 = 8;
 const REGISTERED: u8 = 16;
 /// The source is also registered for writing.
 const REGISTERED_FOR_WRITING: u8 = 32;
+/// An event has reported urgent data or an error. Never cleared.
+const EXCEPTIONAL: u8 = 64;
+
+/// The interest in reading, and in urgent data (`EPOLLPRI`, see epoll_ctl(2)) where
+/// [`REPORTS_URGENT_DATA`] says so.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const READ_INTEREST: Interest = Interest::READABLE;
+
+/// Whether the selector reports that a TCP socket has received urgent data.
+pub(crate) const REPORTS_URGENT_DATA: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Events taken from the system in one wait. More are left for the next turn.
 const EVENTS_PER_WAIT: usize = 1024;
@@ -96,7 +111,8 @@ impl Selector {
         let waker = mio::Waker::new(&registry, NOTIFICATION)?;
         let events = Events::with_capacity(EVENTS_PER_WAIT);
         let system = RefCell::new(System { poll, events });
-        Ok((Self { system, registry, sources: RefCell::new(Slots::new()) }, waker))
+        let sources = RefCell::new(Slots::new());
+        Ok((Self { system, registry, sources, waits: Cell::new(0) }, waker))
     }
 
     /// Waits for I/O or a notification until `timeout` has passed. Returns `true` if there was an
@@ -104,6 +120,7 @@ impl Selector {
     /// early, without events.
     #[inline(always)]
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.waits.update(|waits| waits + 1);
         let System { poll, events } = &mut *self.system.borrow_mut();
         match poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -152,6 +169,9 @@ impl Selector {
     /// What the source is ready for at that moment is an event, even though it is edge-triggered:
     /// epoll(7) polls a file that is added or modified, kqueue(2) runs the filter upon
     /// registration. So no earlier edge is lost, including the end of a stream.
+    ///
+    /// epoll may have the socket already: it drops a descriptor that is closed only with the last
+    /// duplicate of it (epoll(7)), and a new duplicate may get the same number.
     pub(crate) fn register(
         &self,
         key: Key,
@@ -160,16 +180,19 @@ impl Selector {
     ) -> io::Result<()> {
         let token = Token(key.to_u64() as usize);
         let (interest, bits) = match direction {
-            Direction::Read => (Interest::READABLE, REGISTERED),
+            Direction::Read => (READ_INTEREST, REGISTERED),
             Direction::Write => {
-                (Interest::READABLE | Interest::WRITABLE, REGISTERED | REGISTERED_FOR_WRITING)
+                (READ_INTEREST | Interest::WRITABLE, REGISTERED | REGISTERED_FOR_WRITING)
             }
         };
         let mut io = SourceFd(&io.as_raw_fd());
-        let registered = match self.has_bit(key, REGISTERED) {
+        let mut registered = match self.has_bit(key, REGISTERED) {
             false => self.registry.register(&mut io, token, interest),
             true => self.registry.reregister(&mut io, token, interest),
         };
+        if matches!(&registered, Err(error) if error.kind() == io::ErrorKind::AlreadyExists) {
+            registered = self.registry.reregister(&mut io, token, interest);
+        }
         if let Some(source) = self.sources.borrow_mut().get_mut(key) {
             source.register_error = registered.as_ref().err().map(io::Error::kind);
             source.bits |= if registered.is_ok() { bits } else { 0 };
@@ -225,9 +248,9 @@ impl Selector {
             drop(sources);
             return self.register_and_poll(key, io, direction, bits, cx);
         }
-        let to_wake = source.waiters(direction).add(cx.waker());
+        let to_wake = source.waiters(direction).add(cx.waker(), self.waits.get());
         drop(sources);
-        to_wake.wake();
+        to_wake.into_iter().for_each(Waker::wake);
         Poll::Pending
     }
 
@@ -272,13 +295,17 @@ impl Selector {
     }
 
     /// Clears the readiness for `direction`, because an operation found that there is no more to
-    /// do: the next one waits for the next edge.
+    /// do: the next one waits for the next edge. Does nothing if an event has reported that the
+    /// direction is closed, or urgent data, or an error: these end an operation early, too.
     pub(crate) fn clear_ready(&self, key: Key, direction: Direction) {
-        if let Some(source) = self.sources.borrow_mut().get_mut(key) {
-            source.bits &= match direction {
-                Direction::Read => !READABLE,
-                Direction::Write => !WRITABLE,
-            };
+        let (ready, closed) = match direction {
+            Direction::Read => (READABLE, READ_CLOSED),
+            Direction::Write => (WRITABLE, WRITE_CLOSED),
+        };
+        if let Some(source) = self.sources.borrow_mut().get_mut(key)
+            && source.bits & (closed | EXCEPTIONAL) == 0
+        {
+            source.bits &= !ready;
         }
     }
 
@@ -331,6 +358,9 @@ fn bits_of(event: &Event) -> u8 {
     if event.is_writable() || event.is_error() {
         bits |= WRITABLE;
     }
+    if event.is_priority() || event.is_error() {
+        bits |= EXCEPTIONAL;
+    }
     bits
 }
 
@@ -365,47 +395,87 @@ impl Readiness {
 enum Waiters {
     None,
     One(Waker),
-    #[expect(clippy::box_collection, reason = "rare, and a `Vec` would make each source larger")]
-    Many(Box<Vec<Waker>>),
+    /// Boxed because it is rare, and would make each source larger.
+    Many(Box<Crowd>),
 }
 
-/// If more tasks than this wait, all are woken to register again, which leaves out wakers of tasks
-/// that no longer wait.
-const WAITERS_MAX: usize = 32;
+/// Many wakers, some of them of tasks that no longer wait. When there are more than `limit`, those
+/// that joined long ago are removed and woken: tasks that still wait then join again. The limit is
+/// twice what was left, so each waker that joins costs constant time on average.
+struct Crowd {
+    /// The wakers in the order in which they joined, each with [`Selector::waits`] at that time.
+    wakers: Vec<(Waker, u64)>,
+    /// The wakers that are in `wakers`.
+    ids: HashSet<WakerId>,
+    limit: usize,
+}
+
+/// Identifies what a waker wakes, like [`Waker::will_wake`].
+type WakerId = (*const (), *const RawWakerVTable);
+
+/// The least limit of a [`Crowd`].
+const CROWD_LIMIT_MIN: usize = 32;
+
+/// Wakers stay in their crowd for this many waits of the selector at least. A task that was woken
+/// joins again within a few of them, so the same tasks are not woken again and again.
+const RECENT_WAITS: u64 = 64;
 
 impl Waiters {
     fn take(&mut self) -> Self {
         std::mem::replace(self, Self::None)
     }
 
-    /// Adds `waker` unless it is there already. If there are too many then, returns all of them to
-    /// be woken.
-    fn add(&mut self, waker: &Waker) -> Self {
+    /// Adds `waker` unless it is there already. `now` is [`Selector::waits`]. Returns wakers that
+    /// were removed because there are too many; the caller wakes them.
+    fn add(&mut self, waker: &Waker, now: u64) -> Vec<Waker> {
         match self {
             Self::None => *self = Self::One(waker.clone()),
             Self::One(one) if one.will_wake(waker) => {}
-            Self::One(_) => {
-                let Self::One(one) = self.take() else { unreachable!("matched above") };
-                *self = Self::Many(Box::new(vec![one, waker.clone()]));
+            Self::One(one) => {
+                let mut crowd = Crowd::new();
+                crowd.add(one, now);
+                crowd.add(waker, now);
+                *self = Self::Many(Box::new(crowd));
             }
-            Self::Many(many) if many.iter().any(|one| one.will_wake(waker)) => {}
-            Self::Many(many) => {
-                many.push(waker.clone());
-                if many.len() > WAITERS_MAX {
-                    return self.take();
-                }
-            }
+            Self::Many(crowd) => return crowd.add(waker, now),
         }
-        Self::None
+        Vec::new()
     }
 
     fn wake(self) {
         match self {
             Self::None => {}
             Self::One(waker) => waker.wake(),
-            Self::Many(wakers) => wakers.into_iter().for_each(Waker::wake),
+            Self::Many(crowd) => crowd.wakers.into_iter().for_each(|(waker, _)| waker.wake()),
         }
     }
+}
+
+impl Crowd {
+    fn new() -> Self {
+        Self { wakers: Vec::new(), ids: HashSet::new(), limit: CROWD_LIMIT_MIN }
+    }
+
+    fn add(&mut self, waker: &Waker, now: u64) -> Vec<Waker> {
+        if !self.ids.insert(id(waker)) {
+            return Vec::new();
+        }
+        self.wakers.push((waker.clone(), now));
+        if self.wakers.len() <= self.limit {
+            return Vec::new();
+        }
+        let is_old = |(_, joined): &mut (Waker, u64)| now - *joined > RECENT_WAITS;
+        let old: Vec<_> = self.wakers.extract_if(.., is_old).map(|(waker, _)| waker).collect();
+        for waker in &old {
+            self.ids.remove(&id(waker));
+        }
+        self.limit = CROWD_LIMIT_MIN.max(2 * self.wakers.len());
+        old
+    }
+}
+
+fn id(waker: &Waker) -> WakerId {
+    (waker.data(), waker.vtable())
 }
 
 #[cfg(all(test, not(brigade_loom)))]
@@ -420,6 +490,43 @@ mod tests {
             if calls < 4 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
         });
         assert!(notified.is_ok() && calls == 4, "{notified:?} after {calls} calls");
+    }
+
+    struct Idle;
+
+    impl std::task::Wake for Idle {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+
+    fn new_waker() -> Waker {
+        std::sync::Arc::new(Idle).into()
+    }
+
+    fn len(waiters: &Waiters) -> usize {
+        match waiters {
+            Waiters::None => 0,
+            Waiters::One(_) => 1,
+            Waiters::Many(crowd) => crowd.wakers.len(),
+        }
+    }
+
+    #[test]
+    fn wakers_of_tasks_that_wait_no_more_do_not_pile_up() {
+        let mut waiters = Waiters::None;
+        for now in 0..10_000 {
+            waiters.add(&new_waker(), now);
+            assert!(len(&waiters) <= 4 * RECENT_WAITS as usize);
+        }
+    }
+
+    #[test]
+    fn a_waker_that_is_added_twice_is_there_once() {
+        let wakers: Vec<_> = (0..100).map(|_| new_waker()).collect();
+        let mut waiters = Waiters::None;
+        for waker in wakers.iter().chain(&wakers) {
+            assert!(waiters.add(waker, 0).is_empty());
+        }
+        assert_eq!(len(&waiters), wakers.len());
     }
 
     #[test]

@@ -15,9 +15,10 @@
 //! epoll_ctl(2).
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
-//! Unix streams share), `tcp_socket` (options), `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`,
+//! Unix streams share), `tcp_socket` (options), `connect` (several addresses), `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`,
 //! `unix`.
 
+mod connect;
 mod registered;
 #[macro_use]
 mod stream;

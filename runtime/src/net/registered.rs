@@ -87,8 +87,8 @@ impl<S: AsFd> Registered<S> {
         self.entry.core.selector().would_block(self.entry.key, direction)
     }
 
-    /// Clears the readiness of `direction`, because the next operation would most likely return
-    /// `WouldBlock`.
+    /// Clears the readiness of `direction`, because the next operation would return `WouldBlock`,
+    /// unless an event has reported an end, an error or urgent data.
     pub(super) fn clear_ready(&self, direction: Direction) {
         self.entry.core.selector().clear_ready(self.entry.key, direction);
     }

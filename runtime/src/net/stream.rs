@@ -54,7 +54,7 @@ macro_rules! stream_methods {
             }
 
             /// Writes as much of the slices in `data`, in their order, as the system accepts
-            /// without waiting. Returns the number of bytes.
+            /// without waiting, of 1,024 slices at most. Returns the number of bytes.
             ///
             /// # Errors
             /// `WouldBlock` if the system accepts nothing now, and those of sendmsg(2).

@@ -1,7 +1,8 @@
 //! Reads and writes of a connected stream, by system calls.
 //!
-//! After a short read or write the readiness is cleared: the system most likely has no more, so
-//! the call that would return `WouldBlock` is saved.
+//! `WouldBlock` ends the readiness of a stream. Where [`StreamSocket::SHORT_MEANS_BLOCKED`] says so,
+//! a read or write of fewer bytes than it was given room for ends it too, which saves the call that
+//! would return `WouldBlock`.
 //!
 //! The calls are rustix's, not libc's: in a process with threads, libc's are cancellation points
 //! (pthreads(7)), which cost time and are not needed here.
@@ -15,8 +16,40 @@ use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::budget::consume_budget;
-use crate::executor::selector::Direction;
+use crate::executor::selector::{Direction, REPORTS_URGENT_DATA};
 use crate::net::registered::Registered;
+
+/// A connected stream.
+pub(crate) trait StreamSocket: AsFd {
+    /// Whether the next read or write after a short one would return `WouldBlock`, unless an event
+    /// reports something else: the end of the stream, an error or urgent data.
+    const SHORT_MEANS_BLOCKED: bool;
+}
+
+/// A read of a TCP socket is short in these cases only (tcp_recvmsg in Linux):
+///
+/// - The socket has no more bytes. Later ones cause an event.
+/// - The stream has ended or failed. If that has not been reported yet, it causes an event.
+/// - The next byte is urgent (`MSG_OOB`, tcp(7)), and ordinary bytes may follow it. An urgent byte
+///   is reported by the event of its arrival, or by one that is still to come.
+///
+/// Other systems end a read at an urgent byte, too, but the selector does not report it there.
+///
+/// A write is short if the send buffer is full, and an event follows when it has room; or if the
+/// connection has failed.
+impl StreamSocket for mio::net::TcpStream {
+    const SHORT_MEANS_BLOCKED: bool = REPORTS_URGENT_DATA;
+}
+
+/// A read of a Unix stream is also short where file descriptors or credentials were attached to the
+/// bytes (unix(7)), and where a byte is urgent. A write is also short if the system is out of
+/// memory. No event reports these.
+impl StreamSocket for mio::net::UnixStream {
+    const SHORT_MEANS_BLOCKED: bool = false;
+}
+
+/// The most slices that sendmsg(2) takes: `UIO_MAXIOV` on Linux, `IOV_MAX` elsewhere.
+const SLICES_MAX: usize = 1024;
 
 /// Makes a write to a closed connection return an error instead of raising SIGPIPE. Where the flag
 /// does not exist, std and mio have set an option of the socket.
@@ -25,12 +58,12 @@ const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::empty();
 
-impl<S: AsFd> Registered<S> {
+impl<S: StreamSocket> Registered<S> {
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.attempt(Direction::Read, |socket| {
             Ok(rustix::net::recv(socket, &mut *buffer, RecvFlags::empty())?.0)
         })?;
-        self.note_read(read, buffer.len());
+        self.note_progress(Direction::Read, read, buffer.len());
         Ok(read)
     }
 
@@ -39,36 +72,33 @@ impl<S: AsFd> Registered<S> {
         let read = self.attempt(Direction::Read, |socket| {
             Ok(rustix::net::recv(socket, spare_capacity(buffer), RecvFlags::empty())?.0)
         })?;
-        self.note_read(read, room);
+        self.note_progress(Direction::Read, read, room);
         Ok(read)
     }
 
-    /// Clears the readiness after a read of fewer bytes than there was `room` for.
-    fn note_read(&self, read: usize, room: usize) {
-        // If the peer has closed its direction, the end of the stream is still to be read, and
-        // brings no event of its own if it arrived together with the last bytes.
-        if read < room && !self.is_read_closed() {
-            self.clear_ready(Direction::Read);
+    /// Clears the readiness if an operation that could transfer `room` bytes was short.
+    fn note_progress(&self, direction: Direction, transferred: usize, room: usize) {
+        if S::SHORT_MEANS_BLOCKED && transferred < room {
+            self.clear_ready(direction);
         }
     }
 
     pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         let written = self
             .attempt(Direction::Write, |socket| Ok(rustix::net::send(socket, data, SEND_FLAGS)?))?;
-        if written < data.len() {
-            self.clear_ready(Direction::Write);
-        }
+        self.note_progress(Direction::Write, written, data.len());
         Ok(written)
     }
 
     pub(crate) fn try_write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        // Without the empty ones at the start, so that 0 bytes are written only if all are empty.
+        let start = data.iter().take_while(|slice| slice.is_empty()).count();
+        let data = &data[start..data.len().min(start + SLICES_MAX)];
         let written = self.attempt(Direction::Write, |socket| {
             let no_ancillary_data = &mut SendAncillaryBuffer::default();
             Ok(rustix::net::sendmsg(socket, data, no_ancillary_data, SEND_FLAGS)?)
         })?;
-        if written < data.iter().map(|slice| slice.len()).sum() {
-            self.clear_ready(Direction::Write);
-        }
+        self.note_progress(Direction::Write, written, data.iter().map(|slice| slice.len()).sum());
         Ok(written)
     }
 
@@ -134,6 +164,10 @@ mod tests {
     use crate::{run, spawn};
 
     type Stream = Registered<TcpStream>;
+
+    impl StreamSocket for TcpStream {
+        const SHORT_MEANS_BLOCKED: bool = REPORTS_URGENT_DATA;
+    }
 
     /// The number of sockets that are registered with this thread's loop.
     fn registered() -> usize {
@@ -206,6 +240,26 @@ mod tests {
                 stream.ready(Direction::Read).await;
             }
             assert_eq!(rest.len(), 100 - (capacity - 2));
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_short_read_ends_the_readiness_of_a_tcp_stream_that_has_no_urgent_data() {
+        run(async {
+            let (stream, mut peer) = accepted();
+            let is_ready = || stream.ready(Direction::Read).now_or_never().is_some();
+            for _ in 0..3 {
+                peer.write_all(b"request").unwrap();
+                assert_eq!(read(&stream).await.unwrap(), b"request");
+                assert!(!is_ready());
+            }
+            SockRef::from(&peer).send_out_of_band(b"!").unwrap();
+            peer.write_all(b"request").unwrap();
+            assert_eq!(read(&stream).await.unwrap(), b"request");
+            assert!(is_ready());
+            assert_eq!(stream.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            assert!(!is_ready());
         });
     }
 

@@ -9,6 +9,7 @@ use socket2::SockRef;
 
 use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
+use crate::net::connect::connect_first;
 use crate::net::registered::Registered;
 use crate::net::tcp_socket::TcpSocket;
 use crate::threads::blocking::spawn_blocking;
@@ -29,8 +30,13 @@ impl TcpStream {
     /// Connects to the first of the addresses that accepts a connection. A host name is resolved
     /// on the blocking pool.
     ///
+    /// The next address is tried when an attempt fails, or has taken 250 ms; earlier attempts go on
+    /// meanwhile. IPv6 and IPv4 addresses take turns, beginning with the family of the first one
+    /// ("Happy Eyeballs", RFC 8305).
+    ///
     /// # Errors
-    /// Those of the last address that was tried (socket(2), connect(2)), or of the name resolution.
+    /// Those of the name resolution. If no address accepts a connection, the error names each
+    /// address with its error (socket(2), connect(2)); its kind is that of the last one.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -42,20 +48,14 @@ impl TcpStream {
         A: ToSocketAddrs + Send + 'static,
     {
         let found = spawn_blocking(move || address.to_socket_addrs().map(Vec::from_iter)).await;
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-        for address in found.map_err(io::Error::other)?? {
-            match Self::connect_to(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        connect_first(found.map_err(io::Error::other)??, Self::connect_to).await
     }
 
     /// Connects to `address`, without the name resolution of [`TcpStream::connect`].
     ///
     /// # Errors
-    /// Those of socket(2) and connect(2).
+    /// Those of socket(2) and connect(2). `ConnectionRefused` also if the system has connected the
+    /// socket to itself, which can happen if `address` is a free port of this machine.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -79,6 +79,7 @@ impl TcpStream {
                 return Err(error);
             }
             match io.attempt(Direction::Write, mio::net::TcpStream::peer_addr) {
+                Ok(peer) if peer == io.socket().local_addr()? => return Err(refuse_self(&io)),
                 Ok(_) => return Ok(Self { io }),
                 // Not connected yet: the event was spurious.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {
@@ -201,7 +202,7 @@ impl TcpSocket {
     /// Connects to `address` on this thread's loop.
     ///
     /// # Errors
-    /// Those of connect(2).
+    /// Those of connect(2). `ConnectionRefused` also if `address` is the socket's own.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -213,6 +214,14 @@ impl TcpSocket {
         let stream = mio::net::TcpStream::from_std(self.start_connect(address)?);
         TcpStream::connected(stream).await
     }
+}
+
+/// Returns the error for a socket that is connected to itself: nobody listened at the port, and the
+/// system chose it as the local one (simultaneous open, RFC 9293, section 3.5). The socket is reset
+/// when it is dropped, so that its port is free at once.
+fn refuse_self(io: &Registered<mio::net::TcpStream>) -> io::Error {
+    let _ = SockRef::from(io.socket()).set_linger(Some(Duration::ZERO));
+    io::Error::new(io::ErrorKind::ConnectionRefused, "the socket has connected to itself")
 }
 
 stream_methods!(TcpStream);

@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
+use crate::time::sleep;
 
 /// A Unix domain socket that listens for connections at a path. Dropping it does not remove the
 /// socket file.
@@ -73,7 +75,7 @@ pub struct UnixStream {
 }
 
 impl UnixStream {
-    /// Connects to the socket file `path`.
+    /// Connects to the socket file `path`. Waits while the listener's backlog is full.
     ///
     /// # Errors
     /// Those of socket(2) and connect(2).
@@ -86,7 +88,7 @@ impl UnixStream {
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         // The system may refuse at once.
         consume_budget().await;
-        let io = Registered::new(mio::net::UnixStream::connect(path)?, Direction::Write)?;
+        let io = Registered::new(connected(path.as_ref()).await?, Direction::Write)?;
         io.ready(Direction::Write).await;
         match io.socket().take_error()? {
             Some(error) => Err(error),
@@ -142,6 +144,24 @@ impl UnixStream {
     /// Those of getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.socket().peer_addr()
+    }
+}
+
+/// The pauses between attempts to connect while a backlog is full: each is twice the one before, up
+/// to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(20);
+
+/// Connects, again while the listener's backlog is full. connect(2) returns `EAGAIN` then, and no
+/// event reports that there is room.
+async fn connected(path: &Path) -> io::Result<mio::net::UnixStream> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match mio::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
+            result => return result,
+        }
+        pause = PAUSE_MAX.min(pause * 2);
     }
 }
 
