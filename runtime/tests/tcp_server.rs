@@ -282,3 +282,35 @@ fn the_task_of_a_connection_is_called_connection() {
     assert_eq!(name, "connection");
     server.end().unwrap();
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn signals_are_caught_from_the_moment_that_run_is_called() {
+    use brigade_runtime::signal::SignalKind;
+    use signal_hook::consts::{SIGTERM, SIGUSR1};
+
+    support::child::succeeds_in_child(
+        "signals_are_caught_from_the_moment_that_run_is_called",
+        || {
+            // The process sends itself the signal for a report, and the one that ends it, as soon as
+            // the latter is caught.
+            let is_caught = || {
+                let status = std::fs::read_to_string("/proc/self/status").unwrap();
+                let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+                u64::from_str_radix(mask.trim(), 16).unwrap() >> (SIGTERM - 1) & 1 == 1
+            };
+            let sender = std::thread::spawn(move || {
+                while !is_caught() {
+                    std::hint::spin_loop();
+                }
+                signal_hook::low_level::raise(SIGTERM).unwrap();
+                signal_hook::low_level::raise(SIGUSR1).unwrap();
+            });
+            let server = bind().loops(2).pin(false).report_on(SignalKind::UserDefined1);
+            let state = server.state();
+            let reports = server.run(|| async |stream, _| echo(stream).await).unwrap();
+            assert_eq!((reports.len(), state.phase()), (2, Phase::Ended));
+            sender.join().unwrap();
+        },
+    );
+}

@@ -21,7 +21,7 @@ use crate::server::report::{LoopReport, Observe, log_report};
 use crate::server::serve_loop::{Cancelled, serve_loop};
 use crate::server::stats::{LoopStats, Stats};
 use crate::server::supervisor::{OnLoopDeath, Supervisor};
-use crate::signal::{SignalKind, Signals};
+use crate::signal::{CaughtSignals, SignalKind, Signals};
 use crate::task;
 use crate::threads::group::{self, default_loops};
 
@@ -248,6 +248,9 @@ impl TcpServer {
     /// Serves until SIGINT or SIGTERM, on this thread and those of the loops. A second signal
     /// forces the shutdown. See [`TcpServer::serve`].
     ///
+    /// The signals are caught from the moment of the call until this returns. One that arrives
+    /// while the loops are being started ends the server in the same graceful way.
+    ///
     /// # Errors
     /// If a loop cannot be started, or died; see [`TcpServer::on_loop_death`].
     ///
@@ -371,15 +374,18 @@ impl TcpServer {
         M: Fn(usize) -> P + Clone + Send + 'static,
         P: Protocol,
     {
+        // Before anything else, so that a signal that arrives while the server starts is not lost.
+        let report_signals = CaughtSignals::new(self.options.report_on)?;
+        let signals = CaughtSignals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
         let mut event_loop = EventLoop::builder().name("acceptor").build()?;
         event_loop.run_until_complete(async move {
-            let signals = Signals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
+            let (signals, report_signals) = (signals.listen()?, report_signals.listen()?);
             let signal = async || {
                 // If the pipe of the signals fails there is nothing to wait for.
                 let signal = signals.recv().await;
                 tracing::info!(target: "brigade::server", ?signal, "shutting down");
             };
-            self.serve_observed(make, observe, signal(), signal()).await
+            self.serve_until(make, observe, report_signals, signal(), signal()).await
         })
     }
 
@@ -403,8 +409,24 @@ impl TcpServer {
         M: Fn(usize) -> P + Clone + Send + 'static,
         P: Protocol,
     {
+        let report_signals = Signals::new(self.options.report_on)?;
+        self.serve_until(make, observe, report_signals, shutdown, force).await
+    }
+
+    async fn serve_until<M, P>(
+        self,
+        make: M,
+        observe: Observe,
+        report_signals: Signals,
+        shutdown: impl Future<Output = ()>,
+        force: impl Future<Output = ()>,
+    ) -> io::Result<Vec<LoopReport<P::Connection>>>
+    where
+        M: Fn(usize) -> P + Clone + Send + 'static,
+        P: Protocol,
+    {
         let Self { listeners, options } = self;
-        let Options { state, stats, drain_timeout, report_on, .. } = options.clone();
+        let Options { state, stats, drain_timeout, .. } = options.clone();
         let (mut acceptor, receivers) = Acceptor::new(options.loops);
         let listeners = Listeners::new(listeners, options.per_loop, options.loops)?;
         let for_loops = receivers.into_iter().enumerate();
@@ -415,17 +437,14 @@ impl TcpServer {
         // A loop that accepts for itself may do so before this thread continues.
         state.enter(Phase::Accepting);
         let mut supervisor = start_loops(options, for_loops, observe.clone(), make)?;
-        let reporter = report_on.map(|signal| report_on_signal(signal, &supervisor, observe));
-        let reporter = reporter.transpose()?;
+        let reporter = Abort(report_on_signals(report_signals, &supervisor, observe));
         let mut force = pin!(Remember::new(force));
         let outcome = accept_until(&mut acceptor, &listeners, &mut supervisor, shutdown).await;
         state.enter(Phase::Draining);
         or_forced(listeners.close(&mut acceptor), force.as_mut()).await;
         drop(acceptor);
         let ended = supervisor.finish(drain_timeout, &state, force).await;
-        if let Some(reporter) = reporter {
-            reporter.abort();
-        }
+        drop(reporter);
         outcome.map(|()| reports(ended, &stats))
     }
 
@@ -505,19 +524,28 @@ async fn accept_until<T: Send + 'static>(
     }
 }
 
-fn report_on_signal<T: Send + 'static>(
-    kind: SignalKind,
+/// Logs a report whenever one of `signals` arrives.
+fn report_on_signals<T: Send + 'static>(
+    signals: Signals,
     supervisor: &Supervisor<T>,
     observe: Observe,
-) -> io::Result<task::JoinHandle<()>> {
-    let signals = Signals::new([kind])?;
+) -> task::JoinHandle<()> {
     let handles = supervisor.handles();
-    Ok(task::Builder::new().name("report").spawn(async move {
+    task::Builder::new().name("report").spawn(async move {
         while signals.recv().await.is_ok() {
             let handles = handles.borrow().clone();
             log_report(handles, &observe).await;
         }
-    }))
+    })
+}
+
+/// Aborts a task when dropped.
+struct Abort(task::JoinHandle<()>);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Waits for `work`, but no longer than until `force` is ready.
