@@ -9,6 +9,7 @@
 //! | `gather` | several futures at once, within one task |
 //! | `group` | tasks that end together |
 //! | `shield` | a future that runs on if its awaiter is cancelled |
+//! | `wakers` | the wakers of futures that wait for the same event |
 
 mod current;
 mod gather;
@@ -17,6 +18,7 @@ mod join;
 pub(crate) mod notebook;
 mod shield;
 pub(crate) mod spawn;
+pub(crate) mod wakers;
 
 pub use crate::executor::join_error::JoinError;
 pub use crate::observe::info::{TaskId, TaskInfo, TaskLabel, TaskState};
