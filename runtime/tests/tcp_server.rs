@@ -206,6 +206,65 @@ fn a_forced_shutdown_leaves_a_stuck_loop_behind_while_the_backlog_is_handed_over
 }
 
 #[test]
+fn a_second_signal_is_heard_while_more_connections_wait_than_the_queues_hold() {
+    let (block, is_blocked, release) = blocking();
+    let mut server = Running::start(bind().loops(2), move || {
+        let block = block.clone();
+        async move |_, _| block()
+    });
+    let mut streams = vec![server.connect()];
+    is_blocked.recv_timeout(PATIENCE).unwrap();
+    streams.push(server.connect());
+    is_blocked.recv_timeout(PATIENCE).unwrap();
+    // Both loops are stuck. Their queues hold 2048 connections, and the rest wait in the backlog.
+    streams.extend((0..2300).map(|_| server.connect()));
+    while server.stats.loops().iter().map(|stats| stats.open).sum::<usize>() < 2 + 2048 {
+        std::thread::yield_now();
+    }
+    server.shutdown = None;
+    let state = server.state.clone();
+    brigade_runtime::run(async move { state.reached(Phase::Draining).await });
+    server.force = None;
+    assert_eq!(server.join().unwrap().len(), 2);
+    drop(release);
+}
+
+/// Makes every accept from the listener of a duplicate fail.
+fn break_listener(duplicate: &std::net::TcpListener) {
+    socket2::SockRef::from(duplicate).shutdown(std::net::Shutdown::Both).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_listener_that_fails_costs_no_time_and_keeps_no_server_from_serving_or_ending() {
+    for (loops, per_loop, force) in
+        [(1, false, false), (2, false, false), (2, false, true), (2, true, false)]
+    {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let duplicate = listener.try_clone().unwrap();
+        let server = bind().and_listener(listener).unwrap().loops(loops).per_loop(per_loop);
+        let mut server = Running::start(server, || async |stream, _| echo(stream).await);
+        echoed(&mut server.connect(), b"before");
+        break_listener(&duplicate);
+        for _ in 0..20 {
+            assert_eq!(echoed(&mut server.connect(), b"hello"), b"hello");
+        }
+        // Between two attempts the loops wait.
+        let handle = server.thread.loop_handle();
+        while handle.snapshot().is_awake
+            || server.stats.loops().iter().any(|stats| stats.event_loop.is_awake)
+        {
+            std::thread::yield_now();
+        }
+        if force {
+            server.force = None;
+        }
+        let reports = server.end().unwrap();
+        assert_eq!(reports.iter().map(|report| report.stats.accepted).sum::<usize>(), 21);
+    }
+}
+
+#[test]
 fn a_loop_that_dies_ends_the_server_with_an_error_or_is_replaced() {
     let stop = || {
         async |mut stream: net::TcpStream, _| {

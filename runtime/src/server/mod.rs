@@ -14,6 +14,7 @@
 //! | write a protocol that knows its idle connections | [`Protocol`], [`Connections`] |
 //! | accept connections by hand | [`Acceptor`], [`ConnectionReceiver`], [`LoopAcceptor`] |
 
+mod accept_state;
 mod acceptor;
 mod connection_queue;
 mod connections;

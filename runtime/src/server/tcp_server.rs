@@ -24,6 +24,7 @@ use crate::server::supervisor::{OnLoopDeath, Supervisor};
 use crate::signal::{CaughtSignals, SignalKind, Signals};
 use crate::task;
 use crate::threads::group::{self, default_loops};
+use crate::time::timeout;
 
 /// By default, a poll that keeps a loop from turning for longer than this is reported.
 pub const STALL_THRESHOLD: Duration = Duration::from_millis(100);
@@ -441,7 +442,12 @@ impl TcpServer {
         let mut force = pin!(Remember::new(force));
         let outcome = accept_until(&mut acceptor, &listeners, &mut supervisor, shutdown).await;
         state.enter(Phase::Draining);
-        or_forced(listeners.close(&mut acceptor), force.as_mut()).await;
+        let close = async {
+            if timeout(drain_timeout, listeners.close(&mut acceptor)).await.is_err() {
+                tracing::warn!(target: "brigade::server", "connections were left in the backlog");
+            }
+        };
+        or_forced(close, force.as_mut()).await;
         drop(acceptor);
         let ended = supervisor.finish(drain_timeout, &state, force).await;
         drop(reporter);
