@@ -311,6 +311,54 @@ fn phases_can_be_awaited_and_read_from_any_thread() {
 }
 
 #[test]
+fn a_server_whose_future_is_dropped_drains_and_has_ended_once_its_loops_have() {
+    for loops in [1, 2] {
+        let server = bind().loops(loops).pin(false);
+        let (address, state) = (server.local_addr().unwrap(), server.state());
+        let handler = || {
+            async |stream: net::TcpStream, _| {
+                let mut byte = [0];
+                while stream.read_exact(&mut byte).await.is_ok() {
+                    stream.write_all(&byte).await.unwrap();
+                }
+            }
+        };
+        let mut client = brigade_runtime::run(async move {
+            let mut serve = Box::pin(server.serve(handler, std::future::pending()));
+            let client = brigade_runtime::spawn_blocking(move || {
+                let mut client = connect(address);
+                assert_eq!(echoed(&mut client, b"a"), b"a");
+                client
+            });
+            let mut client = std::pin::pin!(client);
+            std::future::poll_fn(|cx| {
+                assert!(serve.as_mut().poll(cx).is_pending());
+                client.as_mut().poll(cx)
+            })
+            .await
+            .unwrap()
+        });
+        assert_eq!(state.phase(), Phase::Draining);
+        assert_eq!(echoed(&mut client, b"b"), b"b");
+        assert_eq!(state.phase(), Phase::Draining, "a loop still serves");
+        drop(client);
+        brigade_runtime::run(async move {
+            brigade_runtime::time::timeout(PATIENCE, state.reached(Phase::Ended)).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_server_that_is_dropped_before_it_serves_has_ended() {
+    let server = bind();
+    let state = server.state();
+    let serve = server.serve(|| async |_, _| {}, std::future::pending());
+    assert_eq!(state.phase(), Phase::Bound);
+    drop(serve);
+    assert_eq!(state.phase(), Phase::Ended);
+}
+
+#[test]
 fn a_handler_that_panics_ends_its_own_connection_only() {
     let server = Running::start(bind().loops(1), || {
         async |stream: net::TcpStream, _| {

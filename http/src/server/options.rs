@@ -277,6 +277,10 @@ impl Server {
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the server accepts no more connections, and its loops drain by
+    /// themselves and then end, as after `shutdown`; see [`TcpServer::serve`].
     pub async fn serve<F>(
         self,
         factory: F,

@@ -19,7 +19,8 @@ pub enum Phase {
     Draining,
     /// The drain deadline has passed: what is left is cancelled.
     Cancelling,
-    /// The server has ended.
+    /// The server has ended: [`serve`](crate::TcpServer::serve) returns. If its future was dropped
+    /// before, every loop has ended; if it was never polled, no loop was started.
     Ended,
 }
 

@@ -65,6 +65,7 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct TcpServer {
     listeners: Vec<TcpListener>,
     options: Options,
+    running: EnterOnDrop,
 }
 
 #[derive(Clone, Debug)]
@@ -116,7 +117,8 @@ impl TcpServer {
             state: ServerState::new(),
             stats: Stats::default(),
         };
-        Self { listeners: vec![listener], options }
+        let running = EnterOnDrop(options.state.clone(), Phase::Ended);
+        Self { listeners: vec![listener], options, running }
     }
 
     /// Listens at a further address.
@@ -283,6 +285,12 @@ impl TcpServer {
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the server accepts no more connections, and its loops drain by
+    /// themselves and then end, as after `shutdown`. [`ServerState`] follows them: it reaches
+    /// [`Phase::Ended`] with the last loop. Nothing waits for them, so the process should not end
+    /// before that.
     pub async fn serve<F, H>(
         self,
         factory: F,
@@ -426,7 +434,7 @@ impl TcpServer {
         M: Fn(usize) -> P + Clone + Send + 'static,
         P: Protocol,
     {
-        let Self { listeners, options } = self;
+        let Self { listeners, options, running } = self;
         let Options { state, stats, drain_timeout, .. } = options.clone();
         let (mut acceptor, receivers) = Acceptor::new(options.loops);
         let listeners = Listeners::new(listeners, options.per_loop, options.loops)?;
@@ -434,10 +442,12 @@ impl TcpServer {
         let for_loops = for_loops.map(|(index, receiver)| listeners.for_loop(index, receiver));
         let for_loops = for_loops.collect::<io::Result<Vec<_>>>()?;
         stats.set_turned_away(acceptor.turned_away_counter());
-        let _ended = EnterEnded(state.clone());
+        let running = Arc::new(running);
+        // If this future is dropped, the acceptor is gone, and the loops drain.
+        let _accepting = EnterOnDrop(state.clone(), Phase::Draining);
         // A loop that accepts for itself may do so before this thread continues.
         state.enter(Phase::Accepting);
-        let mut supervisor = start_loops(options, for_loops, observe.clone(), make)?;
+        let mut supervisor = start_loops(options, for_loops, observe.clone(), make, &running)?;
         let reporter = Abort(report_on_signals(report_signals, &supervisor, observe));
         let mut force = pin!(Remember::new(force));
         let outcome = accept_until(&mut acceptor, &listeners, &mut supervisor, shutdown).await;
@@ -451,6 +461,8 @@ impl TcpServer {
         drop(acceptor);
         let ended = supervisor.finish(drain_timeout, &state, force).await;
         drop(reporter);
+        // A loop that was left behind no longer counts.
+        state.enter(Phase::Ended);
         outcome.map(|()| reports(ended, &stats))
     }
 
@@ -460,20 +472,23 @@ impl TcpServer {
     }
 }
 
-/// Enters the last phase when dropped, however the server ends.
-struct EnterEnded(ServerState);
+/// Enters a phase when dropped.
+#[derive(Debug)]
+struct EnterOnDrop(ServerState, Phase);
 
-impl Drop for EnterEnded {
+impl Drop for EnterOnDrop {
     fn drop(&mut self) {
-        self.0.enter(Phase::Ended);
+        self.0.enter(self.1);
     }
 }
 
+/// Starts the loops. Each holds a clone of `running` until it ends.
 fn start_loops<M, P>(
     options: Options,
     listeners: Vec<LoopListener>,
     observe: Observe,
     make: M,
+    running: &Arc<EnterOnDrop>,
 ) -> io::Result<Supervisor<Cancelled<P::Connection>>>
 where
     M: Fn(usize) -> P + Clone + Send + 'static,
@@ -484,10 +499,12 @@ where
         .pin(options.pin)
         .event_loop(options.event_loop.watch(options.stall_threshold));
     let Options { stats, drain_timeout, on_loop_death, .. } = options;
+    let running = running.clone();
     Supervisor::start(builder, listeners, on_loop_death, observe, move |number, listener| {
-        let (make, stats) = (make.clone(), stats.clone());
+        let (make, stats, running) = (make.clone(), stats.clone(), running.clone());
         // All of this happens in the task of the loop, so that the connections are its children.
         async move {
+            let _running = running;
             let acceptor = listener.open();
             stats.register(number, acceptor.receiver().counts());
             let connections = Connections::new();
