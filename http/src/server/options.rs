@@ -198,10 +198,10 @@ impl Server {
     /// time of its request went. Off by default. Durations are in milliseconds of real time:
     ///
     /// ```text
-    /// server-timing: intake;dur=0.412, loop;desc="2";dur=3.100, handler;dur=12.034
+    /// server-timing: queue;dur=0.412, loop;desc="2";dur=3.100, handler;dur=12.034
     /// ```
     ///
-    /// - `intake`, only in the first response of a connection: the time from accepting the
+    /// - `queue`, only in the first response of a connection: the time from accepting the
     ///   connection until its loop started it. If the loops accept for themselves, the time starts
     ///   when the connection may have arrived, at the earliest.
     /// - `loop`: the number of the loop, and its lag: the longest time that the connection's task

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use crate::net::TcpListener;
 use crate::server::accept_state::{AcceptState, accept_last};
+use crate::server::acceptor_waker::AcceptorWaker;
 use crate::server::connection_queue::{
-    AcceptedConnection, AcceptorWaker, ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY,
+    AcceptedConnection, ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY,
 };
 use crate::server::exhaustion::Exhaustion;
 use crate::server::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};

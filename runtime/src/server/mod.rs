@@ -16,9 +16,11 @@
 
 mod accept_state;
 mod acceptor;
+mod acceptor_waker;
 mod connection_queue;
 mod connections;
 mod exhaustion;
+mod handover;
 mod listeners;
 mod loop_acceptor;
 mod phase;
