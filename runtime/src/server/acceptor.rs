@@ -159,7 +159,7 @@ impl Acceptor {
         while self.wait_for_room(round).await {
             let Some((stream, peer)) = accept_last(listener, &mut left) else { break };
             self.place(stream, peer);
-            if left as usize % ACCEPTS_PER_TURN == 0 {
+            if (left as usize).is_multiple_of(ACCEPTS_PER_TURN) {
                 yield_now().await;
             }
         }

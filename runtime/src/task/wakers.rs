@@ -33,7 +33,6 @@ impl Wakers {
     }
 
     /// Removes and returns all wakers, those that have waited longest first.
-    #[must_use]
     pub fn take(&mut self) -> impl Iterator<Item = Waker> + use<> {
         std::mem::take(&mut self.entries).into_values()
     }
