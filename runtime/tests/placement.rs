@@ -17,7 +17,8 @@ use brigade_runtime::{EventLoopGroup, LoopHandle, ThreadHandle, run_in_thread, s
 /// How long a test waits for an event before it fails. Nothing takes that long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The connections that a loop accepted, that were taken back from it, and that are open at its end.
+/// How many connections a loop accepted, how many were taken back from it, and how many are open at
+/// its end.
 type Counts = (usize, usize, usize);
 
 /// An acceptor, and loops that respond to each connection with their number.

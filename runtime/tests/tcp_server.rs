@@ -399,8 +399,8 @@ fn signals_are_caught_from_the_moment_that_run_is_called() {
     support::child::succeeds_in_child(
         "signals_are_caught_from_the_moment_that_run_is_called",
         || {
-            // The process sends itself the signal for a report, and the one that ends it, as soon as
-            // the latter is caught.
+            // The process sends itself the signal for a report, and the one that ends it, as soon
+            // as the latter is caught.
             let is_caught = || {
                 let status = std::fs::read_to_string("/proc/self/status").unwrap();
                 let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();

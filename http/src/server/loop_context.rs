@@ -18,7 +18,6 @@ use crate::routing::service::Service;
 use crate::server::activity::{ConnectionInfo, ConnectionState, summary};
 use crate::server::connection::{ConnectionTask, WatchedConnection};
 use crate::server::counters::Counters;
-use crate::server::options::Options;
 use crate::server::stats::Stats;
 
 /// A write buffer that has grown beyond this is not kept.
@@ -30,6 +29,14 @@ const DATE_AGE_MAX: Duration = Duration::from_millis(100);
 /// Only connections that have been idle for this long are closed when descriptors run out: the
 /// next request of one that was busy until just now may be on its way.
 const SHED_IDLE_MIN: Duration = Duration::from_millis(250);
+
+/// What a loop needs to serve HTTP, beside its routes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) server_timing: bool,
+}
 
 /// What all HTTP connections of one loop share.
 pub(crate) struct LoopServer {
@@ -179,8 +186,8 @@ impl LoopServer {
         }
     }
 
-    /// Renews the `Date` of responses if it is too old. Once a poll is enough, since the loop's time
-    /// stands still until the next one.
+    /// Renews the `Date` of responses if it is too old. Once per poll is enough, since the loop's
+    /// time stands still until the next one.
     pub(crate) fn renew_date(&self) {
         let now = time::now();
         if now >= self.date_ends.get() {

@@ -12,7 +12,7 @@ use brigade_runtime::signal::SignalKind;
 
 use crate::protocol::limits::{Limits, Timeouts};
 use crate::routing::router::Router;
-use crate::server::loop_context::LoopServer;
+use crate::server::loop_context::{LoopServer, Options};
 use crate::server::stats::{LoopReport, Stats};
 
 /// An HTTP server that is bound to its addresses and not serving yet.
@@ -36,14 +36,6 @@ pub struct Server {
     tcp: TcpServer,
     options: Options,
     stats: Stats,
-}
-
-/// What a loop needs to serve HTTP, beside its routes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) server_timing: bool,
 }
 
 /// # Binding

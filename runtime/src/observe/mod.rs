@@ -12,7 +12,7 @@
 //! | `unhandled` | what goes wrong without code that awaits it, and its report |
 //! | `shared` | all of this for one loop |
 //! | `snapshot` | what a loop does at one moment |
-//! | `watchdog`, `rest` | the thread that reports stalled loops, and its rest while all loops wait |
+//! | `watchdog`, `rest` | the thread that reports stalled loops, and its rest while they all wait |
 
 pub(crate) mod info;
 pub(crate) mod labels;

@@ -43,7 +43,10 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
         let thread = std::thread::Builder::new().name("brigade-watchdog".to_owned()).spawn(run);
         watchdog.is_running = thread.is_ok();
         if let Err(error) = thread {
-            tracing::warn!(target: "brigade", %error, "cannot start the watchdog: stalled event loops are not reported");
+            tracing::warn!(
+                target: "brigade", %error,
+                "cannot start the watchdog: stalled event loops are not reported"
+            );
         }
     }
 }

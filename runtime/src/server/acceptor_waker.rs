@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
+use crate::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, fence};
 use crate::sync::{Mutex, lock_modelled};
 
@@ -36,7 +36,7 @@ impl AcceptorWaker {
     ) -> Poll<()> {
         self.register(cx.waker());
         self.is_waiting_for_room.store(true, Relaxed);
-        // Pairs with the fence in `wake_for_room`: either this sees the room, or that sees the flag.
+        // Pairs with the fence in `wake_for_room`: this sees the room, or that sees the flag.
         fence(SeqCst);
         if !has_room() {
             return Poll::Pending;
@@ -74,7 +74,7 @@ impl AcceptorWaker {
 
     /// Reports that descriptors have run out.
     pub(crate) fn report_exhausted(&self) {
-        self.is_exhausted.store(true, Release);
+        self.is_exhausted.swap(true, AcqRel);
         self.wake();
     }
 }

@@ -40,7 +40,7 @@ impl Reserve {
                 Err(_) => break,
             }
         }
-        // Fails if another thread took the descriptor. Then there is no reserve until the next time.
+        // Fails if another thread took the descriptor. Then there is no reserve until next time.
         self.kept = open();
         count
     }
