@@ -96,6 +96,8 @@ pub use observe::unhandled::{Stall, Unhandled};
 pub use server::TcpServer;
 #[doc(hidden)]
 pub use sync::lock;
+#[doc(hidden)]
+pub use task::wakers::Wakers;
 pub use task::{
     Gather, JoinError, JoinHandle, TaskGroup, TryGather, gather, gather_all, spawn, try_gather,
     try_gather_all,

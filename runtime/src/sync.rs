@@ -1,12 +1,12 @@
 //! The primitives for what crosses threads, so that loom can replace them.
 //!
-//! Under `--cfg brigade_loom` the atomics are loom's, and the queue is a list behind a mutex: the
+//! Under `--cfg brigade_loom` the atomics are loom's, and each queue is a list behind a mutex: the
 //! models check our protocol around the queue, not crossbeam's queue itself.
 
 use std::sync::{MutexGuard, PoisonError};
 
 #[cfg(not(brigade_loom))]
-pub(crate) use crossbeam_queue::SegQueue as Queue;
+pub(crate) use crossbeam_queue::{ArrayQueue as BoundedQueue, SegQueue as Queue};
 #[cfg(not(brigade_loom))]
 pub(crate) use std::sync::Mutex;
 #[cfg(not(brigade_loom))]
@@ -21,6 +21,15 @@ pub(crate) use loom::sync::atomic;
 /// valid between any two statements.
 pub fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(not(brigade_loom))]
+pub(crate) use lock as lock_modelled;
+
+/// Locks a mutex that loom may have replaced.
+#[cfg(brigade_loom)]
+pub(crate) fn lock_modelled<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap()
 }
 
 #[cfg(brigade_loom)]
@@ -38,5 +47,39 @@ impl<T> Queue<T> {
 
     pub(crate) fn pop(&self) -> Option<T> {
         self.0.lock().unwrap().pop_front()
+    }
+}
+
+#[cfg(brigade_loom)]
+pub(crate) struct BoundedQueue<T> {
+    items: Mutex<std::collections::VecDeque<T>>,
+    capacity: usize,
+}
+
+#[cfg(brigade_loom)]
+impl<T> BoundedQueue<T> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { items: Mutex::new(std::collections::VecDeque::new()), capacity }
+    }
+
+    pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        let mut items = lock_modelled(&self.items);
+        if items.len() == self.capacity {
+            return Err(item);
+        }
+        items.push_back(item);
+        Ok(())
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        lock_modelled(&self.items).pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        lock_modelled(&self.items).is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        lock_modelled(&self.items).len() == self.capacity
     }
 }

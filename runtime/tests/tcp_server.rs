@@ -206,6 +206,65 @@ fn a_forced_shutdown_leaves_a_stuck_loop_behind_while_the_backlog_is_handed_over
 }
 
 #[test]
+fn a_second_signal_is_heard_while_more_connections_wait_than_the_queues_hold() {
+    let (block, is_blocked, release) = blocking();
+    let mut server = Running::start(bind().loops(2), move || {
+        let block = block.clone();
+        async move |_, _| block()
+    });
+    let mut streams = vec![server.connect()];
+    is_blocked.recv_timeout(PATIENCE).unwrap();
+    streams.push(server.connect());
+    is_blocked.recv_timeout(PATIENCE).unwrap();
+    // Both loops are stuck. Their queues hold 2048 connections, and the rest wait in the backlog.
+    streams.extend((0..2300).map(|_| server.connect()));
+    while server.stats.loops().iter().map(|stats| stats.open).sum::<usize>() < 2 + 2048 {
+        std::thread::yield_now();
+    }
+    server.shutdown = None;
+    let state = server.state.clone();
+    brigade_runtime::run(async move { state.reached(Phase::Draining).await });
+    server.force = None;
+    assert_eq!(server.join().unwrap().len(), 2);
+    drop(release);
+}
+
+/// Makes every accept from the listener of a duplicate fail.
+fn break_listener(duplicate: &std::net::TcpListener) {
+    socket2::SockRef::from(duplicate).shutdown(std::net::Shutdown::Both).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_listener_that_fails_costs_no_time_and_keeps_no_server_from_serving_or_ending() {
+    for (loops, per_loop, force) in
+        [(1, false, false), (2, false, false), (2, false, true), (2, true, false)]
+    {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let duplicate = listener.try_clone().unwrap();
+        let server = bind().and_listener(listener).unwrap().loops(loops).per_loop(per_loop);
+        let mut server = Running::start(server, || async |stream, _| echo(stream).await);
+        echoed(&mut server.connect(), b"before");
+        break_listener(&duplicate);
+        for _ in 0..20 {
+            assert_eq!(echoed(&mut server.connect(), b"hello"), b"hello");
+        }
+        // Between two attempts the loops wait.
+        let handle = server.thread.loop_handle();
+        while handle.snapshot().is_awake
+            || server.stats.loops().iter().any(|stats| stats.event_loop.is_awake)
+        {
+            std::thread::yield_now();
+        }
+        if force {
+            server.force = None;
+        }
+        let reports = server.end().unwrap();
+        assert_eq!(reports.iter().map(|report| report.stats.accepted).sum::<usize>(), 21);
+    }
+}
+
+#[test]
 fn a_loop_that_dies_ends_the_server_with_an_error_or_is_replaced() {
     let stop = || {
         async |mut stream: net::TcpStream, _| {
@@ -252,6 +311,54 @@ fn phases_can_be_awaited_and_read_from_any_thread() {
 }
 
 #[test]
+fn a_server_whose_future_is_dropped_drains_and_has_ended_once_its_loops_have() {
+    for loops in [1, 2] {
+        let server = bind().loops(loops).pin(false);
+        let (address, state) = (server.local_addr().unwrap(), server.state());
+        let handler = || {
+            async |stream: net::TcpStream, _| {
+                let mut byte = [0];
+                while stream.read_exact(&mut byte).await.is_ok() {
+                    stream.write_all(&byte).await.unwrap();
+                }
+            }
+        };
+        let mut client = brigade_runtime::run(async move {
+            let mut serve = Box::pin(server.serve(handler, std::future::pending()));
+            let client = brigade_runtime::spawn_blocking(move || {
+                let mut client = connect(address);
+                assert_eq!(echoed(&mut client, b"a"), b"a");
+                client
+            });
+            let mut client = std::pin::pin!(client);
+            std::future::poll_fn(|cx| {
+                assert!(serve.as_mut().poll(cx).is_pending());
+                client.as_mut().poll(cx)
+            })
+            .await
+            .unwrap()
+        });
+        assert_eq!(state.phase(), Phase::Draining);
+        assert_eq!(echoed(&mut client, b"b"), b"b");
+        assert_eq!(state.phase(), Phase::Draining, "a loop still serves");
+        drop(client);
+        brigade_runtime::run(async move {
+            brigade_runtime::time::timeout(PATIENCE, state.reached(Phase::Ended)).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_server_that_is_dropped_before_it_serves_has_ended() {
+    let server = bind();
+    let state = server.state();
+    let serve = server.serve(|| async |_, _| {}, std::future::pending());
+    assert_eq!(state.phase(), Phase::Bound);
+    drop(serve);
+    assert_eq!(state.phase(), Phase::Ended);
+}
+
+#[test]
 fn a_handler_that_panics_ends_its_own_connection_only() {
     let server = Running::start(bind().loops(1), || {
         async |stream: net::TcpStream, _| {
@@ -281,4 +388,36 @@ fn the_task_of_a_connection_is_called_connection() {
     server.connect().read_to_string(&mut name).unwrap();
     assert_eq!(name, "connection");
     server.end().unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn signals_are_caught_from_the_moment_that_run_is_called() {
+    use brigade_runtime::signal::SignalKind;
+    use signal_hook::consts::{SIGTERM, SIGUSR1};
+
+    support::child::succeeds_in_child(
+        "signals_are_caught_from_the_moment_that_run_is_called",
+        || {
+            // The process sends itself the signal for a report, and the one that ends it, as soon
+            // as the latter is caught.
+            let is_caught = || {
+                let status = std::fs::read_to_string("/proc/self/status").unwrap();
+                let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+                u64::from_str_radix(mask.trim(), 16).unwrap() >> (SIGTERM - 1) & 1 == 1
+            };
+            let sender = std::thread::spawn(move || {
+                while !is_caught() {
+                    std::hint::spin_loop();
+                }
+                signal_hook::low_level::raise(SIGTERM).unwrap();
+                signal_hook::low_level::raise(SIGUSR1).unwrap();
+            });
+            let server = bind().loops(2).pin(false).report_on(SignalKind::UserDefined1);
+            let state = server.state();
+            let reports = server.run(|| async |stream, _| echo(stream).await).unwrap();
+            assert_eq!((reports.len(), state.phase()), (2, Phase::Ended));
+            sender.join().unwrap();
+        },
+    );
 }

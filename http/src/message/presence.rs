@@ -6,18 +6,27 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use brigade_runtime::Wakers;
+
 /// A future that completes when the client has disconnected; see
 /// [`Request::disconnected`](crate::Request::disconnected).
 ///
-/// It can be cloned and awaited in any task of its loop, any number of times.
-#[derive(Clone)]
+/// It can be cloned and awaited in any task of its loop, any number of times. A future that is
+/// dropped leaves nothing behind.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Disconnected {
     /// `None` if the handler is cancelled on disconnect, so that this never completes.
-    pub(super) presence: Option<Rc<Presence>>,
+    presence: Option<Rc<Presence>>,
+    /// Its entry among those that wait.
+    key: Option<u64>,
 }
 
 impl Disconnected {
+    /// Returns a future that follows `presence`. Without one it never completes.
+    pub(super) fn new(presence: Option<Rc<Presence>>) -> Self {
+        Self { presence, key: None }
+    }
+
     /// Returns `true` if the client has disconnected.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -25,13 +34,28 @@ impl Disconnected {
     }
 }
 
+impl Clone for Disconnected {
+    fn clone(&self) -> Self {
+        Self::new(self.presence.clone())
+    }
+}
+
 impl Future for Disconnected {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.presence {
-            Some(presence) => presence.poll_gone(cx.waker()),
+        let Self { presence, key } = self.get_mut();
+        match presence {
+            Some(presence) => presence.poll_gone(key, cx.waker()),
             None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Disconnected {
+    fn drop(&mut self) {
+        if let (Some(presence), Some(key)) = (&self.presence, self.key) {
+            let _waker = presence.waiting.borrow_mut().remove(key);
         }
     }
 }
@@ -42,12 +66,12 @@ impl fmt::Debug for Disconnected {
     }
 }
 
-/// Whether a client has disconnected, and the tasks that wait for it. Shared by the connection and
-/// the request.
+/// Whether a client has disconnected, and the futures that wait for it. Shared by the connection
+/// and the request.
 #[derive(Debug)]
 pub(crate) struct Presence {
     is_gone: Cell<bool>,
-    waiting: RefCell<Vec<Waker>>,
+    waiting: RefCell<Wakers>,
 }
 
 impl Presence {
@@ -55,14 +79,13 @@ impl Presence {
         Self { is_gone: Cell::new(is_gone), waiting: RefCell::default() }
     }
 
-    fn poll_gone(&self, waker: &Waker) -> Poll<()> {
+    fn poll_gone(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<()> {
         if self.is_gone.get() {
             return Poll::Ready(());
         }
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|known| known.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
+        // Cloned before the borrow, and the one before is dropped after it has ended.
+        let waker = waker.clone();
+        let _before = self.waiting.borrow_mut().register(key, waker);
         Poll::Pending
     }
 
@@ -70,7 +93,29 @@ impl Presence {
     /// tasks.
     pub(crate) fn leave(&self) {
         self.is_gone.set(true);
-        let waiting = self.waiting.take();
-        waiting.into_iter().for_each(Waker::wake);
+        let waiting = self.waiting.borrow_mut().take();
+        waiting.for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_for_the_disconnect_that_is_given_up_leaves_nothing_behind() {
+        let presence = Rc::new(Presence::new(false));
+        let mut kept = Disconnected::new(Some(presence.clone()));
+        let cx = &mut Context::from_waker(Waker::noop());
+        for _ in 0..100 {
+            assert!(Pin::new(&mut kept).poll(cx).is_pending());
+            assert!(Pin::new(&mut kept.clone()).poll(cx).is_pending());
+        }
+        assert_eq!(presence.waiting.borrow().len(), 1);
+        presence.leave();
+        assert!(presence.waiting.borrow().is_empty());
+        assert!(Pin::new(&mut kept).poll(cx).is_ready());
     }
 }

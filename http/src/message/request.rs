@@ -131,7 +131,7 @@ impl Request {
     pub fn disconnected(&self) -> Disconnected {
         let detaches_on_disconnect =
             self.parts.route.as_ref().is_some_and(|route| route.options.detaches_on_disconnect);
-        Disconnected { presence: self.parts.body.presence().filter(|_| detaches_on_disconnect) }
+        Disconnected::new(self.parts.body.presence().filter(|_| detaches_on_disconnect))
     }
 
     /// Returns the values attached to the request, for instance by middleware.

@@ -1,6 +1,7 @@
 //! What all HTTP connections of one loop share: the routes, the options, the buffers.
 
 use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -46,9 +47,41 @@ pub(crate) struct LoopServer {
     pub(crate) counters: Arc<CachePadded<Counters>>,
     /// Where the running task notes the route that it works on.
     pub(crate) notebook: Notebook,
-    /// Every connection that is polled describes itself in `snapshot`.
+    /// Every connection that is polled describes itself in each of `snapshots`.
     is_taking_snapshot: Cell<bool>,
-    snapshot: RefCell<Vec<ConnectionInfo>>,
+    /// The snapshots that are being taken, by their number.
+    snapshots: RefCell<BTreeMap<u64, Vec<ConnectionInfo>>>,
+    last_snapshot: Cell<u64>,
+}
+
+/// A snapshot that is being taken. Dropping it gives it up.
+struct TakingSnapshot<'a> {
+    server: &'a LoopServer,
+    number: u64,
+}
+
+impl<'a> TakingSnapshot<'a> {
+    fn begin(server: &'a LoopServer) -> Self {
+        let number = server.last_snapshot.get() + 1;
+        server.last_snapshot.set(number);
+        server.snapshots.borrow_mut().insert(number, Vec::new());
+        server.is_taking_snapshot.set(true);
+        Self { server, number }
+    }
+
+    /// Returns what was described since the beginning.
+    fn take(&mut self) -> Vec<ConnectionInfo> {
+        let mut snapshots = self.server.snapshots.borrow_mut();
+        let taken = snapshots.remove(&self.number).unwrap_or_default();
+        self.server.is_taking_snapshot.set(!snapshots.is_empty());
+        taken
+    }
+}
+
+impl Drop for TakingSnapshot<'_> {
+    fn drop(&mut self) {
+        self.take();
+    }
 }
 
 impl LoopServer {
@@ -74,7 +107,8 @@ impl LoopServer {
             counters,
             notebook: Notebook::current(),
             is_taking_snapshot: Cell::new(false),
-            snapshot: RefCell::default(),
+            snapshots: RefCell::default(),
+            last_snapshot: Cell::new(0),
         }
     }
 
@@ -85,12 +119,11 @@ impl LoopServer {
 
     /// Describes the open connections, those that have waited longest first.
     pub(super) async fn snapshot(&self, connections: &Connections) -> Vec<ConnectionInfo> {
-        self.is_taking_snapshot.set(true);
+        let mut taking = TakingSnapshot::begin(self);
         connections.wake_all();
         // The tasks of the connections are before this task in the ready queue.
         yield_now().await;
-        self.is_taking_snapshot.set(false);
-        let mut snapshot = self.snapshot.take();
+        let mut snapshot = taking.take();
         snapshot.sort_by_key(|connection| std::cmp::Reverse(connection.lasted));
         snapshot
     }
@@ -100,9 +133,10 @@ impl LoopServer {
         self.is_taking_snapshot.get()
     }
 
-    /// Adds the description of a connection to the snapshot.
+    /// Adds the description of a connection to the snapshots that are being taken.
     pub(crate) fn add_to_snapshot(&self, connection: ConnectionInfo) {
-        self.snapshot.borrow_mut().push(connection);
+        let mut snapshots = self.snapshots.borrow_mut();
+        snapshots.values_mut().for_each(|snapshot| snapshot.push(connection.clone()));
     }
 
     /// Renews the `Date` of responses if it is too old. Once a poll is enough, since the loop's
@@ -134,5 +168,91 @@ impl Drop for LoopServer {
 impl fmt::Debug for LoopServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoopServer").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::pin::pin;
+    use std::sync::{Mutex, mpsc};
+    use std::task::{Context, Waker};
+
+    use std::rc::Rc;
+
+    use brigade_runtime::server::{AcceptedConnection, Protocol};
+    use brigade_runtime::{TcpServer, gather, oneshot, spawn};
+
+    use super::*;
+    use crate::routing::router::Router;
+
+    /// Takes snapshots once three connections are open.
+    struct Observed {
+        server: Rc<LoopServer>,
+        lengths: mpsc::Sender<[usize; 3]>,
+    }
+
+    impl Protocol for Observed {
+        type Connection = ConnectionInfo;
+
+        fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections) {
+            self.server.serve(connection, connections);
+            if connections.open() == 3 {
+                let (this, connections) = (self.clone(), connections.clone());
+                spawn(async move { this.take_snapshots(&connections).await }).detach();
+            }
+        }
+
+        async fn snapshot(&self, connections: &Connections) -> Vec<ConnectionInfo> {
+            self.server.snapshot(connections).await
+        }
+    }
+
+    impl Observed {
+        async fn take_snapshots(&self, connections: &Connections) {
+            let server = &self.server;
+            {
+                let mut given_up = pin!(server.snapshot(connections));
+                let cx = &mut Context::from_waker(Waker::noop());
+                assert!(given_up.as_mut().poll(cx).is_pending());
+            }
+            assert!(!server.is_taking_snapshot());
+            let later = async {
+                yield_now().await;
+                server.snapshot(connections).await
+            };
+            let (first, second, third) =
+                gather((server.snapshot(connections), server.snapshot(connections), later)).await;
+            self.lengths.send([first.len(), second.len(), third.len()]).unwrap();
+            assert!(!server.is_taking_snapshot());
+        }
+    }
+
+    #[test]
+    fn snapshots_that_are_taken_at_the_same_time_each_contain_every_connection() {
+        let server = TcpServer::bind("127.0.0.1:0").unwrap().loops(1).pin(false);
+        let address = server.local_addr().unwrap();
+        let (lengths, taken) = mpsc::channel();
+        let stats = Mutex::new(Some((Stats::new(server.stats()), lengths)));
+        let stats = Arc::new(stats);
+        let make = move |number| {
+            let (stats, lengths) = stats.lock().unwrap().take().unwrap();
+            let (routes, counters) = (Router::new().into_service(), stats.register(number));
+            let server = LoopServer::new(routes, Options::default(), number, counters, stats);
+            Observed { server: Rc::new(server), lengths }
+        };
+        let (shutdown, shut_down) = oneshot::sync_channel::<()>();
+        let clients = std::thread::spawn(move || {
+            let _clients = [(); 3].map(|()| TcpStream::connect(address).unwrap());
+            let taken = taken.recv_timeout(Duration::from_secs(30));
+            drop(shutdown);
+            taken
+        });
+        let shutdown = async {
+            let _ = shut_down.await;
+        };
+        let serve = server.serve_protocol(make, shutdown, std::future::pending());
+        brigade_runtime::run(serve).unwrap();
+        assert_eq!(clients.join().unwrap(), Ok([3, 3, 3]));
     }
 }

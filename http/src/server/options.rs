@@ -235,6 +235,9 @@ impl Server {
     /// Serves until SIGINT or SIGTERM, on this thread and those of the loops. A second signal
     /// forces the shutdown. See [`Server::serve`].
     ///
+    /// The signals are caught from the moment of the call until this returns. One that arrives
+    /// while the loops are being started ends the server in the same graceful way.
+    ///
     /// # Errors
     /// If a loop cannot be started, or died; see [`Server::on_loop_death`].
     ///
@@ -267,6 +270,10 @@ impl Server {
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the server accepts no more connections, and its loops drain by
+    /// themselves and then end, as after `shutdown`; see [`TcpServer::serve`].
     pub async fn serve<F>(
         self,
         factory: F,

@@ -12,12 +12,13 @@
 //! | `unhandled` | what goes wrong without code that awaits it, and its report |
 //! | `shared` | all of this for one loop |
 //! | `snapshot` | what a loop does at one moment |
-//! | `watchdog` | the thread that reports stalled loops |
+//! | `watchdog`, `rest` | the thread that reports stalled loops, and its rest while they all wait |
 
 pub(crate) mod info;
 pub(crate) mod labels;
 pub(crate) mod panic;
 pub(crate) mod poll_times;
+pub(crate) mod rest;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod unhandled;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::observe::info::TaskId;
 use crate::observe::labels::{LabelId, Note};
+use crate::observe::rest;
 
 /// What one loop publishes.
 #[derive(Debug, Default)]
@@ -56,7 +57,9 @@ pub(crate) struct Load {
 /// # Called by the loop
 impl Vitals {
     pub(crate) fn begin_turn(&self, load: Load) {
-        self.is_awake.store(true, Relaxed);
+        if !self.is_awake.load(Relaxed) {
+            self.set_awake(true);
+        }
         self.turns.store(self.turns.load(Relaxed).wrapping_add(1), Relaxed);
         self.ready.store(load.ready as u32, Relaxed);
         self.timers.store(load.timers as u32, Relaxed);
@@ -85,11 +88,15 @@ impl Vitals {
     /// A loop is not awake while it waits in its selector and between two runs.
     pub(crate) fn set_awake(&self, is_awake: bool) {
         self.is_awake.store(is_awake, Relaxed);
+        if is_awake {
+            rest::end();
+        }
     }
 
     pub(crate) fn end(&self) {
         self.has_ended.store(true, Relaxed);
         self.set_awake(false);
+        rest::end();
     }
 }
 
@@ -140,6 +147,11 @@ impl StallDetector {
             *self = Self::new(progress, now);
         }
         now.saturating_duration_since(self.since)
+    }
+
+    /// Returns `true` if the loop waits and has not run since it was last observed.
+    pub(crate) fn is_idle(&self, progress: Progress) -> bool {
+        progress == self.last && !progress.is_awake
     }
 
     /// Returns when the loop was first seen with its current progress.

@@ -1,12 +1,13 @@
 //! The thread that reports stalled loops.
 //!
 //! There is one watchdog for all loops of the process. It starts with the first loop that is
-//! watched, and ends when no such loop is left.
+//! watched, and ends when no such loop is left. While every loop waits, so does the watchdog.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::observe::rest;
 use crate::observe::shared::Shared;
 use crate::observe::unhandled::{Stall, Unhandled};
 use crate::observe::vitals::StallDetector;
@@ -50,23 +51,31 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
 }
 
 fn run() {
-    while let Some((reports, pause)) = check_all() {
+    while let Some(Checked { reports, pause, is_idle }) = check_all() {
         for (shared, unhandled) in reports {
             shared.report(&unhandled);
         }
-        std::thread::sleep(pause);
+        rest::wait(pause, is_idle);
     }
 }
 
-type Report = (Arc<Shared>, Unhandled);
+/// The outcome of a check of all loops.
+struct Checked {
+    /// The reports to send.
+    reports: Vec<(Arc<Shared>, Unhandled)>,
+    /// How long to wait before the next check.
+    pause: Duration,
+    /// No loop has run since the last check.
+    is_idle: bool,
+}
 
-/// Checks each loop. Returns the reports to send, and how long to wait before the next check.
-/// Returns `None`, which ends the thread, once no loop is left.
-fn check_all() -> Option<(Vec<Report>, Duration)> {
+/// Checks each loop. Returns `None`, which ends the thread, once no loop is left.
+fn check_all() -> Option<Checked> {
     let mut watchdog = lock(&WATCHDOG);
     let now = Instant::now();
-    let mut reports = Vec::new();
+    let (mut reports, mut is_idle) = (Vec::new(), true);
     for watched in &mut watchdog.loops {
+        is_idle &= watched.detector.is_idle(watched.shared.vitals.progress());
         let report = watched.check(now);
         reports.extend(report.map(|unhandled| (watched.shared.clone(), unhandled)));
     }
@@ -77,7 +86,7 @@ fn check_all() -> Option<(Vec<Report>, Duration)> {
         watchdog.is_running = false;
         return None;
     }
-    Some((reports, shortest.unwrap_or_default() / CHECKS_PER_THRESHOLD))
+    Some(Checked { reports, pause: shortest.unwrap_or_default() / CHECKS_PER_THRESHOLD, is_idle })
 }
 
 impl Watched {

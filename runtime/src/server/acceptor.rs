@@ -5,7 +5,6 @@
 //! what it finds unstarted in the queue of a stuck loop is taken back and given to another.
 
 use std::future::poll_fn;
-use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,11 +13,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use crate::budget::consume_budget;
 use crate::net::TcpListener;
+use crate::server::accept_state::{AcceptState, accept_last};
+use crate::server::acceptor_waker::AcceptorWaker;
 use crate::server::connection_queue::{
-    AcceptedConnection, AcceptorWaker, ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY,
+    AcceptedConnection, ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY,
 };
-use crate::server::exhaustion::{Exhaustion, is_exhaustion};
+use crate::server::exhaustion::Exhaustion;
 use crate::server::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};
 use crate::time::{self, Sleep, sleep};
 
@@ -52,13 +54,14 @@ pub struct Acceptor {
     looked: Option<Instant>,
     /// When a loop was last seen turning, during the shutdown.
     turned: Option<Instant>,
-    /// The listener that is tried first the next time.
-    next_listener: usize,
     exhaustion: Exhaustion,
 }
 
 /// The timer of the next round; set only while a connection waits to be started.
 type Round = Option<Sleep>;
+
+/// No loop takes connections any more.
+struct Deserted;
 
 /// One loop, as the acceptor sees it.
 #[derive(Debug)]
@@ -88,7 +91,6 @@ impl Acceptor {
             placed: 0,
             looked: None,
             turned: None,
-            next_listener: 0,
             exhaustion,
         };
         (acceptor, receivers)
@@ -100,20 +102,20 @@ impl Acceptor {
     ///
     /// An error that concerns one connection ends that connection. When descriptors run out, it
     /// asks the loops to close idle connections and pauses; if that does not help, it turns the
-    /// waiting connections away.
+    /// waiting connections away. A listener that fails again and again is tried ten times a second,
+    /// while the others are served.
     ///
     /// # Cancel safety
     /// Cancel safe: no accepted connection is lost.
     pub async fn accept_from(&mut self, listeners: &[TcpListener]) {
-        let round = &mut Round::default();
+        let (state, round) = (&mut AcceptState::default(), &mut Round::default());
         self.wait_for_loops().await;
         while self.wait_for_room(round).await {
-            match self.accept(listeners, round).await {
-                Some((_, Ok((stream, peer)))) => self.place(stream, peer),
-                Some((index, Err(error))) => {
-                    self.recover(&listeners[index], &error, round).await;
-                }
-                None => return,
+            match self.accept(listeners, state, round).await {
+                Ok(Some((stream, peer))) => self.place(stream, peer),
+                // There was an error.
+                Ok(None) => {}
+                Err(Deserted) => return,
             }
         }
     }
@@ -125,7 +127,7 @@ impl Acceptor {
         poll_fn(|cx| {
             self.waker.register(cx.waker());
             if self.waker.take_exhausted() {
-                self.shed();
+                shed(&self.slots);
             }
             Poll::<()>::Pending
         })
@@ -135,15 +137,20 @@ impl Acceptor {
     /// Accepts what waits in the backlog of `listener` now, and returns once the loops have started
     /// all of it, as far as they turn. For a shutdown: the peers of these connections believe that
     /// they are connected.
+    ///
+    /// It accepts no more connections than a backlog holds. While every queue is full, it waits for
+    /// a loop to turn, however long that takes: limit it with
+    /// [`timeout`](crate::time::timeout).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no accepted connection is lost.
     pub async fn accept_waiting(&mut self, listener: &TcpListener) {
         let round = &mut Round::default();
+        let mut left = TcpListener::BACKLOG;
         while self.wait_for_room(round).await {
-            match listener.try_accept_std() {
-                Ok((stream, peer)) => self.place(stream, peer),
-                Err(error) if is_exhaustion(&error) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {}
-            }
+            let Some((stream, peer)) = accept_last(listener, &mut left) else { break };
+            self.place(stream, peer);
+            consume_budget().await;
         }
         poll_fn(|cx| {
             while self.is_any_waiting() {
@@ -191,7 +198,6 @@ impl Acceptor {
 /// # Placing
 impl Acceptor {
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
-        self.exhaustion.reset();
         let accepted = time::now();
         if self.looked != Some(accepted) {
             self.look(accepted);
@@ -270,25 +276,26 @@ impl Acceptor {
         .await;
     }
 
-    /// Waits for a connection on any listener. Returns `None` once no loop is left to take it.
+    /// Waits for a connection on any listener. Returns `None` after an error.
+    ///
+    /// # Errors
+    /// If no loop is left to take a connection.
     async fn accept(
         &mut self,
         listeners: &[TcpListener],
+        state: &mut AcceptState,
         round: &mut Round,
-    ) -> Option<(usize, io::Result<(TcpStream, SocketAddr)>)> {
+    ) -> Result<Option<(TcpStream, SocketAddr)>, Deserted> {
         poll_fn(|cx| {
             loop {
-                // Listeners take turns, so that a busy one does not shut out the others.
-                for offset in 0..listeners.len() {
-                    let index = (self.next_listener + offset) % listeners.len();
-                    if let Poll::Ready(accepted) = listeners[index].poll_accept_std(cx) {
-                        self.next_listener = index + 1;
-                        return Poll::Ready(Some((index, accepted)));
-                    }
+                let Self { exhaustion, slots, .. } = self;
+                let accepted = state.poll_accept(listeners, exhaustion, cx, || shed(slots));
+                if let Poll::Ready(accepted) = accepted {
+                    return Poll::Ready(Ok(accepted));
                 }
                 self.waker.register(cx.waker());
                 if self.is_deserted() {
-                    return Poll::Ready(None);
+                    return Poll::Ready(Err(Deserted));
                 }
                 ready!(self.poll_round(round, cx));
             }
@@ -327,30 +334,12 @@ impl Acceptor {
         self.look(time::now());
         Poll::Ready(())
     }
+}
 
-    async fn pause(&mut self, pause: Duration, round: &mut Round) {
-        let mut pause = pin!(sleep(pause));
-        poll_fn(|cx| {
-            while pause.as_mut().poll(cx).is_pending() {
-                ready!(self.poll_round(round, cx));
-            }
-            Poll::Ready(())
-        })
-        .await;
-    }
-
-    async fn recover(&mut self, listener: &TcpListener, error: &io::Error, round: &mut Round) {
-        if let Some(pause) = self.exhaustion.pause(listener, error) {
-            self.shed();
-            self.pause(pause, round).await;
-        }
-    }
-
-    /// Asks every loop to close idle connections.
-    fn shed(&self) {
-        for slot in &self.slots {
-            slot.queue.shed(slot.queue.open().div_ceil(SHED_ONE_IN));
-        }
+/// Asks every loop to close idle connections.
+fn shed(slots: &[LoopSlot]) {
+    for slot in slots {
+        slot.queue.shed(slot.queue.open().div_ceil(SHED_ONE_IN));
     }
 }
 

@@ -7,20 +7,20 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 
 use crate::budget;
 use crate::executor::core::Core;
 use crate::observe::shared::Shared;
 use crate::observe::vitals::Progress;
-use crate::sync::lock;
+use crate::server::acceptor_waker::AcceptorWaker;
+use crate::server::handover::{Handover, Popped};
 use crate::time;
 
 /// Connections that may wait in one queue. Beyond these the kernel's backlog holds them.
@@ -28,35 +28,11 @@ pub(crate) const QUEUE_CAPACITY: usize = 1024;
 
 /// The queue of one loop, shared by that loop and the acceptor.
 pub(crate) struct ConnectionQueue {
-    queue: ArrayQueue<AcceptedConnection>,
+    handover: Handover<AcceptedConnection>,
     /// Connections given to the loop and not closed yet, those in the queue included.
     open: CachePadded<AtomicUsize>,
-    /// Connections ever given to the loop.
-    accepted: AtomicUsize,
-    /// Connections given to the loop and taken back before it started them.
-    taken_back: AtomicUsize,
-    /// Idle connections that the loop is asked to close, because descriptors have run out.
-    to_shed: AtomicUsize,
-    /// No more connections will be pushed.
-    closed: AtomicBool,
-    /// No more connections will be popped.
-    abandoned: AtomicBool,
     /// The loop that pops. Unset until it does so for the first time.
     receiver: OnceLock<Arc<Shared>>,
-    /// The task that pops, while it waits.
-    receiver_waker: Mutex<Option<Waker>>,
-    acceptor: Arc<AcceptorWaker>,
-}
-
-/// Wakes the acceptor while it waits for room in a queue, or for word from the loops.
-#[derive(Debug, Default)]
-pub(crate) struct AcceptorWaker {
-    is_waiting_for_room: AtomicBool,
-    /// A loop has run out of descriptors.
-    is_exhausted: AtomicBool,
-    /// Connections that were accepted and closed at once because descriptors had run out.
-    turned_away: Arc<AtomicUsize>,
-    waker: Mutex<Option<Waker>>,
 }
 
 /// A connection that was accepted and waits to be served by a loop.
@@ -83,16 +59,9 @@ pub struct ConnectionGuard {
 impl ConnectionQueue {
     pub(crate) fn new(capacity: usize, acceptor: Arc<AcceptorWaker>) -> Arc<Self> {
         Arc::new(Self {
-            queue: ArrayQueue::new(capacity),
+            handover: Handover::new(capacity, acceptor),
             open: CachePadded::new(AtomicUsize::new(0)),
-            accepted: AtomicUsize::new(0),
-            taken_back: AtomicUsize::new(0),
-            to_shed: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
-            abandoned: AtomicBool::new(false),
             receiver: OnceLock::new(),
-            receiver_waker: Mutex::new(None),
-            acceptor,
         })
     }
 
@@ -101,24 +70,17 @@ impl ConnectionQueue {
         self.open.load(Relaxed)
     }
 
-    /// Returns how many connections were ever given to the loop and not taken back.
-    fn accepted(&self) -> usize {
-        // Read in this order: a connection is counted as accepted before it can be taken back.
-        let taken_back = self.taken_back.load(Acquire);
-        self.accepted.load(Relaxed).saturating_sub(taken_back)
-    }
-
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.is_full()
+        self.handover.is_full()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.handover.is_empty()
     }
 
     /// Returns `true` once the loop pops no more.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Acquire)
+        self.handover.is_abandoned()
     }
 
     /// Returns `true` once a loop has popped for the first time, or none ever will.
@@ -140,79 +102,44 @@ impl ConnectionQueue {
     /// Gives a connection to the loop. Returns it if the queue is full.
     pub(crate) fn push(&self, connection: AcceptedConnection) -> Result<(), AcceptedConnection> {
         debug_assert!(std::ptr::eq(&*connection.guard.queue, self), "the guard is of another loop");
-        // Counted first, so that nobody sees it taken back before it is counted.
-        self.accepted.fetch_add(1, Relaxed);
-        if let Err(connection) = self.queue.push(connection) {
-            self.accepted.fetch_sub(1, Relaxed);
-            return Err(connection);
-        }
-        self.wake_receiver();
-        Ok(())
+        self.handover.push(connection)
     }
 
     /// Counts a connection that the loop has accepted for itself.
     fn admit(self: &Arc<Self>) -> ConnectionGuard {
-        self.accepted.fetch_add(1, Relaxed);
+        self.handover.count_one();
         self.guard()
     }
 
     /// Takes back the connection that has waited longest.
     pub(crate) fn take_back(&self) -> Option<AcceptedConnection> {
-        let connection = self.queue.pop()?;
-        self.taken_back.fetch_add(1, Release);
-        Some(connection)
+        self.handover.take_back()
     }
 
     /// Asks the loop to close up to `count` idle connections.
     pub(crate) fn shed(&self, count: usize) {
-        self.to_shed.store(count, Release);
-        self.wake_receiver();
+        self.handover.shed(count);
     }
 
-    /// Says that no more connections will be pushed.
+    /// Records that no more connections will be pushed.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Release);
-        self.wake_receiver();
-    }
-
-    fn wake_receiver(&self) {
-        let waker = lock(&self.receiver_waker).take();
-        waker.into_iter().for_each(Waker::wake);
+        self.handover.close();
     }
 
     fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Option<LoopEvent>> {
         if self.receiver.get().is_none() {
             let _ = self.receiver.set(Core::current().shared().clone());
-            self.acceptor.wake();
+            self.handover.acceptor().wake();
         }
-        if let Some(event) = self.pop() {
-            return Poll::Ready(Some(event));
-        }
-        *lock(&self.receiver_waker) = Some(cx.waker().clone());
-        // A push or close that came before the waker was stored found none to wake.
-        let is_closed = self.closed.load(Acquire);
-        match self.pop() {
-            None if !is_closed => Poll::Pending,
-            event => Poll::Ready(event),
-        }
-    }
-
-    fn pop(&self) -> Option<LoopEvent> {
-        if self.to_shed.load(Acquire) > 0 {
-            return Some(LoopEvent::Shed(self.to_shed.swap(0, AcqRel)));
-        }
-        let connection = self.queue.pop()?;
-        self.acceptor.wake_for_room();
-        Some(LoopEvent::Connection(connection))
+        self.handover.poll_pop(cx).map(|popped| popped.map(LoopEvent::from))
     }
 }
 
 impl fmt::Debug for ConnectionQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionQueue")
-            .field("waiting", &self.queue.len())
             .field("open", &self.open())
-            .field("accepted", &self.accepted())
+            .field("accepted", &self.handover.accepted())
             .finish_non_exhaustive()
     }
 }
@@ -220,56 +147,6 @@ impl fmt::Debug for ConnectionQueue {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.queue.open.fetch_sub(1, Relaxed);
-    }
-}
-
-impl AcceptorWaker {
-    /// Registers the acceptor's waker, to be woken when a loop starts, ends, or runs out of
-    /// descriptors.
-    pub(crate) fn register(&self, acceptor: &Waker) {
-        let mut waker = lock(&self.waker);
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(acceptor)) {
-            *waker = Some(acceptor.clone());
-        }
-    }
-
-    /// Waits until a queue has room again, unless `has_room` says that one has already.
-    pub(crate) fn poll_room(
-        &self,
-        cx: &mut Context<'_>,
-        has_room: impl FnOnce() -> bool,
-    ) -> Poll<()> {
-        self.register(cx.waker());
-        self.is_waiting_for_room.store(true, Relaxed);
-        // Pairs with the fence in `wake_for_room`: this sees the room, or that sees the flag.
-        fence(SeqCst);
-        if !has_room() {
-            return Poll::Pending;
-        }
-        self.is_waiting_for_room.store(false, Relaxed);
-        Poll::Ready(())
-    }
-
-    fn wake(&self) {
-        let waker = lock(&self.waker).take();
-        waker.into_iter().for_each(Waker::wake);
-    }
-
-    fn wake_for_room(&self) {
-        fence(SeqCst);
-        if self.is_waiting_for_room.load(Relaxed) && self.is_waiting_for_room.swap(false, AcqRel) {
-            self.wake();
-        }
-    }
-
-    /// Returns `true` if a loop has run out of descriptors since the last call.
-    pub(crate) fn take_exhausted(&self) -> bool {
-        self.is_exhausted.swap(false, AcqRel)
-    }
-
-    /// Returns the counter of connections that were accepted and closed at once.
-    pub(crate) fn turned_away(&self) -> &Arc<AtomicUsize> {
-        &self.turned_away
     }
 }
 
@@ -282,6 +159,15 @@ pub enum LoopEvent {
     /// The process has run out of descriptors. The loop may close up to this many idle
     /// connections, those that have been idle longest first.
     Shed(usize),
+}
+
+impl From<Popped<AcceptedConnection>> for LoopEvent {
+    fn from(popped: Popped<AcceptedConnection>) -> Self {
+        match popped {
+            Popped::Item(connection) => Self::Connection(connection),
+            Popped::Shed(count) => Self::Shed(count),
+        }
+    }
 }
 
 /// Receives the connections of one loop.
@@ -325,13 +211,12 @@ impl ConnectionReceiver {
 
     /// Returns the counter of connections that were accepted and closed at once.
     pub(crate) fn turned_away(&self) -> &Arc<AtomicUsize> {
-        self.queue.acceptor.turned_away()
+        self.queue.handover.acceptor().turned_away()
     }
 
     /// Reports to the acceptor that descriptors have run out.
     pub(crate) fn report_exhausted(&self) {
-        self.queue.acceptor.is_exhausted.store(true, Release);
-        self.queue.acceptor.wake();
+        self.queue.handover.acceptor().report_exhausted();
     }
 
     /// Returns the counters of this loop's connections.
@@ -343,8 +228,7 @@ impl ConnectionReceiver {
 
 impl Drop for ConnectionReceiver {
     fn drop(&mut self) {
-        self.queue.abandoned.store(true, Release);
-        self.queue.acceptor.wake();
+        self.queue.handover.abandon();
     }
 }
 
@@ -365,13 +249,13 @@ impl ConnectionCounts {
     /// taken back.
     #[must_use]
     pub fn accepted(&self) -> usize {
-        self.queue.accepted()
+        self.queue.handover.accepted()
     }
 
     /// Returns how many connections were given to the loop and taken back before it started them,
     /// because it was stuck.
     #[must_use]
     pub fn taken_back(&self) -> usize {
-        self.queue.taken_back.load(Relaxed)
+        self.queue.handover.taken_back()
     }
 }

@@ -36,25 +36,19 @@ impl Exhaustion {
         self.times = 0;
     }
 
-    /// Returns how long to pause after `error` of accept(2), if descriptors have run out. Idle
+    /// Returns how long to pause after `error`, which says that descriptors have run out. Idle
     /// connections should be closed in that time. From the second time in a row on, the waiting
     /// connections are turned away first.
-    pub(crate) fn pause(&mut self, listener: &TcpListener, error: &io::Error) -> Option<Duration> {
-        if !is_exhaustion(error) {
-            // The connection was closed before it was accepted, or its network is in trouble.
-            // accept(2) recommends to ignore such errors.
-            tracing::debug!(target: "brigade", %error, "connection not accepted");
-            return None;
-        }
+    pub(crate) fn pause(&mut self, listener: &TcpListener, error: &io::Error) -> Duration {
         self.times = self.times.saturating_add(1);
         if self.times == 1 {
             tracing::warn!(target: "brigade", %error, "closing idle connections");
-            return Some(PAUSE_TO_SHED);
+            return PAUSE_TO_SHED;
         }
         let turned_away = self.reserve.turn_away(listener);
         self.turned_away.fetch_add(turned_away, Relaxed);
         tracing::warn!(target: "brigade", %error, turned_away, "pausing accept");
-        Some(PAUSE_WHEN_EXHAUSTED)
+        PAUSE_WHEN_EXHAUSTED
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::budget::poll_proceed;
 use crate::net::TcpListener;
+use crate::server::accept_state::{AcceptState, accept_last};
 use crate::server::connection_queue::{AcceptedConnection, ConnectionReceiver, LoopEvent};
-use crate::server::exhaustion::{Exhaustion, is_exhaustion};
-use crate::time::{Sleep, sleep};
+use crate::server::exhaustion::Exhaustion;
 
 /// The connections of one loop: those that an [`Acceptor`](crate::server::Acceptor) gives to it,
 /// and those that it accepts from listeners of its own.
@@ -26,13 +25,11 @@ pub struct LoopAcceptor {
 #[derive(Debug)]
 struct OwnListeners {
     listeners: Vec<TcpListener>,
-    /// The listener that is tried first the next time.
-    next: usize,
-    /// How many connections may still be accepted during the shutdown, once that has begun.
-    last: Option<u32>,
+    state: AcceptState,
     exhaustion: Exhaustion,
-    /// Set while accepting pauses.
-    pause: Option<Sleep>,
+    /// How many connections may still be accepted from the first listener during the shutdown, once
+    /// that has begun.
+    last: Option<u32>,
 }
 
 impl LoopAcceptor {
@@ -62,7 +59,7 @@ impl LoopAcceptor {
     ///
     /// Errors of accept(2) end no server: when descriptors run out, all loops are asked to close
     /// idle connections and this one pauses; if that does not help, it turns the waiting
-    /// connections away.
+    /// connections away. A listener that fails again and again is tried ten times a second.
     ///
     /// # Cancel safety
     /// Cancel safe: no connection is lost.
@@ -85,8 +82,8 @@ impl LoopAcceptor {
         if let Some(event) = ready!(self.receiver.poll_recv(cx)) {
             return Poll::Ready(Some(event));
         }
-        ready!(poll_proceed(cx));
-        let last = self.own.as_mut().and_then(|own| own.accept_last(&self.receiver));
+        let Some(own) = &mut self.own else { return Poll::Ready(None) };
+        let last = ready!(own.poll_accept_last(&self.receiver, cx));
         if last.is_none() {
             self.own = None;
         }
@@ -102,10 +99,9 @@ impl OwnListeners {
         let listeners = listeners.into_iter().map(TcpListener::from_std);
         Ok(Self {
             listeners: listeners.collect::<io::Result<_>>()?,
-            next: 0,
-            last: None,
+            state: AcceptState::default(),
             exhaustion: Exhaustion::new(receiver.turned_away().clone()),
-            pause: None,
+            last: None,
         })
     }
 
@@ -115,60 +111,33 @@ impl OwnListeners {
         cx: &mut Context<'_>,
     ) -> Poll<AcceptedConnection> {
         loop {
-            if let Some(pause) = &mut self.pause {
-                ready!(Pin::new(pause).poll(cx));
-                self.pause = None;
-            }
-            let (index, accepted) = ready!(self.poll_listeners(cx));
-            match accepted {
-                Ok((stream, peer)) => {
-                    self.exhaustion.reset();
-                    return Poll::Ready(receiver.admit(stream, peer));
-                }
-                Err(error) => self.recover(index, receiver, &error),
+            let report = || receiver.report_exhausted();
+            let Self { listeners, state, exhaustion, .. } = self;
+            // Without a connection there was an error.
+            if let Some((stream, peer)) =
+                ready!(state.poll_accept(listeners, exhaustion, cx, report))
+            {
+                return Poll::Ready(receiver.admit(stream, peer));
             }
         }
     }
 
-    /// Ready with the next connection or error, and the index of its listener. Listeners take
-    /// turns, so that a busy one does not shut out the others.
-    fn poll_listeners(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Accepted)> {
-        let count = self.listeners.len();
-        for index in (self.next..count).chain(0..self.next.min(count)) {
-            if let Poll::Ready(accepted) = self.listeners[index].poll_accept_std(cx) {
-                self.next = index + 1;
-                return Poll::Ready((index, accepted));
-            }
-        }
-        Poll::Pending
-    }
-
-    fn recover(&mut self, index: usize, receiver: &ConnectionReceiver, error: &io::Error) {
-        if let Some(pause) = self.exhaustion.pause(&self.listeners[index], error) {
-            receiver.report_exhausted();
-            self.pause = Some(sleep(pause));
-        }
-    }
-
-    /// Returns a connection that waits in a backlog. It returns no more of them in all than a
-    /// backlog holds, so that an endless stream of newcomers does not delay the shutdown.
-    fn accept_last(&mut self, receiver: &ConnectionReceiver) -> Option<AcceptedConnection> {
+    /// Ready with a connection that waits in a backlog, or with `None` if there is none left. It
+    /// accepts no more from a listener than a backlog holds.
+    fn poll_accept_last(
+        &mut self,
+        receiver: &ConnectionReceiver,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<AcceptedConnection>> {
+        ready!(poll_proceed(cx));
         while let Some(listener) = self.listeners.first() {
             let left = self.last.get_or_insert(TcpListener::BACKLOG);
-            let accepted = (*left > 0).then(|| listener.try_accept_std());
-            *left = left.saturating_sub(1);
-            match accepted {
-                Some(Ok((stream, peer))) => return Some(receiver.admit(stream, peer)),
-                Some(Err(error))
-                    if error.kind() != io::ErrorKind::WouldBlock && !is_exhaustion(&error) => {}
-                _ => {
-                    self.last = Some(TcpListener::BACKLOG);
-                    self.listeners.remove(0);
-                }
+            if let Some((stream, peer)) = accept_last(listener, left) {
+                return Poll::Ready(Some(receiver.admit(stream, peer)));
             }
+            self.last = Some(TcpListener::BACKLOG);
+            self.listeners.remove(0);
         }
-        None
+        Poll::Ready(None)
     }
 }
-
-type Accepted = io::Result<(std::net::TcpStream, std::net::SocketAddr)>;

@@ -14,10 +14,13 @@
 //! | write a protocol that knows its idle connections | [`Protocol`], [`Connections`] |
 //! | accept connections by hand | [`Acceptor`], [`ConnectionReceiver`], [`LoopAcceptor`] |
 
+mod accept_state;
 mod acceptor;
+mod acceptor_waker;
 mod connection_queue;
 mod connections;
 mod exhaustion;
+mod handover;
 mod listeners;
 mod loop_acceptor;
 mod phase;

@@ -1,12 +1,13 @@
 //! The phases of a server from its start to its end, and the handle that follows them.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::budget::consume_budget;
 use crate::sync::lock;
+use crate::task::wakers::Wakers;
 
 /// A phase of a server. Phases follow each other in this order; one may be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +20,8 @@ pub enum Phase {
     Draining,
     /// The drain deadline has passed: what is left is cancelled.
     Cancelling,
-    /// The server has ended.
+    /// The server has ended: [`serve`](crate::TcpServer::serve) returns. If its future was dropped
+    /// before, every loop has ended; if it was never polled, no loop was started.
     Ended,
 }
 
@@ -59,12 +61,12 @@ pub struct ServerState {
 
 struct Shared {
     phase: Phase,
-    waiting: Vec<Waker>,
+    waiting: Wakers,
 }
 
 impl ServerState {
     pub(super) fn new() -> Self {
-        let shared = Shared { phase: Phase::Bound, waiting: Vec::new() };
+        let shared = Shared { phase: Phase::Bound, waiting: Wakers::default() };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 
@@ -77,19 +79,9 @@ impl ServerState {
     /// Waits until the server has reached `phase` or a later one.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe. A future that is dropped leaves nothing behind.
     pub async fn reached(&self, phase: Phase) {
-        poll_fn(|cx| {
-            let mut shared = self.lock();
-            if shared.phase >= phase {
-                return Poll::Ready(());
-            }
-            if !shared.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                shared.waiting.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
+        Reached { state: self, phase, key: None }.await;
         consume_budget().await;
     }
 
@@ -101,10 +93,10 @@ impl ServerState {
                 return;
             }
             shared.phase = phase;
-            std::mem::take(&mut shared.waiting)
+            shared.waiting.take()
         };
         tracing::debug!(target: "brigade::server", %phase, "server phase changed");
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -112,8 +104,63 @@ impl ServerState {
     }
 }
 
+/// The future of [`ServerState::reached`].
+struct Reached<'a> {
+    state: &'a ServerState,
+    phase: Phase,
+    /// Its entry among those that wait.
+    key: Option<u64>,
+}
+
+impl Future for Reached<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Cloned before the lock is taken, and the one before is dropped after it is released.
+        let waker = cx.waker().clone();
+        let mut shared = self.state.lock();
+        if shared.phase >= self.phase {
+            return Poll::Ready(());
+        }
+        let before = shared.waiting.register(&mut self.key, waker);
+        drop(shared);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Reached<'_> {
+    fn drop(&mut self) {
+        let _waker = self.key.and_then(|key| self.state.lock().waiting.remove(key));
+    }
+}
+
 impl fmt::Debug for ServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ServerState").field(&self.phase()).finish()
+    }
+}
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::time::timeout;
+
+    #[test]
+    fn a_wait_for_a_phase_that_is_given_up_leaves_nothing_behind() {
+        crate::run(async {
+            let state = ServerState::new();
+            let mut kept = Box::pin(state.reached(Phase::Accepting));
+            for _ in 0..100 {
+                assert!(timeout(Duration::ZERO, kept.as_mut()).await.is_err());
+                assert!(timeout(Duration::ZERO, state.reached(Phase::Draining)).await.is_err());
+            }
+            assert_eq!(state.lock().waiting.len(), 1);
+            state.enter(Phase::Accepting);
+            assert!(state.lock().waiting.is_empty());
+            kept.await;
+        });
     }
 }

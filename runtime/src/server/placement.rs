@@ -1,51 +1,53 @@
-//! Which loop gets the next connection: a function of what is known of the loops.
+//! Chooses the loop that gets the next connection, from what is known of each loop.
 
 use std::time::{Duration, Instant};
 
 use crate::observe::vitals::{Progress, StallDetector};
 
-/// A loop that stands still for so long is taken for stalled. Shorter polls are what loops do.
+/// A loop that makes no progress for this long counts as stalled. Shorter polls are normal.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_millis(2);
 
-/// A loop that was stalled is suspect for a fourth of the time that this lasted, up to this time:
-/// long enough for the gap between two calls that block, short enough to keep its share.
+/// After a stall, a loop is suspect for a fourth of the time that the stall lasted, but no longer
+/// than this. That covers the gap between two calls that block, and is short enough that the loop
+/// still gets its share of connections.
 const SUSPECT_FOR_MAX: Duration = Duration::from_millis(25);
 const SUSPECT_SHARE: u32 = 4;
 
-/// What placement knows of one loop.
+/// A loop that may get the next connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
     pub(crate) health: Health,
-    /// Connections open on it.
+    /// Its open connections.
     pub(crate) open: usize,
-    /// Its intake takes no more.
+    /// Its queue is full.
     pub(crate) is_full: bool,
 }
 
-/// Whether a loop can be expected to begin with a connection at once; better is less.
+/// Whether a loop is likely to start a connection at once, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Health {
     /// It turns.
     Turning,
-    /// It turns, and was stalled not long ago: it may well be again before it begins.
+    /// It turns, but was stalled a short time ago, and may stall again before it starts the
+    /// connection.
     Suspect,
-    /// It does not turn, or has not begun to take connections.
+    /// It does not turn, or does not take connections yet.
     Stalled,
-    /// It takes no connections any more.
+    /// It takes no more connections.
     Gone,
 }
 
-/// A suspect loop counts as if it had one in so many connections more, and so many on top: others
-/// take its share, but not without end. To pass over it altogether overloads the rest where many
-/// loops stall now and then (`simulation`).
+/// A suspect loop counts as if it had a fourth more connections than it has, and 16 on top of that:
+/// other loops get its share, up to a point. If it were passed over altogether, the others would be
+/// overloaded whenever many loops stall now and then (`simulation`).
 const SUSPECT_ONE_IN: usize = 4;
 const SUSPECT_EXTRA: usize = 16;
 
-/// Chooses the loop with the fewest connections among those that turn. `rotation` is the number
-/// of connections placed before: of several equally good loops each gets its turn.
+/// Chooses the loop with the fewest connections among those that turn. Equally good loops take
+/// turns: `rotation` is the number of connections that were placed before.
 ///
-/// A stalled loop is chosen only if no loop turns: while one does, its connections wait for it
-/// rather than behind a loop that is stuck. Nothing is returned if there is no room.
+/// A stalled loop is chosen only if no loop turns. Returns `None` if there is no room: while loops
+/// that turn are full, connections wait for these and not for a stalled loop.
 pub(crate) fn choose(candidates: &[Candidate], rotation: usize) -> Option<usize> {
     let turns = |loop_: &Candidate| loop_.health <= Health::Suspect;
     let worst = if candidates.iter().any(turns) { Health::Suspect } else { Health::Stalled };
@@ -63,7 +65,7 @@ pub(crate) fn choose(candidates: &[Candidate], rotation: usize) -> Option<usize>
     tied().nth(turn).map(|(index, _)| index)
 }
 
-/// What one who places connections has seen of a loop.
+/// Follows the health of one loop from outside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observer {
     stalls: StallDetector,
@@ -75,12 +77,12 @@ impl Observer {
         Self { stalls: StallDetector::new(progress, now), suspect_until: now }
     }
 
-    /// Looks at the loop.
+    /// Takes the loop's current progress, and returns its health.
     pub(crate) fn look(&mut self, progress: Progress, now: Instant) -> Health {
         let stuck_for = self.stalls.observe(progress, now);
         if stuck_for >= STALLED_AFTER {
-            // A loop that is blocked again and again turns for a moment in between: what it was
-            // given in that moment would wait for the next time.
+            // A loop that is blocked again and again turns for a moment in between. A connection
+            // that it gets in that moment would wait until the next one.
             self.suspect_until =
                 self.suspect_until.max(now + (stuck_for / SUSPECT_SHARE).min(SUSPECT_FOR_MAX));
             return Health::Stalled;

@@ -1,5 +1,5 @@
-//! What is seen to before descriptors are needed: one that is kept back for the day when none is
-//! left, and room in the table of those that will be open.
+//! Prepares the process for many file descriptors: one is kept in reserve for the time when none
+//! is left, and the kernel's table gets room for those that will be open.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,17 +7,19 @@ use std::sync::Once;
 
 use crate::net::TcpListener;
 
-/// Connections turned away at one go.
+/// The most connections that are turned away in one go.
 const TURNED_AWAY_MAX: usize = 4096;
 
-/// A descriptor that does nothing. Given up, it lets connections be accepted that can only be
-/// closed: their peers hear at once that they are not served, and do not wait in the backlog.
+/// A descriptor that is open for nothing. Once it is closed, waiting connections can be accepted
+/// and closed: their peers learn at once that they are not served, instead of waiting in the
+/// backlog.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     kept: Option<File>,
 }
 
 impl Reserve {
+    /// Opens the reserve. The first one of a process makes room in the table of descriptors.
     pub(crate) fn new() -> Self {
         let kept = open();
         if let Some(file) = &kept {
@@ -27,7 +29,7 @@ impl Reserve {
         Self { kept }
     }
 
-    /// Accepts and closes the connections that wait. Returns how many.
+    /// Accepts and closes the connections that wait. Returns their number.
     pub(crate) fn turn_away(&mut self, listener: &TcpListener) -> usize {
         self.kept = None;
         let mut count = 0;
@@ -38,7 +40,7 @@ impl Reserve {
                 Err(_) => break,
             }
         }
-        // Another thread may have been quicker: then there is no reserve until the next time.
+        // Fails if another thread took the descriptor. Then there is no reserve until next time.
         self.kept = open();
         count
     }
@@ -48,22 +50,24 @@ fn open() -> Option<File> {
     File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok()
 }
 
-/// Room in the table of descriptors is made for so many, as far as the process may have them.
+/// The most descriptors that the table gets room for.
 const ROOM_MAX: usize = 16 * 1024;
 
-/// Has Linux grow the process's table of descriptors to its later size. It doubles when it is full,
-/// and in a process with threads whoever opens the descriptor too many sleeps in the kernel until
-/// all cores have been seen idle or in another task (`expand_fdtable`, `synchronize_rcu`): for
-/// 10 ms, or seconds if they are busy, in which nobody accepts and no signal is heard. Before there
-/// are threads it costs nothing, and the table never shrinks.
+/// Makes Linux grow the process's table of descriptors to its later size.
+///
+/// The table doubles when it is full. In a process with threads, the thread that opens one
+/// descriptor too many then sleeps in the kernel until every core has been idle or has switched
+/// tasks (`expand_fdtable`, `synchronize_rcu`): 10 ms, or seconds if the cores are busy. Meanwhile
+/// nothing is accepted and no signal is received. Before there are threads it takes no time, and
+/// the table never shrinks.
 fn make_room(file: &File) {
     let Some(limit) = descriptors_max() else { return };
-    // One in the upper half makes the table as large as the whole.
+    // A descriptor in the upper half makes the table as large as the whole.
     let count = limit.min(ROOM_MAX) / 2 + 1;
     drop((0..count).map_while(|_| file.try_clone().ok()).collect::<Vec<_>>());
 }
 
-/// How many descriptors the process may have, on Linux (proc_pid_limits(5)).
+/// Returns how many descriptors the process may have, on Linux (proc_pid_limits(5)).
 fn descriptors_max() -> Option<usize> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
@@ -73,6 +77,13 @@ fn descriptors_max() -> Option<usize> {
 #[cfg(all(test, target_os = "linux", not(brigade_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_descriptors_is_that_of_the_shell() {
+        let output = std::process::Command::new("sh").args(["-c", "ulimit -n"]).output().unwrap();
+        let limit = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(descriptors_max(), limit.trim().parse().ok());
+    }
 
     #[test]
     fn the_table_of_descriptors_has_room_before_they_are_needed() {

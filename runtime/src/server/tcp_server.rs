@@ -21,9 +21,10 @@ use crate::server::report::{LoopReport, Observe, log_report};
 use crate::server::serve_loop::{Cancelled, serve_loop};
 use crate::server::stats::{LoopStats, Stats};
 use crate::server::supervisor::{OnLoopDeath, Supervisor};
-use crate::signal::{SignalKind, Signals};
+use crate::signal::{CaughtSignals, SignalKind, Signals};
 use crate::task;
 use crate::threads::group::{self, default_loops};
+use crate::time::timeout;
 
 /// By default, a poll that keeps a loop from turning for longer than this is reported.
 pub const STALL_THRESHOLD: Duration = Duration::from_millis(100);
@@ -64,6 +65,7 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct TcpServer {
     listeners: Vec<TcpListener>,
     options: Options,
+    running: EnterOnDrop,
 }
 
 #[derive(Clone, Debug)]
@@ -115,7 +117,8 @@ impl TcpServer {
             state: ServerState::new(),
             stats: Stats::default(),
         };
-        Self { listeners: vec![listener], options }
+        let running = EnterOnDrop(options.state.clone(), Phase::Ended);
+        Self { listeners: vec![listener], options, running }
     }
 
     /// Listens at a further address.
@@ -248,6 +251,9 @@ impl TcpServer {
     /// Serves until SIGINT or SIGTERM, on this thread and those of the loops. A second signal
     /// forces the shutdown. See [`TcpServer::serve`].
     ///
+    /// The signals are caught from the moment of the call until this returns. One that arrives
+    /// while the loops are being started ends the server in the same graceful way.
+    ///
     /// # Errors
     /// If a loop cannot be started, or died; see [`TcpServer::on_loop_death`].
     ///
@@ -279,6 +285,12 @@ impl TcpServer {
     ///
     /// # Panics
     /// If there is no event loop on this thread.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the server accepts no more connections, and its loops drain by
+    /// themselves and then end, as after `shutdown`. [`ServerState`] follows them: it reaches
+    /// [`Phase::Ended`] with the last loop. Nothing waits for them, so the process should not end
+    /// before that.
     pub async fn serve<F, H>(
         self,
         factory: F,
@@ -371,15 +383,18 @@ impl TcpServer {
         M: Fn(usize) -> P + Clone + Send + 'static,
         P: Protocol,
     {
+        // Before anything else, so that a signal that arrives while the server starts is not lost.
+        let report_signals = CaughtSignals::new(self.options.report_on)?;
+        let signals = CaughtSignals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
         let mut event_loop = EventLoop::builder().name("acceptor").build()?;
         event_loop.run_until_complete(async move {
-            let signals = Signals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
+            let (signals, report_signals) = (signals.listen()?, report_signals.listen()?);
             let signal = async || {
                 // If the pipe of the signals fails there is nothing to wait for.
                 let signal = signals.recv().await;
                 tracing::info!(target: "brigade::server", ?signal, "shutting down");
             };
-            self.serve_observed(make, observe, signal(), signal()).await
+            self.serve_until(make, observe, report_signals, signal(), signal()).await
         })
     }
 
@@ -403,29 +418,51 @@ impl TcpServer {
         M: Fn(usize) -> P + Clone + Send + 'static,
         P: Protocol,
     {
-        let Self { listeners, options } = self;
-        let Options { state, stats, drain_timeout, report_on, .. } = options.clone();
+        let report_signals = Signals::new(self.options.report_on)?;
+        self.serve_until(make, observe, report_signals, shutdown, force).await
+    }
+
+    async fn serve_until<M, P>(
+        self,
+        make: M,
+        observe: Observe,
+        report_signals: Signals,
+        shutdown: impl Future<Output = ()>,
+        force: impl Future<Output = ()>,
+    ) -> io::Result<Vec<LoopReport<P::Connection>>>
+    where
+        M: Fn(usize) -> P + Clone + Send + 'static,
+        P: Protocol,
+    {
+        let Self { listeners, options, running } = self;
+        let Options { state, stats, drain_timeout, .. } = options.clone();
         let (mut acceptor, receivers) = Acceptor::new(options.loops);
         let listeners = Listeners::new(listeners, options.per_loop, options.loops)?;
         let for_loops = receivers.into_iter().enumerate();
         let for_loops = for_loops.map(|(index, receiver)| listeners.for_loop(index, receiver));
         let for_loops = for_loops.collect::<io::Result<Vec<_>>>()?;
         stats.set_turned_away(acceptor.turned_away_counter());
-        let _ended = EnterEnded(state.clone());
+        let running = Arc::new(running);
+        // If this future is dropped, the acceptor is gone, and the loops drain.
+        let _accepting = EnterOnDrop(state.clone(), Phase::Draining);
         // A loop that accepts for itself may do so before this thread continues.
         state.enter(Phase::Accepting);
-        let mut supervisor = start_loops(options, for_loops, observe.clone(), make)?;
-        let reporter = report_on.map(|signal| report_on_signal(signal, &supervisor, observe));
-        let reporter = reporter.transpose()?;
+        let mut supervisor = start_loops(options, for_loops, observe.clone(), make, &running)?;
+        let reporter = Abort(report_on_signals(report_signals, &supervisor, observe));
         let mut force = pin!(Remember::new(force));
         let outcome = accept_until(&mut acceptor, &listeners, &mut supervisor, shutdown).await;
         state.enter(Phase::Draining);
-        or_forced(listeners.close(&mut acceptor), force.as_mut()).await;
+        let close = async {
+            if timeout(drain_timeout, listeners.close(&mut acceptor)).await.is_err() {
+                tracing::warn!(target: "brigade::server", "connections were left in the backlog");
+            }
+        };
+        or_forced(close, force.as_mut()).await;
         drop(acceptor);
         let ended = supervisor.finish(drain_timeout, &state, force).await;
-        if let Some(reporter) = reporter {
-            reporter.abort();
-        }
+        drop(reporter);
+        // A loop that was left behind no longer counts.
+        state.enter(Phase::Ended);
         outcome.map(|()| reports(ended, &stats))
     }
 
@@ -435,20 +472,23 @@ impl TcpServer {
     }
 }
 
-/// Enters the last phase when dropped, however the server ends.
-struct EnterEnded(ServerState);
+/// Enters a phase when dropped.
+#[derive(Debug)]
+struct EnterOnDrop(ServerState, Phase);
 
-impl Drop for EnterEnded {
+impl Drop for EnterOnDrop {
     fn drop(&mut self) {
-        self.0.enter(Phase::Ended);
+        self.0.enter(self.1);
     }
 }
 
+/// Starts the loops. Each holds a clone of `running` until it ends.
 fn start_loops<M, P>(
     options: Options,
     listeners: Vec<LoopListener>,
     observe: Observe,
     make: M,
+    running: &Arc<EnterOnDrop>,
 ) -> io::Result<Supervisor<Cancelled<P::Connection>>>
 where
     M: Fn(usize) -> P + Clone + Send + 'static,
@@ -459,10 +499,12 @@ where
         .pin(options.pin)
         .event_loop(options.event_loop.watch(options.stall_threshold));
     let Options { stats, drain_timeout, on_loop_death, .. } = options;
+    let running = running.clone();
     Supervisor::start(builder, listeners, on_loop_death, observe, move |number, listener| {
-        let (make, stats) = (make.clone(), stats.clone());
+        let (make, stats, running) = (make.clone(), stats.clone(), running.clone());
         // All of this happens in the task of the loop, so that the connections are its children.
         async move {
+            let _running = running;
             let acceptor = listener.open();
             stats.register(number, acceptor.receiver().counts());
             let connections = Connections::new();
@@ -505,19 +547,28 @@ async fn accept_until<T: Send + 'static>(
     }
 }
 
-fn report_on_signal<T: Send + 'static>(
-    kind: SignalKind,
+/// Logs a report whenever one of `signals` arrives.
+fn report_on_signals<T: Send + 'static>(
+    signals: Signals,
     supervisor: &Supervisor<T>,
     observe: Observe,
-) -> io::Result<task::JoinHandle<()>> {
-    let signals = Signals::new([kind])?;
+) -> task::JoinHandle<()> {
     let handles = supervisor.handles();
-    Ok(task::Builder::new().name("report").spawn(async move {
+    task::Builder::new().name("report").spawn(async move {
         while signals.recv().await.is_ok() {
             let handles = handles.borrow().clone();
             log_report(handles, &observe).await;
         }
-    }))
+    })
+}
+
+/// Aborts a task when dropped.
+struct Abort(task::JoinHandle<()>);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Waits for `work`, but no longer than until `force` is ready.

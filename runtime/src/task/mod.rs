@@ -9,6 +9,7 @@
 //! | `gather` | several futures at once, within one task |
 //! | `group` | tasks that end together |
 //! | `shield` | a future that runs on if its awaiter is cancelled |
+//! | `wakers` | the wakers of futures that wait for the same event |
 //!
 //! # Cooperation
 //!
@@ -28,6 +29,7 @@ mod join;
 pub(crate) mod notebook;
 mod shield;
 pub(crate) mod spawn;
+pub(crate) mod wakers;
 
 pub use crate::budget::{consume_budget, has_budget_remaining, poll_proceed};
 pub use crate::executor::join_error::JoinError;

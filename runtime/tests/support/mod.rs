@@ -1,6 +1,7 @@
 //! Helpers that several tests use.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod child;
 pub(crate) mod log;
 pub(crate) mod server;
 

@@ -1,9 +1,9 @@
-//! Placement beside what others do, in a world made of numbers: the table in docs/placement.md.
+//! Compares placement with other policies in a simulation: the tables in docs/placement.md.
 //!
-//! Time goes in steps of 100 µs. A connection brings one piece of work and stays open, idle, for
-//! up to a second afterwards: then the number of open connections says little of what a loop has
-//! to do. A loop takes all that is in its intake, works it off in order, and only then takes
-//! again. Nothing here is measured, so each run gives the same numbers.
+//! Time advances in steps of 100 µs. A connection brings one piece of work, and stays open and idle
+//! for up to a second afterwards, so the number of open connections says little about how much work
+//! a loop has. A loop takes everything from its queue, does that work in order, and only then takes
+//! from the queue again. Nothing is measured, so each run gives the same numbers.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -15,11 +15,11 @@ const LOOPS: usize = 64;
 const STEP: Duration = Duration::from_micros(100);
 /// Two seconds.
 const STEPS: u64 = 20_000;
-/// How long a connection stays open at most, in steps.
+/// The longest time that a connection stays open, in steps.
 const IDLE_MAX: u64 = 10_000;
-/// The acceptor's rounds, in steps.
+/// The time between two rounds of the acceptor, in steps.
 const ROUND: u64 = 20;
-/// A connection that waits for so many steps before it begins is late: 20 ms.
+/// A connection that waits for more steps than this before it is started is late: 20 ms.
 const LATE: u64 = 200;
 
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ struct Work {
 }
 
 struct Loop {
-    intake: VecDeque<Work>,
+    queue: VecDeque<Work>,
     batch: VecDeque<Work>,
     idle: usize,
     progress: Progress,
@@ -50,28 +50,28 @@ struct World {
     policy: Policy,
     loops: Vec<Loop>,
     random: u64,
-    /// Of so many connections, out of ten thousand, the work blocks for 300 ms.
+    /// How many connections in ten thousand bring work that blocks for 300 ms.
     blocking: u64,
     idle_max: u64,
     placed: usize,
-    began: Instant,
-    /// How many steps each connection waited before it began.
+    begin: Instant,
+    /// How many steps each connection waited before it was started.
     waits: Vec<u64>,
     taken_back: usize,
-    /// Which loops lose an idle connection in which step.
+    /// The loops that lose an idle connection, by step.
     closing: Vec<Vec<usize>>,
 }
 
 impl World {
     fn new(policy: Policy, blocking: u64, idle_max: u64) -> Self {
-        let began = Instant::now();
+        let begin = Instant::now();
         let progress = Progress::default();
         let loops = (0..LOOPS).map(|_| Loop {
-            intake: VecDeque::new(),
+            queue: VecDeque::new(),
             batch: VecDeque::new(),
             idle: 0,
             progress,
-            observer: Observer::new(progress, began),
+            observer: Observer::new(progress, begin),
             health: Health::Turning,
         });
         let loops = loops.collect();
@@ -82,7 +82,7 @@ impl World {
             idle_max,
             random: 88_172_645_463_325_252,
             placed: 0,
-            began,
+            begin,
             waits: Vec::new(),
             taken_back: 0,
             closing: vec![Vec::new(); (STEPS + IDLE_MAX) as usize + 1],
@@ -96,7 +96,7 @@ impl World {
         self.random % below
     }
 
-    /// Work as skewed as it comes: most is short, some long, and now and then a call that blocks.
+    /// Returns work with a skewed distribution: most of it is short, some is long, and some blocks.
     fn work(&mut self, arrived: u64) -> Work {
         let steps = match self.random(10_000) {
             number if number < self.blocking => 3000,
@@ -109,11 +109,11 @@ impl World {
 
     fn open(&self, index: usize) -> usize {
         let loop_ = &self.loops[index];
-        loop_.intake.len() + loop_.batch.len() + loop_.idle
+        loop_.queue.len() + loop_.batch.len() + loop_.idle
     }
 
     fn look(&mut self, step: u64) {
-        let now = self.began + STEP * step as u32;
+        let now = self.begin + STEP * step as u32;
         for loop_ in &mut self.loops {
             loop_.health = loop_.observer.look(loop_.progress, now);
         }
@@ -134,7 +134,7 @@ impl World {
             }
             Policy::Brigade => self.choose().unwrap(),
         };
-        self.loops[index].intake.push_back(work);
+        self.loops[index].queue.push_back(work);
     }
 
     fn choose(&self) -> Option<usize> {
@@ -150,8 +150,8 @@ impl World {
         for index in 0..LOOPS {
             while self.loops[index].health == Health::Stalled {
                 let Some(target) = self.choose() else { break };
-                let Some(work) = self.loops[index].intake.pop_front() else { break };
-                self.loops[target].intake.push_back(work);
+                let Some(work) = self.loops[index].queue.pop_front() else { break };
+                self.loops[target].queue.push_back(work);
                 self.placed += 1;
                 self.taken_back += 1;
             }
@@ -164,7 +164,7 @@ impl World {
         }
         for (index, loop_) in self.loops.iter_mut().enumerate() {
             if loop_.batch.is_empty() {
-                loop_.batch.append(&mut loop_.intake);
+                loop_.batch.append(&mut loop_.queue);
                 loop_.progress.turns += 1;
                 loop_.progress.polls += 1;
                 self.waits.extend(loop_.batch.front().map(|work| step - work.arrived));
@@ -184,7 +184,7 @@ impl World {
 
     fn run(mut self) -> Self {
         for step in 0..STEPS {
-            // On average six and a half: the loops are busy for six tenths of their time.
+            // Six and a half on average, which keeps the loops busy for 60 % of the time.
             for _ in 0..self.random(14) {
                 let work = self.work(step);
                 self.place(work);
@@ -201,7 +201,7 @@ impl World {
         self
     }
 
-    /// The wait that so many per mille of the connections do not exceed, in milliseconds.
+    /// Returns the wait that `per_mille` of the connections do not exceed, in milliseconds.
     fn wait_ms(&self, per_mille: usize) -> f64 {
         let at = (self.waits.len() * per_mille / 1000).min(self.waits.len() - 1);
         self.waits[at] as f64 * STEP.as_secs_f64() * 1e3
@@ -239,6 +239,9 @@ fn the_tables_in_the_documentation_are_what_the_simulation_gives() {
     let documentation = std::fs::read_to_string(path).unwrap_or_default();
     let worlds = [(0, IDLE_MAX), (1, IDLE_MAX), (10, IDLE_MAX), (10, 1)];
     for table in worlds.map(|(blocking, idle_max)| table(blocking, idle_max)) {
-        assert!(documentation.contains(&table), "docs/placement.md is to have this:\n{table}");
+        assert!(
+            documentation.contains(&table),
+            "docs/placement.md must contain this table:\n{table}"
+        );
     }
 }
