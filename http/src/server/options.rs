@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::Duration;
 
 use brigade_runtime::TcpServer;
@@ -248,7 +247,7 @@ impl Server {
         F: Fn() -> Router + Clone + Send + 'static,
     {
         let (tcp, make, stats) = self.into_parts(factory);
-        let reports = tcp.run_observed(make, observe(&stats))?;
+        let reports = tcp.run_protocol(make)?;
         Ok(stats.reports(reports))
     }
 
@@ -303,7 +302,7 @@ impl Server {
         F: Fn() -> Router + Clone + Send + 'static,
     {
         let (tcp, make, stats) = self.into_parts(factory);
-        let reports = tcp.serve_observed(make, observe(&stats), shutdown, force).await?;
+        let reports = tcp.serve_protocol(make, shutdown, force).await?;
         Ok(stats.reports(reports))
     }
 
@@ -316,7 +315,9 @@ impl Server {
         F: Fn() -> Router + Clone + Send + 'static,
     {
         let Self { tcp, options, stats } = self;
-        let tcp = tcp.drain_timeout(options.timeouts.drain);
+        let described = stats.clone();
+        let describe = move |number| described.of_loop(number).map(|stats| stats.to_string());
+        let tcp = tcp.drain_timeout(options.timeouts.drain).describe_loops(describe);
         let of_loops = stats.clone();
         let make = move |number| {
             let counters = of_loops.register(number);
@@ -325,9 +326,4 @@ impl Server {
         };
         (tcp, make, stats)
     }
-}
-
-fn observe(stats: &Stats) -> Arc<dyn Fn(usize) -> Option<String> + Send + Sync> {
-    let stats = stats.clone();
-    Arc::new(move |number| stats.of_loop(number).map(|stats| stats.to_string()))
 }

@@ -34,15 +34,22 @@ impl<C> fmt::Display for LoopReport<C> {
     }
 }
 
-/// Describes a loop by its counters: all that can be known without its help.
-pub(super) type Observe = Arc<dyn Fn(usize) -> Option<String> + Send + Sync>;
+/// Describes the loop with a number by its counters: all that can be known without its help.
+#[derive(Clone)]
+pub(super) struct Observe(pub(super) Arc<dyn Fn(usize) -> Option<String> + Send + Sync>);
+
+impl fmt::Debug for Observe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observe")
+    }
+}
 
 pub(super) fn describe_from_outside(
     number: usize,
     handle: &LoopHandle,
     observe: &Observe,
 ) -> String {
-    observe(number).unwrap_or_else(|| handle.snapshot().to_string())
+    observe.0(number).unwrap_or_else(|| handle.snapshot().to_string())
 }
 
 /// Logs what every loop is doing. A loop that does not reply is described from outside.

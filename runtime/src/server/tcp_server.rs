@@ -80,6 +80,8 @@ struct Options {
     drain_timeout: Duration,
     state: ServerState,
     stats: Stats,
+    /// Describes a loop in reports.
+    observe: Observe,
 }
 
 /// # Binding
@@ -105,6 +107,9 @@ impl TcpServer {
     }
 
     fn new(listener: TcpListener) -> Self {
+        let stats = Stats::default();
+        let observed = stats.clone();
+        let observe = move |number| observed.of_loop(number).map(|stats| stats.to_string());
         let options = Options {
             per_loop: false,
             loops: default_loops(),
@@ -115,7 +120,8 @@ impl TcpServer {
             report_on: None,
             drain_timeout: DRAIN_TIMEOUT,
             state: ServerState::new(),
-            stats: Stats::default(),
+            stats,
+            observe: Observe(Arc::new(observe)),
         };
         let running = EnterOnDrop(options.state.clone(), Phase::Ended);
         Self { listeners: vec![listener], options, running }
@@ -232,6 +238,17 @@ impl TcpServer {
         self
     }
 
+    /// Sets how reports describe a loop, given its number: a protocol adds its own counters to the
+    /// [`LoopStats`]. The function is called without the loop's help, so it must read only what
+    /// the loop has published.
+    pub fn describe_loops(
+        mut self,
+        describe: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.observe = Observe(Arc::new(describe));
+        self
+    }
+
     /// Returns a handle that follows the server from its start to its end.
     #[must_use]
     pub fn state(&self) -> ServerState {
@@ -339,8 +356,19 @@ impl TcpServer {
         M: Fn(usize) -> P + Clone + Send + 'static,
         P: Protocol,
     {
-        let observe = self.observe();
-        self.run_observed(make, observe)
+        // Before anything else, so that a signal that arrives while the server starts is not lost.
+        let report_signals = CaughtSignals::new(self.options.report_on)?;
+        let signals = CaughtSignals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
+        let mut event_loop = EventLoop::builder().name("acceptor").build()?;
+        event_loop.run_until_complete(async move {
+            let (signals, report_signals) = (signals.listen()?, report_signals.listen()?);
+            let signal = async || {
+                // If the pipe of the signals fails there is nothing to wait for.
+                let signal = signals.recv().await;
+                tracing::info!(target: "brigade::server", ?signal, "shutting down");
+            };
+            self.serve_until(make, report_signals, signal(), signal()).await
+        })
     }
 
     /// Serves a [`Protocol`], which `make` makes on each loop from the loop's number, as
@@ -361,71 +389,13 @@ impl TcpServer {
         M: Fn(usize) -> P + Clone + Send + 'static,
         P: Protocol,
     {
-        let observe = self.observe();
-        self.serve_observed(make, observe, shutdown, force).await
-    }
-
-    /// Runs as [`TcpServer::run_protocol`] does. Reports describe a loop by what `observe` returns
-    /// for its number, which contains the protocol's counters.
-    ///
-    /// # Errors
-    /// As for [`TcpServer::run`].
-    ///
-    /// # Panics
-    /// If this thread has an event loop already.
-    #[doc(hidden)]
-    pub fn run_observed<M, P>(
-        self,
-        make: M,
-        observe: Observe,
-    ) -> io::Result<Vec<LoopReport<P::Connection>>>
-    where
-        M: Fn(usize) -> P + Clone + Send + 'static,
-        P: Protocol,
-    {
-        // Before anything else, so that a signal that arrives while the server starts is not lost.
-        let report_signals = CaughtSignals::new(self.options.report_on)?;
-        let signals = CaughtSignals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
-        let mut event_loop = EventLoop::builder().name("acceptor").build()?;
-        event_loop.run_until_complete(async move {
-            let (signals, report_signals) = (signals.listen()?, report_signals.listen()?);
-            let signal = async || {
-                // If the pipe of the signals fails there is nothing to wait for.
-                let signal = signals.recv().await;
-                tracing::info!(target: "brigade::server", ?signal, "shutting down");
-            };
-            self.serve_until(make, observe, report_signals, signal(), signal()).await
-        })
-    }
-
-    /// Serves as [`TcpServer::serve_protocol`] does, with `observe` as for
-    /// [`TcpServer::run_observed`].
-    ///
-    /// # Errors
-    /// As for [`TcpServer::serve`].
-    ///
-    /// # Panics
-    /// If there is no event loop on this thread.
-    #[doc(hidden)]
-    pub async fn serve_observed<M, P>(
-        self,
-        make: M,
-        observe: Observe,
-        shutdown: impl Future<Output = ()>,
-        force: impl Future<Output = ()>,
-    ) -> io::Result<Vec<LoopReport<P::Connection>>>
-    where
-        M: Fn(usize) -> P + Clone + Send + 'static,
-        P: Protocol,
-    {
         let report_signals = Signals::new(self.options.report_on)?;
-        self.serve_until(make, observe, report_signals, shutdown, force).await
+        self.serve_until(make, report_signals, shutdown, force).await
     }
 
     async fn serve_until<M, P>(
         self,
         make: M,
-        observe: Observe,
         report_signals: Signals,
         shutdown: impl Future<Output = ()>,
         force: impl Future<Output = ()>,
@@ -435,7 +405,7 @@ impl TcpServer {
         P: Protocol,
     {
         let Self { listeners, options, running } = self;
-        let Options { state, stats, drain_timeout, .. } = options.clone();
+        let Options { state, stats, drain_timeout, observe, .. } = options.clone();
         let (mut acceptor, receivers) = Acceptor::new(options.loops);
         let listeners = Listeners::new(listeners, options.per_loop, options.loops)?;
         let for_loops = receivers.into_iter().enumerate();
@@ -447,7 +417,7 @@ impl TcpServer {
         let _accepting = EnterOnDrop(state.clone(), Phase::Draining);
         // A loop that accepts for itself may do so before this thread continues.
         state.enter(Phase::Accepting);
-        let mut supervisor = start_loops(options, for_loops, observe.clone(), make, &running)?;
+        let mut supervisor = start_loops(options, for_loops, make, &running)?;
         let reporter = Abort(report_on_signals(report_signals, &supervisor, observe));
         let mut force = pin!(Remember::new(force));
         let outcome = accept_until(&mut acceptor, &listeners, &mut supervisor, shutdown).await;
@@ -465,11 +435,6 @@ impl TcpServer {
         state.enter(Phase::Ended);
         outcome.map(|()| reports(ended, &stats))
     }
-
-    fn observe(&self) -> Observe {
-        let stats = self.stats();
-        Arc::new(move |number| stats.of_loop(number).map(|stats| stats.to_string()))
-    }
 }
 
 /// Enters a phase when dropped.
@@ -486,7 +451,6 @@ impl Drop for EnterOnDrop {
 fn start_loops<M, P>(
     options: Options,
     listeners: Vec<LoopListener>,
-    observe: Observe,
     make: M,
     running: &Arc<EnterOnDrop>,
 ) -> io::Result<Supervisor<Cancelled<P::Connection>>>
@@ -498,7 +462,7 @@ where
         .loops(options.loops)
         .pin(options.pin)
         .event_loop(options.event_loop.watch(options.stall_threshold));
-    let Options { stats, drain_timeout, on_loop_death, .. } = options;
+    let Options { stats, drain_timeout, on_loop_death, observe, .. } = options;
     let running = running.clone();
     Supervisor::start(builder, listeners, on_loop_death, observe, move |number, listener| {
         let (make, stats, running) = (make.clone(), stats.clone(), running.clone());
