@@ -18,7 +18,7 @@
 //! | call a function soon, later, or at an instant | [`call_soon`], [`call_later`], [`call_at`] |
 //! | start a thread with a loop, or one per core | [`run_in_thread`], [`EventLoopGroup`] |
 //! | reach a loop from other threads | [`LoopHandle`] |
-//! | run code that blocks or computes for long | [`spawn_blocking`] |
+//! | run code that blocks or computes for a long time | [`spawn_blocking`] |
 //! | distribute connections over loops | [`server`] |
 //! | wait for signals | [`signal`] |
 //! | see what a loop does, from any thread | [`LoopHandle::snapshot`], [`Unhandled`] |
@@ -51,10 +51,10 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `http`, on by default | the HTTP/1.1 layer; without it only the runtime is built |
-//! | `query` | query strings and forms as types of the caller, by serde |
-//! | `json` | JSON bodies, by serde |
-//! | `files` | responses from files: conditional, by range, with their media type |
-//! | `metrics` | a handler that serves the server's numbers to Prometheus |
+//! | `query` | query strings and forms, parsed into your types by serde |
+//! | `json` | JSON bodies, parsed and written by serde |
+//! | `files` | responses from files: conditional requests, ranges, media types |
+//! | `metrics` | a handler that serves the server's statistics to Prometheus |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "http")]
@@ -74,7 +74,7 @@ pub use brigade_runtime::{
     run_in_thread, spawn, spawn_blocking, try_gather, try_gather_all,
 };
 
-/// The examples of README.md, so that they are compiled.
+/// Compiles the examples of README.md.
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../README.md")]
 pub mod readme {}

@@ -7,14 +7,14 @@
 //! | start a server | [`Server`] |
 //! | route requests, with options for each route | [`Router`], [`MethodRouter`] |
 //! | read the path, the query, headers and cookies | [`Request`], [`RequestHead`] |
-//! | read a body | [`Request::body_mut`], [`RequestBody`]; by features `Request::json`, `form` |
-//! | respond, also with an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
-//! | serve files | by a feature `serve_file`, `Router::files` |
-//! | log, allow other origins, catch panics, give requests an id | [`middleware`] |
+//! | read a body | [`Request::body_mut`], [`RequestBody`]; with features `Request::json`, `form` |
+//! | respond, or return an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
+//! | serve files | `serve_file`, `Router::files` (feature `files`) |
+//! | log, allow other origins, catch panics, limit the time, add request ids | [`middleware`] |
 //! | measure where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
 //! | notice that a client has disconnected | [`Request::disconnected`] |
 //! | switch to another protocol | [`Response::upgrade`] |
-//! | observe a running server | [`Server::stats`]; by a feature `metrics` |
+//! | observe a running server | [`Server::stats`]; `metrics` (feature `metrics`) |
 //! | send requests to other servers | [`Client`] |
 //! | test handlers and routers without sockets | [`Service`], [`Request::builder`] |
 //! | drive HTTP/1.1 without this crate's server and client | [`protocol`] |
@@ -23,22 +23,22 @@
 //!
 //! | feature | |
 //! | --- | --- |
-//! | `query` | `RequestHead::query_as`, `Request::form`: queries and forms by serde |
+//! | `query` | `RequestHead::query_as`, `Request::form`: queries and forms, parsed by serde |
 //! | `json` | `Request::json`, `Json`: JSON bodies by serde |
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
 //! # Headers for framing
 //!
-//! The headers that frame a message are added when it is sent. If you set them yourself:
+//! The headers that frame a message are added when it is sent. If you set one of them yourself:
 //!
-//! - `Content-Length` has an effect on a response to `HEAD`, on a 304, and on a body of unknown
-//!   length, which is then sent with that length. On any other message it must equal the length of
-//!   the body, or the message is refused.
+//! - `Content-Length` is sent as it is with a response to `HEAD` and with a 304. A body of unknown
+//!   length is then sent with this length instead of in chunks. In any other message it must equal
+//!   the length of the body, or the message is refused.
 //! - `Transfer-Encoding` is refused.
 //! - `Connection: close` in a response closes the connection after it. Other options of its
 //!   `Connection`, and its `Keep-Alive`, are left out.
-//! - `Date` replaces the one that is added otherwise.
+//! - Your `Date` is sent in place of the current one.
 //!
 //! # Folders
 //!

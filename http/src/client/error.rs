@@ -81,7 +81,7 @@ impl ClientError {
         matches!(self.0.kind, ClientErrorKind::Timeout(..))
     }
 
-    /// Returns `true` if connecting failed, so that the server has seen nothing of the request.
+    /// Returns `true` if connecting failed, so the server has received nothing of the request.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         use ClientErrorKind::{Connect, Timeout};

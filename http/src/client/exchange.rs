@@ -2,8 +2,8 @@
 //!
 //! There is no background task: the caller's task does the work while it awaits the head of the
 //! response or a part of its body. Each poll sends as much of the request's body as the socket
-//! takes, then reads until there is something to return. So both directions progress at once, and
-//! a caller that does not ask for more stops both.
+//! accepts, then reads until there is something to return. So both directions progress at once,
+//! and both stop while the caller awaits nothing.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -29,7 +29,7 @@ use crate::protocol::limits::DISCARD_BYTES_MAX;
 use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::{Outgoing, WRITE_BATCH_BYTES};
 
-/// Parts of a body and events handled in one poll; then other tasks get their turn.
+/// How many parts of a body and events are handled in one poll, before other tasks run.
 const STEPS_PER_POLL: u32 = 16;
 
 /// A request without its body.
@@ -38,7 +38,7 @@ pub(super) struct Outline {
     pub(super) method: Method,
     pub(super) target: Target,
     pub(super) headers: Headers,
-    /// How long it may take in total, and until when that is.
+    /// The timeout of the whole exchange, and the instant at which it passes.
     pub(super) deadline: Option<(Duration, Instant)>,
 }
 
@@ -56,15 +56,15 @@ pub(super) struct Exchange {
     is_cut: bool,
     /// Why writing failed. What the server sent before may still be read.
     write_error: Option<io::Error>,
-    /// Some of the request was taken by the system.
+    /// The system has accepted a part of the request.
     is_sent: bool,
     /// A part of the response has been received.
     has_received: bool,
     /// The head of the response has been received.
     has_head: bool,
-    /// The timeouts of what is waited for.
+    /// The timeout of the current wait.
     deadline: Deadline<Waiting>,
-    /// How long the request may take in total, and until when that is.
+    /// The timeout of the whole exchange, and the instant at which it passes.
     total: Option<(Duration, Instant)>,
 }
 
@@ -83,7 +83,7 @@ enum Waiting {
     Nothing,
     /// A 100.
     Continue,
-    /// The server, to take what was written.
+    /// The socket, to accept more of the request.
     Write,
     /// The head of the response.
     Head,
@@ -98,7 +98,7 @@ pub(super) enum BodyPart {
     End(Option<Box<HeaderMap>>),
 }
 
-/// What was decoded of what was received.
+/// The result of decoding the bytes received so far.
 enum Decoded<T> {
     Found(T),
     /// An informational response: more may be decoded at once.
@@ -152,8 +152,8 @@ impl Exchange {
         self.poll_decoded(cx, Self::decode_body)
     }
 
-    /// Returns `true` if `error` means that the connection failed before any byte of a response
-    /// came.
+    /// Returns `true` if `error` means that the connection failed before the first byte of a
+    /// response.
     pub(super) fn failed_unheard(&self, error: &ClientErrorKind) -> bool {
         !self.has_received
             && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoResponse)
@@ -238,7 +238,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Sends what there is to send, until the socket takes no more or the budget is spent.
+    /// Sends the rest of the request, until the socket accepts no more or the budget is spent.
     fn push(
         &mut self,
         cx: &mut Context<'_>,
@@ -301,8 +301,8 @@ impl Exchange {
         self.link.protocol.send_end(trailers, out).map_err(ClientErrorKind::Encode)
     }
 
-    /// Writes what the socket takes, and keeps the rest. A failure ends the sending, not the
-    /// exchange: the server may have responded before it closed.
+    /// Writes what the socket accepts, and keeps the rest. If that fails, no more is sent, but the
+    /// exchange continues: the server may have responded before it closed.
     fn write(&mut self, out: &mut Vec<u8>) {
         if self.is_cut {
             return out.clear();
@@ -395,8 +395,8 @@ impl Exchange {
         }
     }
 
-    /// Notes the head of the response. The rest of the request is not sent to a server that refuses
-    /// it, or that responds before it has asked for the body (RFC 9112 section 9.5).
+    /// Records that the head of the response has arrived. Sends no more of the request if the
+    /// server refuses it, or responds before it has asked for the body (RFC 9112 section 9.5).
     fn begin_response(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
         self.has_head = true;
         self.deadline.stop();
@@ -415,7 +415,7 @@ impl Exchange {
         self.write_error.take().map_or(ClientErrorKind::NoResponse, ClientErrorKind::Broken)
     }
 
-    /// Reads once, as soon as something is there. Pending until then, or until the time is over.
+    /// Reads once, when the socket is ready. Pending until then, or until a timeout passes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
         match self.link.poll_read(&self.client, cx) {
             Poll::Ready(read) => Poll::Ready(self.note_read(read)),
@@ -437,8 +437,8 @@ impl Exchange {
 
 /// # Waiting
 impl Exchange {
-    /// Notes what is waited for, and sets the timer. Ready when the time is over, with an error
-    /// unless something can still be done.
+    /// Records what is waited for, and sets the timer. Ready when the timeout passes, with an error
+    /// unless the exchange can continue.
     fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
         let (waiting, timeout) = self.awaited();
         if waiting != self.deadline.waiting() {
@@ -468,8 +468,8 @@ impl Exchange {
         }
     }
 
-    /// Acts on a timeout. Bytes that have arrived without a report of the selector still count:
-    /// this process may have been stopped meanwhile.
+    /// Acts on a timeout. Bytes that the selector has not reported yet still count: this process
+    /// may have been suspended while they arrived.
     fn expire(&mut self) -> Result<(), ClientErrorKind> {
         if let Some((limit, latest)) = self.total
             && time::now() >= latest

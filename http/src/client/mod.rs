@@ -1,4 +1,4 @@
-//! An HTTP client for the tasks of a loop, which keeps its connections.
+//! An HTTP client for the tasks of one loop, with a pool of idle connections.
 //!
 //! Reading order: `error` and `options`, `target` (a parsed URL), `pool` (what requests share),
 //! `exchange` (one request and its response), `response`, `request`.

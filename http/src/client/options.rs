@@ -7,10 +7,10 @@ use crate::protocol::limits::Limits;
 /// Default of [`ClientBuilder::connect_timeout`]. The system sends a lost SYN again after 1, 3 and
 /// 7 s. Includes looking up the name.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Default of [`ClientBuilder::write_timeout`]: a server that takes nothing for this long has gone.
+/// Default of [`ClientBuilder::write_timeout`]. A server that accepts nothing for so long has gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of [`ClientBuilder::head_timeout`]: three times what a server should need. Callers of a
-/// slower one know that it is.
+/// slower server can raise it.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of [`ClientBuilder::body_gap_timeout`]: as long as a server waits for its clients, which
 /// outlasts a stall of the network.
@@ -84,7 +84,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets for how long the server may take nothing of a request that is being sent. 30 s by
+    /// Sets how long the server may accept no more bytes of a request that is being sent. 30 s by
     /// default.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;

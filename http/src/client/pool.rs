@@ -19,7 +19,7 @@ use crate::protocol::limits::{DISCARD_BYTES_MAX, Limits};
 use crate::transport::buffers::LoopBuffers;
 use crate::transport::reading;
 
-/// A read takes at most this much.
+/// The maximum number of bytes per read.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// How often idle connections are swept: one that the server closed holds its descriptor for no
 /// longer than this.
@@ -77,7 +77,7 @@ impl LoopClient {
     /// became idle last, so that surplus connections reach their timeout.
     pub(super) fn take(&self, host_and_port: &str) -> Option<Link> {
         if !self.is_swept() {
-            // The loop to which they belonged has ended, and reports nothing more about them.
+            // Their loop has ended, so no event shows any more that a server has closed one.
             self.close_idle();
         }
         while let Some(Idle { mut link, since }) = self.pop(host_and_port) {
@@ -219,7 +219,7 @@ impl Link {
         Self { stream, protocol: ClientConnection::new(), host_and_port }
     }
 
-    /// Reads once, as soon as the selector has reported something. Returns how many bytes were
+    /// Reads once, when the selector has reported the socket as ready. Returns how many bytes were
     /// read, 0 at the end of the stream.
     pub(super) fn poll_read(
         &mut self,
@@ -229,8 +229,8 @@ impl Link {
         reading::poll_read(&self.stream, self.protocol.incoming(), &client.buffers, cx)
     }
 
-    /// Reads once, whether or not the selector has reported anything. Returns how many bytes were
-    /// read, 0 at the end of the stream; `None` if nothing is there.
+    /// Reads once, whether or not the selector has reported the socket as ready. Returns how many
+    /// bytes were read, 0 at the end of the stream; `None` if there is nothing to read.
     pub(super) fn try_read(&mut self, client: &LoopClient) -> io::Result<Option<usize>> {
         reading::try_read(&self.stream, self.protocol.incoming(), &client.buffers)
     }

@@ -88,13 +88,13 @@ impl ClientRequest {
     /// the body of the request is complete: the rest is then sent while the response's body is
     /// read. If the server refuses the request with a status of 400 or more, no more of it is sent.
     ///
-    /// Redirects are not followed, and informational responses are skipped. A request is sent once
-    /// more, on a new connection, if it fails on a connection that had been idle before any byte of
-    /// a response came, is idempotent, and has no stream for a body: most likely the server had
-    /// just closed the old connection.
+    /// Redirects are not followed, and informational responses are skipped. If a reused connection
+    /// fails before the first byte of a response, the server has most likely just closed it: then
+    /// the request is sent once more, on a new connection, if its body is not a stream, and if it
+    /// is idempotent or none of it had been sent.
     ///
     /// # Errors
-    /// If no response comes; see [`ClientErrorKind`].
+    /// If there is no response; see [`ClientErrorKind`].
     ///
     /// # Panics
     /// If there is no event loop on this thread.

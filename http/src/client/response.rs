@@ -20,9 +20,9 @@ use crate::protocol::head::ResponseHead;
 /// A part is read from the connection when the caller asks for it. A caller that does not ask
 /// stops the server from sending, and stops the request's body if that is still being sent.
 ///
-/// When the body has been read, the connection goes back to the client; without a body, at once. A
-/// response that is dropped earlier closes its connection, unless at most 64 KiB of it are left:
-/// then the connection is reused if they have arrived by the next request.
+/// When the body has been read, the connection returns to the client's pool; without a body, at
+/// once. A response that is dropped earlier closes its connection, unless at most 64 KiB of it are
+/// left: then the connection is reused if they have arrived by the next request.
 #[must_use = "a response that is dropped may close its connection; read its body"]
 pub struct ClientResponse {
     head: ResponseHead,

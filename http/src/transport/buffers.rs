@@ -11,7 +11,7 @@ pub(crate) struct LoopBuffers {
     /// Allocated and initialized by the first read.
     read: RefCell<Vec<u8>>,
     read_bytes: usize,
-    /// Absent while a connection is polled, which has taken it.
+    /// `None` while a connection is polled: it has taken the buffer.
     write: Cell<Vec<u8>>,
 }
 
@@ -21,12 +21,12 @@ impl LoopBuffers {
         Self { read: RefCell::default(), read_bytes: read_bytes.max(1), write: Cell::default() }
     }
 
-    /// Returns how many bytes are read at once at most. Never zero.
+    /// Returns the largest number of bytes that one read returns. Never zero.
     pub(crate) const fn read_bytes(&self) -> usize {
         self.read_bytes
     }
 
-    /// Borrows the read buffer, with all of its length to be read into.
+    /// Borrows the read buffer. All of its length may be overwritten.
     #[inline]
     pub(crate) fn read_buffer(&self) -> RefMut<'_, Vec<u8>> {
         let mut buffer = self.read.borrow_mut();
@@ -36,13 +36,13 @@ impl LoopBuffers {
         buffer
     }
 
-    /// Takes the write buffer, which is empty. To be given back by
+    /// Takes the write buffer, which is empty. Return it with
     /// [`give_write_buffer`](Self::give_write_buffer).
     pub(crate) fn take_write_buffer(&self) -> Vec<u8> {
         self.write.take()
     }
 
-    /// Gives the write buffer back.
+    /// Takes the write buffer back from a connection.
     pub(crate) fn give_write_buffer(&self, mut buffer: Vec<u8>) {
         if buffer.capacity() <= WRITE_BUFFER_BYTES_MAX {
             buffer.clear();

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use brigade_runtime::time::{self, Sleep, sleep_until};
 
-/// What a connection waits for, since when, and the timer that ends it.
+/// What a connection waits for, since when, and the timer that ends the wait.
 ///
-/// A deadline that moves back, as it does with each request, costs nothing: the timer is left
-/// where it is, and moved when it fires and is found to be early.
+/// Moving the deadline to a later time, as each request does, costs nothing: the timer keeps its
+/// time, and is set again if it fires before the deadline.
 pub(crate) struct Deadline<W> {
     waiting: W,
     since: Instant,
@@ -28,18 +28,18 @@ impl<W: Copy + Default + PartialEq> Deadline<W> {
         self.waiting
     }
 
-    /// Returns since when it waits.
+    /// Returns when the wait began.
     pub(crate) const fn since(&self) -> Instant {
         self.since
     }
 
-    /// Notes that the connection starts to wait for `waiting` now.
+    /// Records that the connection begins to wait for `waiting` now.
     pub(crate) fn start(&mut self, waiting: W) {
         self.waiting = waiting;
         self.since = time::now();
     }
 
-    /// Notes that what the connection waited for, or a part of it, has come.
+    /// Records that what the connection waited for, or a part of it, has arrived.
     pub(crate) fn stop(&mut self) {
         self.waiting = W::default();
     }
@@ -52,7 +52,7 @@ impl<W: Copy + Default + PartialEq> Deadline<W> {
     }
 
     /// Ready when the connection has waited for `timeout`, or at `latest`, whichever is first.
-    /// Arranges for the task to be woken then. A timeout beyond what the clock can represent never
+    /// Registers the task to be woken then. A timeout beyond what the clock can represent never
     /// passes.
     pub(crate) fn poll_passed(
         &mut self,
@@ -76,10 +76,10 @@ impl<W: Copy + Default + PartialEq> Deadline<W> {
         Poll::Pending
     }
 
-    /// Makes the timer wake the task of `cx`, if it woke another one so far.
+    /// Registers the task of `cx` with the timer, in place of the task that was registered before.
     pub(crate) fn register(&mut self, cx: &mut Context<'_>) {
         if let Some(timer) = &mut self.timer {
-            // Whether the deadline has passed is for `poll_passed` to say, by the clock.
+            // The result does not matter: `poll_passed` compares the deadline with the clock.
             let _ = Pin::new(timer).poll(cx);
         }
     }

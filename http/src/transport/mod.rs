@@ -1,6 +1,6 @@
 //! What the drivers of a server connection and of a client connection share.
 //!
-//! Reading order: `buffers` (which belong to the loop, not to a connection), `reading`, `outgoing`
+//! Reading order: `buffers` (which the connections of a loop share), `reading`, `outgoing`
 //! (writing), `deadline` (timeouts).
 
 pub(crate) mod buffers;

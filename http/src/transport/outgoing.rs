@@ -1,4 +1,4 @@
-//! Writing to a socket, and what it did not take yet.
+//! Writes to a socket, and keeps the bytes that it has not accepted yet.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -9,15 +9,15 @@ use bytes::{Buf, Bytes};
 use crate::protocol::error::EncodeError;
 use crate::protocol::outgoing_body::OutgoingBody;
 
-/// A body, or a part of one, from this length on is written from where it is, uncopied.
+/// A body, or a part of one, of at least this length is written without being copied.
 pub(crate) const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
-/// Small messages and parts are written together when they add up to this much.
+/// Small messages and parts are collected, and written once they add up to this much.
 pub(crate) const WRITE_BATCH_BYTES: usize = 64 * 1024;
-/// Parts written with one system call at most.
+/// The maximum number of parts written by one system call.
 const SLICES_MAX: usize = 16;
 
-/// The bytes that a connection keeps until the socket takes them, in order. Allocates nothing for
-/// a peer that keeps up.
+/// The bytes that a connection keeps until the socket accepts them, in order. Allocates nothing
+/// while the peer keeps up.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     queue: Option<Box<Queue>>,
@@ -28,12 +28,12 @@ pub(crate) struct Outgoing {
 struct Queue {
     parts: VecDeque<Bytes>,
     bytes: usize,
-    /// The socket took less than it was given. More can be written when it is writable.
+    /// The socket accepted only a part. The rest is written when it is writable again.
     is_blocked: bool,
 }
 
 impl Outgoing {
-    /// Returns `true` if the socket did not take what is kept.
+    /// Returns `true` if the socket has to become writable before what is kept can be written.
     pub(crate) fn is_blocked(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.is_blocked)
     }
@@ -48,7 +48,7 @@ impl Outgoing {
         self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
-    /// Appends a part of `body` to `out`, with its framing. Keeps a large part uncopied instead,
+    /// Appends a part of `body` to `out`, with its framing. A large part is not copied: it is kept,
     /// after what is in `out`.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Keeps `out`, which is then empty, and after it `payload`, uncopied.
+    /// Keeps the bytes of `out`, which is then empty, and after them `payload`, without a copy.
     fn push(&mut self, out: &mut Vec<u8>, payload: Bytes) {
         if !out.is_empty() {
             self.push_part(Bytes::copy_from_slice(out));
@@ -87,8 +87,8 @@ impl Outgoing {
         queue.parts.push_back(part);
     }
 
-    /// Writes what is kept, then `out`, which is then empty: what the socket does not take is kept.
-    /// Returns how many bytes it took.
+    /// Writes what is kept, and then `out`. Keeps the bytes that the socket does not accept, so
+    /// `out` is empty afterwards. Returns how many bytes the socket accepted.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, stream: &TcpStream) -> io::Result<usize> {
         if self.queue.is_some() {
             self.push(out, Bytes::new());
@@ -151,7 +151,7 @@ impl Queue {
     }
 }
 
-/// Returns zero if the socket takes nothing now.
+/// Returns zero in place of `WouldBlock`.
 fn unless_blocked(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Ok(0) => Err(ErrorKind::WriteZero.into()),

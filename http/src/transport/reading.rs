@@ -8,12 +8,12 @@ use brigade_runtime::net::TcpStream;
 use crate::protocol::incoming::Incoming;
 use crate::transport::buffers::LoopBuffers;
 
-/// A body of which this much is still to come, or of unknown length, is read into memory of its
-/// own: to allocate that costs less than to copy so much.
+/// If at least this much of a body is still to come, or its length is unknown, it is read into an
+/// allocation of its own, which costs less than copying that much.
 const LARGE_BODY_BYTES: u64 = 16 * 1024;
 
-/// Reads once, as soon as the selector has reported something. Returns how many bytes were read,
-/// 0 at the end of the stream.
+/// Reads once, when the selector has reported the socket as ready. Returns how many bytes were
+/// read, 0 at the end of the stream.
 pub(crate) fn poll_read(
     stream: &TcpStream,
     incoming: &mut Incoming,
@@ -25,12 +25,12 @@ pub(crate) fn poll_read(
         if let Some(count) = try_read(stream, incoming, buffers)? {
             return Poll::Ready(Ok(count));
         }
-        // The report was wrong: wait for the next one.
+        // A spurious event: wait for the next one.
     }
 }
 
-/// Reads once, whether or not the selector has reported anything. Returns how many bytes were
-/// read, 0 at the end of the stream; `None` if nothing is there.
+/// Reads once, whether or not the selector has reported the socket as ready. Returns how many
+/// bytes were read, 0 at the end of the stream; `None` if there is nothing to read.
 pub(crate) fn try_read(
     stream: &TcpStream,
     incoming: &mut Incoming,
@@ -52,9 +52,9 @@ pub(crate) fn try_read(
     Ok(count)
 }
 
-/// Reads once into the loop's buffer, whether or not the selector has reported anything, and
-/// calls `take` with what was read: nothing at the end of the stream. Returns `None` without a
-/// call if nothing is there.
+/// Reads once into the loop's buffer, whether or not the selector has reported the socket as
+/// ready, and calls `take` with the bytes; at the end of the stream, with an empty slice. Returns
+/// `None` without a call if there is nothing to read.
 #[inline(always)]
 pub(crate) fn try_read_with<R>(
     stream: &TcpStream,

@@ -1,4 +1,4 @@
-//! Handlers that block or stop their loop, and servers whose result is examined.
+//! Handlers that block or stop their loop, and servers whose result a test examines.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ impl Block {
     pub fn wait(&self) {
         self.blocked.send(loop_name()).unwrap();
         let released = self.released.lock().unwrap();
-        // The limit lets a failed test end.
+        // The timeout lets a failed test end.
         let _ = released.recv_timeout(PATIENCE);
     }
 
@@ -66,8 +66,8 @@ pub fn serve(
     (address, shutdown, thread.unwrap())
 }
 
-/// Sends a request on a new connection. Returns all that arrives until the connection ends, in
-/// whatever way.
+/// Sends a request on a new connection. Returns all bytes that arrive until the connection ends,
+/// also if it is reset.
 pub fn ask(address: SocketAddr, path: &str) -> String {
     let mut client = connect(address);
     client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
