@@ -16,9 +16,9 @@
 //! # Four rules
 //!
 //! 1. **One loop per thread, nothing shared.** Tasks and sockets are not `Send` and stay on the
-//!    loop that made them. What crosses threads is sent through a queue: a [`LoopHandle`], a
-//!    [`oneshot::sync_channel`], a queue of accepted connections. A thread has at most one loop; a
-//!    second one is an error.
+//!    loop that made them. Everything that crosses threads goes through a queue: a
+//!    [`LoopHandle`], a [`oneshot::sync_channel`], a queue of accepted connections. A thread has at
+//!    most one loop; a second one is an error.
 //! 2. **No `unsafe`.**
 //! 3. **Memory is used only while it is needed.** A waiting task takes its future and a slot. A
 //!    cancelled timer is removed at once.
@@ -32,25 +32,25 @@
 //! `tracing` target `brigade::turn` at level TRACE:
 //!
 //! 1. Handle what other threads sent: wakes and calls.
-//! 2. Run the tasks that are ready, each to its next await. Tasks that become ready meanwhile form
-//!    the next batch. It runs in the same turn if fewer than 64 polls have been made in it so far,
-//!    and in the next turn otherwise, so tasks that wake each other do not keep the loop from I/O.
-//!    No further batch is started if the clock is manual, the loop was stopped, a task has spent its
-//!    budget (see [`task`]), or there is something to report in step 6.
+//! 2. Run the tasks that are ready, each until it has to wait. Tasks that become ready meanwhile
+//!    form the next batch. It runs in the same turn if fewer than 64 polls have been made in it so
+//!    far, and in the next turn otherwise, so tasks that wake each other do not keep the loop from
+//!    I/O. No further batch is started if the clock is manual, the loop was stopped, a task has
+//!    spent its budget (see [`task`]), or there is something to report in step 6.
 //! 3. Wake the tasks whose timers are due.
-//! 4. Wait for I/O until the next deadline. If a task is ready, only poll for it.
+//! 4. Wait for I/O until the next deadline. If a task is ready, poll without waiting.
 //! 5. Wake the tasks whose I/O is ready.
 //! 6. Report what went wrong.
 //!
 //! # Reading order
 //!
-//! Imports point only upwards in this table. The file `mod.rs` of each folder lists the files in
-//! it.
+//! Each folder imports only from those above it in this table. The `mod.rs` of a folder lists its
+//! files.
 //!
 //! | file or folder | what it holds |
 //! | --- | --- |
 //! | `sync` | what loom replaces: atomics, mutexes, the lock-free queue |
-//! | `observe/` | what any thread can read of a loop: tasks, load, stalls, reports |
+//! | `observe/` | what any thread can read about a loop: tasks, load, stalls, reports |
 //! | `budget` | how much a task may do in one poll |
 //! | [`oneshot`] | a value that one task or thread sends to a task |
 //! | `executor/` | the loop: its state, its turn, its handle for other threads |

@@ -117,13 +117,13 @@ impl EventLoop {
     /// Runs one turn, in six steps. If no task is ready, it waits for I/O or a deadline.
     ///
     /// 1. Handle what other threads sent: wakes and calls.
-    /// 2. Run the tasks that are ready, each to its next await. Tasks that become ready meanwhile
-    ///    form the next batch. It runs in the same turn if fewer than 64 polls have been made in
-    ///    it so far, and in the next turn otherwise. A turn runs one batch only if the clock is
-    ///    manual, and starts no further batch once [`LoopHandle::stop`] has taken effect, a task has
-    ///    spent its budget, or there is something to report in step 6.
+    /// 2. Run the tasks that are ready, each until it has to wait. Tasks that become ready
+    ///    meanwhile form the next batch. It runs in the same turn if fewer than 64 polls have been
+    ///    made in it so far, and in the next turn otherwise. A turn runs only one batch if the
+    ///    clock is manual, and starts no further batch once [`LoopHandle::stop`] has taken effect,
+    ///    a task has spent its budget, or there is something to report in step 6.
     /// 3. Wake the tasks whose timers are due.
-    /// 4. Wait for I/O until the next deadline. If a task is ready, only poll for it.
+    /// 4. Wait for I/O until the next deadline. If a task is ready, poll without waiting.
     /// 5. Wake the tasks whose I/O is ready.
     /// 6. Report what went wrong.
     ///

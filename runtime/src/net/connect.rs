@@ -13,9 +13,9 @@ use crate::time::timeout;
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Calls `connect` with one address after the other and returns the first connection. The next
-/// address is tried when an attempt fails, or has taken [`ATTEMPT_DELAY`]; earlier attempts go on
-/// meanwhile. The families take turns, beginning with that of the first address. The other attempts
-/// are dropped once there is a connection.
+/// address is tried when an attempt fails, or has taken [`ATTEMPT_DELAY`]; earlier attempts
+/// continue meanwhile. IPv6 and IPv4 take turns, beginning with the family of the first address.
+/// The other attempts are dropped once there is a connection.
 ///
 /// # Errors
 /// If all attempts failed. The kind is that of the last failure.

@@ -9,14 +9,13 @@
 //! wait for one socket: all of them are woken, and each tries again.
 //!
 //! Listeners, and streams that connect, are registered with the selector when they are created.
-//! All other sockets are registered when a task first waits for them: for something to read, or
-//! for room to write. If registering fails then, the operations that would have to wait return the
-//! error. It is `StorageFull` if the user's limit on watched descriptors is reached, see
-//! epoll_ctl(2).
+//! All other sockets are registered when a task first waits to read from them or to write to them.
+//! If registering fails then, the operations that would have to wait return the error. It is
+//! `StorageFull` if the user's limit on watched descriptors is reached, see epoll_ctl(2).
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
-//! Unix streams share), `tcp_socket` (options), `connect` (several addresses), `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`,
-//! `unix`.
+//! Unix streams share), `tcp_socket` (options), `connect` (several addresses), `tcp_stream`,
+//! `tcp_halves`, `tcp_listener`, `udp`, `unix`.
 
 mod connect;
 mod registered;

@@ -13,7 +13,7 @@ use crate::executor::slots::Key;
 
 /// A socket and its entry in the selector, which is removed when this is dropped.
 pub(crate) struct Registered<S> {
-    // Dropped before the socket, in the order of declaration.
+    // Declared first, so that it is dropped before the socket.
     entry: Entry,
     socket: S,
 }
@@ -41,8 +41,8 @@ impl<S: AsFd> Registered<S> {
         Ok(registered)
     }
 
-    /// Holds a connected socket, and registers it when a task first waits for it. If that fails,
-    /// the operations that would have to wait return the error.
+    /// Returns a connected socket that is registered when a task first waits for it. If registering
+    /// fails, the operations that would have to wait return the error.
     ///
     /// Writes are tried at once. Reads wait for the selector first, since a connection that was
     /// just accepted rarely has its request there already.
@@ -65,9 +65,9 @@ impl<S: AsFd> Registered<S> {
         Ok(socket)
     }
 
-    /// Ready when an operation in `direction` most likely does not block, or when the socket could
-    /// not be registered. Then takes one unit of the task's budget. Inlined, so that the direction
-    /// is a constant.
+    /// Ready when an operation in `direction` is not expected to return `WouldBlock`, or when the
+    /// socket could not be registered. Takes one unit of the task's budget when ready. Inlined, so
+    /// that the direction is a constant.
     #[inline(always)]
     pub(crate) fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;

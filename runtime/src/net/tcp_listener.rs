@@ -50,7 +50,7 @@ impl TcpListener {
     /// backlog is [`TcpListener::BACKLOG`]. For other options use [`TcpSocket`].
     ///
     /// # Errors
-    /// Those of socket(2), bind(2), listen(2) and epoll_ctl(2); most likely `AddrInUse`.
+    /// Those of socket(2), bind(2), listen(2) and epoll_ctl(2), such as `AddrInUse`.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -99,8 +99,8 @@ impl TcpListener {
         Ok((TcpStream::from_nonblocking(stream), peer))
     }
 
-    /// Waits for a connection that is meant for another loop, like [`TcpListener::accept`]. The
-    /// stream is non-blocking, for [`TcpStream::from_nonblocking`] on the other loop's thread.
+    /// Accepts like [`TcpListener::accept`], for another loop: send the stream, which is
+    /// non-blocking, to that loop's thread and call [`TcpStream::from_nonblocking`] there.
     ///
     /// # Errors
     /// Those of accept(2).
@@ -140,7 +140,7 @@ impl TcpListener {
         stream.into()
     }
 
-    /// Waits until a connection most likely waits to be accepted.
+    /// Waits until an accept is not expected to return `WouldBlock`.
     ///
     /// # Cancel safety
     /// Safe: dropping the future has no effect.
@@ -165,10 +165,10 @@ impl TcpListener {
     }
 }
 
-/// Returns `true` if accept(2) would return a connection, or if the system cannot say.
+/// Returns `true` if poll(2) reports a connection that waits to be accepted, or if poll(2) fails.
 ///
-/// Asking with poll(2) costs less than an accept that returns `WouldBlock`: by then the system has
-/// allocated a socket and a file.
+/// The call costs less than an accept that returns `WouldBlock`, for which the system allocates a
+/// socket and a file first.
 fn has_connection(listener: &mio::net::TcpListener) -> bool {
     let mut listener = [PollFd::new(listener, PollFlags::IN)];
     rustix::event::poll(&mut listener, Some(&Timespec::default())) != Ok(0)

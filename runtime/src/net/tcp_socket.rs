@@ -41,7 +41,7 @@ impl TcpSocket {
     }
 
     /// Creates a socket for IPv6 addresses. Bound to the unspecified address, it also accepts
-    /// connections over IPv4 where the system's settings say so, see [`TcpSocket::set_only_v6`].
+    /// connections over IPv4 if the system's settings allow it, see [`TcpSocket::set_only_v6`].
     ///
     /// # Errors
     /// Those of socket(2), such as too many open files.
@@ -118,7 +118,7 @@ impl TcpSocket {
     }
 
     /// Sets `SO_KEEPALIVE` (socket(7)): the system probes an idle connection, and closes it if the
-    /// peer no longer answers. Off by default.
+    /// peer no longer responds. Off by default.
     ///
     /// # Errors
     /// Those of setsockopt(2).

@@ -30,9 +30,9 @@ impl TcpStream {
     /// Connects to the first of the addresses that accepts a connection. A host name is resolved
     /// on the blocking pool.
     ///
-    /// The next address is tried when an attempt fails, or has taken 250 ms; earlier attempts go on
-    /// meanwhile. IPv6 and IPv4 addresses take turns, beginning with the family of the first one
-    /// ("Happy Eyeballs", RFC 8305).
+    /// The next address is tried when an attempt fails, or has taken 250 ms; earlier attempts
+    /// continue meanwhile. IPv6 and IPv4 addresses take turns, beginning with the family of the
+    /// first one ("Happy Eyeballs", RFC 8305).
     ///
     /// # Errors
     /// Those of the name resolution. If no address accepts a connection, the error names each

@@ -1,9 +1,9 @@
 //! Texts that loops publish as numbers.
 //!
 //! The names of tasks belong to their loop, so other threads cannot read them while it is stuck.
-//! What another thread needs to know of a task therefore has a number, which the loop publishes
-//! with one store. The registries of texts are never emptied. They stay small, because their
-//! entries come from the program's source text.
+//! So each literal name with its spawn site, and each note, gets a number, which the loop
+//! publishes with one store. The registries of texts are never emptied. They stay small, because
+//! their entries come from the program's source text.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -24,8 +24,8 @@ pub(crate) struct Label {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LabelId(u32);
 
-/// The number of labels. Further ones get no number, so that a program that leaks names does not
-/// fill the memory.
+/// The maximum number of labels. Further ones get no number, so that a program that leaks names
+/// does not fill the memory.
 const LABELS_MAX: usize = 1 << 16;
 
 /// Set in the label of a task whose name is not a literal. Such a name is published separately.

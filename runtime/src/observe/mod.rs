@@ -1,6 +1,6 @@
-//! What any thread can read of a loop: plain data that the loop publishes.
+//! What any thread can read about a loop: plain data that the loop publishes.
 //!
-//! Reading it needs no help of the loop, so it also works while the loop is stuck.
+//! Reading it needs nothing from the loop, so it also works while the loop is stuck.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -9,7 +9,7 @@
 //! | `labels` | names, sites and notes, published as numbers |
 //! | `vitals` | what the loop publishes as it turns: progress, current poll, load |
 //! | `poll_times` | a histogram of how long polls take |
-//! | `unhandled` | what goes wrong without code that awaits it, and its report |
+//! | `unhandled` | failures that no code awaits, and how they are reported |
 //! | `shared` | all of this for one loop |
 //! | `snapshot` | what a loop does at one moment |
 //! | `watchdog`, `rest` | the thread that reports stalled loops, and its rest while they all wait |

@@ -18,7 +18,7 @@ pub struct PollTimes {
     /// The number of polls per bucket. The upper bound of each bucket, inclusive, is in
     /// [`PollTimes::BOUNDS`]; the last bucket has none.
     pub counts: [u64; PollTimes::BOUNDS.len() + 1],
-    /// The time of all timed polls together.
+    /// The total time of all timed polls.
     pub sum: Duration,
 }
 
@@ -80,9 +80,8 @@ impl PollTimer {
 
 /// Returns `true` if the `nth` poll is timed.
 ///
-/// The fractional parts of the multiples of the golden ratio are spread evenly, also if only each
-/// k-th multiple is taken. So a pattern in the order of the tasks does not keep some of them out
-/// of the sample.
+/// The fractional parts of the multiples of the golden ratio are spread evenly, even if only every
+/// k-th multiple is taken. So tasks that are polled in a fixed order are all sampled.
 pub(crate) fn is_sampled(nth: u64) -> bool {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     nth.wrapping_mul(GOLDEN) < u64::MAX / SAMPLED_ONE_IN

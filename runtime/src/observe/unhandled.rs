@@ -1,4 +1,4 @@
-//! What goes wrong without code that awaits it, and how it is reported.
+//! Failures that no code awaits, and how they are reported.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use crate::observe::info::{TaskInfo, TaskLabel};
 use crate::observe::labels::Note;
 use crate::observe::panic::panic_message;
 
-/// Something that went wrong, with no code that awaits it.
+/// A failure that no code awaits, or a stall.
 ///
 /// It is passed to the [`on_unhandled`] hook of the loop, or logged if there is none.
 ///
@@ -45,7 +45,7 @@ pub enum Unhandled {
     },
     /// The loop is stuck. Reported by the watchdog's thread, if the loop is watched.
     Stalled(Stall),
-    /// The loop turns again after it was reported as [`Unhandled::Stalled`].
+    /// The loop makes progress again, after a report of [`Unhandled::Stalled`].
     Recovered(Stall),
 }
 
@@ -59,7 +59,7 @@ pub struct Stall {
     pub task: Option<TaskLabel>,
     /// What the task works on, if it has set a note.
     pub note: Option<Note>,
-    /// How long the stall has lasted, to a quarter of the threshold.
+    /// How long the stall has lasted, accurate to a quarter of the threshold.
     pub lasted: Duration,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Only the loop writes, with relaxed stores and without reading the clock. A thread that reads
 //! twice, and finds the loop awake with no turn and no poll in between, knows that the loop was
-//! stuck meanwhile. The reader's own clock says for how long.
+//! stuck in between. The reader measures for how long with its own clock.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -24,7 +24,7 @@ pub(crate) struct Vitals {
     task: AtomicU64,
     label: AtomicU32,
     note: AtomicU32,
-    /// The load at the beginning of the turn, in these three.
+    /// This field and the next two are the load at the beginning of the turn.
     ready: AtomicU32,
     timers: AtomicU32,
     tasks: AtomicU32,

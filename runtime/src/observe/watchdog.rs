@@ -15,7 +15,7 @@ use crate::sync::lock;
 
 static WATCHDOG: Mutex<Watchdog> = Mutex::new(Watchdog { is_running: false, loops: Vec::new() });
 
-/// How often a loop is checked within its threshold.
+/// How often a loop is checked in a time as long as its threshold.
 const CHECKS_PER_THRESHOLD: u32 = 4;
 
 struct Watchdog {

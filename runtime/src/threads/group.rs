@@ -20,7 +20,7 @@ pub fn default_loops() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 
-/// Starts a group of loops, with options.
+/// A builder of an [`EventLoopGroup`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -52,7 +52,7 @@ impl Builder {
         Self { loops: loops.max(1), ..self }
     }
 
-    /// Pins each thread to a core of its own, or does not. If the system refuses, a warning is
+    /// Sets whether each thread is pinned to a core of its own. If the system refuses, a warning is
     /// logged. With more loops than cores no thread is pinned, because two loops would share a core
     /// while another core is idle.
     pub fn pin(self, pin: bool) -> Self {
@@ -189,7 +189,8 @@ impl<T> EventLoopGroup<T> {
     }
 
     /// Waits until all loops have ended. Returns the output of each, or the reason why there is
-    /// none. For a loop that [`EventLoopGroup::ended`] has returned, the reason is that it ended.
+    /// none. An output that [`EventLoopGroup::ended`] has returned is missing here: the result for
+    /// its loop is an error.
     pub async fn outcomes(self) -> Vec<Result<T, JoinError>> {
         let mut outcomes = Vec::with_capacity(self.threads.len());
         for thread in self.threads {

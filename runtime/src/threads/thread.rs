@@ -35,7 +35,7 @@ where
     Builder::new().name(name).run(make)
 }
 
-/// Starts threads that run an event loop, with options.
+/// A builder of threads that each run an event loop.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -174,7 +174,8 @@ impl<T> Future for ThreadHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(cx));
         Poll::Ready(outcome.unwrap_or_else(|_| {
-            // The thread has panicked and is about to end. Its panic says more than the sender.
+            // The thread has panicked and is about to end. Its panic says more than the dropped
+            // sender.
             match self.thread.take().map(std::thread::JoinHandle::join) {
                 Some(Err(payload)) => Err(JoinError::panicked(payload, None)),
                 _ => Err(JoinError::loop_ended(None)),
