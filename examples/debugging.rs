@@ -1,5 +1,5 @@
-//! Debug mode: it reports a task that blocks the loop, a panic, and a task that was forgotten.
-//! `BRIGADE_DEBUG=1` in the environment turns it on for programs that do not.
+//! Debug mode reports a task that blocks the loop, a panic, and a task that never finishes. With
+//! `BRIGADE_DEBUG=1` in the environment it is on in every program that does not set it itself.
 //!
 //! ```text
 //! cargo run --example debugging

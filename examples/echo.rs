@@ -25,7 +25,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Returns when the peer closes its side, and when the server shuts down.
+/// Sends back what it receives, until the peer closes its side or the server shuts down.
 async fn echo(stream: TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     while let Some(read) = until_draining(stream.read(&mut buffer)).await {

@@ -1,5 +1,5 @@
-//! Sends three requests at once that take 1, 2 and 3 seconds, and then again: the second round
-//! reuses the connections of the first. With `--fast` a second lasts 50 ms.
+//! Sends three requests at once, which take 1, 2 and 3 seconds, and repeats that: the second round
+//! reuses the connections of the first. With `--fast`, each second is replaced by 50 ms.
 //!
 //! ```text
 //! cargo run --example fetch_delays

@@ -1,5 +1,5 @@
-//! A server that exports its numbers to Prometheus. The program sends it five requests, then reads
-//! the numbers.
+//! A server that exports its statistics to Prometheus. The program sends it five requests, then
+//! reads the statistics.
 //!
 //! ```text
 //! cargo run --features metrics --example metrics

@@ -1,4 +1,4 @@
-//! The order in which tasks run: that in which they became ready, each to its next await.
+//! Tasks run in the order in which they became ready, each until it has to wait.
 //!
 //! ```text
 //! cargo run --example ready_queue

@@ -1,4 +1,4 @@
-//! Three threads with an event loop each, which return their results to the loop that started them.
+//! Starts three threads with an event loop each, and awaits their results.
 //!
 //! ```text
 //! cargo run --example run_in_thread
@@ -46,7 +46,7 @@ fn main() {
             let (name, total) = outcome.expect("no panic");
             println!("the loop of thread '{name}' counted {total}");
         }
-        // Spawns on another loop: only the function and its output cross threads.
+        // Spawns a task on another loop. Only the closure and its output cross threads.
         let thread = run_in_thread("four", || sleep(Duration::from_millis(50)));
         let thread = thread.expect("the system gives a thread");
         let remote = thread.loop_handle().spawn(|| async { LoopHandle::current().is_current() });

@@ -1,5 +1,5 @@
-//! Tasks that sleep for different times: the shortest sleep ends first, in whatever order the tasks
-//! were spawned.
+//! Tasks that sleep for different times. The shortest sleep ends first, even if its task was
+//! spawned last.
 //!
 //! ```text
 //! cargo run --example scheduling

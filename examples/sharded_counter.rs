@@ -42,7 +42,7 @@ impl Counters {
         home.spawn(add).await
     }
 
-    /// Returns the sum over all keys, which takes one call to each loop.
+    /// Returns the sum over all keys. Sends one call to each loop.
     async fn sum(&self) -> Result<u64, JoinError> {
         let share = || async { COUNTS.with_borrow(|counts| counts.values().sum::<u64>()) };
         let shares: Vec<_> = self.loops.iter().map(|handle| handle.spawn(share)).collect();

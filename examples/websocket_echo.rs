@@ -19,8 +19,8 @@ use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, StatusCode};
 use lexopt::ValueExt;
 
-/// The largest message; a client that sends more is disconnected, as is one that lets twice as much
-/// wait to be written.
+/// The size limit of a message. A client that sends a larger one is disconnected. So is a client
+/// that reads so slowly that twice as many bytes wait to be written.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");

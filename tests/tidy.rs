@@ -13,8 +13,8 @@ mod source;
 use imports::{Folder, Library};
 use source::{Source, Violation, files, read, sources, words};
 
-/// The folders of `runtime/src` in reading order. Each imports only from those before it, except
-/// those named beside it.
+/// The folders of `runtime/src` in reading order. Each may import from those before it, without the
+/// names in its own row.
 const RUNTIME: [Folder; 13] = [
     // The types that cross threads, which loom replaces.
     ("sync", &[]),

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-/// Arguments of one command; the commands here take few, except DEL.
+/// The maximum number of words in a command. Only DEL takes many.
 const ARGUMENTS_MAX: usize = 1024;
 
-/// A command and its arguments, in the buffer that they were received in.
+/// A command whose arguments are borrowed from the receive buffer.
 pub(crate) enum Command<'a> {
     Get(&'a [u8]),
     Set(&'a [u8], &'a [u8]),
@@ -19,7 +19,7 @@ pub(crate) enum Command<'a> {
     Wrong(String),
 }
 
-/// Why the connection is closed: the client does not speak the protocol.
+/// Why bytes are not a command. The connection is then closed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ProtocolError {
     /// A line that should hold a number does not.

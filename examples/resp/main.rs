@@ -7,9 +7,9 @@
 //! redis-benchmark -p 6380 -t set,get -P 16 -q
 //! ```
 //!
-//! Every loop owns the keys that hash to it. A command for a key of another loop travels there and
-//! its reply comes back; all commands that arrive together and go to the same loop travel together.
-//! Nothing is shared, so nothing is locked.
+//! Every loop owns the keys that hash to it. A command for a key of another loop is sent to that
+//! loop, which sends back the reply. Commands that arrive together for the same loop are sent
+//! together. Nothing is shared, so nothing is locked.
 //!
 //! | module | |
 //! | --- | --- |
@@ -31,7 +31,7 @@ use lexopt::ValueExt;
 use crate::command::{ProtocolError, parse};
 use crate::shards::{Batch, Shards};
 
-/// A command that does not fit into a buffer of this size is refused.
+/// The size limit of a command.
 const COMMAND_BYTES_MAX: usize = 1024 * 1024;
 /// The buffer that a connection starts with.
 const READ_BYTES: usize = 16 * 1024;
@@ -68,7 +68,8 @@ fn options() -> Result<(String, Option<usize>), lexopt::Error> {
     Ok((listen, loops))
 }
 
-/// Serves one connection until the client closes it, breaks the protocol, or the server shuts down.
+/// Serves one connection, until the client closes it or breaks the protocol, or the server shuts
+/// down.
 async fn serve(stream: TcpStream, shards: &Shards) -> io::Result<()> {
     let mut received = vec![0; READ_BYTES];
     let mut filled = 0;

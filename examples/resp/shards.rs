@@ -18,7 +18,7 @@ thread_local! {
 /// The loops of the server, each of which owns a part of the keys.
 #[derive(Clone)]
 pub(crate) struct Shards {
-    /// Set as the loops start.
+    /// Each is set by its loop when that starts.
     loops: Arc<[OnceLock<LoopHandle>]>,
     /// The index of the loop that this value is used on.
     own: usize,
@@ -32,8 +32,8 @@ impl Shards {
     /// Takes the next free shard for this thread's loop.
     pub(crate) fn join(&self) -> Self {
         let mut handle = LoopHandle::current();
-        for (own, place) in self.loops.iter().enumerate() {
-            match place.set(handle) {
+        for (own, slot) in self.loops.iter().enumerate() {
+            match slot.set(handle) {
                 Ok(()) => return Self { loops: self.loops.clone(), own },
                 Err(refused) => handle = refused,
             }
@@ -64,7 +64,7 @@ impl Shards {
     }
 }
 
-/// A command for keys of one loop, on its way there.
+/// A command that is sent to the loop that owns its keys.
 enum Work {
     Get(Vec<u8>),
     Set(Vec<u8>, Vec<u8>),
@@ -99,13 +99,14 @@ pub(crate) struct Batch<'a> {
     work: Vec<Vec<Work>>,
 }
 
-/// The reply to a command that concerns other loops.
+/// The place of a reply that other loops compute.
 struct Remote {
-    /// How many bytes of the local replies come before it.
+    /// How many bytes of the local replies come before this reply.
     after: usize,
-    /// Which commands it consists of: the loop, and the index among those sent to that loop.
+    /// The commands whose replies form this one: the loop, and the index among the commands for
+    /// that loop.
     parts: Vec<(usize, usize)>,
-    /// If the reply is a sum: the share of this loop.
+    /// If the reply is a sum over several loops, this loop's part of it.
     sum: Option<i64>,
 }
 
@@ -168,18 +169,18 @@ impl<'a> Batch<'a> {
 
     fn delete(&mut self, keys: &[&[u8]]) {
         let mut deleted = 0;
-        let mut of_others: HashMap<usize, Vec<Vec<u8>>> = HashMap::new();
+        let mut remote_keys: HashMap<usize, Vec<Vec<u8>>> = HashMap::new();
         for key in keys {
             match self.remote_owner(key) {
                 None => deleted += del(key),
-                Some(owner) => of_others.entry(owner).or_default().push(key.to_vec()),
+                Some(owner) => remote_keys.entry(owner).or_default().push(key.to_vec()),
             }
         }
-        if of_others.is_empty() {
+        if remote_keys.is_empty() {
             return reply_integer(&mut self.local, deleted);
         }
-        let of_others = of_others.into_iter();
-        let parts = of_others.map(|(owner, keys)| self.enqueue(owner, Work::Del(keys))).collect();
+        let remote_keys = remote_keys.into_iter();
+        let parts = remote_keys.map(|(owner, keys)| self.enqueue(owner, Work::Del(keys))).collect();
         self.remote.push(Remote { after: self.local.len(), parts, sum: Some(deleted) });
     }
 

@@ -1,4 +1,4 @@
-//! What the documentation at the top of an example says that it prints.
+//! Reads the expected output of an example from its documentation.
 
 /// Returns the `text` blocks in the documentation of the example `name`.
 pub(crate) fn text_blocks(name: &str) -> Vec<String> {

@@ -16,14 +16,14 @@ pub(crate) struct Server {
     stderr: Option<JoinHandle<String>>,
     /// Where it listens, such as `127.0.0.1:8080`.
     pub(crate) address: String,
-    /// The line in which it printed its address.
+    /// The line of its output that has the address.
     pub(crate) line: String,
 }
 
 /// How a server ended, and what it printed.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// What followed the line with the address.
+    /// The output after the line with the address.
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -38,7 +38,7 @@ fn address_in(line: &str) -> Option<String> {
 /// Returns a command that runs the example `name`. Cargo builds the examples before it runs tests.
 pub(crate) fn example(name: &str) -> Command {
     let mut folder = std::env::current_exe().unwrap();
-    // The tests are in `deps`.
+    // The test's program is in the folder `deps`, next to the folder `examples`.
     folder.pop();
     folder.pop();
     let path: PathBuf = [folder, "examples".into(), name.into()].into_iter().collect();

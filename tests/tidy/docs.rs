@@ -1,4 +1,4 @@
-//! What the documents name: links, files, and the targets of commands.
+//! Checks that the links, files and Cargo targets that the documents name exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::source::{FOREIGN, Violation, first_word, root};
 /// Endings of files that documents name.
 const ENDINGS: [&str; 7] = ["rs", "sh", "md", "toml", "py", "lua", "svg"];
 
-/// Returns what a document names and the repository lacks. `path` is the document's own, relative
-/// to the repository's root.
+/// Returns a violation for each name in a document that does not exist in the repository. `path` is
+/// the path of the document, relative to the repository's root.
 pub(crate) fn missing(path: &str, text: &str) -> Vec<Violation> {
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
     let mut violations = Vec::new();
@@ -17,7 +17,7 @@ pub(crate) fn missing(path: &str, text: &str) -> Vec<Violation> {
         let links = links(line).filter(|link| !exists(&folder.join(link))).map(str::to_owned);
         let is_there = |file: &str| exists(Path::new(file)) || exists(&folder.join(file));
         let files = files(line).filter(|file| !is_there(file)).map(str::to_owned);
-        // A link may also look like a path.
+        // A link may look like a path too, and would be found twice.
         let absent: BTreeSet<_> = links.chain(files).chain(targets(line)).collect();
         violations.extend(absent.into_iter().map(|what| Violation {
             path: path.to_owned(),
@@ -51,7 +51,7 @@ fn files(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns what the Cargo commands of a line name and no package has.
+/// Returns the targets in the Cargo commands of a line that no package has.
 fn targets(line: &str) -> Vec<String> {
     let mut missing = Vec::new();
     for (option, places) in [

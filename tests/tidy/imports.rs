@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Source, Violation, is_word};
 
-/// A folder of a crate, or a file beside `lib.rs`, and what it must not import besides the folders
-/// behind it in the list: folders before it, or other crates.
+/// A folder of a crate, or a file beside `lib.rs`, and names that it must not import: earlier
+/// folders of the list, or other crates. Later folders are always forbidden.
 pub(crate) type Folder = (&'static str, &'static [&'static str]);
 
 /// The files of a library crate.
@@ -59,7 +59,7 @@ impl Library {
         Self { folder: folder.to_owned(), files }
     }
 
-    /// Returns a violation for each file that takes part in an import circle.
+    /// Returns a violation for each import that is part of a cycle.
     pub(crate) fn circles(&self) -> Vec<Violation> {
         let imports = self.imports();
         let reach: BTreeMap<_, _> =
@@ -76,8 +76,8 @@ impl Library {
         violations
     }
 
-    /// Returns a violation for each import that does not point down in `order`, and for each
-    /// difference between `order` and the crate's folders.
+    /// Returns a violation for each import that `order` does not allow, and for each difference
+    /// between `order` and the crate's folders.
     pub(crate) fn out_of_order(&self, order: &[Folder]) -> Vec<Violation> {
         let tops: BTreeSet<_> = self.files.keys().filter_map(|module| module.first()).collect();
         let listed = |name: &str| order.iter().position(|(folder, _)| *folder == name);
@@ -217,7 +217,8 @@ fn module_of(path: &str) -> Vec<String> {
     module
 }
 
-/// Returns the module that leading `self` and `super` lead to, and the rest of the path.
+/// Resolves `self` and `super` at the start of a path. Returns the module that they lead to, and
+/// the rest of the path.
 fn base_of<'a>(
     module: &'a [String],
     segments: &'a [String],
@@ -243,8 +244,8 @@ fn reachable(imports: &Imports, from: &Vec<String>) -> BTreeSet<Vec<String>> {
     reached
 }
 
-/// Blanks out the items that are compiled for tests only. Returns also the names of the modules
-/// among them that are files of their own.
+/// Blanks out the items that are compiled for tests only. Also returns the names of those test
+/// modules that are files of their own.
 fn without_tests(code: &str) -> (String, Vec<String>) {
     let mut result = code.to_owned();
     let mut modules = Vec::new();
@@ -284,7 +285,7 @@ fn item_length(item: &str) -> usize {
     item.len()
 }
 
-/// A word, `::`, or another character that is not space, with its line.
+/// A word, `::`, or any other character that is not white space, with its line.
 type Token<'a> = (usize, &'a str);
 
 fn tokens(code: &str) -> Vec<Token<'_>> {
