@@ -1,8 +1,8 @@
 //! Reads and writes of a connected stream, by system calls.
 //!
-//! `WouldBlock` ends the readiness of a stream. Where [`StreamSocket::SHORT_MEANS_BLOCKED`] says so,
-//! a read or write of fewer bytes than it was given room for ends it too, which saves the call that
-//! would return `WouldBlock`.
+//! A call that returns `WouldBlock` clears the readiness of its stream. If
+//! [`StreamSocket::SHORT_MEANS_BLOCKED`] is set, so does a read or write of fewer bytes than there
+//! was room for, which saves the call that would return `WouldBlock`.
 //!
 //! The calls are rustix's, not libc's: in a process with threads, libc's are cancellation points
 //! (pthreads(7)), which cost time and are not needed here.

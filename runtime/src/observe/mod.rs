@@ -12,7 +12,7 @@
 //! | `unhandled` | failures that no code awaits, and how they are reported |
 //! | `shared` | all of this for one loop |
 //! | `snapshot` | what a loop does at one moment |
-//! | `watchdog`, `rest` | the thread that reports stalled loops, and its rest while they all wait |
+//! | `watchdog`, `rest` | the thread that reports stalled loops, and its sleep while all wait |
 
 pub(crate) mod info;
 pub(crate) mod labels;

@@ -1,10 +1,9 @@
-//! The rest of the watchdog while every loop waits, so that an idle process never wakes.
+//! Lets the watchdog's thread sleep while every loop waits, so that an idle process never wakes.
 //!
-//! The watchdog announces its rest, and waits for one more interval between two checks. Only if no
-//! loop has run until then, it waits without a timeout. A loop that starts to run looks for the
-//! announcement, and wakes the watchdog if there is one. The interval is there because the loop
-//! writes and reads without a fence: it is long enough for each side to see what the other one
-//! wrote before it.
+//! The watchdog first sets `IS_RESTING` and waits for one more interval. If no loop has run by
+//! then, it waits without a timeout. A loop that starts to run wakes the watchdog if `IS_RESTING`
+//! is set. The extra interval is needed because the loop writes its vitals and reads `IS_RESTING`
+//! without a fence between them. It is long enough for each side to see what the other has written.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -16,11 +15,12 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::lock;
 
+/// The watchdog sleeps until a loop runs, or will do so after one more interval.
 static IS_RESTING: CachePadded<AtomicBool> = CachePadded::new(AtomicBool::new(false));
 /// The watchdog's thread.
 static WATCHDOG: Mutex<Option<Thread>> = Mutex::new(None);
 
-/// Ends the rest of the watchdog. Called by a loop that starts to run, or that ends.
+/// Wakes the watchdog if it is resting. Called by a loop that starts to run, or that ends.
 #[inline]
 pub(crate) fn end() {
     if IS_RESTING.load(Relaxed) {
@@ -36,8 +36,8 @@ fn wake() {
     }
 }
 
-/// Waits on the watchdog's thread until the next check. `pause` is the time between two checks, and
-/// `is_idle` says that no loop has run since the last one.
+/// Blocks the watchdog's thread until the next check. `pause` is the time between two checks, and
+/// `is_idle` says that no loop has run since the last check.
 pub(crate) fn wait(pause: Duration, is_idle: bool) {
     let is_announced = IS_RESTING.load(Relaxed);
     if is_idle && is_announced {

@@ -34,7 +34,7 @@ struct Inner {
     /// The task that spawns those of the connections.
     accept_task: Option<TaskId>,
     is_draining: Cell<bool>,
-    /// Wakes those who wait for the drain.
+    /// Wakes the tasks that wait for the drain.
     draining: Notify,
     /// The task that waits until no connection is open.
     closed: Cell<Option<Waker>>,

@@ -1,4 +1,4 @@
-//! What a loop does with the connections of a server: the interface for those who write protocols.
+//! What a loop does with the connections of a server: the interface that a protocol implements.
 
 use std::fmt;
 use std::net::SocketAddr;

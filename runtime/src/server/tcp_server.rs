@@ -342,7 +342,7 @@ impl TcpServer {
     }
 }
 
-/// # For those who write protocols
+/// # For authors of protocols
 impl TcpServer {
     /// Serves a [`Protocol`] until SIGINT or SIGTERM, as [`TcpServer::run`] does.
     ///
