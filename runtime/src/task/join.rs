@@ -36,7 +36,7 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     pub(crate) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        let key = self.key.expect("a join handle is not polled after it was ready");
+        let key = self.key.expect("a `JoinHandle` was polled after completion");
         let outcome = ready!(self.core.poll_outcome(key, cx.waker()));
         self.key = None;
         Poll::Ready(outcome)
