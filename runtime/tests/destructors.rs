@@ -248,7 +248,10 @@ fn callbacks_tasks_and_outcomes_whose_values_panic_when_dropped_are_reported() {
         spawn(keep()).detach();
         yield_now().await;
         let group = TaskGroup::<()>::run(async move |group| {
-            group.spawn(async move { Ok(keep().await) });
+            group.spawn(async move {
+                keep().await;
+                Ok(())
+            });
             yield_now().await;
             Err::<(), _>(())
         });

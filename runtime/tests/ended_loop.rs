@@ -12,7 +12,7 @@ use brigade_runtime::net::{TcpListener, TcpStream, UdpSocket, UnixListener, Unix
 use brigade_runtime::task::{Failure, shield};
 use brigade_runtime::time::{interval, sleep, timeout, timeout_at};
 use brigade_runtime::{
-    EventLoop, TaskGroup, call_later, call_soon, local, panic_message, run, spawn,
+    CallbackHandle, EventLoop, TaskGroup, call_later, call_soon, local, panic_message, run, spawn,
 };
 
 const SOON: Duration = Duration::from_millis(50);
@@ -66,7 +66,7 @@ fn handles_of_tasks_of_a_loop_that_ended_return_an_error() {
     assert!(panic_of(|| run(shielded)).contains("its event loop ended first"));
     let callbacks = run(async { [call_soon(|| ()), call_later(SOON, || ())] });
     assert!(callbacks.iter().all(|callback| !callback.is_pending()));
-    callbacks.iter().for_each(|callback| callback.cancel());
+    callbacks.iter().for_each(CallbackHandle::cancel);
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn all_waits_for_the_end_of_a_receiver_on_another_thread_are_woken() {
                 waits.send(()).unwrap();
                 wait.await;
             };
-            gather((wait(), wait())).await;
+            gather([wait(), wait()]).await;
         });
         for _ in 0..2 {
             are_waiting.recv().unwrap();

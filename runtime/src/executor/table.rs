@@ -225,7 +225,8 @@ impl Tasks {
         }
     }
 
-    /// Puts back a task that has an outcome. `waker` is the one that [`Tasks::take_ready`] returned, if it can be used again.
+    /// Puts back a task that has an outcome. `waker` is the one that [`Tasks::take_ready`]
+    /// returned, if it can be used again.
     ///
     /// Returns what the caller must do then.
     pub(crate) fn finish(

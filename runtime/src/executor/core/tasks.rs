@@ -72,8 +72,8 @@ impl Core {
     }
 
     /// Cancels the task and runs its destructors before this returns. A task that is being polled
-    /// is cancelled at its next await instead, and one that has finished is left alone. If very many
-    /// cancellations are nested, the destructors run before the outermost returns.
+    /// is cancelled at its next await instead, and one that has finished is left alone. If many
+    /// cancellations are nested, the destructors run before the outermost of them returns.
     pub(crate) fn cancel_now(self: &Rc<Self>, key: Key) {
         if let Some(coroutine) = self.tasks.take_for_cancel(key) {
             self.cancel(key, coroutine);
