@@ -212,7 +212,7 @@ mod tests {
                         let due = due.map(|(at, _)| *at);
                         prop_assert_eq!(timers.expire(tick).is_some(), due.is_some());
                         if let Some(key) = due.and_then(|at| model.remove(&at)) {
-                            prop_assert!(timers.cancel(key).is_none(), "another timer than the first one expired");
+                            prop_assert!(timers.cancel(key).is_none(), "another timer expired");
                         }
                     }
                 }

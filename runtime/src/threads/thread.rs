@@ -179,7 +179,8 @@ impl<T: 'static> Future for ThreadHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(cx));
         Poll::Ready(outcome.unwrap_or_else(|_| {
-            // The thread has panicked and is about to end. Its panic says more than the lost sender.
+            // The thread has panicked and is about to end. Its panic says more than the lost
+            // sender.
             match self.thread.take().map(std::thread::JoinHandle::join) {
                 Some(Err(payload)) => Err(JoinError::panicked(payload, None)),
                 _ => Err(JoinError::loop_ended(None)),
