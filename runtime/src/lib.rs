@@ -89,7 +89,7 @@ pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use executor::event_loop::{EventLoop, run};
 pub use executor::handle::{LoopEnded, LoopHandle, RemoteJoinHandle};
 #[doc(hidden)]
-pub use observe::panic::panic_message;
+pub use observe::panic::{catch_panic, discard_payload, panic_message};
 pub use observe::poll_times::PollTimes;
 pub use observe::snapshot::Snapshot;
 pub use observe::unhandled::{Stall, Unhandled};

@@ -3,7 +3,8 @@
 //! [`channel`] connects two tasks of one loop. [`sync_channel`] carries a value from any thread to
 //! a task of any loop. If the sender is dropped without sending, the receiver gets [`Cancelled`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,9 +12,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::budget;
+use crate::observe::panic::log_panic;
 use crate::sync::Mutex;
 #[cfg(not(brigade_loom))]
 use crate::sync::lock;
+use crate::sync::{poll_and_register, register};
 
 /// The error of a receiver whose sender was dropped without sending a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +38,10 @@ struct Slot<T> {
     receiver_dropped: bool,
     /// The waker of the task that waits for the value.
     receiver: Option<Waker>,
-    /// The waker of the task that waits in `closed`.
-    sender: Option<Waker>,
+    /// The wakers of the tasks that wait in `closed`, in the order in which they began to wait.
+    senders: BTreeMap<u64, Waker>,
+    /// The key of the next one.
+    next_wait: u64,
 }
 
 impl<T> Slot<T> {
@@ -46,7 +51,8 @@ impl<T> Slot<T> {
             sender_done: false,
             receiver_dropped: false,
             receiver: None,
-            sender: None,
+            senders: BTreeMap::new(),
+            next_wait: 0,
         }
     }
 
@@ -66,35 +72,62 @@ impl<T> Slot<T> {
         self.receiver.take()
     }
 
-    fn drop_receiver(&mut self) -> (Option<Waker>, Option<T>) {
+    /// Returns the wakers of the tasks that wait in `closed`. The rest is for the caller to drop.
+    fn drop_receiver(&mut self) -> (BTreeMap<u64, Waker>, Option<T>, Option<Waker>) {
         self.receiver_dropped = true;
-        (self.sender.take(), self.value.take())
+        (std::mem::take(&mut self.senders), self.value.take(), self.receiver.take())
     }
 
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Cancelled>> {
+    /// Polls for the value, see [`poll_and_register`].
+    fn poll_recv(
+        &mut self,
+        waker: &Waker,
+        place: &mut Option<Waker>,
+    ) -> Option<Poll<Result<T, Cancelled>>> {
         if let Some(value) = self.value.take() {
-            return Poll::Ready(Ok(value));
+            return Some(Poll::Ready(Ok(value)));
         }
         if self.sender_done {
-            return Poll::Ready(Err(Cancelled));
+            return Some(Poll::Ready(Err(Cancelled)));
         }
-        store(&mut self.receiver, cx);
-        Poll::Pending
+        register(&mut self.receiver, waker, place)
     }
 
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Polls for the end of the receiver, see [`poll_and_register`]. `wait` is the key of the
+    /// waker, once there is one.
+    fn poll_closed(
+        &mut self,
+        wait: &Cell<Option<u64>>,
+        waker: &Waker,
+        place: &mut Option<Waker>,
+    ) -> Option<Poll<()>> {
         if self.receiver_dropped {
-            return Poll::Ready(());
+            return Some(Poll::Ready(()));
         }
-        store(&mut self.sender, cx);
-        Poll::Pending
+        match wait.get().and_then(|wait| self.senders.get_mut(&wait)) {
+            Some(stored) if stored.will_wake(waker) => {}
+            Some(stored) => std::mem::swap(stored, place.as_mut()?),
+            None => {
+                self.senders.insert(self.next_wait, place.take()?);
+                wait.set(Some(self.next_wait));
+                self.next_wait += 1;
+            }
+        }
+        Some(Poll::Pending)
     }
 }
 
-fn store(stored: &mut Option<Waker>, cx: &Context<'_>) {
-    match stored {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *stored = Some(cx.waker().clone()),
+/// Wakes all of `wakers`, even if one of them panics.
+fn wake_all(wakers: BTreeMap<u64, Waker>) {
+    wakers.into_values().for_each(|waker| log_panic(|| waker.wake()));
+}
+
+/// Calls a function when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 
@@ -113,7 +146,7 @@ fn store(stored: &mut Option<Waker>, cx: &Context<'_>) {
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let slot = Rc::new(RefCell::new(Slot::new()));
-    (Sender { slot: slot.clone() }, Receiver { slot })
+    (Sender { slot: slot.clone() }, Receiver { slot, is_done: false })
 }
 
 /// Creates a channel for one value from any thread to a task of any loop.
@@ -131,7 +164,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 #[must_use]
 pub fn sync_channel<T>() -> (SyncSender<T>, SyncReceiver<T>) {
     let slot = Arc::new(Mutex::new(Slot::new()));
-    (SyncSender { slot: slot.clone() }, SyncReceiver { slot })
+    (SyncSender { slot: slot.clone() }, SyncReceiver { slot, is_done: false })
 }
 
 macro_rules! oneshot_ends {
@@ -154,13 +187,25 @@ macro_rules! oneshot_ends {
                 $borrow(&self.slot).receiver_dropped
             }
 
-            /// Waits until the receiver is dropped.
+            /// Waits until the receiver is dropped. Several tasks may wait.
             ///
             /// # Cancel safety
             /// Safe: dropping the future has no effect.
             pub async fn closed(&self) {
+                let wait = Cell::new(None);
+                let _leave = OnDrop(|| {
+                    if let Some(wait) = wait.get() {
+                        // Bound to a name, so that it is dropped after the borrow has ended.
+                        let _waker = $borrow(&self.slot).senders.remove(&wait);
+                    }
+                });
                 std::future::poll_fn(|cx| {
-                    budget::poll_counted(cx, |cx| $borrow(&self.slot).poll_closed(cx))
+                    budget::poll_counted(cx, |cx| {
+                        let waker = cx.waker();
+                        poll_and_register(waker, |place| {
+                            $borrow(&self.slot).poll_closed(&wait, waker, place)
+                        })
+                    })
                 })
                 .await;
             }
@@ -182,7 +227,10 @@ macro_rules! oneshot_ends {
                 let mut slot = $borrow(&self.slot);
                 match slot.value.take() {
                     None if slot.sender_done => Err(Cancelled),
-                    value => Ok(value),
+                    value => {
+                        self.is_done = value.is_some();
+                        Ok(value)
+                    }
                 }
             }
         }
@@ -190,15 +238,22 @@ macro_rules! oneshot_ends {
         impl<T> Future for $Receiver<T> {
             type Output = Result<T, Cancelled>;
 
-            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                budget::poll_counted(cx, |cx| $borrow(&self.slot).poll_recv(cx))
+            fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                assert!(!self.is_done, "a handle or receiver was polled after completion");
+                let slot = &self.slot;
+                let polled = budget::poll_counted(cx, |cx| {
+                    let waker = cx.waker();
+                    poll_and_register(waker, |place| $borrow(slot).poll_recv(waker, place))
+                });
+                self.is_done = polled.is_ready();
+                polled
             }
         }
 
         impl<T> Drop for $Receiver<T> {
             fn drop(&mut self) {
-                let (waker, _value) = $borrow(&self.slot).drop_receiver();
-                waker.into_iter().for_each(Waker::wake);
+                let (wakers, _value, _waker) = $borrow(&self.slot).drop_receiver();
+                wake_all(wakers);
             }
         }
 
@@ -226,10 +281,15 @@ pub struct Sender<T> {
 /// # Errors
 /// [`Cancelled`] if the sender was dropped without sending.
 ///
+/// # Panics
+/// If polled again after it was ready, or after [`Receiver::try_recv`] returned the value.
+///
 /// # Cancel safety
 /// Polling through a reference is safe: the value stays in the channel until it is returned.
 pub struct Receiver<T> {
     slot: Rc<RefCell<Slot<T>>>,
+    /// The value was returned, or the reason why there is none.
+    is_done: bool,
 }
 
 /// The sender of [`sync_channel`], for any thread. Dropping it without sending cancels the
@@ -243,18 +303,23 @@ pub struct SyncSender<T> {
 /// # Errors
 /// [`Cancelled`] if the sender was dropped without sending.
 ///
+/// # Panics
+/// If polled again after it was ready, or after [`SyncReceiver::try_recv`] returned the value.
+///
 /// # Cancel safety
 /// Polling through a reference is safe: the value stays in the channel until it is returned.
 pub struct SyncReceiver<T> {
     slot: Arc<Mutex<Slot<T>>>,
+    /// The value was returned, or the reason why there is none.
+    is_done: bool,
 }
 
 impl<T> SyncReceiver<T> {
     /// Closes the channel: a later send fails and returns its value to the sender. Returns the
     /// value if it was sent before. Both happen under one lock, so no value is lost in between.
     pub(crate) fn close(&mut self) -> Option<T> {
-        let (waker, value) = lock(&self.slot).drop_receiver();
-        waker.into_iter().for_each(Waker::wake);
+        let (wakers, value, _waker) = lock(&self.slot).drop_receiver();
+        wake_all(wakers);
         value
     }
 }

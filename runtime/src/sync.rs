@@ -4,6 +4,7 @@
 //! models check our protocol around the queue, not crossbeam's queue itself.
 
 use std::sync::{MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 #[cfg(not(brigade_loom))]
 pub(crate) use crossbeam_queue::{ArrayQueue as BoundedQueue, SegQueue as Queue};
@@ -30,6 +31,40 @@ pub(crate) use lock as lock_modelled;
 #[cfg(brigade_loom)]
 pub(crate) fn lock_modelled<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap()
+}
+
+/// Calls `poll`, and again with a clone of `waker` in the place that it is passed if it returns
+/// `None`. `poll` stores the clone with [`register`].
+///
+/// Cloning and dropping a waker may run any code. With this function both happen while nothing that
+/// `poll` locks or borrows is locked or borrowed.
+#[inline]
+pub(crate) fn poll_and_register<T>(
+    waker: &Waker,
+    mut poll: impl FnMut(&mut Option<Waker>) -> Option<Poll<T>>,
+) -> Poll<T> {
+    let mut place = None;
+    loop {
+        if let Some(polled) = poll(&mut place) {
+            return polled;
+        }
+        place = Some(waker.clone());
+    }
+}
+
+/// Returns `Poll::Pending` if `stored` wakes the same task as `waker`. If not, swaps it with the
+/// clone of `waker` in `place`; returns `None` if there is no clone yet.
+#[inline]
+pub(crate) fn register<T>(
+    stored: &mut Option<Waker>,
+    waker: &Waker,
+    place: &mut Option<Waker>,
+) -> Option<Poll<T>> {
+    if !stored.as_ref().is_some_and(|stored| stored.will_wake(waker)) {
+        place.as_ref()?;
+        std::mem::swap(stored, place);
+    }
+    Some(Poll::Pending)
 }
 
 #[cfg(brigade_loom)]

@@ -1,15 +1,20 @@
 //! What is reported when something goes wrong with no code that awaits it, and in which words.
 #![expect(clippy::async_yields_async, reason = "the tests return handles from a run")]
 
+use std::cell::Cell;
 use std::future::pending;
 use std::process::Command;
+use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use brigade_runtime::event_loop::Builder;
 use brigade_runtime::task::{self, yield_now};
 use brigade_runtime::{
-    EventLoop, Unhandled, oneshot, run_in_thread, spawn, spawn_blocking, thread, time,
+    CallbackHandle, EventLoop, LoopHandle, Unhandled, call_later, call_soon, oneshot,
+    run_in_thread, spawn, spawn_blocking, thread, time,
 };
 
 /// The texts of the reports.
@@ -225,4 +230,109 @@ fn the_panic_of_a_thread_that_is_joined_is_not_reported() {
     assert!(thread.unwrap().join().unwrap_err().is_panic());
     assert_eq!(reports.take(), [""; 0]);
     run_in_thread("unnamed", || async {}).unwrap().join().unwrap();
+}
+
+#[test]
+fn a_callback_that_another_destructor_cancelled_is_not_reported_as_pending() {
+    struct CancelOnDrop(CallbackHandle);
+    impl Drop for CancelOnDrop {
+        fn drop(&mut self) {
+            self.0.cancel();
+        }
+    }
+    let reports = Reports::default();
+    let mut event_loop = reports.builder().debug(true).manual_clock(true).build().unwrap();
+    let hour = Duration::from_secs(3600);
+    let (callback, task) = event_loop.run_until_complete(async move {
+        let slot = Rc::new(Cell::new(None));
+        let taken = slot.clone();
+        // Its slot is before that of the callback, so it is dropped first.
+        task::Builder::new()
+            .name("canceller")
+            .spawn(async move {
+                yield_now().await;
+                let _cancel = taken.take().map(CancelOnDrop);
+                pending::<()>().await;
+            })
+            .detach();
+        slot.set(Some(call_later(hour, || ())));
+        let still_pending = call_later(hour, || ());
+        let aborted = spawn(pending::<()>());
+        yield_now().await;
+        yield_now().await;
+        aborted.abort();
+        (still_pending, aborted)
+    });
+    drop(event_loop);
+    let texts = reports.take();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[0].contains("'canceller'") && texts[1].contains("'callback'"), "{texts:?}");
+    assert!(!callback.is_pending());
+    let error = EventLoop::new().unwrap().run_until_complete(task).unwrap_err();
+    assert!(error.is_cancelled() && !error.is_loop_ended(), "{error}");
+}
+
+#[test]
+fn a_hook_may_spawn_and_nothing_is_reported_of_what_is_spawned_after_the_end() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let builder = EventLoop::builder().debug(true).on_unhandled(move |_| {
+        count.fetch_add(1, Relaxed);
+        spawn(async {}).detach();
+        spawn(pending::<()>()).detach();
+    });
+    builder.build().unwrap().run_until_complete(async {
+        spawn(pending::<()>()).detach();
+        yield_now().await;
+    });
+    assert_eq!(calls.load(Relaxed), 1);
+}
+
+#[test]
+fn what_a_hook_spawns_on_a_running_loop_runs_and_is_reported_in_a_later_turn() {
+    let reports = Reports::default();
+    let (seen, depth) = (reports.clone(), Arc::new(AtomicUsize::new(0)));
+    let most = Arc::new(AtomicUsize::new(0));
+    let deepest = most.clone();
+    let builder = EventLoop::builder().on_unhandled(move |unhandled| {
+        most.fetch_max(depth.fetch_add(1, Relaxed) + 1, Relaxed);
+        seen.hook()(unhandled);
+        if unhandled.to_string().ends_with("first") {
+            spawn(async { panic!("second") }).detach();
+            call_soon(|| panic!("third"));
+        }
+        depth.fetch_sub(1, Relaxed);
+    });
+    builder.build().unwrap().run_until_complete(async {
+        spawn(async { panic!("first") }).detach();
+        time::sleep(Duration::from_millis(1)).await;
+        time::sleep(Duration::from_millis(1)).await;
+    });
+    assert_eq!((reports.take().len(), deepest.load(Relaxed)), (3, 1));
+}
+
+#[test]
+fn hooks_are_not_called_within_each_other_after_the_end() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped a bomb");
+        }
+    }
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let builder = EventLoop::builder().debug(true).on_unhandled(move |_| {
+        count.fetch_add(1, Relaxed);
+        let bomb = Bomb;
+        spawn(async move { drop(bomb) }).detach();
+        let left = spawn(async { panic!("never polled") });
+        drop(left);
+        let bomb = Bomb;
+        let _ = LoopHandle::current().call_soon(move || drop(bomb));
+    });
+    builder.build().unwrap().run_until_complete(async {
+        spawn(pending::<()>()).detach();
+        yield_now().await;
+    });
+    assert_eq!(calls.load(Relaxed), 1);
 }

@@ -2,13 +2,19 @@
 
 use std::cell::Cell;
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use brigade_runtime::{
-    EventLoop, LoopEnded, LoopHandle, gather, oneshot, run, run_in_thread, spawn_blocking, task,
-    thread,
+    EventLoop, EventLoopGroup, LoopEnded, LoopHandle, gather, oneshot, panic_message, run,
+    run_in_thread, spawn, spawn_blocking, task, thread,
 };
+
+use support::assert_polled_after_completion;
+
+mod support;
 
 #[test]
 fn three_threads_run_a_loop_each_and_return_their_outputs() {
@@ -223,4 +229,70 @@ fn joining_from_a_task_panics_because_it_would_block_the_loop() {
 fn joining_a_task_on_the_thread_of_its_loop_panics_because_it_would_never_end() {
     let event_loop = EventLoop::new().unwrap();
     let _ = event_loop.handle().spawn(|| async {}).join();
+}
+
+#[test]
+fn every_handle_that_is_polled_after_completion_panics() {
+    run(async {
+        let mut task = spawn(async { 1 });
+        assert_eq!((&mut task).await.unwrap(), 1);
+        assert_polled_after_completion(task).await;
+        let mut failed = spawn(async { panic!("seen") });
+        assert!((&mut failed).await.unwrap_err().is_panic());
+        assert_polled_after_completion(failed).await;
+        let mut shielded = task::shield(async { 1 });
+        assert_eq!((&mut shielded).await, 1);
+        assert_polled_after_completion(shielded).await;
+        let mut blocking = spawn_blocking(|| 1);
+        assert_eq!((&mut blocking).await.unwrap(), 1);
+        assert_polled_after_completion(blocking).await;
+        let mut thread = run_in_thread("other", || async { 1 }).unwrap();
+        assert_eq!((&mut thread).await.unwrap(), 1);
+        assert_polled_after_completion(thread).await;
+        let mut remote = LoopHandle::current().spawn(|| async { 1 });
+        assert_eq!((&mut remote).await.unwrap(), 1);
+        assert_polled_after_completion(remote).await;
+        let mut gathered = Box::pin(brigade_runtime::gather([async { 1 }]));
+        assert_eq!(gathered.as_mut().await, [1]);
+        assert_polled_after_completion(gathered).await;
+    });
+}
+
+#[test]
+fn joining_from_a_callback_panics_because_it_would_block_the_loop() {
+    let (send_message, messages) = mpsc::channel();
+    let (end, ending) = oneshot::sync_channel::<()>();
+    let thread = run_in_thread("own", || async { ending.await.is_err() }).unwrap();
+    let handle = thread.loop_handle().clone();
+    let other = run_in_thread("other", || async {}).unwrap();
+    let group = EventLoopGroup::builder().loops(1).pin(false).start([()], |_, ()| async {});
+    let remote = handle.spawn(|| async {});
+    let message = |join: Box<dyn FnOnce()>| {
+        let payload = catch_unwind(AssertUnwindSafe(join)).unwrap_err();
+        panic_message(&*payload).to_owned()
+    };
+    handle
+        .call_soon(move || {
+            let joins: [Box<dyn FnOnce()>; 4] = [
+                Box::new(|| drop(thread.join())),
+                Box::new(|| drop(other.join())),
+                Box::new(|| drop(group.unwrap().join())),
+                Box::new(|| assert!(remote.join().is_ok())),
+            ];
+            send_message.send(joins.map(message)).unwrap();
+        })
+        .unwrap();
+    let messages = messages.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert!(messages[0].contains("would wait for ever"), "{messages:?}");
+    assert!(messages[1].contains("would block its event loop"), "{messages:?}");
+    assert!(messages[2].contains("would block its event loop"), "{messages:?}");
+    assert!(messages[3].contains("would wait for ever"), "{messages:?}");
+    drop(end);
+}
+
+#[test]
+fn a_thread_without_a_running_loop_may_join() {
+    let event_loop = EventLoop::new().unwrap();
+    run_in_thread("other", || async {}).unwrap().join().unwrap();
+    drop(event_loop);
 }

@@ -9,7 +9,7 @@ use brigade_runtime::local::{
 };
 use brigade_runtime::task::yield_now;
 use brigade_runtime::time::{sleep, timeout};
-use brigade_runtime::{gather, gather_all, spawn};
+use brigade_runtime::{gather, gather_all, run, spawn};
 use futures_util::StreamExt;
 
 use support::run_on_manual_clock;
@@ -252,5 +252,43 @@ fn a_notification_granted_to_a_cancelled_task_goes_to_the_next_one() {
         first.abort();
         second.await.unwrap();
         assert!(first.await.unwrap_err().is_cancelled());
+    });
+}
+
+/// Spawns tasks that wait, aborts them in an order that is bad for a list, and awaits them.
+async fn abort_many<F: Future + 'static>(wait: impl Fn() -> F) {
+    const TASKS: usize = 50_000;
+    let waiting: Vec<_> = (0..TASKS).map(|_| spawn(wait())).collect();
+    yield_now().await;
+    let began = std::time::Instant::now();
+    waiting.iter().rev().for_each(brigade_runtime::JoinHandle::abort);
+    for task in waiting {
+        assert!(task.await.is_err());
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "took {:?}", began.elapsed());
+}
+
+#[test]
+fn fifty_thousand_waits_for_a_permit_can_be_aborted() {
+    run(async {
+        let semaphore = Semaphore::new(0);
+        abort_many(|| {
+            let semaphore = semaphore.clone();
+            async move { semaphore.acquire().await }
+        })
+        .await;
+        let notify = Notify::new();
+        abort_many(|| {
+            let notify = notify.clone();
+            async move { notify.notified().await }
+        })
+        .await;
+        let (sender, _receiver) = channel(1);
+        sender.send(()).await.unwrap();
+        abort_many(|| {
+            let sender = sender.clone();
+            async move { sender.send(()).await }
+        })
+        .await;
     });
 }

@@ -1,13 +1,14 @@
 //! Oneshot channels, within a loop and between threads.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use brigade_runtime::oneshot::{self, Cancelled, channel, sync_channel};
 use brigade_runtime::task::yield_now;
 use brigade_runtime::time::timeout;
-use brigade_runtime::{run, run_in_thread, spawn};
+use brigade_runtime::{gather, run, run_in_thread, spawn};
 
-use support::run_on_manual_clock;
+use support::{assert_polled_after_completion, run_on_manual_clock};
 
 mod support;
 
@@ -117,5 +118,66 @@ fn sending_wakes_the_task_that_polled_the_receiver_last() {
         yield_now().await;
         sender.send(()).unwrap();
         assert_eq!(second.await.unwrap(), Ok(()));
+    });
+}
+
+#[test]
+fn all_tasks_that_wait_for_the_end_of_a_receiver_are_woken() {
+    run(async {
+        let (sender, receiver) = channel::<u8>();
+        let sender = Rc::new(sender);
+        let wait = |sender: &Rc<oneshot::Sender<u8>>| {
+            let sender = sender.clone();
+            spawn(async move { sender.closed().await })
+        };
+        let waiting: Vec<_> = (0..3).map(|_| wait(&sender)).collect();
+        yield_now().await;
+        // One that does not wait any more is left out.
+        waiting[1].abort();
+        yield_now().await;
+        drop(receiver);
+        let ended: Vec<_> = gather(waiting).await.iter().map(Result::is_ok).collect();
+        assert_eq!(ended, [true, false, true]);
+        sender.closed().await;
+    });
+}
+
+#[test]
+fn all_waits_for_the_end_of_a_receiver_on_another_thread_are_woken() {
+    run(async {
+        let (sender, receiver) = sync_channel::<u8>();
+        let (waits, are_waiting) = std::sync::mpsc::channel();
+        let waiting = run_in_thread("waiting", move || async move {
+            let wait = async || {
+                let mut wait = std::pin::pin!(sender.closed());
+                assert!(futures_util::poll!(wait.as_mut()).is_pending());
+                waits.send(()).unwrap();
+                wait.await;
+            };
+            gather([wait(), wait()]).await;
+        });
+        for _ in 0..2 {
+            are_waiting.recv().unwrap();
+        }
+        drop(receiver);
+        waiting.unwrap().await.unwrap();
+    });
+}
+
+#[test]
+fn a_receiver_that_is_polled_after_completion_panics() {
+    run(async {
+        let (sender, mut receiver) = channel();
+        sender.send(1).unwrap();
+        assert_eq!((&mut receiver).await, Ok(1));
+        assert_polled_after_completion(receiver).await;
+        let (sender, mut receiver) = sync_channel::<u8>();
+        drop(sender);
+        assert_eq!((&mut receiver).await, Err(Cancelled));
+        assert_polled_after_completion(receiver).await;
+        let (sender, mut receiver) = channel();
+        sender.send(1).unwrap();
+        assert_eq!(receiver.try_recv(), Ok(Some(1)));
+        assert_polled_after_completion(receiver).await;
     });
 }

@@ -289,3 +289,33 @@ fn aborting_a_task_cancels_the_children_of_its_group() {
         assert_eq!(log.sorted(), ["child"]);
     });
 }
+
+#[test]
+fn a_child_that_is_polled_after_completion_panics() {
+    run_on_manual_clock(async {
+        let task = spawn(Group::run(async |group| {
+            let mut child = group.spawn(async { Ok(1) });
+            assert_eq!((&mut child).await, 1);
+            (&mut child).await;
+            Ok(())
+        }));
+        let payload = task.await.unwrap_err().into_panic().unwrap();
+        assert!(brigade_runtime::panic_message(&*payload).contains("polled after completion"));
+    });
+}
+
+#[test]
+fn a_child_that_failed_may_be_polled_until_its_group_ends() {
+    run_on_manual_clock(async {
+        let error = Group::run(async |group| {
+            let mut child = group.spawn(async { Err::<u8, _>("failed") });
+            std::future::poll_fn(|cx| {
+                let _ = std::pin::Pin::new(&mut child).poll(cx);
+                std::pin::Pin::new(&mut child).poll(cx)
+            })
+            .await;
+            Ok(())
+        });
+        assert_eq!(error.await.unwrap_err().first.error(), Some(&"failed"));
+    });
+}

@@ -319,3 +319,48 @@ fn ready_since_is_the_current_time_outside_of_a_loop() {
     let before = Instant::now();
     assert!(ready_since() >= before);
 }
+
+#[test]
+fn an_interval_that_starts_before_the_loop_was_made_keeps_its_phase() {
+    let before = std::time::Instant::now();
+    run_on_manual_clock(async move {
+        let period = Duration::from_secs(7);
+        let start = before.checked_sub(Duration::from_secs(100)).unwrap_or(before);
+        let in_phase =
+            |tick: std::time::Instant| (tick - start).as_nanos().is_multiple_of(period.as_nanos());
+        let mut skip = interval_at(start, period);
+        assert_eq!(skip.tick().await, start);
+        let next = skip.tick().await;
+        assert!(in_phase(next) && next > now() - period, "{:?}", next - start);
+        assert_eq!(skip.tick().await - next, period);
+        let mut burst = interval_at(start, period);
+        burst.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        for n in 0..20 {
+            assert_eq!(burst.tick().await, start + period * n);
+        }
+    });
+}
+
+#[test]
+fn intervals_of_extreme_lengths_do_not_overflow() {
+    run_on_manual_clock(async {
+        let years = Duration::from_secs(60 * 60 * 24 * 365);
+        for behavior in
+            [MissedTickBehavior::Skip, MissedTickBehavior::Burst, MissedTickBehavior::Delay]
+        {
+            let mut long = interval(Duration::MAX);
+            long.set_missed_tick_behavior(behavior);
+            let first = long.tick().await;
+            assert!(timeout(years * 20, long.tick()).await.is_err());
+            assert!(now() - first >= years * 20);
+        }
+        let mut short = interval(Duration::from_nanos(1));
+        let first = short.tick().await;
+        assert_eq!(short.tick().await - first, Duration::from_nanos(1));
+        // As far in the past as an instant can be, if the system can represent it.
+        let past = (0..62).rev().find_map(|n| now().checked_sub(Duration::from_secs(1 << n)));
+        let mut past = interval_at(past.unwrap(), Duration::MAX);
+        past.tick().await;
+        assert!(timeout(years, past.tick()).await.is_err());
+    });
+}

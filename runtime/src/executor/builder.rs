@@ -13,6 +13,7 @@ use crate::executor::event_loop::EventLoop;
 use crate::executor::inbox::Inbox;
 use crate::executor::selector::Selector;
 use crate::executor::settings::Settings;
+use crate::observe::panic::Guarded;
 use crate::observe::poll_times::PollTimer;
 use crate::observe::shared::Shared;
 use crate::observe::unhandled::{Unhandled, UnhandledHook};
@@ -81,8 +82,11 @@ impl Builder {
     /// `hook` is called on the loop's thread, with two exceptions: what happens on another thread
     /// after the loop has ended is reported there, and stalls ([`Builder::watch`]) are reported
     /// on the watchdog's thread, because the loop itself is stuck.
+    ///
+    /// `hook` may use the loop, for instance to spawn tasks. What it causes is reported at the end
+    /// of the next turn, or logged if the loop has ended.
     pub fn on_unhandled(mut self, hook: impl Fn(&Unhandled) + Send + Sync + 'static) -> Self {
-        self.on_unhandled = Some(Arc::new(hook));
+        self.on_unhandled = Some(Guarded::new(Arc::new(hook)));
         self
     }
 
@@ -112,7 +116,7 @@ impl Builder {
     /// Makes the event loop of this thread.
     ///
     /// # Errors
-    /// If the thread already has a loop, or the system provides no selector.
+    /// If the thread already has a loop or is about to end, or the system provides no selector.
     pub fn build(self) -> Result<EventLoop, BuildError> {
         if let Some(core) = Core::try_current() {
             return Err(BuildError::SecondLoop { name: core.shared().name.clone() });
@@ -133,7 +137,7 @@ impl Builder {
         let inbox = Arc::new(Inbox::new(waker));
         let clock = Clock::new(self.manual_clock);
         let core = Core::new(selector, inbox, clock, self.settings, shared);
-        core.install();
+        core.install().map_err(|_| BuildError::ThreadEnds)?;
         watchdog::watch(core.shared());
         Ok(EventLoop::from_core(core))
     }
@@ -164,6 +168,8 @@ pub enum BuildError {
     /// The system provides no selector, most likely because the process has run out of file
     /// descriptors.
     Selector(std::io::Error),
+    /// The thread ends: the loop was to be made by the destructor of a thread-local.
+    ThreadEnds,
 }
 
 impl fmt::Display for BuildError {
@@ -175,6 +181,7 @@ impl fmt::Display for BuildError {
                  spawn a task on that loop, or start another thread with `run_in_thread`"
             ),
             Self::Selector(error) => write!(f, "cannot create a selector: {error}"),
+            Self::ThreadEnds => f.write_str("cannot create an event loop on a thread that ends"),
         }
     }
 }
@@ -182,7 +189,7 @@ impl fmt::Display for BuildError {
 impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::SecondLoop { .. } => None,
+            Self::SecondLoop { .. } | Self::ThreadEnds => None,
             Self::Selector(error) => Some(error),
         }
     }
@@ -192,7 +199,7 @@ impl From<BuildError> for std::io::Error {
     fn from(error: BuildError) -> Self {
         match error {
             BuildError::Selector(error) => error,
-            error @ BuildError::SecondLoop { .. } => Self::other(error),
+            error => Self::other(error),
         }
     }
 }

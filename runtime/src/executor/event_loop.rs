@@ -130,7 +130,11 @@ impl EventLoop {
     /// The clock is read when the time is first needed after a batch of tasks or a wait: by a
     /// task, or by steps 3 and 4.
     pub fn turn(&mut self) {
-        let core = &*self.core;
+        let core = &self.core;
+        core.while_busy(|| Self::take_turn(core));
+    }
+
+    fn take_turn(core: &Rc<Core>) {
         core.begin_turn();
         let messages = core.take_messages();
         trace!(target: "brigade::turn", step = 1, messages, "handled messages");

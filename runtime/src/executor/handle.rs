@@ -15,6 +15,8 @@ use crate::executor::slots::Key;
 use crate::executor::table::Origin;
 use crate::executor::waker::{LoopInbox, Message};
 use crate::observe::info::{TaskId, TaskLabel};
+use crate::observe::nesting::nested;
+use crate::observe::panic::{catch_panic, discard_payload};
 use crate::observe::shared::Shared;
 use crate::observe::snapshot::Snapshot;
 use crate::observe::unhandled::Unhandled;
@@ -133,13 +135,18 @@ impl LoopHandle {
         let _ = self.call_soon(move || drop(report));
     }
 
-    /// Reports the panic in an outcome that no code will take, if it is a panic.
-    pub(crate) fn report_if_panic<T>(&self, outcome: Result<T, JoinError>) {
-        if let Err(error) = outcome
-            && error.is_panic()
-        {
-            self.report(error.to_unhandled());
-        }
+    /// Drops an outcome that no code will take. Reports a panic: of the task, or of the
+    /// destructor of its output. The output may own further handles with an outcome.
+    pub(crate) fn discard<T: 'static>(&self, outcome: Result<T, JoinError>) {
+        let handle = self.clone();
+        nested(move || match outcome {
+            Err(error) if error.is_panic() => handle.report(error.to_unhandled()),
+            outcome => {
+                if let Err(message) = catch_panic(|| drop(outcome)) {
+                    handle.report(Unhandled::CallbackPanic { message });
+                }
+            }
+        });
     }
 }
 
@@ -175,9 +182,12 @@ pin_project! {
     impl<F: Future> PinnedDrop for SendOutcome<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            this.future.set(None);
+            let dropped = catch_panic(|| this.future.set(None));
             if let Some(sender) = this.sender.take() {
                 let _ = sender.send(Err(dropped_error()));
+            }
+            if let (Err(message), Some(core)) = (dropped, Core::try_current()) {
+                core.report(Unhandled::CallbackPanic { message });
             }
         }
     }
@@ -193,7 +203,14 @@ impl<F: Future> Future for SendOutcome<F> {
             Ok(poll) => Ok(ready!(poll)),
             Err(payload) => Err(JoinError::panicked(payload, current_label())),
         };
-        this.future.set(None);
+        let outcome = match catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
+            Ok(()) => outcome,
+            Err(payload) if outcome.is_ok() => Err(JoinError::panicked(payload, current_label())),
+            Err(payload) => {
+                discard_payload(payload);
+                outcome
+            }
+        };
         if let Some(Err(Err(error))) = this.sender.take().map(|sender| sender.send(outcome))
             && error.is_panic()
         {
@@ -207,7 +224,7 @@ impl<F: Future> Future for SendOutcome<F> {
 /// Returns why the current task, whose future is being dropped, has no output.
 fn dropped_error() -> JoinError {
     match (current_label(), Core::try_current()) {
-        (Some(label), Some(core)) if !core.has_ended() => JoinError::cancelled(label),
+        (Some(label), Some(core)) if !core.is_ending() => JoinError::cancelled(label),
         (label, _) => JoinError::loop_ended(label),
     }
 }
@@ -222,15 +239,18 @@ fn current_label() -> Option<TaskLabel> {
 /// Dropping the handle detaches the task.
 ///
 /// [`join`]: RemoteJoinHandle::join
+///
+/// # Panics
+/// If polled again after it was ready.
 #[must_use = "dropping a handle detaches the task; call `.detach()` if that is intended"]
-pub struct RemoteJoinHandle<T> {
+pub struct RemoteJoinHandle<T: 'static> {
     outcome: SyncReceiver<Result<T, JoinError>>,
     /// Set on the loop's thread once the task is spawned.
     key: Arc<OnceLock<Key>>,
     handle: LoopHandle,
 }
 
-impl<T> RemoteJoinHandle<T> {
+impl<T: 'static> RemoteJoinHandle<T> {
     /// Cancels the task at its next await. Does nothing if it has finished.
     pub fn abort(&self) {
         let key = self.key.clone();
@@ -257,8 +277,8 @@ impl<T> RemoteJoinHandle<T> {
     /// If the task panicked, was cancelled, or its loop ended first.
     ///
     /// # Panics
-    /// If called from a task, or on the thread of the task's loop, because that would block the
-    /// loop. Await the handle there.
+    /// If called from a task, a callback or a destructor on an event loop, or on the thread of the
+    /// task's loop, because that would block the loop. Await the handle there.
     pub fn join(self) -> Result<T, JoinError> {
         assert!(
             !self.handle.is_current() || self.handle.is_ended(),
@@ -268,15 +288,15 @@ impl<T> RemoteJoinHandle<T> {
     }
 }
 
-impl<T> Drop for RemoteJoinHandle<T> {
+impl<T: 'static> Drop for RemoteJoinHandle<T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.close() {
-            self.handle.report_if_panic(outcome);
+            self.handle.discard(outcome);
         }
     }
 }
 
-impl<T> Future for RemoteJoinHandle<T> {
+impl<T: 'static> Future for RemoteJoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -285,7 +305,7 @@ impl<T> Future for RemoteJoinHandle<T> {
     }
 }
 
-impl<T> fmt::Debug for RemoteJoinHandle<T> {
+impl<T: 'static> fmt::Debug for RemoteJoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteJoinHandle")
             .field("task", &self.id())
@@ -297,10 +317,13 @@ impl<T> fmt::Debug for RemoteJoinHandle<T> {
 /// Blocks this thread until `future` is ready.
 ///
 /// # Panics
-/// If called from a task.
+/// If called while the loop of this thread runs: from a task, a callback or a destructor.
 pub(crate) fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
-    let in_task = Core::try_current().is_some_and(|core| core.current_task().is_some());
-    assert!(!in_task, "joining from a task would block its event loop: await the handle instead");
+    let is_busy = Core::with_current(Core::is_busy).unwrap_or(false);
+    assert!(
+        !is_busy,
+        "joining from a task or a callback would block its event loop: await the handle instead"
+    );
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     loop {
         match Pin::new(&mut future).poll(&mut Context::from_waker(&waker)) {

@@ -18,6 +18,7 @@
 //!
 //! loom checks both (`models` at the end of this file).
 
+use crate::observe::nesting::nested;
 use crate::sync::Queue;
 use crate::sync::atomic::AtomicU8;
 use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
@@ -38,7 +39,7 @@ const NOTIFIED: u8 = 1;
 const PARKED: u8 = 2;
 const CLOSED: u8 = 4;
 
-impl<M, N: Notify> Inbox<M, N> {
+impl<M: 'static, N: Notify> Inbox<M, N> {
     pub(crate) fn new(notifier: N) -> Self {
         Self { queue: Queue::new(), bits: AtomicU8::new(0), notifier }
     }
@@ -94,14 +95,18 @@ impl<M, N: Notify> Inbox<M, N> {
         self.bits.fetch_and(!PARKED, AcqRel);
     }
 
-    /// Drops all messages, those in the queue and those sent from now on, because the loop ends.
-    pub(crate) fn close(&self) {
+    /// Passes the messages in the queue to `discard`, because the loop ends. Those that are sent
+    /// from now on are dropped.
+    pub(crate) fn close(&self, discard: impl FnMut(M)) {
         self.bits.fetch_or(CLOSED, AcqRel);
-        self.discard();
+        std::iter::from_fn(|| self.queue.pop()).for_each(discard);
     }
 
+    /// Drops all messages. A message may own what sends further ones when it is dropped.
     fn discard(&self) {
-        while self.queue.pop().is_some() {}
+        while let Some(message) = self.queue.pop() {
+            nested(move || drop(message));
+        }
     }
 }
 
@@ -145,7 +150,7 @@ mod tests {
         let inbox = Inbox::new(Count::default());
         let (early, late) = (std::rc::Rc::new(()), std::rc::Rc::new(()));
         assert!(inbox.push(early.clone()));
-        inbox.close();
+        inbox.close(drop);
         assert!(!inbox.push(late.clone()));
         assert!(inbox.is_closed());
         assert_eq!((std::rc::Rc::strong_count(&early), std::rc::Rc::strong_count(&late)), (1, 1));
@@ -230,7 +235,7 @@ mod models {
                     inbox.push(message);
                 })
             };
-            inbox.close();
+            inbox.close(drop);
             pusher.join().unwrap();
             assert_eq!(Arc::strong_count(&message), 1, "the message was not dropped");
         });

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use crate::observe::info::TaskLabel;
-use crate::observe::panic::panic_message;
+use crate::observe::panic::{Guarded, panic_message};
 use crate::observe::unhandled::Unhandled;
 use crate::sync::lock;
 
@@ -18,7 +18,7 @@ pub struct JoinError {
 
 enum Reason {
     /// The mutex, which is never contended, makes the error `Sync`.
-    Panicked(Mutex<Box<dyn Any + Send>>),
+    Panicked(Mutex<Guarded<Box<dyn Any + Send>>>),
     Cancelled,
     LoopEnded,
 }
@@ -26,7 +26,7 @@ enum Reason {
 impl JoinError {
     /// `task` is `None` for code that is not a task, such as work on the blocking pool.
     pub(crate) fn panicked(payload: Box<dyn Any + Send>, task: Option<TaskLabel>) -> Self {
-        Self { reason: Reason::Panicked(Mutex::new(payload)), task }
+        Self { reason: Reason::Panicked(Mutex::new(Guarded::new(payload))), task }
     }
 
     pub(crate) fn cancelled(task: TaskLabel) -> Self {
@@ -69,7 +69,7 @@ impl JoinError {
     pub fn into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
         match self.reason {
             Reason::Panicked(payload) => {
-                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner).into_inner())
             }
             _ => Err(self),
         }
@@ -99,7 +99,7 @@ impl JoinError {
         match &self.reason {
             Reason::Panicked(payload) => {
                 let payload = lock(payload);
-                panic_message(&**payload).to_owned()
+                panic_message(&**payload.get()).to_owned()
             }
             _ => String::new(),
         }

@@ -206,6 +206,13 @@ impl Selector {
         let _removed = self.sources.borrow_mut().remove(key);
     }
 
+    /// Removes all sources, because the loop ends. From then on [`Selector::poll_ready`] is ready
+    /// for each of them.
+    pub(crate) fn remove_all(&self) {
+        // Bound to a name, so that wakers are dropped after the borrow has ended.
+        let _removed = self.sources.borrow_mut().remove_all();
+    }
+
     /// Deregisters a source that stays open, if it is registered.
     pub(crate) fn deregister(&self, key: Key, io: BorrowedFd<'_>) -> io::Result<()> {
         match self.has_bit(key, REGISTERED) {

@@ -144,6 +144,12 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// Removes all values.
+    pub(crate) fn remove_all(&mut self) -> Vec<T> {
+        let keys: Vec<_> = self.iter().map(|(key, _)| key).collect();
+        keys.into_iter().filter_map(|key| self.remove(key)).collect()
+    }
+
     /// Returns the values with their keys, in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.state {

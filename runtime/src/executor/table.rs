@@ -22,7 +22,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::budget;
 use crate::executor::clock::{Clock, Tick};
@@ -31,6 +31,7 @@ use crate::executor::slots::{Key, Slots};
 use crate::executor::waker::{LoopInbox, ReadyQueue, TaskWaker};
 use crate::observe::info::{TaskId, TaskInfo, TaskLabel, TaskState};
 use crate::observe::labels::LabelId;
+use crate::sync::{poll_and_register, register};
 
 pub(crate) struct Tasks {
     slots: RefCell<Slots<Task>>,
@@ -94,6 +95,14 @@ struct Task {
 pub(crate) enum ReadyTask {
     Poll(BoxCoroutine, Waker, LabelId),
     Cancel(BoxCoroutine),
+}
+
+/// What the caller of [`Tasks::finish`] must do: these run code of users.
+pub(crate) enum Finished {
+    /// Drop the outcome, because no code awaits it.
+    Detached(BoxCoroutine),
+    /// Wake the task that awaits the outcome.
+    Kept(Option<Waker>),
 }
 
 impl Tasks {
@@ -219,72 +228,73 @@ impl Tasks {
         }
     }
 
-    /// Puts back a task that has an outcome, and wakes the task that awaits it. `waker` is the one
-    /// that [`Tasks::take_ready`] returned, if it can be used again.
+    /// Puts back a task that has an outcome. `waker` is the one that [`Tasks::take_ready`]
+    /// returned, if it can be used again.
     ///
-    /// If the handle was dropped, returns the outcome for the caller to drop.
+    /// Returns what the caller must do then.
     pub(crate) fn finish(
         &self,
         key: Key,
         coroutine: BoxCoroutine,
         waker: Option<Waker>,
-    ) -> Option<BoxCoroutine> {
+    ) -> Finished {
         self.unfinished.update(|n| n - 1);
         let mut slots = self.slots.borrow_mut();
         let task = slots.get_mut(key).expect("a task that was polled is in the table");
         task.finished = true;
-        task.coroutine = Some(coroutine);
-        task.waker = waker.or(task.waker.take());
-        if task.detached {
-            let task = slots.remove(key);
-            drop(slots);
-            return self.recycle(task?);
+        if !task.detached {
+            task.coroutine = Some(coroutine);
+            task.waker = waker.or(task.waker.take());
+            return Finished::Kept(task.joiner.take());
         }
-        let joiner = task.joiner.take();
+        let waker = waker.or(task.waker.take());
+        let task = slots.remove(key);
         drop(slots);
-        if let Some(joiner) = joiner {
-            joiner.wake();
+        if let Some(task) = task {
+            self.recycle(waker, task.wake);
         }
-        None
+        Finished::Detached(coroutine)
     }
 
-    /// Keeps the waker of a task that left the table, if it has no clones. Returns the outcome.
-    fn recycle(&self, task: Task) -> Option<BoxCoroutine> {
+    /// Keeps the waker of a task that left the table, if it has no clones.
+    fn recycle(&self, waker: Option<Waker>, wake: Arc<TaskWaker>) {
         let mut spare = self.spare_wakers.borrow_mut();
-        if let Some(waker) = task.waker
+        if let Some(waker) = waker
             && spare.len() < SPARE_WAKERS_MAX
-            && task.wake.is_unshared()
+            && wake.is_unshared()
         {
-            spare.push((waker, task.wake));
+            spare.push((waker, wake));
         }
-        task.coroutine
     }
 
     /// Moves the outcome into `place` and vacates the slot if the task has finished. Otherwise
-    /// registers `waker` to be woken when it does. Pending for a task that is not in the table.
+    /// registers `waker` to be woken when it does.
     pub(crate) fn poll_outcome(
         &self,
         key: Key,
         waker: &Waker,
         place: &mut dyn std::any::Any,
     ) -> Poll<()> {
-        let mut slots = self.slots.borrow_mut();
-        let Some(task) = slots.get_mut(key) else { return Poll::Pending };
-        if !task.finished {
-            let previous = match &mut task.joiner {
-                Some(joiner) if joiner.will_wake(waker) => None,
-                joiner => joiner.replace(waker.clone()),
-            };
-            drop(slots);
-            drop(previous);
-            return Poll::Pending;
-        }
-        let task = slots.remove(key);
-        drop(slots);
-        if let Some(mut coroutine) = task.and_then(|task| self.recycle(task)) {
+        let poll = |place: &mut Option<Waker>| {
+            let mut slots = self.slots.borrow_mut();
+            match slots.get_mut(key).filter(|task| !task.finished) {
+                None => Some(Poll::Ready(())),
+                Some(task) => register(&mut task.joiner, waker, place),
+            }
+        };
+        ready!(poll_and_register(waker, poll));
+        if let Some(mut coroutine) = self.remove_finished(key) {
             coroutine.as_mut().take_outcome(place);
         }
         Poll::Ready(())
+    }
+
+    /// Vacates the slot of a task that has finished, and returns its outcome.
+    fn remove_finished(&self, key: Key) -> Option<BoxCoroutine> {
+        // What is not needed is dropped after the borrow has ended.
+        let task = self.slots.borrow_mut().remove(key)?;
+        self.recycle(task.waker, task.wake);
+        task.coroutine
     }
 
     /// Records that the handle was dropped. If the task has finished, vacates its slot and returns
@@ -293,11 +303,11 @@ impl Tasks {
         let mut slots = self.slots.borrow_mut();
         let task = slots.get_mut(key)?;
         task.detached = true;
+        let is_finished = task.finished;
         let joiner = task.joiner.take();
-        let finished = if task.finished { slots.remove(key) } else { None };
         drop(slots);
         drop(joiner);
-        finished.and_then(|task| self.recycle(task))
+        if is_finished { self.remove_finished(key) } else { None }
     }
 
     /// Marks the task to be cancelled where it would be polled next.
@@ -323,6 +333,13 @@ impl Tasks {
 
     pub(crate) fn is_finished(&self, key: Key) -> bool {
         self.slots.borrow().get(key).is_none_or(|task| task.finished)
+    }
+
+    /// Returns `true` if the task waits for a poll, and was not cancelled.
+    pub(crate) fn is_pending(&self, key: Key) -> bool {
+        let slots = self.slots.borrow();
+        let is_pending = |task: &Task| !task.finished && !task.aborted && task.coroutine.is_some();
+        slots.get(key).is_some_and(is_pending)
     }
 
     /// Returns the keys of all tasks that have not finished and are not being polled.
@@ -395,11 +412,38 @@ impl Drop for Current<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(brigade_loom)))]
 mod tests {
     use std::mem::size_of;
 
     use super::*;
+    use crate::executor::coroutine::Stage;
+    use crate::executor::inbox::Inbox;
+    use crate::executor::selector::Selector;
+
+    #[test]
+    fn the_wakers_of_finished_tasks_are_kept_up_to_a_limit() {
+        let inbox = Arc::new(Inbox::new(Selector::new().unwrap().1));
+        let tasks = Tasks::new(ReadyQueue::new(inbox.clone()), inbox, false);
+        let add = |_: usize| {
+            let origin = Origin { name: None, site: Location::caller() };
+            let coroutine = Box::pin(Stage::Running { future: async {} });
+            let key = tasks.add(coroutine, origin, 0);
+            assert!(tasks.detach(key).is_none());
+            key
+        };
+        let keys: Vec<_> = (0..SPARE_WAKERS_MAX + 2).map(add).collect();
+        let end = |key| {
+            let coroutine = tasks.take_for_cancel(key).unwrap();
+            assert!(matches!(tasks.finish(key, coroutine, None), Finished::Detached(_)));
+            tasks.spare_wakers.borrow().len()
+        };
+        let kept: Vec<_> = keys.into_iter().map(end).collect();
+        assert_eq!(kept[..2], [1, 2]);
+        assert_eq!(kept[SPARE_WAKERS_MAX - 1..], [SPARE_WAKERS_MAX; 3]);
+        add(0);
+        assert_eq!(tasks.spare_wakers.borrow().len(), SPARE_WAKERS_MAX - 1);
+    }
 
     /// What each task takes beside its future. A commit that raises a limit must say what for.
     #[test]

@@ -60,11 +60,18 @@ impl Timers {
         key
     }
 
-    /// Replaces the waker of a timer. Returns `false` if the timer is no longer set.
-    pub(crate) fn update_waker(&mut self, key: Key, waker: &Waker) -> bool {
-        let Some(timer) = self.timers.get_mut(key) else { return false };
-        timer.waker.clone_from(waker);
-        true
+    /// Replaces the waker of a timer. Returns the one that is not needed: the previous one, or
+    /// `waker` as an error if the timer is no longer set.
+    pub(crate) fn replace_waker(&mut self, key: Key, waker: Waker) -> Result<Waker, Waker> {
+        match self.timers.get_mut(key) {
+            Some(timer) => Ok(std::mem::replace(&mut timer.waker, waker)),
+            None => Err(waker),
+        }
+    }
+
+    /// Returns `true` if the timer is set and wakes the same task as `waker`.
+    pub(crate) fn will_wake(&self, key: Key, waker: &Waker) -> bool {
+        self.timers.get(key).is_some_and(|timer| timer.waker.will_wake(waker))
     }
 
     /// Removes the timer. Returns its waker, unless it has expired or was cancelled before.
@@ -174,7 +181,7 @@ mod tests {
         timers.set(20, Waker::noop().clone());
         assert!(timers.cancel(first).is_some());
         assert!(timers.cancel(first).is_none());
-        assert!(!timers.update_waker(first, Waker::noop()));
+        assert!(timers.replace_waker(first, Waker::noop().clone()).is_err());
         assert_eq!((timers.len(), timers.next_deadline()), (1, Some(20)));
     }
 

@@ -46,10 +46,10 @@ impl ReadyQueue {
         Rc::new(Self { keys: RefCell::new(VecDeque::new()), inbox })
     }
 
-    /// Sets the ready queue of this thread.
+    /// Sets the ready queue of this thread. Does nothing while the thread's locals are destroyed.
     pub(crate) fn install(queue: Option<Rc<Self>>) {
         INBOX_ADDRESS.set(queue.as_ref().map_or(0, |queue| address(&queue.inbox)));
-        READY.set(queue);
+        let _ = READY.try_with(|ready| ready.replace(queue));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -239,7 +239,7 @@ mod models {
                 let wake = wake.clone();
                 thread::spawn(move || wake.wake())
             };
-            inbox.close();
+            inbox.close(drop);
             late.join().unwrap();
             wake.wake();
             LEFT.fetch_add(std::iter::from_fn(|| inbox.pop()).count(), Relaxed);

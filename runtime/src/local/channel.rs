@@ -12,6 +12,7 @@ use futures_core::Stream;
 
 use crate::budget;
 use crate::local::permits::Permits;
+use crate::observe::panic::log_panic;
 
 /// Creates a channel that holds at most `capacity` values. Senders wait while it is full, and are
 /// served in the order in which they began to wait.
@@ -222,8 +223,11 @@ impl<T> Stream for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.shared.room.close();
-        // Taken out of the cell first, because dropping a value runs the user's code.
-        drop(self.shared.queue.take());
+        // Taken out of the cell first, because dropping a value runs the user's code. Dropped one
+        // by one, because a second panic among the values of a `VecDeque` would abort the process.
+        for value in self.shared.queue.take() {
+            log_panic(|| drop(value));
+        }
     }
 }
 

@@ -112,12 +112,13 @@ impl<S: AsFd> Registered<S> {
     ///
     /// # Errors
     /// Those of `operation`. If the socket could not be registered, the error of the registration
-    /// instead of `WouldBlock`.
+    /// instead of `WouldBlock`. If the socket's loop has ended, an error that says so.
     pub(crate) fn attempt<T>(
         &self,
         direction: Direction,
         mut operation: impl FnMut(&S) -> io::Result<T>,
     ) -> io::Result<T> {
+        self.entry.core.ensure_not_ended("socket")?;
         loop {
             match operation(self.socket()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -54,9 +54,11 @@ impl LabelId {
     fn of_static(name: Option<&'static str>, site: &'static Location<'static>) -> Self {
         let (start, len) = name.map_or((0, 0), |name| (name.as_ptr() as usize, name.len()));
         let addresses = (std::ptr::from_ref(site) as usize, start, len);
-        KNOWN.with_borrow_mut(|known| {
-            *known.entry(addresses).or_insert_with(|| Self::register(Label { name, site }))
-        })
+        let register = || Self::register(Label { name, site });
+        let known =
+            KNOWN.try_with(|known| *known.borrow_mut().entry(addresses).or_insert_with(register));
+        // Destructors may spawn while the thread's locals are destroyed.
+        known.unwrap_or_else(|_| register())
     }
 
     fn register(label: Label) -> Self {

@@ -4,7 +4,8 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `panic` | the message of a panic |
+//! | `panic` | panics in code of users: messages, destructors that panic |
+//! | `nesting` | destructors that run within each other, to any depth |
 //! | `info` | a task: its id, name, site and state |
 //! | `labels` | names, sites and notes, published as numbers |
 //! | `vitals` | what the loop publishes as it turns: progress, current poll, load |
@@ -16,6 +17,7 @@
 
 pub(crate) mod info;
 pub(crate) mod labels;
+pub(crate) mod nesting;
 pub(crate) mod panic;
 pub(crate) mod poll_times;
 pub(crate) mod rest;

@@ -1,13 +1,13 @@
 //! Failures that no code awaits, and how they are reported.
 
+use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::observe::info::{TaskInfo, TaskLabel};
 use crate::observe::labels::Note;
-use crate::observe::panic::panic_message;
+use crate::observe::panic::{Guarded, catch_panic};
 
 /// A failure that no code awaits, or a stall.
 ///
@@ -103,20 +103,30 @@ impl fmt::Display for Unhandled {
 }
 
 /// A function that is called with each report instead of logging it.
-pub(crate) type UnhandledHook = Arc<dyn Fn(&Unhandled) + Send + Sync>;
+pub(crate) type UnhandledHook = Guarded<Arc<dyn Fn(&Unhandled) + Send + Sync>>;
 
-/// Passes `unhandled` to `hook`, or to the log if there is none.
+thread_local! {
+    /// A hook is being called on this thread.
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Passes `unhandled` to `hook`, or to the log if there is none. What a hook itself causes is
+/// logged, so that hooks are not called within each other.
 pub(crate) fn report(hook: Option<&UnhandledHook>, unhandled: &Unhandled) {
-    match (hook, unhandled) {
-        (Some(hook), _) => {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(unhandled))) {
-                let message = panic_message(&*payload);
-                tracing::error!(target: "brigade", "on_unhandled panicked: {message}: {unhandled}");
-            }
-        }
-        (None, Unhandled::Panic { .. } | Unhandled::CallbackPanic { .. }) => {
+    let Some(hook) = hook.filter(|_| !IN_HOOK.get()) else { return log(unhandled) };
+    IN_HOOK.set(true);
+    let called = catch_panic(|| hook.get()(unhandled));
+    IN_HOOK.set(false);
+    if let Err(message) = called {
+        tracing::error!(target: "brigade", "on_unhandled panicked: {message}: {unhandled}");
+    }
+}
+
+fn log(unhandled: &Unhandled) {
+    match unhandled {
+        Unhandled::Panic { .. } | Unhandled::CallbackPanic { .. } => {
             tracing::error!(target: "brigade", "{unhandled}");
         }
-        (None, _) => tracing::warn!(target: "brigade", "{unhandled}"),
+        _ => tracing::warn!(target: "brigade", "{unhandled}"),
     }
 }

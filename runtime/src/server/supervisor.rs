@@ -42,7 +42,7 @@ const OVERRUN_REPORTED_AFTER: Duration = Duration::from_secs(1);
 type Start<T> = Box<dyn Fn(usize, LoopListener) -> io::Result<ThreadHandle<T>>>;
 
 /// The loops of one server, each returning a `T`.
-pub(super) struct Supervisor<T> {
+pub(super) struct Supervisor<T: 'static> {
     group: EventLoopGroup<T>,
     start: Start<T>,
     on_death: OnLoopDeath,

@@ -28,8 +28,9 @@ use crate::task::spawn::spawn_on;
 /// - If the group is dropped before its end, for instance by a timeout, the body and all children
 ///   are cancelled.
 ///
-/// In each case the destructors of the children have run when the group is gone. The body may
-/// borrow from its surroundings; the children are tasks and may not.
+/// In each case the destructors of the children have run when the group is gone. If more than 32
+/// groups are nested, those of the innermost children run before the outermost group is gone. The
+/// body may borrow from its surroundings; the children are tasks and may not.
 ///
 /// # Examples
 /// ```
@@ -123,8 +124,9 @@ impl<E: 'static> TaskGroup<E> {
             let _ = sender.send(future.await?);
             Ok(())
         };
-        self.children.borrow().push(spawn_on(Core::current(), child, origin));
-        Child { value, group: PhantomData }
+        let child = spawn_on(Core::current(), child, origin);
+        self.children.borrow().push(child);
+        Child { value: Some(value), group: PhantomData }
     }
 
     /// Runs `body` until it is done or a child has failed.
@@ -206,8 +208,12 @@ impl<E> fmt::Debug for TaskGroup<E> {
 ///
 /// Awaiting returns no error: if the child fails, the group ends and cancels its body, and with it
 /// the code that awaits this handle.
+///
+/// # Panics
+/// If polled again after it was ready.
 pub struct Child<'group, V> {
-    value: oneshot::Receiver<V>,
+    /// Absent once the child has failed.
+    value: Option<oneshot::Receiver<V>>,
     group: PhantomData<&'group ()>,
 }
 
@@ -215,10 +221,15 @@ impl<V> Future for Child<'_, V> {
     type Output = V;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
-        match Pin::new(&mut self.value).poll(cx) {
+        let Some(value) = &mut self.value else { return Poll::Pending };
+        match Pin::new(value).poll(cx) {
             Poll::Ready(Ok(value)) => Poll::Ready(value),
-            // An error means that the child failed, which ends the group.
-            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(_)) => {
+                // The child failed, which ends the group.
+                self.value = None;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 }

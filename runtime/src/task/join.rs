@@ -37,7 +37,7 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     pub(crate) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        let key = self.key.expect("a join handle is not polled after it was ready");
+        let key = self.key.expect("a `JoinHandle` was polled after completion");
         let poll = |cx: &mut Context<'_>| self.core.poll_outcome(key, cx.waker());
         let outcome = ready!(budget::poll_counted(cx, poll));
         self.key = None;

@@ -35,44 +35,58 @@ where
 {
     let core = Core::current();
     let handle = LoopHandle::of(&core);
-    let is_manual_clock = core.clock().is_manual();
-    if is_manual_clock {
-        core.inhibit_auto_advance();
-    }
+    let inhibitor = core.clock().is_manual().then(|| Inhibitor::new(&core));
     let (sender, result) = sync_channel();
     let loop_handle = handle.clone();
     let work = move || {
+        // Dropped last, also by a panic: after the wake of the task that awaits the result, so that
+        // the clock does not move before the task runs.
+        let _inhibitor = inhibitor;
         let result = catch_unwind(AssertUnwindSafe(work));
         let result = result.map_err(|payload| JoinError::panicked(payload, None));
         if let Err(result) = sender.send(result) {
-            loop_handle.report_if_panic(result);
-        }
-        // Sent after the wake of the task that awaits the result, so that the clock does not move
-        // before the task runs.
-        if is_manual_clock {
-            let _ = loop_handle.call_soon(|| Core::current().allow_auto_advance());
+            loop_handle.discard(result);
         }
     };
     blocking::unblock(work).detach();
     BlockingHandle { result, handle }
 }
 
+/// Keeps the manual clock of a loop from moving until it is dropped, on any thread.
+struct Inhibitor(LoopHandle);
+
+impl Inhibitor {
+    fn new(core: &Core) -> Self {
+        core.inhibit_auto_advance();
+        Self(LoopHandle::of(core))
+    }
+}
+
+impl Drop for Inhibitor {
+    fn drop(&mut self) {
+        let _ = self.0.call_soon(|| Core::current().allow_auto_advance());
+    }
+}
+
 /// A handle to work on the blocking pool: await it for the result.
 ///
 /// Awaiting returns `Ok` with the return value of the work, or a [`JoinError`] if it panicked. If
 /// the handle was dropped, a panic is reported by the loop that started the work.
+///
+/// # Panics
+/// If polled again after it was ready.
 #[must_use = "dropping a handle detaches the work; call `.detach()` if that is intended"]
-pub struct BlockingHandle<T> {
+pub struct BlockingHandle<T: 'static> {
     result: SyncReceiver<Result<T, JoinError>>,
     handle: LoopHandle,
 }
 
-impl<T> BlockingHandle<T> {
+impl<T: 'static> BlockingHandle<T> {
     /// Lets the work run on without a handle. The same as dropping the handle, made explicit.
     pub fn detach(self) {}
 }
 
-impl<T> Future for BlockingHandle<T> {
+impl<T: 'static> Future for BlockingHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -82,15 +96,15 @@ impl<T> Future for BlockingHandle<T> {
     }
 }
 
-impl<T> Drop for BlockingHandle<T> {
+impl<T: 'static> Drop for BlockingHandle<T> {
     fn drop(&mut self) {
         if let Some(result) = self.result.close() {
-            self.handle.report_if_panic(result);
+            self.handle.discard(result);
         }
     }
 }
 
-impl<T> fmt::Debug for BlockingHandle<T> {
+impl<T: 'static> fmt::Debug for BlockingHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlockingHandle").finish_non_exhaustive()
     }

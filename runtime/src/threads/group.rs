@@ -121,7 +121,7 @@ impl Builder {
 }
 
 /// A group of event loops, one thread each. Dropping the group lets them run on.
-pub struct EventLoopGroup<T> {
+pub struct EventLoopGroup<T: 'static> {
     handles: Vec<LoopHandle>,
     /// Absent once `ended` has returned the thread's outcome.
     threads: Vec<Option<ThreadHandle<T>>>,
@@ -134,7 +134,7 @@ impl EventLoopGroup<()> {
     }
 }
 
-impl<T> EventLoopGroup<T> {
+impl<T: 'static> EventLoopGroup<T> {
     /// Returns the number of loops.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -206,8 +206,9 @@ impl<T> EventLoopGroup<T> {
     /// [`EventLoopGroup::outcomes`].
     ///
     /// # Panics
-    /// If called from a task, because that would block its loop. Await
-    /// [`EventLoopGroup::outcomes`] there.
+    /// If called from a task, a callback or a destructor on an event loop, or on the thread of a
+    /// loop of the group, because that would block the loop. Await [`EventLoopGroup::outcomes`]
+    /// there.
     pub fn join(self) -> Vec<Result<T, JoinError>> {
         let join = |thread: Option<_>| {
             thread.map_or_else(|| Err(JoinError::loop_ended(None)), ThreadHandle::join)
@@ -216,7 +217,7 @@ impl<T> EventLoopGroup<T> {
     }
 }
 
-impl<T> fmt::Debug for EventLoopGroup<T> {
+impl<T: 'static> fmt::Debug for EventLoopGroup<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.handles).finish()
     }

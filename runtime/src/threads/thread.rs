@@ -106,7 +106,7 @@ impl Builder {
             let handle = event_loop.handle();
             drop(event_loop);
             if let Err(outcome) = sender.send(outcome) {
-                handle.report_if_panic(outcome);
+                handle.discard(outcome);
             }
         })?;
         let handle = is_started.recv().map_err(io::Error::other)??;
@@ -129,14 +129,17 @@ fn pin(index: usize) {
 /// Dropping the handle lets the thread run on.
 ///
 /// [`join`]: ThreadHandle::join
+///
+/// # Panics
+/// If polled again after it was ready.
 #[must_use = "the end of the process also ends a thread that was not joined"]
-pub struct ThreadHandle<T> {
+pub struct ThreadHandle<T: 'static> {
     handle: LoopHandle,
     thread: Option<std::thread::JoinHandle<()>>,
     outcome: SyncReceiver<Result<T, JoinError>>,
 }
 
-impl<T> ThreadHandle<T> {
+impl<T: 'static> ThreadHandle<T> {
     /// Returns a handle to the thread's loop.
     #[must_use]
     pub fn loop_handle(&self) -> &LoopHandle {
@@ -149,8 +152,10 @@ impl<T> ThreadHandle<T> {
     /// If the future panicked, or the loop was stopped before the future was done.
     ///
     /// # Panics
-    /// If called from a task, because that would block its loop. Await the handle there.
+    /// If called from a task, a callback or a destructor on an event loop, or on the thread itself,
+    /// because that would block the loop. Await the handle there.
     pub fn join(mut self) -> Result<T, JoinError> {
+        assert!(!self.handle.is_current(), "joining a thread from that thread would wait for ever");
         let thread = self.thread.take();
         let outcome = block_on(&mut self);
         if let Some(Err(payload)) = thread.map(std::thread::JoinHandle::join) {
@@ -160,15 +165,15 @@ impl<T> ThreadHandle<T> {
     }
 }
 
-impl<T> Drop for ThreadHandle<T> {
+impl<T: 'static> Drop for ThreadHandle<T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.close() {
-            self.handle.report_if_panic(outcome);
+            self.handle.discard(outcome);
         }
     }
 }
 
-impl<T> Future for ThreadHandle<T> {
+impl<T: 'static> Future for ThreadHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -184,7 +189,7 @@ impl<T> Future for ThreadHandle<T> {
     }
 }
 
-impl<T> fmt::Debug for ThreadHandle<T> {
+impl<T: 'static> fmt::Debug for ThreadHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThreadHandle").field("name", &self.handle.name()).finish_non_exhaustive()
     }

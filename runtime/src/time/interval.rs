@@ -36,7 +36,12 @@ pub fn interval(period: Duration) -> Interval {
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "the period of an interval must be longer than zero");
-    Interval { next: sleep_until(start), period, missed: MissedTickBehavior::default() }
+    Interval {
+        sleep: sleep_until(start),
+        next: start,
+        period,
+        missed: MissedTickBehavior::default(),
+    }
 }
 
 /// What an [`Interval`] does when ticks were missed, because [`Interval::tick`] was called too
@@ -60,7 +65,9 @@ const PERIOD_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 /// Ticks at a fixed rate, created by [`interval`].
 #[derive(Debug)]
 pub struct Interval {
-    next: Sleep,
+    sleep: Sleep,
+    /// The instant of the next tick. The sleep knows no instants before the loop was made.
+    next: Instant,
     period: Duration,
     missed: MissedTickBehavior,
 }
@@ -93,9 +100,10 @@ impl Interval {
 
     /// Polls for the next tick, like [`Interval::tick`].
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        ready!(Pin::new(&mut self.next).poll(cx));
-        let tick = self.next.deadline();
-        self.next.reset(self.after(tick));
+        ready!(Pin::new(&mut self.sleep).poll(cx));
+        let tick = self.next;
+        self.next = self.after(tick);
+        self.sleep.reset(self.next);
         Poll::Ready(tick)
     }
 
@@ -107,10 +115,16 @@ impl Interval {
             MissedTickBehavior::Burst => later(tick, self.period),
             MissedTickBehavior::Delay => later(now, self.period),
             MissedTickBehavior::Skip => {
-                let late = now.saturating_duration_since(tick).as_nanos();
-                let past = (late % self.period.as_nanos()) as u64;
-                later(now, self.period - Duration::from_nanos(past))
+                let late = now.saturating_duration_since(tick);
+                later(now, self.period - remainder(late, self.period))
             }
         }
     }
+}
+
+/// Returns what is left of `duration` after as many whole periods as it contains.
+fn remainder(duration: Duration, period: Duration) -> Duration {
+    const NANOS_PER_SEC: u128 = 1_000_000_000;
+    let nanos = duration.as_nanos() % period.as_nanos();
+    Duration::new((nanos / NANOS_PER_SEC) as u64, (nanos % NANOS_PER_SEC) as u32)
 }

@@ -34,6 +34,9 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 /// A future that is ready at its deadline, created by [`sleep`]. Dropping it frees its timer.
+///
+/// # Panics
+/// If polled after its event loop has ended.
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     core: Rc<Core>,
@@ -45,7 +48,8 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    /// Returns the instant at which the sleep ends.
+    /// Returns the instant at which the sleep ends. A deadline before the loop was made counts as
+    /// the instant at which it was made.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.core.clock().instant_of(self.deadline)
@@ -83,6 +87,9 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if let Err(error) = this.core.ensure_not_ended("sleep") {
+            panic!("{error}");
+        }
         if this.is_elapsed() {
             if this.timer.take().is_some() || std::mem::take(&mut this.yielded) {
                 return Poll::Ready(());

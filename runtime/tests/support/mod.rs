@@ -16,3 +16,11 @@ where
 {
     EventLoop::builder().manual_clock(true).build().unwrap().run_until_complete(main)
 }
+
+/// Polls `future`, which has returned its output already.
+pub(crate) async fn assert_polled_after_completion<F: Future + 'static>(future: F) {
+    let error = brigade_runtime::spawn(async move { drop(future.await) }).await.unwrap_err();
+    let payload = error.into_panic().expect("the future did not panic");
+    let message = brigade_runtime::panic_message(&*payload);
+    assert!(message.contains("after completion"), "{message}");
+}

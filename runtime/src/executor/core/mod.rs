@@ -8,10 +8,11 @@ mod tasks;
 mod turn;
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+use std::thread::AccessError;
 use std::time::Instant;
 
 use crate::executor::clock::{Clock, Tick};
@@ -22,7 +23,7 @@ use crate::executor::slots::Key;
 use crate::executor::table::Tasks;
 use crate::executor::timers::Timers;
 use crate::executor::waker::{LoopInbox, ReadyQueue};
-use crate::observe::panic::panic_message;
+use crate::observe::panic::catch_panic;
 use crate::observe::shared::Shared;
 use crate::observe::unhandled::Unhandled;
 
@@ -51,10 +52,20 @@ pub(crate) struct Core {
     main: Cell<Option<Key>>,
     /// The run ends with this turn.
     stopping: Cell<bool>,
-    /// The loop has ended: tasks spawned from now on fail at once.
-    ended: Cell<bool>,
+    life: Cell<Life>,
+    /// A turn or the end of the loop runs now, so blocking the thread would block the loop.
+    busy: Cell<bool>,
     /// What is to be reported at the end of the turn.
     unhandled: RefCell<Vec<Unhandled>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Running,
+    /// The tasks are being dropped. Tasks that their destructors spawn fail at once.
+    Ending,
+    /// All tasks were dropped, and nothing of the loop becomes ready any more.
+    Ended,
 }
 
 /// # The loop of this thread
@@ -106,30 +117,74 @@ impl Core {
             auto_advance_inhibitors: Cell::new(0),
             main: Cell::new(None),
             stopping: Cell::new(false),
-            ended: Cell::new(false),
+            life: Cell::new(Life::Running),
+            busy: Cell::new(false),
             unhandled: RefCell::new(Vec::new()),
         })
     }
 
     /// Makes this the loop of this thread.
-    pub(super) fn install(self: &Rc<Self>) {
-        LOOP.set(Some(self.clone()));
+    ///
+    /// # Errors
+    /// If the thread's locals are being destroyed.
+    pub(super) fn install(self: &Rc<Self>) -> Result<(), AccessError> {
+        LOOP.try_with(|core| core.replace(Some(self.clone())))?;
         ReadyQueue::install(Some(self.ready.clone()));
+        Ok(())
     }
 
-    /// Ends the loop: drops its pending tasks, and makes later ones fail.
-    pub(super) fn end(&self) {
-        self.ended.set(true);
+    /// Ends the loop: drops its pending tasks, and makes later ones fail. Does not panic, because
+    /// a destructor calls it, perhaps while the thread's locals are destroyed.
+    pub(super) fn end(self: &Rc<Self>) {
+        self.life.set(Life::Ending);
+        self.busy.set(true);
         self.shared.vitals.end();
-        self.inbox.close();
+        self.inbox.close(|message| self.catch_panic(|| drop(message)));
         self.end_tasks();
+        self.catch_panic(|| self.selector.remove_all());
+        self.life.set(Life::Ended);
         self.report_unhandled();
-        LOOP.set(None);
+        self.busy.set(false);
+        let _ = LOOP.try_with(|core| core.replace(None));
         ReadyQueue::install(None);
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.get()
+    /// Returns `true` once the loop has begun to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.life.get() != Life::Running
+    }
+
+    /// Returns an error if this loop has ended, so that `object`, which belongs to it, can never
+    /// become ready.
+    ///
+    /// An object stays on the thread of its loop, and a thread has one loop at a time. So an object
+    /// that is used on another loop belongs to one that has ended.
+    ///
+    /// # Errors
+    /// `NotConnected`, with the names of the object and of the loop.
+    #[inline]
+    pub(crate) fn ensure_not_ended(&self, object: &str) -> io::Result<()> {
+        if self.life.get() == Life::Ended { Err(self.outlived_by(object)) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn outlived_by(&self, object: &str) -> io::Error {
+        let name = &self.shared.name;
+        let text = format!("the event loop '{name}' of this {object} has ended");
+        io::Error::new(io::ErrorKind::NotConnected, text)
+    }
+
+    /// Runs `turn`. Until it returns, the loop counts as busy.
+    pub(super) fn while_busy(&self, turn: impl FnOnce()) {
+        self.busy.set(true);
+        turn();
+        self.busy.set(false);
+    }
+
+    /// Returns `true` if blocking this thread would block the loop: its tasks, callbacks or
+    /// destructors run now.
+    pub(in crate::executor) fn is_busy(&self) -> bool {
+        self.busy.get()
     }
 }
 
@@ -185,9 +240,17 @@ impl Core {
     /// Sets a timer that wakes `waker` at `deadline`, and stores its key in `timer`. If `timer`
     /// is set already, only its waker changes.
     pub(crate) fn set_timer(&self, timer: &mut Option<Key>, deadline: Tick, waker: &Waker) {
-        let mut timers = self.timers.borrow_mut();
-        if !timer.is_some_and(|key| timers.update_waker(key, waker)) {
-            *timer = Some(timers.set(deadline, waker.clone()));
+        if timer.is_some_and(|key| self.timers.borrow().will_wake(key, waker)) {
+            return;
+        }
+        // Cloned before and dropped after the borrow, because wakers may run any code.
+        let waker = waker.clone();
+        let replaced = match *timer {
+            Some(key) => self.timers.borrow_mut().replace_waker(key, waker),
+            None => Err(waker),
+        };
+        if let Err(waker) = replaced {
+            *timer = Some(self.timers.borrow_mut().set(deadline, waker));
         }
     }
 
@@ -224,17 +287,16 @@ impl Core {
 impl Core {
     /// Calls `f`, code of a user whose panic must not end the loop, and reports a panic in it.
     fn catch_panic(&self, f: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-            let message = panic_message(&*payload).to_owned();
+        if let Err(message) = catch_panic(f) {
             self.report(Unhandled::CallbackPanic { message });
         }
     }
 
-    /// Reports `unhandled` at the end of the turn, or now if the loop has ended.
-    fn report(&self, unhandled: Unhandled) {
-        self.unhandled.borrow_mut().push(unhandled);
-        if self.ended.get() {
-            self.report_unhandled();
+    /// Reports `unhandled` at the end of the turn or of the loop, or now if the loop has ended.
+    pub(super) fn report(&self, unhandled: Unhandled) {
+        match self.life.get() {
+            Life::Ended => self.shared.report(&unhandled),
+            Life::Running | Life::Ending => self.unhandled.borrow_mut().push(unhandled),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The tasks of a loop: spawn, poll, cancel, end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -8,9 +9,10 @@ use super::Core;
 use crate::executor::coroutine::{BoxCoroutine, Stage};
 use crate::executor::join_error::JoinError;
 use crate::executor::slots::Key;
-use crate::executor::table::{Origin, ReadyTask};
+use crate::executor::table::{Finished, Origin, ReadyTask};
 use crate::observe::info::{TaskInfo, TaskLabel};
 use crate::observe::labels::LabelId;
+use crate::observe::nesting::nested;
 use crate::observe::poll_times::is_sampled;
 use crate::observe::unhandled::Unhandled;
 
@@ -19,7 +21,7 @@ impl Core {
     /// Spawns `future` as a task, ready to run. On a loop that has ended the task fails at once.
     ///
     /// The outcome is kept until [`Core::poll_outcome`] takes it or [`Core::detach`] gives it up.
-    pub(crate) fn spawn<F>(&self, future: F, origin: Origin) -> Key
+    pub(crate) fn spawn<F>(self: &Rc<Self>, future: F, origin: Origin) -> Key
     where
         F: Future + 'static,
         F::Output: 'static,
@@ -27,9 +29,9 @@ impl Core {
         self.add_task(Box::pin(Stage::Running { future }), origin)
     }
 
-    fn add_task(&self, coroutine: BoxCoroutine, origin: Origin) -> Key {
+    fn add_task(self: &Rc<Self>, coroutine: BoxCoroutine, origin: Origin) -> Key {
         let key = self.tasks.add(coroutine, origin, self.clock.last_read());
-        if self.ended.get() {
+        if self.is_ending() {
             self.end_task(key);
         }
         key
@@ -50,7 +52,7 @@ impl Core {
     }
 
     /// Lets a task run on without a handle; its outcome is dropped, and a panic is reported.
-    pub(crate) fn detach(&self, key: Key) {
+    pub(crate) fn detach(self: &Rc<Self>, key: Key) {
         if let Some(coroutine) = self.tasks.detach(key) {
             self.discard(coroutine);
         }
@@ -70,8 +72,9 @@ impl Core {
     }
 
     /// Cancels the task and runs its destructors before this returns. A task that is being polled
-    /// is cancelled at its next await instead, and one that has finished is left alone.
-    pub(crate) fn cancel_now(&self, key: Key) {
+    /// is cancelled at its next await instead, and one that has finished is left alone. If many
+    /// cancellations are nested, the destructors run before the outermost of them returns.
+    pub(crate) fn cancel_now(self: &Rc<Self>, key: Key) {
         if let Some(coroutine) = self.tasks.take_for_cancel(key) {
             self.cancel(key, coroutine);
         }
@@ -115,7 +118,7 @@ impl Core {
 /// # Running
 impl Core {
     /// Runs the task at the head of the ready queue to its next await.
-    pub(super) fn run_next(&self) {
+    pub(super) fn run_next(self: &Rc<Self>) {
         match self.tasks.take_ready(self.clock.last_read()) {
             None => {}
             Some((key, ReadyTask::Cancel(coroutine))) => self.cancel(key, coroutine),
@@ -165,53 +168,68 @@ impl Core {
 
 /// # Ending
 impl Core {
-    fn cancel(&self, key: Key, coroutine: BoxCoroutine) {
+    fn cancel(self: &Rc<Self>, key: Key, coroutine: BoxCoroutine) {
         let task = self.tasks.label(key).expect("it was just taken from the table");
         self.fail(key, coroutine, JoinError::cancelled(task));
     }
 
-    fn fail(&self, key: Key, mut coroutine: BoxCoroutine, error: JoinError) {
-        self.catch_panic(|| self.tasks.with_current(key, || coroutine.as_mut().fail(error)));
-        self.finish(key, coroutine, None);
+    /// Drops the future of a task, which may cancel other tasks in turn, and finishes the task.
+    fn fail(self: &Rc<Self>, key: Key, mut coroutine: BoxCoroutine, error: JoinError) {
+        let core = self.clone();
+        nested(move || {
+            core.catch_panic(|| core.tasks.with_current(key, || coroutine.as_mut().fail(error)));
+            core.finish(key, coroutine, None);
+        });
     }
 
-    fn finish(&self, key: Key, coroutine: BoxCoroutine, waker: Option<Waker>) {
+    fn finish(self: &Rc<Self>, key: Key, coroutine: BoxCoroutine, waker: Option<Waker>) {
         if self.main.get() == Some(key) {
             self.main.set(None);
             self.stopping.set(true);
         }
-        if let Some(coroutine) = self.tasks.finish(key, coroutine, waker) {
-            self.discard(coroutine);
+        match self.tasks.finish(key, coroutine, waker) {
+            Finished::Detached(outcome) => self.discard(outcome),
+            Finished::Kept(Some(joiner)) => self.catch_panic(|| joiner.wake()),
+            Finished::Kept(None) => {}
         }
     }
 
-    /// Drops a finished task that has no handle, and reports its panic.
-    fn discard(&self, coroutine: BoxCoroutine) {
+    /// Drops a finished task that has no handle, and reports its panic. Its output may own handles
+    /// of other finished tasks.
+    fn discard(self: &Rc<Self>, coroutine: BoxCoroutine) {
         if let Some(error) = coroutine.panic() {
             self.report(error.to_unhandled());
         }
-        self.catch_panic(|| drop(coroutine));
+        let core = self.clone();
+        nested(move || core.catch_panic(|| drop(coroutine)));
     }
 
     /// Ends all tasks, because the loop ends.
-    pub(super) fn end_tasks(&self) {
+    pub(super) fn end_tasks(self: &Rc<Self>) {
         // A destructor may spawn or wake, so one pass is not always enough.
         loop {
             let keys = self.tasks.waiting_keys();
             if keys.is_empty() {
                 break;
             }
-            keys.into_iter().for_each(|key| self.end_task(key));
+            for key in keys {
+                // The destructors of the tasks before may have cancelled it.
+                if !self.tasks.is_pending(key) {
+                    self.cancel_now(key);
+                    continue;
+                }
+                if self.settings.debug
+                    && let Some(task) = self.task_info(key)
+                {
+                    self.report(Unhandled::DroppedPending { task });
+                }
+                self.end_task(key);
+            }
         }
         while self.ready.pop().is_some() {}
     }
 
-    fn end_task(&self, key: Key) {
-        if self.settings.debug
-            && let Some(task) = self.task_info(key)
-        {
-            self.report(Unhandled::DroppedPending { task });
-        }
+    fn end_task(self: &Rc<Self>, key: Key) {
         if let Some(coroutine) = self.tasks.take_for_cancel(key) {
             let error = JoinError::loop_ended(self.tasks.label(key));
             self.fail(key, coroutine, error);

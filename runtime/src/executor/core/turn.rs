@@ -1,7 +1,7 @@
 //! The steps of a turn, in their order. `EventLoop::turn` runs them; step 6, the reports, is in
 //! the parent module.
 
-use std::task::Waker;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Core;
@@ -52,7 +52,7 @@ impl Core {
     }
 
     /// Step 2: runs the tasks that are ready. Returns the number of polls.
-    pub(in crate::executor) fn run_tasks(&self) -> usize {
+    pub(in crate::executor) fn run_tasks(self: &Rc<Self>) -> usize {
         let mut polls = self.run_batch();
         if polls > 0 {
             self.idle_selector_polls.set(0);
@@ -65,7 +65,7 @@ impl Core {
     }
 
     /// Runs each task that is ready now once. Returns their number.
-    fn run_batch(&self) -> usize {
+    fn run_batch(self: &Rc<Self>) -> usize {
         let batch = self.ready.len();
         (0..batch).for_each(|_| self.run_next());
         self.clock.invalidate();
@@ -91,8 +91,16 @@ impl Core {
             return 0;
         }
         let now = self.clock.now();
-        let next = || self.timers.borrow_mut().expire(now);
-        std::iter::from_fn(next).map(Waker::wake).count()
+        let mut expired = 0;
+        // If a waker panics, the next turn wakes the rest.
+        self.catch_panic(|| {
+            let next = || self.timers.borrow_mut().expire(now);
+            while let Some(waker) = next() {
+                expired += 1;
+                waker.wake();
+            }
+        });
+        expired
     }
 
     /// Step 4: waits for I/O, a message or the next deadline. Does not wait if there is other
