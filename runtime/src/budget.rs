@@ -87,8 +87,8 @@ pub(crate) fn take_put_off() -> bool {
 /// Takes one unit of the budget of the task that is being polled. If none is left, wakes the task
 /// and returns `Pending`; the caller must then return `Pending` too.
 ///
-/// For futures that complete without awaiting an operation of this crate. Each poll of a task begins
-/// with a whole budget. Outside of tasks the budget has no limit.
+/// For futures that complete without awaiting an operation of this crate. Each poll of a task
+/// begins with a whole budget. Outside of tasks the budget has no limit.
 ///
 /// # Examples
 /// ```

@@ -35,8 +35,8 @@
 //! 2. Run the tasks that are ready, each to its next await. Tasks that become ready meanwhile form
 //!    the next batch. It runs in the same turn if fewer than 64 polls have been made in it so far,
 //!    and in the next turn otherwise, so tasks that wake each other do not keep the loop from I/O.
-//!    No further batch is started if the clock is manual, the loop was stopped, a task has spent its
-//!    budget (see [`task`]), or there is something to report in step 6.
+//!    No further batch is started if the clock is manual, the loop was stopped, a task has spent
+//!    its budget (see [`task`]), or there is something to report in step 6.
 //! 3. Wake the tasks whose timers are due.
 //! 4. Wait for I/O until the next deadline. If a task is ready, only poll for it.
 //! 5. Wake the tasks whose I/O is ready.

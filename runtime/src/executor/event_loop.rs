@@ -120,8 +120,8 @@ impl EventLoop {
     /// 2. Run the tasks that are ready, each to its next await. Tasks that become ready meanwhile
     ///    form the next batch. It runs in the same turn if fewer than 64 polls have been made in
     ///    it so far, and in the next turn otherwise. A turn runs one batch only if the clock is
-    ///    manual, and starts no further batch once [`LoopHandle::stop`] has taken effect, a task has
-    ///    spent its budget, or there is something to report in step 6.
+    ///    manual, and starts no further batch once [`LoopHandle::stop`] has taken effect, a task
+    ///    has spent its budget, or there is something to report in step 6.
     /// 3. Wake the tasks whose timers are due.
     /// 4. Wait for I/O until the next deadline. If a task is ready, only poll for it.
     /// 5. Wake the tasks whose I/O is ready.

@@ -12,11 +12,11 @@
 //!
 //! # Cooperation
 //!
-//! A task runs until it awaits something that is not ready. A task whose operations are always ready
-//! would therefore hold its loop. So each poll of a task has a budget: every operation of a socket, a
-//! channel, a semaphore or a join handle that completes without waiting takes one unit of it. When 64
-//! have completed, the next one lets other tasks, timers and I/O get their turn first, and completes
-//! in the task's next poll. Functions named `try_…` neither wait nor count.
+//! A task runs until it awaits something that is not ready. A task whose operations are always
+//! ready would therefore hold its loop. So each poll of a task has a budget: every operation of a
+//! socket, a channel, a semaphore or a join handle that completes without waiting takes one unit of
+//! it. When 64 have completed, the next one lets other tasks, timers and I/O get their turn first,
+//! and completes in the task's next poll. Functions named `try_…` neither wait nor count.
 //!
 //! [`consume_budget`], [`has_budget_remaining`] and [`poll_proceed`] are for loops and futures that
 //! never wait for any of these operations.
