@@ -12,8 +12,9 @@ use rustix::io::Errno;
 
 /// The number of connections that flood.
 const FLOODING: usize = 2;
-/// Bytes of one write or read of a flooding connection.
-const CHUNK: usize = 16 * 1024;
+/// Bytes of one write or read of a flooding connection: more than the server's, so that the load
+/// makes fewer system calls than the server and keeps it busy.
+const CHUNK: usize = 128 * 1024;
 /// Bytes of a message whose round trip is measured.
 const MESSAGE: usize = 16;
 /// The longest wait for an event.
