@@ -3,11 +3,13 @@
 mod closed_loop;
 mod delays;
 mod exchanges;
+mod flood;
 mod new_connections;
 mod response;
 mod transfer;
 
 pub use closed_loop::{ClosedLoop, Keep};
 pub use delays::wait_in_delays;
+pub use flood::flood;
 pub use new_connections::{Block, new_connections};
 pub use transfer::{Framing, download, upload};

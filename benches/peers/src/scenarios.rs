@@ -118,14 +118,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "keep-alive",
         about: "`GET /` on 64 connections, by wrk.",
-        needs: &[],
+        needs: &[Ability::Http],
         less_is_better: true,
         run: |bench| bench.wrk(None),
     },
     Scenario {
         name: "pipelined",
         about: "`GET /` on 64 connections, 16 requests in a write, by wrk.",
-        needs: &[],
+        needs: &[Ability::Http],
         less_is_better: true,
         run: |bench| bench.wrk(Some("pipelined")),
     },
@@ -155,7 +155,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "idle",
         about: "15,000 idle connections that have had one response: memory of each.",
-        needs: &[],
+        needs: &[Ability::Http],
         less_is_better: true,
         run: idle,
     },
@@ -178,7 +178,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "connections",
         about: "`GET /` on 10, 1,000 and 15,000 connections to one loop.",
-        needs: &[],
+        needs: &[Ability::Http],
         less_is_better: true,
         run: connections,
     },
@@ -197,6 +197,14 @@ pub const SCENARIOS: &[Scenario] = &[
         needs: &[Ability::Wait, Ability::Loops],
         less_is_better: true,
         run: stall,
+    },
+    Scenario {
+        name: "flood",
+        about: "One loop of an echo server: two connections send as fast as they can, and a third \
+                measures its round trip.",
+        needs: &[Ability::Echo],
+        less_is_better: true,
+        run: flood,
     },
 ];
 
@@ -354,6 +362,23 @@ fn stall(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
         value: late as f64 * 100.0 / took.len() as f64,
     }];
     figures.extend(percentiles("new connection", took));
+    Ok(figures)
+}
+
+fn flood(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start()?;
+    load::flood(running.address, bench.time() / 5)?;
+    let before = running.process.cpu()?;
+    let flood = load::flood(running.address, bench.time())?;
+    let spent = running.process.cpu_since(before)?;
+    let mut figures = percentiles("round trip", flood.round_trips_ms);
+    // The chart shows the first figure.
+    figures.swap(0, 1);
+    figures.push(Figure {
+        name: "flood sent back".to_owned(),
+        unit: "GB per CPU-second",
+        value: flood.bytes as f64 / 1e9 / spent.as_secs_f64(),
+    });
     Ok(figures)
 }
 

@@ -6,9 +6,13 @@ mod running;
 pub use build::{build, version};
 pub use running::{Running, start};
 
-/// What a scenario may need beyond a response to `GET /`.
+/// What a scenario may need of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ability {
+    /// Responds to `GET /`.
+    Http,
+    /// Sends back what it receives.
+    Echo,
     /// `/delay/{seconds}` and `/block/{milliseconds}`.
     Wait,
     /// The ten routes with their parameters.
@@ -32,7 +36,7 @@ pub enum Source {
     Member(&'static str),
     /// The same, built from the working tree around this workspace; its version is the commit.
     Brigade,
-    /// The same, started with `PEER_ACCEPT=per-loop`; measured only if it is named.
+    /// `peer-brigade`, started with `PEER_ACCEPT=per-loop`; measured only if it is named.
     BrigadePerLoop,
     /// `servers/go`, built by the installed Go.
     Go,
@@ -58,16 +62,16 @@ impl Server {
     }
 }
 
-use Ability::{Body, Close, Loops, Routes, Selectors, Stream, Wait};
+use Ability::{Body, Close, Echo, Http, Loops, Routes, Selectors, Stream, Wait};
 use Source::{Brigade, BrigadePerLoop, Go, Member, Nginx};
 
-const ALL: &[Ability] = &[Wait, Routes, Close, Body, Stream, Loops];
-const BRIGADE: &[Ability] = &[Wait, Routes, Close, Body, Stream, Loops, Selectors];
+const ALL: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops];
+const BRIGADE: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops, Selectors];
 
 /// Every server, in the order of the results.
 pub const SERVERS: &[Server] = &[
     // It has one response for all paths, the cheapest routing there is.
-    Server { name: "floor", source: Member("rustix"), abilities: &[Routes, Close] },
+    Server { name: "floor", source: Member("rustix"), abilities: &[Http, Routes, Close] },
     Server { name: "brigade", source: Brigade, abilities: BRIGADE },
     Server { name: "brigade-per-loop", source: BrigadePerLoop, abilities: BRIGADE },
     Server { name: "hyper", source: Member("hyper"), abilities: ALL },
@@ -77,18 +81,22 @@ pub const SERVERS: &[Server] = &[
     Server {
         name: "xitca-web",
         source: Member("xitca-web"),
-        abilities: &[Wait, Routes, Close, Loops],
+        abilities: &[Http, Wait, Routes, Close, Loops],
     },
     // It ignores the Connection header.
     Server {
         name: "may-minihttp",
         source: Member("may_minihttp"),
-        abilities: &[Wait, Routes, Loops],
+        abilities: &[Http, Wait, Routes, Loops],
     },
     Server { name: "monoio", source: Member("monoio"), abilities: ALL },
-    Server { name: "nginx", source: Nginx, abilities: &[Routes, Close, Body] },
+    Server { name: "nginx", source: Nginx, abilities: &[Http, Routes, Close, Body] },
     Server { name: "go", source: Go, abilities: ALL },
+    Server { name: "echo-brigade", source: Brigade, abilities: &[Echo] },
+    Server { name: "echo-tokio", source: Member("tokio"), abilities: &[Echo] },
+    Server { name: "echo-monoio", source: Member("monoio"), abilities: &[Echo] },
+    Server { name: "echo-smol", source: Member("smol"), abilities: &[Echo] },
 ];
 
 /// The servers of a smoke run.
-pub const SMOKE: &[&str] = &["floor", "brigade", "hyper"];
+pub const SMOKE: &[&str] = &["floor", "brigade", "hyper", "echo-brigade", "echo-tokio"];

@@ -205,7 +205,9 @@ impl Tasks {
     /// with a whole budget.
     /// A panic is passed on to the caller.
     pub(crate) fn poll(&self, key: Key, coroutine: &mut BoxCoroutine, waker: &Waker) -> Poll<()> {
-        let _current = Current::enter(&self.current, key);
+        // Polls do not nest, so there is no other task to go back to.
+        self.current.set(Some(key));
+        let _current = Current { current: &self.current, previous: None };
         let _limit = budget::begin_poll();
         coroutine.as_mut().poll(&mut Context::from_waker(waker))
     }

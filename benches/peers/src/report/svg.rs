@@ -87,7 +87,7 @@ fn bars(scenario: &Scenario, figure: &str, results: &Results) -> Vec<(&'static s
 
 fn color(server: &str) -> &'static str {
     match server {
-        "brigade" => "#c0392b",
+        "brigade" | "echo-brigade" => "#c0392b",
         "floor" => "#95a5a6",
         _ => "#4a7fb5",
     }

@@ -16,8 +16,8 @@ const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 /// The reason, if it cannot be built or is not installed.
 pub fn build(server: &Server) -> Result<(), String> {
     let built = match server.source {
-        Source::Member(_) => cargo_build(&format!("peer-{}", server.name)),
-        Source::Brigade | Source::BrigadePerLoop => cargo_build("peer-brigade"),
+        Source::Member(_) | Source::Brigade => cargo_build(&format!("peer-{}", server.name)),
+        Source::BrigadePerLoop => cargo_build("peer-brigade"),
         Source::Go => nice("go")
             .args(["build", "-o"])
             .arg(binary("peer-go"))

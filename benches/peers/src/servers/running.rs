@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::build::binary;
-use super::{Server, Source};
+use super::{Ability, Server, Source};
 use crate::machine::{LOAD_CORE, pin};
 use crate::process::Process;
 use crate::scenarios::Scenario;
@@ -35,7 +35,8 @@ pub struct Running {
     directory: PathBuf,
 }
 
-/// Starts a server on `cores`, waits until it accepts, and checks its response to `GET /`.
+/// Starts a server on `cores`, waits until it accepts, and checks its response to `GET /`. An echo
+/// server must send that back.
 ///
 /// # Errors
 /// If it does not start, ends, does not accept in time or sends another response; with its output.
@@ -57,7 +58,7 @@ pub fn start(
     let child = child?;
     let process = Process { id: child.id() };
     let mut running = Running { address, process, greeting: String::new(), child, directory };
-    running.wait_until_it_responds()?;
+    running.wait_until_it_responds(server.can(&[Ability::Echo]))?;
     running.greeting = running.log().lines().next().unwrap_or_default().to_owned();
     Ok(running)
 }
@@ -81,8 +82,9 @@ fn command(
             command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
             return Ok(command);
         }
-        Source::Member(_) | Source::Go => Command::new(binary(&format!("peer-{}", server.name))),
-        Source::Brigade => Command::new(binary("peer-brigade")),
+        Source::Member(_) | Source::Brigade | Source::Go => {
+            Command::new(binary(&format!("peer-{}", server.name)))
+        }
         Source::BrigadePerLoop => {
             let mut command = Command::new(binary("peer-brigade"));
             command.env("PEER_ACCEPT", "per-loop");
@@ -108,14 +110,14 @@ impl Running {
         io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
     }
 
-    fn wait_until_it_responds(&mut self) -> io::Result<()> {
+    fn wait_until_it_responds(&mut self, is_echo: bool) -> io::Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("ended with {status}: {}", self.log())));
             }
             match TcpStream::connect(self.address) {
-                Ok(stream) => return probe(stream),
+                Ok(stream) => return probe(stream, is_echo),
                 Err(_) if Instant::now() < deadline => std::thread::sleep(START_RETRY),
                 Err(error) => {
                     return Err(io::Error::other(format!("no accept, {error}: {}", self.log())));
@@ -138,9 +140,18 @@ impl Drop for Running {
     }
 }
 
-fn probe(mut stream: TcpStream) -> io::Result<()> {
+fn probe(mut stream: TcpStream, is_echo: bool) -> io::Result<()> {
     stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")?;
+    let request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    stream.write_all(request)?;
+    if is_echo {
+        let mut received = vec![0; request.len()];
+        stream.read_exact(&mut received)?;
+        return match received == request {
+            true => Ok(()),
+            false => Err(io::Error::other("the echo differs")),
+        };
+    }
     let mut received = Vec::new();
     let mut buffer = [0; 1024];
     while !received.ends_with(b"Hello, World!") {

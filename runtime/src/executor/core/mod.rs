@@ -307,9 +307,11 @@ impl Core {
 
     /// Step 6 of the turn: reports what went wrong in it. Returns the number of reports.
     pub(super) fn report_unhandled(&self) -> usize {
-        if !self.has_unhandled() {
-            return 0;
-        }
+        if self.has_unhandled() { self.report_all() } else { 0 }
+    }
+
+    #[cold]
+    fn report_all(&self) -> usize {
         let unhandled = self.unhandled.take();
         unhandled.iter().for_each(|one| self.shared.report(one));
         unhandled.len()

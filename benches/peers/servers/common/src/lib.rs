@@ -21,6 +21,9 @@ pub const KEEP_ALIVE_SECONDS: u64 = 75;
 /// One piece of a streamed body; the last one may be shorter.
 pub const PIECE: &[u8] = &[0; 64 * 1024];
 
+/// The size of the buffer of each connection to an echo server.
+pub const ECHO_BUFFER: usize = 16 * 1024;
+
 /// The largest number of connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
