@@ -2,7 +2,7 @@
 
 // crates
 use brigade_http::protocol::{Connection, Event};
-use brigade_http::{BodyLength, EncodeError, Headers, Limits, ProtocolError};
+use brigade_http::{BodyLength, EncodeError, Headers, Limits, ProtocolError, RequestHead};
 use http::{HeaderValue, StatusCode, header};
 
 // ours
@@ -332,4 +332,43 @@ fn heads_tell_what_was_sent() {
     let values: Vec<_> = head.headers().get_all("x").iter().collect();
     assert_eq!(values, ["1", "2"]);
     assert_eq!(head.uri(), "/p%20q?r=s?t");
+}
+
+#[test]
+fn the_response_to_a_malformed_head_request_has_no_body() {
+    for received in [
+        "HEAD / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n",
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "\r\nHEAD / HTTP/1.1\r\nHost: a\nB: c",
+        "HEAD /# HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD / HTTP/2.0\r\n\r\n",
+    ] {
+        let mut whole = Driven::new(received);
+        assert_eq!(whole.next_name(), "Error");
+        let mut in_place = Driven::new("");
+        let mut head = RequestHead::empty();
+        let event =
+            in_place.connection.receive_into(received.as_bytes(), &mut head, &Limits::default());
+        assert!(matches!(event, Event::Error(_)));
+        for mut driven in [whole, in_place] {
+            driven.head(400, BodyLength::Known(4)).unwrap();
+            driven.data("body").unwrap();
+            driven.end().unwrap();
+            let sent = driven.sent();
+            assert!(sent.contains("content-length: 4\r\n") && sent.ends_with("\r\n\r\n"), "{sent}");
+        }
+    }
+}
+
+#[test]
+fn the_timeout_of_a_head_request_has_no_body_once_its_method_has_been_read() {
+    for (received, ending) in [("HEAD /", "\r\n\r\n"), ("HEAD", "body"), ("HEADER /", "body")] {
+        let mut driven = Driven::new(received);
+        assert_eq!(driven.next_name(), "NeedData");
+        driven.connection.give_up(ProtocolError::HeadTimeout, &Limits::default());
+        driven.head(408, BodyLength::Known(4)).unwrap();
+        driven.data("body").unwrap();
+        driven.end().unwrap();
+        assert!(driven.sent().ends_with(ending), "{received}");
+    }
 }

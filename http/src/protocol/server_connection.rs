@@ -41,7 +41,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use crate::protocol::body_decoder::{BodyDecoder, BodyPart};
 use crate::protocol::body_encoder::{BodyEncoder, BodyLength};
 use crate::protocol::date::DATE_BYTES;
-use crate::protocol::decode::decode_request;
+use crate::protocol::decode::{check_incomplete_request, decode_request};
 use crate::protocol::encode::{RequestContext, encode_response};
 use crate::protocol::error::{EncodeError, ProtocolError};
 use crate::protocol::head::RequestHead;
@@ -239,7 +239,11 @@ impl Connection {
                     return Event::Request(());
                 }
                 Ok(None) => {}
-                Err(error) => return self.fail(error),
+                Err(error) => {
+                    // What has been read of the head decides what the error response looks like.
+                    self.receive(data);
+                    return self.fail(error);
+                }
             }
         }
         self.receive(data);
@@ -280,8 +284,15 @@ impl Connection {
         match (self.at_eof, is_blank) {
             (false, _) => Ok(Next::NeedData),
             (true, true) => Ok(Next::End),
-            (true, false) => Err(ProtocolError::UnexpectedEnd),
+            (true, false) => Err(self.error_of_head(ProtocolError::UnexpectedEnd, limits)),
         }
+    }
+
+    /// Returns the error of a head that will not be completed because of `reason`. That is the
+    /// error in what has been received of it, if there is one.
+    #[cold]
+    fn error_of_head(&self, reason: ProtocolError, limits: &Limits) -> ProtocolError {
+        check_incomplete_request(&self.buffer, limits).err().unwrap_or(reason)
     }
 
     /// Returns `true` if nothing of a request is there.
@@ -331,7 +342,9 @@ impl Connection {
     fn fail(&mut self, error: ProtocolError) -> Event<()> {
         if self.stage == Stage::Idle {
             self.answer = Answer::Due;
-            self.asked = RequestContext { head: false, old: false, keep_alive: false };
+            // The response to `HEAD` has no body, also if something after the method is wrong.
+            let head = self.buffer.starts_with(b"HEAD ");
+            self.asked = RequestContext { head, old: false, keep_alive: false };
         }
         self.asked.keep_alive = false;
         self.continue_due = false;
@@ -469,11 +482,18 @@ impl Connection {
     }
 
     /// Ends the conversation because of `error`, which the caller found: a timeout. As after
-    /// [`Event::Error`], nothing more is parsed, and what is still due is an answer.
-    pub fn give_up(&mut self, error: ProtocolError) {
+    /// [`Event::Error`], nothing more is parsed, and what is still due is a response. Returns the
+    /// error to respond with: if the head of a request is incomplete and also invalid, that is what
+    /// is wrong with it, otherwise `error`.
+    pub fn give_up(&mut self, error: ProtocolError, limits: &Limits) -> ProtocolError {
+        let error = match self.is_reading_head() {
+            true => self.error_of_head(error, limits),
+            false => error,
+        };
         if matches!(self.stage, Stage::Idle | Stage::Active) {
             self.fail(error);
         }
+        error
     }
 
     /// Has the connection closed after the current answer, or the next one if there is none.

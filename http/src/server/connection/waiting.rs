@@ -186,15 +186,16 @@ impl ConnectionTask {
         }
         match self.waiting {
             Waiting::Head => {
-                self.protocol.give_up(ProtocolError::HeadTimeout);
+                let timeout = ProtocolError::HeadTimeout;
+                let error = self.protocol.give_up(timeout, &self.server.limits);
                 let mut out = Vec::new();
-                self.refuse(ProtocolError::HeadTimeout, &mut out)?;
+                self.refuse(error, &mut out)?;
                 self.write(&mut out)?;
                 Ok(Poll::Ready(()))
             }
             Waiting::Body => {
                 let error = ProtocolError::BodyTimeout;
-                self.protocol.give_up(error);
+                self.protocol.give_up(error, &self.server.limits);
                 self.body_error = Some(error);
                 if let Some(body) = &self.body {
                     body.end(Err(BodyError::Protocol(error)), cx.waker());
