@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::de::{Deserialize, DeserializeOwned};
 
 use crate::message::body_error::{BodyError, BoxError};
+use crate::message::escaped::Escaped;
 use crate::message::media_type::media_type;
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
@@ -98,7 +99,7 @@ impl fmt::Display for FormError {
                 f.write_str("the Content-Type must be application/x-www-form-urlencoded")
             }
             Self::Body(error) => error.fmt(f),
-            Self::Content(error) => write!(f, "cannot read the fields: {error}"),
+            Self::Content(error) => write!(f, "cannot read the fields: {}", Escaped(error)),
         }
     }
 }

@@ -176,15 +176,13 @@ impl ConnectionTask {
         if let Some(limit) = route.and_then(|route| route.options.body_bytes_max) {
             self.protocol.set_body_limit(limit);
         }
-        if let Err(error) = self.protocol.check_body_limit() {
-            return self.answer(&mut error.into_response(), None, out);
-        }
+        let is_too_large = self.protocol.check_body_limit().is_err();
         let parts = &mut *request.parts;
         parts.body = RequestBody::new(self.body.clone());
         parts.peer = self.peer;
         self.server.notebook.set(route.map(|route| route.note));
         let watch = self.watch.as_deref();
-        let call = || catch_unwind(AssertUnwindSafe(|| found.call(request)));
+        let call = || catch_unwind(AssertUnwindSafe(|| found.call(request, is_too_large)));
         match Self::within(watch, call) {
             Ok(running) => self.poll_handler(running, route, cx, out, budget),
             Err(payload) => self.answer_panic(&*payload, route, out),
