@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use brigade_http::{HandlerError, ParamError, Request, Router, get as on_get, post};
-use http::StatusCode;
+use http::header::{CONTENT_TYPE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use sockets::{Answer, TestServer, get};
 
 /// Sends a request on a new connection and returns the response.
@@ -320,4 +321,27 @@ mod forms {
             assert!(response.text().contains(text), "{body}: {}", response.text());
         }
     }
+}
+
+#[test]
+fn all_values_of_a_name_in_a_map_are_sent() {
+    let server = TestServer::start(|| {
+        let handler = async |_: Request| {
+            let mut headers = HeaderMap::new();
+            for cookie in ["a=1", "b=2", "c=3"] {
+                headers.append(SET_COOKIE, HeaderValue::from_static(cookie));
+            }
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/css"));
+            (StatusCode::ACCEPTED, headers, "body")
+        };
+        Router::new().route("/", on_get(handler))
+    });
+    let response = send(&server, get("/"));
+    assert_eq!((response.status, response.text()), (202, "body"));
+    let lines = |name: &str| {
+        let lines = response.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(known, _)| *known == name).map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("set-cookie"), ["a=1", "b=2", "c=3"]);
+    assert_eq!(lines("content-type"), ["text/css"]);
 }

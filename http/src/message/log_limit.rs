@@ -62,14 +62,14 @@ macro_rules! limited_log {
                 tracing::debug!(target: "brigade::http", $($fields)*, $message);
             }
             Admission::Logged { suppressed } => {
+                tracing::$level!(target: "brigade::http", $($fields)*, $message);
                 if suppressed > 0 {
                     tracing::$level!(
                         target: "brigade::http",
-                        "and {suppressed} more in the last second: {}",
-                        $message
+                        suppressed,
+                        "and {suppressed} more of this kind before"
                     );
                 }
-                tracing::$level!(target: "brigade::http", $($fields)*, $message);
             }
         }
     }};

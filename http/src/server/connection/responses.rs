@@ -12,6 +12,8 @@ use http::{HeaderMap, StatusCode};
 
 use crate::message::body::{BodyKind, Part, Upgrade};
 use crate::message::body_error::BodyError;
+use crate::message::escaped::Escaped;
+use crate::message::log_limit::limited_log;
 use crate::message::response::{IntoResponse, Response};
 use crate::message::route::Route;
 use crate::message::upgrade::Upgraded;
@@ -76,11 +78,12 @@ impl ConnectionTask {
         let pattern = route.map_or("(no route)", |route| &route.pattern);
         let task = task::current().map_or_else(String::new, |task| task.label.to_string());
         Self::within(self.watch.as_deref(), || {
-            tracing::error!(
-                target: "brigade::http",
-                "the handler of {pattern} panicked in {task}, serving {}: {}",
-                self.peer,
-                message.unwrap_or("(a payload that is no text)"),
+            let panic = Escaped(message.unwrap_or("(not a string)"));
+            let peer = self.peer;
+            limited_log!(
+                error,
+                { route = pattern },
+                "the handler of {pattern} panicked in {task}, serving {peer}: {panic}"
             );
         });
         self.protocol.close_after_answer();
@@ -171,13 +174,15 @@ impl ConnectionTask {
         response: &mut Response,
         out: &mut Vec<u8>,
     ) -> Result<bool, EncodeError> {
-        Self::within(self.watch.as_deref(), || {
-            tracing::error!(
-                target: "brigade::http",
-                "an answer that cannot be sent was replaced by a 500: {error}"
-            );
-        });
-        *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+        if response.is_upgrade() && error == EncodeError::Status(response.status) {
+            tracing::debug!(target: "brigade::http", peer = %self.peer, "refused an upgrade");
+            response.refuse_upgrade();
+        } else {
+            Self::within(self.watch.as_deref(), || {
+                limited_log!(error, { %error }, "replaced a response that cannot be sent by a 500");
+            });
+            *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+        }
         if let Some(watch) = &self.watch {
             watch.answer(response);
         }
@@ -264,10 +269,14 @@ impl ConnectionTask {
         error: &dyn std::error::Error,
         out: &mut Vec<u8>,
     ) -> Result<Step, Over> {
+        // A handler may send on a body that it receives, with the errors of the client.
+        let is_of_client = self.body_error.is_some();
         Self::within(self.watch.as_deref(), || {
-            tracing::error!(
-                target: "brigade::http", peer = %self.peer, "a body failed midway: {error}"
-            );
+            let (peer, error) = (self.peer, Escaped(error));
+            match is_of_client {
+                true => tracing::debug!(target: "brigade::http", %peer, %error, "body failed"),
+                false => limited_log!(error, { %peer, %error }, "body failed"),
+            }
         });
         self.write(out)?;
         self.cut_off()
