@@ -62,7 +62,7 @@ fn serving(path: &Path) -> TestServer {
     })
 }
 
-/// Returns the entity tag of the file at `/` once it is strong: a moment after the file was written.
+/// Returns the entity tag of the file at `/` once it is strong, a moment after it was written.
 fn strong_tag(server: &TestServer) -> String {
     let began = Instant::now();
     loop {

@@ -62,10 +62,11 @@ impl Directory {
     }
 
     /// Finds and opens the file for `path`, which is percent-encoded and relative to the directory.
+    /// Returns `None` if it is a directory, whose path has to end in a slash.
     ///
     /// # Errors
     /// `NotFound` if the file may not be served, and the errors of the file system.
-    fn locate(&self, path: &str) -> io::Result<Located> {
+    fn locate(&self, path: &str) -> io::Result<Option<(OpenFile, PathBuf)>> {
         let mut wanted = self.root.clone();
         // Without a path the directory itself is wanted. Otherwise an empty segment names nothing.
         let has_slash = path.is_empty() || path.ends_with('/');
@@ -82,10 +83,10 @@ impl Directory {
         for _ in 0..OPEN_ATTEMPTS_MAX {
             let found = self.resolve(&wanted)?;
             if !has_slash && self.index.is_some() && fs::metadata(&found)?.is_dir() {
-                return Ok(Located::DirectoryWithoutSlash);
+                return Ok(None);
             }
             if let Some(opened) = open_resolved(&found)? {
-                return Ok(Located::File(opened, found));
+                return Ok(Some((opened, found)));
             }
         }
         Err(io::ErrorKind::NotFound.into())
@@ -125,13 +126,6 @@ impl Directory {
 fn is_name(name: &str, may_be_hidden: bool) -> bool {
     let is_safe = !name.is_empty() && !name.contains(['/', '\\', '\0']);
     is_safe && name != "." && name != ".." && (may_be_hidden || !name.starts_with('.'))
-}
-
-/// What a path leads to.
-enum Located {
-    File(OpenFile, PathBuf),
-    /// Its path has to end in a slash.
-    DirectoryWithoutSlash,
 }
 
 impl Router {
@@ -174,8 +168,8 @@ async fn serve(directory: Arc<Directory>, request: Request) -> Response {
     let head = request.head().clone();
     let label = directory.root.join(&*path);
     respond(label, move || match directory.locate(&path)? {
-        Located::File(opened, path) => FileResponse::new(opened, &path, &head),
-        Located::DirectoryWithoutSlash => Ok(FileResponse::redirect_to_slash(&head)),
+        Some((opened, path)) => FileResponse::new(opened, &path, &head),
+        None => Ok(FileResponse::redirect_to_slash(&head)),
     })
     .await
 }

@@ -17,19 +17,19 @@ use crate::message::response::Response;
 /// and at most 128 KiB of it are in memory at a time.
 ///
 /// The response has a `Content-Type` according to the file's extension (text is assumed to be
-/// UTF-8), `X-Content-Type-Options: nosniff`, `Last-Modified`, and an `ETag` of the file's size, its
-/// inode and the times of its last change. The `ETag` is weak while the file is so new that it may
-/// change again without a new time. There is no `Last-Modified` if the time is one that tools for
-/// reproducible builds set for all files, such as the first second of 1970 or 1980. Headers that are
-/// added to the response, such as `Cache-Control`, are also sent with a 304.
+/// UTF-8), `X-Content-Type-Options: nosniff`, `Last-Modified`, and an `ETag` of the file's size,
+/// its inode and the times of its last change. The `ETag` is weak while the file is so new that it
+/// may change again without a new time. There is no `Last-Modified` if the time is one that tools
+/// for reproducible builds set for all files, such as the first second of 1970 or 1980. Headers
+/// that are added to the response, such as `Cache-Control`, are also sent with a 304.
 ///
 /// - Conditions are evaluated in the order of RFC 9110 section 13.2.2. The response is 412 if
 ///   `If-Match` or `If-Unmodified-Since` fails, and 304 if `If-None-Match` or `If-Modified-Since`
 ///   does.
 /// - A GET for one range of bytes, with a matching `If-Range` or none, gets a 206, or a 416 if the
-///   range begins after the end of the file. A date in `If-Range` matches only if the file has not
-///   been given its time by a tool, since another version could have the same one. For several ranges, and for any range of an empty
-///   file, the whole file is sent, as section 14.2 allows.
+///   range begins after the end of the file. A date in `If-Range` does not match if a tool has set
+///   the time of the file, since another version could have the same one. For several ranges, and
+///   for any range of an empty file, the whole file is sent, as section 14.2 allows.
 /// - The response is 404 if the file does not exist, is not a regular file, or must not be read;
 ///   the latter is logged. After any other error it is 500, and the error is logged. If reading
 ///   fails after the head was sent, or the file becomes shorter, the connection is closed.

@@ -21,9 +21,9 @@ impl RequestHead {
     /// repeated.
     ///
     /// # Errors
-    /// [`FormError::Content`] if a field is missing or malformed, and [`FormError::TooManyPairs`] if
-    /// there are more than [`FORM_PAIRS_MAX`] names and values. As a response that is a 400 with the
-    /// reason.
+    /// [`FormError::Content`] if a field is missing or malformed, and [`FormError::TooManyPairs`]
+    /// if there are more than [`FORM_PAIRS_MAX`] names and values. As a response that is a 400 with
+    /// the reason.
     ///
     /// # Examples
     /// ```

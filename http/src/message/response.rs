@@ -93,8 +93,8 @@ impl Response {
         is_switching && matches!(self.body.kind, BodyKind::Upgrade(_))
     }
 
-    /// Turns an upgrade, which the request did not offer, into a 426 (RFC 9110 section 15.5.22). Its
-    /// `Upgrade` stays, and so do the headers of the layers.
+    /// Turns an upgrade, which the request did not offer, into a 426 (RFC 9110 section 15.5.22).
+    /// Its `Upgrade` stays, and so do the headers of the layers.
     pub(crate) fn refuse_upgrade(&mut self) {
         let Self { headers, body, .. } =
             Self::plain(StatusCode::UPGRADE_REQUIRED, "the request does not offer an upgrade");

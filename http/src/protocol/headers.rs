@@ -83,8 +83,8 @@ impl Headers {
         }
     }
 
-    /// Sets all headers of a map, each name in place of any of that name. The values that a name has
-    /// in the map stay together.
+    /// Sets all headers of a map, each name in place of any of that name. All values that a name
+    /// has in the map are kept.
     pub fn insert_all(&mut self, map: HeaderMap) {
         let mut last_name = None;
         // A map gives each name once, with the first of its values.
