@@ -3,6 +3,8 @@
 //! Each test first shows that its check can fail, and then applies it to the repository.
 #![forbid(unsafe_code)]
 
+#[path = "tidy/advisories.rs"]
+mod advisories;
 #[path = "tidy/docs.rs"]
 mod docs;
 #[path = "tidy/imports.rs"]
@@ -51,6 +53,25 @@ const HTTP: [Folder; 8] = [
 ];
 
 const COLUMNS_MAX: usize = 100;
+
+#[test]
+fn no_dependency_has_a_known_advisory() {
+    let known = advisories::parse("# comment\na 1.2.1 1.11.1 X-1\nb 0.3.0 0.3.7 X-2\n");
+    let manifest = "[package]\na = \"1.2\"\n[dependencies]\na = \"1.11\"\n\
+        b = { version = \"0.2\" }\n[dev-dependencies]\nb = { path = \"b\", version = \"0.3\" }\n\
+        a = \"1.11.1\"\na = \"1\"\nc = \"1\"\n";
+    let found = advisories::in_manifest("Cargo.toml", manifest, &known);
+    assert_eq!(lines(&found), ["Cargo.toml:4", "Cargo.toml:7", "Cargo.toml:9"]);
+    let lock = "name = \"a\"\nversion = \"1.11.0\"\nname = \"a\"\nversion = \"1.11.1\"\n\
+        name = \"b\"\nversion = \"0.2.9\"\nname = \"b\"\nversion = \"0.3.0-alpha.1\"\n";
+    assert_eq!(
+        lines(&advisories::in_lock("Cargo.lock", lock, &known)),
+        ["Cargo.lock:2", "Cargo.lock:8"]
+    );
+
+    let list = read("tests/advisories.txt");
+    assert_none(&advisories::in_repository(&advisories::parse(&list)));
+}
 
 #[test]
 fn imports_between_files_form_no_circle() {

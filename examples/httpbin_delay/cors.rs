@@ -3,7 +3,7 @@
 use brigade::http::{Request, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, HeaderValue,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, HeaderValue, VARY,
 };
 use http::{Method, StatusCode};
 
@@ -16,7 +16,8 @@ pub(crate) fn preflight(request: &Request) -> Option<Response> {
     }
     let mut response = Response::empty(StatusCode::OK)
         .with_header(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS))
-        .with_header(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
+        .with_header(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"))
+        .with_header(VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
     if let Some(headers) = echoed(request, "access-control-request-headers") {
         response.headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers);
     }
@@ -28,6 +29,8 @@ pub(crate) fn allow(request: &Request, mut response: Response) -> Response {
     let origin = echoed(request, "origin").unwrap_or(HeaderValue::from_static("*"));
     response.headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     response.headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    // A cache must not give a page the response for another one.
+    response.headers.append(VARY, HeaderValue::from_static("Origin"));
     response
 }
 

@@ -1,9 +1,10 @@
 //! Responses that describe the request.
 
-use brigade::http::{Request, Response};
+use brigade::http::Request;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::document::json;
 use crate::failure::EndpointResult;
 use crate::origin;
 use crate::posted::{self, Posted};
@@ -108,14 +109,6 @@ pub(crate) async fn with_body(request: &Request, body: Bytes) -> EndpointResult 
         false => Box::pin(posted::parse(request, body)).await?,
     };
     Ok(json(&EchoWithBody { echo: Echo::of(request), posted }))
-}
-
-/// Returns a 200 with `document` as JSON, indented by two.
-pub(crate) fn json(document: &impl Serialize) -> Response {
-    // Serialising fails only for maps whose keys are not strings, and there are none.
-    let mut text = serde_json::to_vec_pretty(document).unwrap_or_default();
-    text.push(b'\n');
-    Response::typed("application/json; charset=utf-8", text)
 }
 
 /// Returns the headers, named as Go names them.

@@ -5,7 +5,7 @@ use http::StatusCode;
 use http::header::{ALLOW, HeaderName, HeaderValue};
 use serde::Serialize;
 
-use crate::echo;
+use crate::document;
 
 /// What an endpoint returns.
 pub(crate) type EndpointResult = Result<Response, Failure>;
@@ -57,7 +57,7 @@ impl Failure {
             error: self.status.canonical_reason().unwrap_or_default(),
             detail: self.detail.as_deref(),
         };
-        let response = echo::json(&document).with_status(self.status);
+        let response = document::json(&document).with_status(self.status);
         match self.header {
             Some((name, value)) => response.with_header(name, value),
             None => response,

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `options` | the command line |
 //! | `go_duration`, `query`, `byte_range` | values in requests |
-//! | `failure`, `cors`, `endpoint` | what all responses have in common |
+//! | `document`, `failure`, `cors`, `endpoint` | what all responses have in common |
 //! | `params`, `pace`, `timing` | parameters, responses in pieces, the time that they took |
 //! | `origin`, `posted`, `echo` | responses that describe the request |
 //! | `delay`, `drip`, `events`, `range`, `chaos` | endpoints that take some time |
@@ -22,6 +22,7 @@ mod byte_range;
 mod chaos;
 mod cors;
 mod delay;
+mod document;
 mod drip;
 mod echo;
 mod endpoint;

@@ -18,13 +18,17 @@ Options:
   --accept MODE        shared: one acceptor for all loops; per-loop: each its own [default: shared]
   --no-pin             let the threads move from core to core
   --max-delay SECONDS  longest delay that may be asked for [default: 10]
-  --chaos              add /block/{milliseconds} and /panic
+  --chaos              add /block/{milliseconds} and /panic: every web page that is open in a
+                       browser on this machine can then block and crash handlers
   --server-timing      tell in each answer how long its request waited, and for what
   --debug              tell of tasks that block their loop, and log more
   --help               print this
   --version            print the version
 
-GET / lists the endpoints. SIGTERM and SIGINT end the server once it has answered what is in
+GET / lists the endpoints. Pages of every site may send requests and read the responses, also
+with credentials (CORS), so do not run the server where a browser reaches more than a test.
+
+SIGTERM and SIGINT end the server once it has answered what is in
 flight; a second one ends it at once.
 ";
 

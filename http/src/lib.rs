@@ -38,6 +38,7 @@
 //! - `Transfer-Encoding` is refused.
 //! - `Connection: close` in a response closes the connection after it. Other options of its
 //!   `Connection`, and its `Keep-Alive`, are left out.
+//! - `Upgrade` adds `Connection: upgrade`.
 //! - Your `Date` is sent in place of the current one.
 //!
 //! # Folders

@@ -560,3 +560,41 @@ fn errors_name_the_request_and_the_cause() {
         assert_eq!(std::io::Error::from(refused).kind(), std::io::ErrorKind::ConnectionRefused);
     });
 }
+
+#[test]
+fn folded_header_lines_of_a_response_are_joined_by_a_space() {
+    let answer =
+        |line: &str| format!("HTTP/1.1 200 OK\r\nA: b\r\n{line}\r\nContent-Length: 2\r\n\r\nhi");
+    for (line, value) in [
+        ("X: a\r\n b", "a b"),
+        ("X: a \t\r\n \t b  \r\n\tc", "a b c"),
+        ("X:\r\n a", "a"),
+        ("X: a\r\n ", "a"),
+        ("X: a\r\n y: b", "a y: b"),
+    ] {
+        let answer = answer(line);
+        let seen = on_loop(async move {
+            let (url, peer) = answering(answer);
+            let mut response = Client::new().get(&url).send().await.unwrap();
+            let value = String::from_utf8(response.header("x").unwrap().to_vec()).unwrap();
+            let count = response.headers().len();
+            let text = response.text(10).await.unwrap();
+            drop(peer);
+            (value, count, text)
+        });
+        assert_eq!(seen, (value.to_owned(), 3, "hi".to_owned()), "{line:?}");
+    }
+}
+
+#[test]
+fn a_folded_header_that_frames_a_response_is_an_error() {
+    for head in [
+        "HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n \r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\t\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n Content-Length: 2\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nD : e\r\nContent-Length: 2\r\n\r\nhi",
+    ] {
+        assert!(read(head).is_err(), "{head:?}");
+    }
+}

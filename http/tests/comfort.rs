@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use brigade_http::{HandlerError, ParamError, Request, Router, get as on_get, post};
-use http::StatusCode;
+use http::header::{CONTENT_TYPE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use sockets::{Answer, TestServer, get};
 
 /// Sends a request on a new connection and returns the response.
@@ -319,5 +320,73 @@ mod forms {
             assert_eq!(response.status, status, "{body}");
             assert!(response.text().contains(text), "{body}: {}", response.text());
         }
+    }
+}
+
+#[test]
+fn all_values_of_a_name_in_a_map_are_sent() {
+    let server = TestServer::start(|| {
+        let handler = async |_: Request| {
+            let mut headers = HeaderMap::new();
+            for cookie in ["a=1", "b=2", "c=3"] {
+                headers.append(SET_COOKIE, HeaderValue::from_static(cookie));
+            }
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/css"));
+            (StatusCode::ACCEPTED, headers, "body")
+        };
+        Router::new().route("/", on_get(handler))
+    });
+    let response = send(&server, get("/"));
+    assert_eq!((response.status, response.text()), (202, "body"));
+    let lines = |name: &str| {
+        let lines = response.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(known, _)| *known == name).map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("set-cookie"), ["a=1", "b=2", "c=3"]);
+    assert_eq!(lines("content-type"), ["text/css"]);
+}
+
+#[cfg(feature = "query")]
+#[test]
+fn the_number_of_pairs_in_a_form_or_a_query_is_limited() {
+    use brigade_http::FormError;
+    use brigade_http::limits::{BODY_BYTES_MAX, FORM_PAIRS_MAX};
+
+    type Pairs = Vec<(String, String)>;
+    const LIMIT: usize = BODY_BYTES_MAX as usize;
+    async fn form(mut request: Request) -> Result<String, FormError> {
+        Ok(request.form::<Pairs>(LIMIT).await?.len().to_string())
+    }
+    async fn large(mut request: Request) -> Result<String, FormError> {
+        Ok(request.form_with_pairs::<Pairs>(LIMIT, 5000).await?.len().to_string())
+    }
+    async fn query(request: Request) -> Result<String, FormError> {
+        Ok(request.query_as::<Pairs>()?.len().to_string())
+    }
+    let server = TestServer::start(|| {
+        Router::new()
+            .route("/form", post(form))
+            .route("/large", post(large))
+            .route("/query", on_get(query))
+    });
+    let many = |count: usize| "&a".repeat(count);
+    let at_most = |max: usize| {
+        (400, format!("400 Bad Request: there are more than {max} names and values\n"))
+    };
+    let post_to = |path: &str, body: &str| {
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{kind}\r\nContent-Length: {length}");
+        let response = send(&server, format!("{head}\r\n\r\n{body}"));
+        (response.status, response.text().to_owned())
+    };
+    assert_eq!(post_to("/form", &many(FORM_PAIRS_MAX)), (200, FORM_PAIRS_MAX.to_string()));
+    assert_eq!(post_to("/form", &many(FORM_PAIRS_MAX + 1)), at_most(FORM_PAIRS_MAX));
+    assert_eq!(post_to("/form", &many(LIMIT / 2)), at_most(FORM_PAIRS_MAX));
+    assert_eq!(post_to("/large", &many(5000)), (200, "5000".to_owned()));
+    assert_eq!(post_to("/large", &many(5001)), at_most(5000));
+    for (count, status) in [(FORM_PAIRS_MAX, 200), (FORM_PAIRS_MAX + 1, 400)] {
+        let response = send(&server, get(&format!("/query?{}", many(count))));
+        assert_eq!(response.status, status, "{count}");
     }
 }

@@ -344,3 +344,41 @@ fn a_head_holds_what_was_sent() {
     assert_eq!(values, ["1", "2"]);
     assert_eq!(head.uri(), "/p%20q?r=s?t");
 }
+
+#[test]
+fn the_response_to_a_malformed_head_request_has_no_body() {
+    for received in [
+        "HEAD / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n",
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "\r\nHEAD / HTTP/1.1\r\nHost: a\nB: c",
+        "HEAD /# HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD / HTTP/2.0\r\n\r\n",
+    ] {
+        let mut whole = Driven::new(received);
+        assert!(whole.connection.next_head(&mut whole.head, &whole.limits).is_err());
+        let mut in_place = Driven::new("");
+        let received = received.as_bytes();
+        let Driven { connection, head, limits, .. } = &mut in_place;
+        assert!(connection.receive_head(received, head, limits).is_err());
+        for mut driven in [whole, in_place] {
+            driven.head(400, BodyLength::Known(4)).unwrap();
+            driven.data("body").unwrap();
+            driven.end().unwrap();
+            let sent = driven.sent();
+            assert!(sent.contains("content-length: 4\r\n") && sent.ends_with("\r\n\r\n"), "{sent}");
+        }
+    }
+}
+
+#[test]
+fn the_timeout_of_a_head_request_has_no_body_once_its_method_has_been_read() {
+    for (received, ending) in [("HEAD /", "\r\n\r\n"), ("HEAD", "body"), ("HEADER /", "body")] {
+        let mut driven = Driven::new(received);
+        assert_eq!(driven.next_head(), "NeedData");
+        driven.connection.give_up(ProtocolError::HeadTimeout, &Limits::default());
+        driven.head(408, BodyLength::Known(4)).unwrap();
+        driven.data("body").unwrap();
+        driven.end().unwrap();
+        assert!(driven.sent().ends_with(ending), "{received}");
+    }
+}

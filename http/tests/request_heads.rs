@@ -4,7 +4,8 @@
 use std::iter;
 
 // crates
-use brigade_http::Limits;
+use brigade_http::protocol::{RequestEvent, ServerConnection};
+use brigade_http::{Limits, ProtocolError, RequestHead};
 
 // ours
 mod support;
@@ -240,5 +241,88 @@ fn only_100_continue_is_accepted_as_an_expectation() {
     check(get_with("Expect: 100-Continue\r\n"), "GET / a closed");
     check(get_with("Expect: 200-ok\r\n"), "417 Expectation closed");
     check(get_with("Expect: 100-continue, x\r\n"), "417 Expectation closed");
-    check(get_with("Expect:\r\n"), "417 Expectation closed");
+    check(get_with("Expect: x\r\nExpect: 100-continue\r\n"), "417 Expectation closed");
+    check(get_with("Expect: 100-continue;a=b\r\n"), "417 Expectation closed");
+}
+
+#[test]
+fn expectations_are_a_list_with_empty_and_repeated_members() {
+    for value in ["100-continue, 100-Continue", "100-continue,", ", ,100-continue", "", ","] {
+        check(get_with(&format!("Expect: {value}\r\n")), "GET / a closed");
+    }
+    check(get_with("Expect: 100-continue\r\nExpect: 100-continue\r\n"), "GET / a closed");
+}
+
+#[test]
+fn targets_may_hold_what_browsers_and_curl_send_unescaped() {
+    for target in ["/`x`", "/\"x\"", "/{a}|b\\^[c]", "/?q=`x`", "/?q=\"x\"", "/?a={b}|\\^[c]?`"] {
+        let path = target.split('?').next().unwrap();
+        check(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), &format!("GET {path} a closed"));
+        check(
+            format!("PURGE http://a{target} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            &format!("PURGE {path} a closed"),
+        );
+    }
+    for target in ["/<", "/>", "/?<", "/?>", "/?a#"] {
+        check(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), "400 Target closed");
+    }
+}
+
+/// Heads without their end, and what is wrong with them whatever would follow.
+const INVALID_AND_INCOMPLETE: [(&str, &str); 17] = [
+    ("GET /get HTTP/1.1\r\nHost: a\r\n\r\rX", "400 LineEnd"),
+    ("GET / HTTP/1.1\r\nHost: \0", "400 HeaderValue"),
+    ("GET / HTTP/1.1\r\nA: b\rc", "400 HeaderValue"),
+    ("GET / HTTP/1.1\r\nHost : a", "400 HeaderName"),
+    ("GET / HTTP/1.1\r\nA: b\r\n folded", "400 HeaderName"),
+    ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n", "400 HostRepeated"),
+    ("GET / HTTP/1.1\r\nHost: a b\r\nA", "400 HostInvalid"),
+    (
+        "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+        "400 LengthAndEncoding",
+    ),
+    ("GET / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\nA: b", "501 EncodingUnsupported"),
+    ("GET / HTTP/1.1\r\nExpect: x\r\n", "417 Expectation"),
+    ("GET / HTTP/2.0\r", "505 VersionUnsupported"),
+    ("GET / http", "400 StartLine"),
+    ("GET /<", "400 Target"),
+    ("GET a.example HTT", "400 Target"),
+    ("TRACE /", "501 MethodUnsupported"),
+    ("TRACE / HTTP/1.1\r\n", "501 MethodUnsupported"),
+    ("GET / HTTP/1.1\r\n\rHost", "400 LineEnd"),
+];
+
+#[test]
+fn an_incomplete_head_that_is_invalid_is_judged_when_the_peer_ends_its_side() {
+    for (head, error) in INVALID_AND_INCOMPLETE {
+        check(head, &format!("{error} closed"));
+    }
+}
+
+#[test]
+fn an_incomplete_head_that_is_invalid_is_judged_at_the_timeout() {
+    for (head, error) in INVALID_AND_INCOMPLETE {
+        let mut connection = ServerConnection::new();
+        connection.receive(head.as_bytes());
+        let event = connection.next_head(&mut RequestHead::empty(), &Limits::default());
+        assert!(matches!(event, Ok(RequestEvent::NeedData)), "{head:?}");
+        let found = connection.give_up(ProtocolError::HeadTimeout, &Limits::default());
+        assert_eq!(format!("{} {found:?}", found.status().as_u16()), error, "{head:?}");
+    }
+    for head in [
+        "G",
+        "GET ",
+        "GET /a",
+        "GET http://",
+        "GET / HTTP/1",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nA",
+        "GET / HTTP/1.1\r\nA: b\r",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r",
+    ] {
+        let mut connection = ServerConnection::new();
+        connection.receive(head.as_bytes());
+        let found = connection.give_up(ProtocolError::HeadTimeout, &Limits::default());
+        assert_eq!(found, ProtocolError::HeadTimeout, "{head:?}");
+    }
 }

@@ -243,3 +243,16 @@ fn trailers_are_sent_only_after_chunks() {
         assert_eq!(sent(&get, BodyLength::Unknown, name), Err(EncodeError::Trailer), "{name}");
     }
 }
+
+#[test]
+fn a_response_with_upgrade_lists_it_in_connection() {
+    let upgrade = [("upgrade", "websocket"), ("connection", "x")];
+    let seen = respond(&get_with(""), 426, &upgrade, BodyLength::Empty, &[]).unwrap();
+    let head = "HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\ncontent-length: 0\r\n";
+    assert_eq!(seen, format!("{head}connection: upgrade\r\n\r\n"));
+    let close = get_with("Connection: close\r\n");
+    let seen = respond(&close, 426, &upgrade, BodyLength::Empty, &[]).unwrap();
+    assert_eq!(seen, format!("{head}connection: upgrade, close\r\n\r\n"));
+    let seen = respond(HTTP_10_KEEP_ALIVE, 200, &upgrade, BodyLength::Empty, &[]).unwrap();
+    assert!(seen.contains("\r\nconnection: upgrade, keep-alive\r\n"), "{seen}");
+}

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use brigade_http::{
     Body, BodyError, BodyLength, BoxError, Bytes, EncodeError, HeaderMap, HeaderName, HeaderValue,
-    Method, MethodRouter, Next, Part, ProtocolError, Request, RequestBuilder, Response, Router,
-    Service, StatusCode, any, get, header, options, post,
+    Limits, Method, MethodRouter, Next, Part, ProtocolError, Request, RequestBuilder, Response,
+    Router, Service, StatusCode, any, get, header, options, post,
 };
 use brigade_runtime::{EventLoop, run, task};
 use futures_util::stream;
@@ -158,7 +158,7 @@ fn literal_paths_win_over_parameters_in_any_order() {
             ("/a/c", "/a/{*rest}"),
             ("/c/b", "/{x}/b"),
             ("/A", "/{x}"),
-            ("/%61", "/{x}"),
+            ("/%61", "/a"),
             ("/b{c", "/b{{c"),
             ("/b{{c", "/{x}"),
         ] {
@@ -449,5 +449,133 @@ fn a_request_holds_nothing_of_the_one_before() {
         service.call(rich.build().unwrap()).await;
         let second = service.call(plain()).await;
         assert_eq!(first.body.as_bytes(), second.body.as_bytes());
+    });
+}
+
+/// Returns the status and the body of the response to a GET.
+async fn fetch(service: &Service, target: &str) -> (u16, String) {
+    let (status, .., body) = send_to_service(service, "GET", target, "").await;
+    (status, body)
+}
+
+#[test]
+fn characters_that_are_not_reserved_match_encoded_or_not() {
+    let answer = |text: &'static str| get(move |_| std::future::ready(text));
+    run(async move {
+        let service = Router::new()
+            .route("/café", answer("café"))
+            .route("/a-b~c", answer("unreserved"))
+            .route("/%41%2D", answer("encoded in the route"))
+            .route("/x y", answer("space"))
+            .route("/{{x}}|", answer("braces"))
+            .route("/a%2Fb", answer("slash"))
+            .route("/100%", answer("percent"))
+            .route("/é/{a}", answer("é"))
+            .into_service();
+        for (target, text) in [
+            ("/caf%C3%A9", "café"),
+            ("/c%61f%c3%a9", "café"),
+            ("/a-b~c", "unreserved"),
+            ("/a%2Db%7ec", "unreserved"),
+            ("/%61%2d%62%7E%63", "unreserved"),
+            ("/A-", "encoded in the route"),
+            ("/x%20y", "space"),
+            ("/{x}|", "braces"),
+            ("/%7Bx%7D%7c", "braces"),
+            ("/a%2fb", "slash"),
+            ("/100%", "percent"),
+            ("/100%25", "percent"),
+            ("/%c3%A9/x", "é"),
+        ] {
+            assert_eq!(fetch(&service, target).await, (200, text.to_owned()), "{target}");
+        }
+        for target in ["/a/b", "/x+y", "/a%252Db~c", "/a%2Db~c%2F", "/cafe"] {
+            assert_eq!(fetch(&service, target).await.0, 404, "{target}");
+        }
+    });
+}
+
+#[test]
+fn parameters_are_passed_on_as_they_were_sent() {
+    let echo =
+        async |request: Request| format!("{:?} {:?}", request.param("a"), request.param("b"));
+    run(async move {
+        let service = Router::new().route("/x-{a}/to/{*b}", get(echo)).into_service();
+        for (target, text) in [
+            ("/x-1/to/2/3", "Some(\"1\") Some(\"2/3\")"),
+            ("/%78%2D%31%2f/t%6F/%c3%a9/%zz", "Some(\"%31%2f\") Some(\"%c3%a9/%zz\")"),
+            ("/x-%/to/%", "Some(\"%\") Some(\"%\")"),
+        ] {
+            assert_eq!(fetch(&service, target).await, (200, text.to_owned()), "{target}");
+        }
+    });
+}
+
+#[test]
+fn routes_that_could_never_match_are_refused() {
+    let route = |path: &'static str| {
+        catch_unwind(AssertUnwindSafe(|| Router::new().route(path, get(async |_| "")))).is_err()
+    };
+    for path in ["/a?b", "/a#b", "a", ""] {
+        assert!(route(path), "{path}");
+    }
+    let twice = |first: &'static str, second: &'static str| {
+        let router = Router::new().route(first, get(async |_| ""));
+        let second = move || router.route(second, get(async |_| ""));
+        catch_unwind(AssertUnwindSafe(second)).is_err()
+    };
+    assert!(twice("/café", "/caf%c3%A9") && twice("/a-", "/a%2D") && !twice("/a/b", "/a%2Fb"));
+}
+
+#[test]
+fn the_root_of_a_nested_router_is_found_with_and_without_a_slash() {
+    run(async move {
+        let inner = Router::new().route("/", get(async |_| "root")).layer(mark);
+        let middle = Router::new().nest("/in", inner).route("/x", get(async |_| "x"));
+        let service = Router::new().nest("/{a}", middle).into_service();
+        for (target, status) in [
+            ("/t/in", 200),
+            ("/t/in/", 200),
+            ("/t/x", 200),
+            ("/t/x/", 404),
+            ("/t", 404),
+            ("/t/", 404),
+            ("/t/in//", 404),
+        ] {
+            assert_eq!(fetch(&service, target).await.0, status, "{target}");
+        }
+    });
+}
+
+#[test]
+fn a_body_that_is_too_large_by_its_length_is_refused_through_the_layers() {
+    let routes = || {
+        let inner = Router::new().route("/small", post(describe).body_limit(3)).layer(mark);
+        Router::new().nest("/in", inner).route("/", post(async |_| "")).layer(second_mark)
+    };
+    async fn second_mark(request: Request, next: Next) -> Response {
+        let name = HeaderName::from_static("x-outer");
+        next.run(request).await.with_header(name, HeaderValue::from_static("1"))
+    }
+    let server = TestServer::start_with(
+        |server| {
+            let limits = Limits { body_bytes_max: 10, ..Limits::default() };
+            server.loops(1).pin(false).limits(limits)
+        },
+        routes,
+    );
+    for (path, marked) in [("/in/small", Some("/in/small")), ("/", None), ("/none", None)] {
+        let mut client = server.connect();
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n"));
+        let response = client.answer();
+        assert_eq!(response.status, 413, "{path}");
+        assert_eq!(response.header("x-outer"), Some("1"), "{path}");
+        assert_eq!(response.header("server"), marked, "{path}");
+        assert_eq!(response.text(), "413 Payload Too Large: the body is too large\n");
+    }
+    run(async move {
+        let service = routes().into_service();
+        let (status, _, server, ..) = send_to_service(&service, "POST", "/in/small", "abcd").await;
+        assert_eq!((status, server.as_deref()), (413, Some("/in/small")));
     });
 }

@@ -210,3 +210,64 @@ fn keys_in_order(document: &str) -> Vec<&str> {
     let lines = document.lines().filter_map(|line| line.strip_prefix("  \""));
     lines.filter_map(|line| line.split('"').next()).collect()
 }
+
+#[test]
+fn responses_are_not_much_larger_than_their_requests() {
+    let (server, mut client) = start(&[]);
+    let nested = |depth: usize, element: &str, close: &str| {
+        let count = (1_000_000 - 2 * depth) / element.len();
+        let (open, end) = ("[".repeat(depth), "]".repeat(depth));
+        format!("{open}{}{close}{end}", element.repeat(count))
+    };
+    for (kind, body) in [
+        ("application/json", nested(126, "0,", "0")),
+        ("application/json", nested(8, "0,", "0")),
+        ("application/json", nested(60, "{},", "0")),
+        ("application/json", format!("{}1{}", "{\"\":".repeat(126), "}".repeat(126))),
+        ("application/x-www-form-urlencoded", "&a".repeat(500_000)),
+        ("application/x-www-form-urlencoded", (0..150_000).map(|n| format!("&{n}")).collect()),
+        ("text/plain", "\u{1}".repeat(1_000_000)),
+        ("application/octet-stream", "\u{1}".repeat(1_000_000)),
+        ("application/x-www-form-urlencoded", "\u{1};".repeat(500_000)),
+    ] {
+        client.send("POST /anything", &format!("Content-Type: {kind}\r\n"), body.as_bytes());
+        let response = client.read();
+        let (sent, received) = (body.len(), response.text().len());
+        assert!(received < 25 * sent + 10_000, "{received} bytes for {sent} of {kind}");
+    }
+    let long = format!("X: {}\r\n", "\u{fc}".repeat(15_000));
+    client.send("GET /stream/100", &long, b"");
+    let received = client.read().text().len();
+    assert!(received < 1_200_000, "{received} bytes");
+    server.stop();
+}
+
+#[test]
+fn deep_values_are_written_compactly() {
+    let (server, mut client) = start(&[]);
+    let body = "[[[[[[[[[[1,2],{\"a\":[]}]]]]]]]]]";
+    client.send("POST /post", "Content-Type: application/json\r\n", body.as_bytes());
+    let response = client.read();
+    assert_eq!(response.json()["json"], serde_json::from_str::<Value>(body).unwrap());
+    assert!(response.text().contains("\n  \"json\": [\n    [\n      [\n"), "{}", response.text());
+    assert!(response.text().contains("[[[1,2],{\"a\":[]}]]"), "{}", response.text());
+    server.stop();
+}
+
+#[test]
+fn responses_vary_by_the_origin_which_they_reflect() {
+    let (server, mut client) = start(&[]);
+    for (request, headers, vary) in [
+        ("GET /get", "Origin: https://a.example\r\n", &["Origin"][..]),
+        ("GET /get", "", &["Origin"]),
+        ("GET /none", "", &["Origin"]),
+        ("OPTIONS /get", "", &["Access-Control-Request-Headers", "Origin"]),
+    ] {
+        client.send(request, headers, b"");
+        let response = client.read();
+        let lines = response.headers.iter();
+        let values = lines.filter(|(name, _)| name.eq_ignore_ascii_case("vary"));
+        assert_eq!(values.map(|(_, value)| &**value).collect::<Vec<_>>(), vary, "{request}");
+    }
+    server.stop();
+}

@@ -123,6 +123,9 @@ fn help_and_version_are_printed() {
     ] {
         assert!(help.contains(option), "{option}");
     }
+    for warning in ["every web page that is open in a", "Pages of every site may send requests"] {
+        assert!(help.contains(warning), "{warning}");
+    }
     let output = example("httpbin_delay").arg("--version").output().unwrap();
     let version = format!("httpbin_delay {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), version);

@@ -38,7 +38,7 @@ pub(super) fn allow_range(head: &RequestHead, version: &Version) -> bool {
         return matches_strongly(value, &version.etag);
     }
     // A date identifies a version only if no other version can have it (section 8.8.2.2).
-    version.is_settled && version.modified.is_some() && date(value) == version.modified
+    version.is_modified_unique && version.modified.is_some() && date(value) == version.modified
 }
 
 /// Returns whether the file has changed after the date in a header, or `None` without a valid date.

@@ -3,17 +3,21 @@
 use std::borrow::Cow;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
+use crate::files::open::{OpenFile, open_resolved};
 use crate::files::response::FileResponse;
 use crate::files::serve::respond;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::routing::method_router::get;
 use crate::routing::router::Router;
+
+/// How often a file is opened again because it was replaced at the same moment.
+const OPEN_ATTEMPTS_MAX: usize = 3;
 
 /// A directory to serve, with options; for [`Router::files`].
 #[derive(Clone, Debug)]
@@ -57,32 +61,55 @@ impl Directory {
         self
     }
 
-    /// Finds the file for `path`, which is percent-encoded and relative to the directory.
+    /// Finds and opens the file for `path`, which is percent-encoded and relative to the directory.
+    /// Returns `None` if it is a directory, whose path has to end in a slash.
     ///
     /// # Errors
     /// `NotFound` if the file may not be served, and the errors of the file system.
-    fn locate(&self, path: &str) -> io::Result<Located> {
-        let (path, has_slash) = match path.strip_suffix('/') {
-            Some(path) => (path, true),
-            None => (path, path.is_empty()),
-        };
+    fn locate(&self, path: &str) -> io::Result<Option<(OpenFile, PathBuf)>> {
         let mut wanted = self.root.clone();
-        for segment in path.split('/').filter(|_| !path.is_empty()) {
-            wanted.push(&*self.name(segment)?);
+        // Without a path the directory itself is wanted. Otherwise an empty segment names nothing.
+        let has_slash = path.is_empty() || path.ends_with('/');
+        if !path.is_empty() {
+            for segment in path.strip_suffix('/').unwrap_or(path).split('/') {
+                wanted.push(&*self.name(segment)?);
+            }
         }
-        let is_directory = fs::metadata(&wanted)?.is_dir();
-        match (&self.index, has_slash, is_directory) {
-            (_, false, false) => {}
-            (Some(_), false, true) => return Ok(Located::DirectoryWithoutSlash),
-            (Some(index), true, true) => wanted.push(index),
-            _ => return Err(io::ErrorKind::NotFound.into()),
+        match &self.index {
+            Some(index) if has_slash => wanted.push(index),
+            None if has_slash => return Err(io::ErrorKind::NotFound.into()),
+            _ => {}
         }
-        if self.outside_links {
-            return Ok(Located::File(wanted));
+        for _ in 0..OPEN_ATTEMPTS_MAX {
+            let found = self.resolve(&wanted)?;
+            if !has_slash && self.index.is_some() && fs::metadata(&found)?.is_dir() {
+                return Ok(None);
+            }
+            if let Some(opened) = open_resolved(&found)? {
+                return Ok(Some((opened, found)));
+            }
         }
-        let found = fs::canonicalize(&wanted)?;
-        match found.starts_with(fs::canonicalize(&self.root)?) {
-            true => Ok(Located::File(found)),
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// Follows all symbolic links in `wanted`.
+    ///
+    /// # Errors
+    /// `NotFound` if what it leads to may not be served, and the errors of realpath(3).
+    fn resolve(&self, wanted: &Path) -> io::Result<PathBuf> {
+        let (root, found) = (fs::canonicalize(&self.root)?, fs::canonicalize(wanted)?);
+        let is_inside = found.starts_with(&root);
+        let is_shared = |(known, part): &(Component<'_>, Component<'_>)| known == part;
+        let shared = root.components().zip(found.components()).take_while(is_shared).count();
+        let is_visible = |part: Component<'_>| {
+            let name = part.as_os_str().as_encoded_bytes();
+            let is_index = self.index.as_ref().is_some_and(|index| index.as_bytes() == name);
+            !name.starts_with(b".") || is_index
+        };
+        let is_allowed = (is_inside || self.outside_links)
+            && (self.dotfiles || found.components().skip(shared).all(is_visible));
+        match is_allowed {
+            true => Ok(found),
             false => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -101,13 +128,6 @@ fn is_name(name: &str, may_be_hidden: bool) -> bool {
     is_safe && name != "." && name != ".." && (may_be_hidden || !name.starts_with('.'))
 }
 
-/// What a path leads to.
-enum Located {
-    File(PathBuf),
-    /// Its path has to end in a slash.
-    DirectoryWithoutSlash,
-}
-
 impl Router {
     /// Serves the files below a directory for GET and HEAD below `prefix`, as
     /// [`serve_file`](crate::serve_file) does. The response is a 404 if there is no such file.
@@ -116,11 +136,8 @@ impl Router {
     /// Each segment of a path is percent-decoded on its own and must be a file name. The response
     /// is a 404 if a segment is empty, is `.` or `..`, contains a slash, a backslash or NUL, or is
     /// not UTF-8. Unless [`Directory`] allows it, it is also a 404 if a segment begins with a dot,
-    /// or if the file is not below the directory after following all symbolic links.
-    ///
-    /// # Security
-    /// A process that can write to the directory could replace a file by a link between the check
-    /// and the opening of the file.
+    /// or if the file is not below the directory after following all symbolic links. A link to a
+    /// name that begins with a dot, or through a directory with such a name, is a 404 too.
     ///
     /// # Panics
     /// As [`Router::route`] does; a slash at the end of `prefix` makes no difference.
@@ -139,10 +156,9 @@ impl Router {
         let below = get(move |request| serve(directory.clone(), request));
         let root = get(move |request| serve(at_root.clone(), request));
         let router = self.route(&format!("{prefix}/{{*path}}"), below);
-        let router = router.route(&format!("{prefix}/"), root);
         match prefix {
-            "" => router,
-            prefix => router.route(prefix, get(redirect)),
+            "" => router.root(root, get(redirect)),
+            prefix => router.route(&format!("{prefix}/"), root).route(prefix, get(redirect)),
         }
     }
 }
@@ -152,8 +168,8 @@ async fn serve(directory: Arc<Directory>, request: Request) -> Response {
     let head = request.head().clone();
     let label = directory.root.join(&*path);
     respond(label, move || match directory.locate(&path)? {
-        Located::File(file) => FileResponse::new(&file, &head),
-        Located::DirectoryWithoutSlash => Ok(FileResponse::redirect_to_slash(&head)),
+        Some((opened, path)) => FileResponse::new(opened, &path, &head),
+        None => Ok(FileResponse::redirect_to_slash(&head)),
     })
     .await
 }

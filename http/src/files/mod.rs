@@ -2,6 +2,7 @@
 //!
 //! | module | |
 //! | --- | --- |
+//! | `open` | opens a file without trusting what was known before |
 //! | `version` | the version of a file: its entity tag and its last change |
 //! | `conditions` | conditional requests (RFC 9110 section 13) |
 //! | `range` | requests for a part of a file (RFC 9110 section 14) |
@@ -12,6 +13,7 @@
 
 mod conditions;
 mod directory;
+mod open;
 mod range;
 mod response;
 mod serve;

@@ -1,6 +1,6 @@
 //! The head of a response from a file, and the first chunk of its body. All of this blocks.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
@@ -14,6 +14,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::files::conditions::{allow_range, evaluate};
+use crate::files::open::OpenFile;
 use crate::files::range::Selection;
 use crate::files::stream::{FileStream, read_chunk};
 use crate::files::version::Version;
@@ -40,13 +41,9 @@ enum Content {
 }
 
 impl FileResponse {
-    /// Opens the file and decides what to send of it.
-    pub(super) fn new(path: &Path, head: &RequestHead) -> io::Result<Self> {
-        // Checked before opening, since opening a pipe waits for its other end.
-        require_file(&fs::metadata(path)?)?;
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        require_file(&metadata)?;
+    /// Decides what to send of a file, whose type is that of `path`.
+    pub(super) fn new(opened: OpenFile, path: &Path, head: &RequestHead) -> io::Result<Self> {
+        let OpenFile { file, metadata } = opened;
         let version = Version::new(&metadata, SystemTime::now());
         if let Some(status) = evaluate(head, &version) {
             return Ok(Self { status, headers: validators(&version), content: Content::None });
@@ -77,7 +74,9 @@ impl FileResponse {
     pub(super) fn redirect_to_slash(head: &RequestHead) -> Self {
         let query = head.query().map(|query| format!("?{query}")).unwrap_or_default();
         let mut headers = Headers::new();
-        insert(&mut headers, LOCATION, &format!("{}/{query}", head.path()));
+        // Browsers take a backslash for a slash, and two slashes for the start of a host.
+        let path = head.path().replace('\\', "%5C");
+        insert(&mut headers, LOCATION, &format!("{path}/{query}"));
         Self { status: StatusCode::PERMANENT_REDIRECT, headers, content: Content::None }
     }
 
@@ -119,13 +118,6 @@ fn selection(head: &RequestHead, version: &Version) -> Selection {
             Selection::parse(range, version.length)
         }
         _ => Selection::Whole,
-    }
-}
-
-fn require_file(metadata: &fs::Metadata) -> io::Result<()> {
-    match metadata.is_file() {
-        true => Ok(()),
-        false => Err(io::ErrorKind::NotFound.into()),
     }
 }
 

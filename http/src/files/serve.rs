@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use brigade_runtime::spawn_blocking;
 use http::StatusCode;
 
+use crate::files::open::{is_no_file, open};
 use crate::files::response::FileResponse;
+use crate::message::escaped::Escaped;
+use crate::message::log_limit::limited_log;
 use crate::message::request::Request;
 use crate::message::response::Response;
 
@@ -14,17 +17,19 @@ use crate::message::response::Response;
 /// and at most 128 KiB of it are in memory at a time.
 ///
 /// The response has a `Content-Type` according to the file's extension (text is assumed to be
-/// UTF-8), `X-Content-Type-Options: nosniff`, `Last-Modified`, and an `ETag` of the file's size and
-/// its last change. The `ETag` is weak while the file is so new that it may change again without a
-/// new time. Headers that are added to the response, such as `Cache-Control`, are also sent with a
-/// 304.
+/// UTF-8), `X-Content-Type-Options: nosniff`, `Last-Modified`, and an `ETag` of the file's size,
+/// its inode and the times of its last change. The `ETag` is weak while the file is so new that it
+/// may change again without a new time. There is no `Last-Modified` if the time is one that tools
+/// for reproducible builds set for all files, such as the first second of 1970 or 1980. Headers
+/// that are added to the response, such as `Cache-Control`, are also sent with a 304.
 ///
 /// - Conditions are evaluated in the order of RFC 9110 section 13.2.2. The response is 412 if
 ///   `If-Match` or `If-Unmodified-Since` fails, and 304 if `If-None-Match` or `If-Modified-Since`
 ///   does.
 /// - A GET for one range of bytes, with a matching `If-Range` or none, gets a 206, or a 416 if the
-///   range begins after the end of the file. For several ranges, and for any range of an empty
-///   file, the whole file is sent, as section 14.2 allows.
+///   range begins after the end of the file. A date in `If-Range` does not match if a tool has set
+///   the time of the file, since another version could have the same one. For several ranges, and
+///   for any range of an empty file, the whole file is sent, as section 14.2 allows.
 /// - The response is 404 if the file does not exist, is not a regular file, or must not be read;
 ///   the latter is logged. After any other error it is 500, and the error is logged. If reading
 ///   fails after the head was sent, or the file becomes shorter, the connection is closed.
@@ -45,7 +50,7 @@ use crate::message::response::Response;
 pub async fn serve_file(path: impl AsRef<Path>, request: &Request) -> Response {
     let path = PathBuf::from(path.as_ref());
     let head = request.head().clone();
-    respond(path.clone(), move || FileResponse::new(&path, &head)).await
+    respond(path.clone(), move || FileResponse::new(open(&path)?, &path, &head)).await
 }
 
 /// Runs `prepare` on the blocking pool and returns its response, or the one for its error. `path`
@@ -59,18 +64,16 @@ where
         Ok(Err(error)) => error,
         Err(panic) => io::Error::other(panic),
     };
-    let (status, is_logged) = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (StatusCode::NOT_FOUND, false),
-        // The name is too long, or contains NUL.
-        io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
-            (StatusCode::NOT_FOUND, false)
-        }
-        io::ErrorKind::PermissionDenied => (StatusCode::NOT_FOUND, true),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, true),
-    };
-    if is_logged {
-        let path = path.display();
-        tracing::error!(target: "brigade::http", %path, %error, "cannot read file");
+    if is_no_file(&error) {
+        return Response::plain(StatusCode::NOT_FOUND, "");
     }
-    Response::plain(status, "")
+    let (path, shown) = (Escaped(path.display()), Escaped(&error));
+    limited_log!(error, { %path, error = %shown }, "cannot read file");
+    Response::plain(
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+        "",
+    )
 }

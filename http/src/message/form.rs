@@ -7,10 +7,12 @@ use http::StatusCode;
 use serde::de::{Deserialize, DeserializeOwned};
 
 use crate::message::body_error::{BodyError, BoxError};
+use crate::message::escaped::Escaped;
 use crate::message::media_type::media_type;
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::head::RequestHead;
+use crate::protocol::limits::FORM_PAIRS_MAX;
 
 impl RequestHead {
     /// Deserializes the query. A request without a query counts as one with an empty query.
@@ -19,7 +21,8 @@ impl RequestHead {
     /// repeated.
     ///
     /// # Errors
-    /// [`FormError::Content`] if a field is missing or malformed. As a response that is a 400 with
+    /// [`FormError::Content`] if a field is missing or malformed, and [`FormError::TooManyPairs`]
+    /// if there are more than [`FORM_PAIRS_MAX`] names and values. As a response that is a 400 with
     /// the reason.
     ///
     /// # Examples
@@ -44,24 +47,49 @@ impl RequestHead {
     /// ```
     pub fn query_as<'a, T: Deserialize<'a>>(&'a self) -> Result<T, FormError> {
         let query = self.query().unwrap_or_default();
+        check_pairs(query.as_bytes(), FORM_PAIRS_MAX)?;
         serde_html_form::from_str(query).map_err(|error| FormError::Content(error.into()))
     }
 }
 
 impl Request {
-    /// Reads and deserializes the body, a form of at most `limit` bytes. Its media type must be
+    /// Reads and deserializes the body, a form of at most `limit` bytes and at most
+    /// [`FORM_PAIRS_MAX`] names and values. Its media type must be
     /// `application/x-www-form-urlencoded`; forms with files (`multipart/form-data`) are not
     /// supported.
     ///
     /// # Errors
     /// See [`FormError`], which is also a response.
     pub async fn form<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, FormError> {
+        self.form_with_pairs(limit, FORM_PAIRS_MAX).await
+    }
+
+    /// Does what [`form`](Self::form) does, for a form of at most `pairs_max` names and values. A
+    /// pair takes only two bytes in the body, but some 50 when it has been deserialized.
+    ///
+    /// # Errors
+    /// See [`FormError`], which is also a response.
+    pub async fn form_with_pairs<T: DeserializeOwned>(
+        &mut self,
+        limit: usize,
+        pairs_max: usize,
+    ) -> Result<T, FormError> {
         let is_form = |text: &[u8]| text.eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
         if !media_type(&self.parts.head).is_some_and(is_form) {
             return Err(FormError::MediaType);
         }
         let body = self.parts.body.collect(limit).await.map_err(FormError::Body)?;
+        check_pairs(&body, pairs_max)?;
         serde_html_form::from_bytes(&body).map_err(|error| FormError::Content(error.into()))
+    }
+}
+
+/// Checks the number of pairs before any memory is allocated for them.
+fn check_pairs(form: &[u8], pairs_max: usize) -> Result<(), FormError> {
+    let pairs = form.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty());
+    match pairs.take(pairs_max.saturating_add(1)).count() > pairs_max {
+        true => Err(FormError::TooManyPairs(pairs_max)),
+        false => Ok(()),
     }
 }
 
@@ -75,6 +103,8 @@ pub enum FormError {
     /// The body could not be read to its end, or is too long. The response has the
     /// [status of the error](BodyError::status), usually 408 or 413.
     Body(BodyError),
+    /// There are more names and values than this maximum. The response is 400.
+    TooManyPairs(usize),
     /// A field is missing or malformed. The response is 400.
     Content(BoxError),
 }
@@ -86,7 +116,7 @@ impl FormError {
         match self {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(error) => error.status(),
-            Self::Content(_) => StatusCode::BAD_REQUEST,
+            Self::TooManyPairs(_) | Self::Content(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -98,7 +128,10 @@ impl fmt::Display for FormError {
                 f.write_str("the Content-Type must be application/x-www-form-urlencoded")
             }
             Self::Body(error) => error.fmt(f),
-            Self::Content(error) => write!(f, "cannot read the fields: {error}"),
+            Self::TooManyPairs(pairs_max) => {
+                write!(f, "there are more than {pairs_max} names and values")
+            }
+            Self::Content(error) => write!(f, "cannot read the fields: {}", Escaped(error)),
         }
     }
 }
@@ -106,7 +139,7 @@ impl fmt::Display for FormError {
 impl Error for FormError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::MediaType => None,
+            Self::MediaType | Self::TooManyPairs(_) => None,
             Self::Body(error) => Some(error),
             Self::Content(error) => Some(&**error),
         }

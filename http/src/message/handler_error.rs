@@ -8,6 +8,8 @@ use std::io;
 use http::StatusCode;
 
 use crate::message::body_error::{BodyError, BoxError};
+use crate::message::escaped::Escaped;
+use crate::message::log_limit::limited_log;
 use crate::message::param_error::ParamError;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::error::ProtocolError;
@@ -18,7 +20,8 @@ use crate::protocol::error::ProtocolError;
 /// Errors of the client ([`ParamError`], [`BodyError`], `JsonError`, `FormError`) keep their status
 /// and their text. An [`io::Error`] becomes a 500 without details, and so does any other error
 /// through [`HandlerError::internal`]. Errors with a status from 500 on are logged when they become
-/// a response, with the whole chain of causes.
+/// a response, with the whole chain of causes. A thread logs at most ten of them a second; further
+/// ones are counted, and logged at the level `DEBUG`.
 ///
 /// # Examples
 /// ```
@@ -96,7 +99,7 @@ impl Error for HandlerError {
 impl IntoResponse for HandlerError {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {
-            tracing::error!(target: "brigade::http", error = %self, "handler failed");
+            limited_log!(error, { error = %Escaped(&self) }, "handler failed");
         }
         Response::plain(self.status, &self.message)
     }

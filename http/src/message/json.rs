@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::message::body_error::BodyError;
+use crate::message::escaped::Escaped;
+use crate::message::log_limit::limited_log;
 use crate::message::media_type::media_type;
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
@@ -65,7 +67,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Ok(text) => Response::typed("application/json", text),
             Err(error) => {
                 let value = std::any::type_name::<T>();
-                tracing::error!(target: "brigade::http", value, %error, "cannot serialize to JSON");
+                let error = Escaped(&error);
+                limited_log!(error, { value, %error }, "cannot serialize to JSON");
                 Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "")
             }
         }
@@ -103,7 +106,7 @@ impl fmt::Display for JsonError {
         match self {
             Self::MediaType => f.write_str("the Content-Type must be application/json"),
             Self::Body(error) => error.fmt(f),
-            Self::Content(error) => write!(f, "cannot read the JSON: {error}"),
+            Self::Content(error) => write!(f, "cannot read the JSON: {}", Escaped(error)),
         }
     }
 }

@@ -3,12 +3,14 @@
 pub(crate) mod body;
 pub(crate) mod body_error;
 pub(crate) mod cookies;
+pub(crate) mod escaped;
 pub(crate) mod extensions;
 #[cfg(feature = "query")]
 pub(crate) mod form;
 pub(crate) mod handler_error;
 #[cfg(feature = "json")]
 pub(crate) mod json;
+pub(crate) mod log_limit;
 #[cfg(any(feature = "json", feature = "query"))]
 pub(crate) mod media_type;
 pub(crate) mod param_error;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use http::StatusCode;
 
+use crate::message::escaped::Escaped;
 use crate::message::response::{IntoResponse, Response};
 
 /// The error when a parameter of the path or the query cannot be read.
@@ -65,6 +66,7 @@ impl Display for ParamError {
             Reason::Unknown => write!(f, "the route has no parameter '{name}'"),
             Reason::NotUtf8 => write!(f, "the parameter '{name}' is not valid UTF-8"),
             Reason::Unparsable { value, error } => {
+                let error = Escaped(error);
                 write!(f, "invalid value {value:?} of the parameter '{name}': {error}")
             }
         }

@@ -75,7 +75,7 @@ impl Response {
     ///
     /// Only a request that offers an upgrade, as
     /// [`RequestHead::upgrade`](crate::RequestHead::upgrade) returns it, may have this response.
-    /// For any other request a 500 is sent instead.
+    /// The response to any other request is a 426 with the same headers.
     #[must_use]
     pub fn upgrade<F, Fut>(protocol: HeaderValue, run: F) -> Self
     where
@@ -91,6 +91,16 @@ impl Response {
     pub(crate) fn is_upgrade(&self) -> bool {
         let is_switching = self.status == StatusCode::SWITCHING_PROTOCOLS;
         is_switching && matches!(self.body.kind, BodyKind::Upgrade(_))
+    }
+
+    /// Turns an upgrade, which the request did not offer, into a 426 (RFC 9110 section 15.5.22).
+    /// Its `Upgrade` stays, and so do the headers of the layers.
+    pub(crate) fn refuse_upgrade(&mut self) {
+        let Self { headers, body, .. } =
+            Self::plain(StatusCode::UPGRADE_REQUIRED, "the request does not offer an upgrade");
+        self.status = StatusCode::UPGRADE_REQUIRED;
+        self.headers.insert_all(headers.into());
+        self.body = body;
     }
 
     /// Creates a response with a line of text: the status, and `reason` unless that is empty.
@@ -179,13 +189,12 @@ impl<R: IntoResponse> IntoResponse for (StatusCode, R) {
     }
 }
 
-/// Replaces the status of a response and sets headers.
+/// Replaces the status of a response and sets headers, each name in place of any of that name. All
+/// values that a name has in the map are sent.
 impl<R: IntoResponse> IntoResponse for (StatusCode, HeaderMap, R) {
     fn into_response(self) -> Response {
         let mut response = (self.0, self.2).into_response();
-        for (name, value) in Headers::from(self.1) {
-            response.headers.insert(name, value);
-        }
+        response.headers.insert_all(self.1);
         response
     }
 }

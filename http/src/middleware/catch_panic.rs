@@ -8,6 +8,8 @@ use std::task::Poll;
 use brigade_runtime::panic_message;
 use http::StatusCode;
 
+use crate::message::escaped::Escaped;
+use crate::message::log_limit::limited_log;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::routing::handler::Next;
@@ -25,7 +27,7 @@ pub async fn catch_panic(request: Request, next: Next) -> Response {
         polled.unwrap_or_else(|payload| {
             let route = route.as_ref().map(|route| &*route.pattern);
             let panic = panic_message(&*payload);
-            tracing::error!(target: "brigade::http", route, %peer, panic, "handler panicked");
+            limited_log!(error, { route, %peer, panic = %Escaped(panic) }, "handler panicked");
             Poll::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""))
         })
     })

@@ -19,9 +19,9 @@
 //!     .layer(middleware::request_id);
 //! ```
 //!
-//! Layers see all responses of their router, including 404, 405 and the 204 to `OPTIONS`. They do
-//! not see the error responses of the protocol: to a malformed head, or to a body whose announced
-//! length is above the limit.
+//! Layers see all responses of their router, including 404, 405, the 204 to `OPTIONS`, and the 413
+//! to a body whose announced length is above the limit. They do not see the error responses of the
+//! protocol to a malformed head, which has no route.
 
 mod catch_panic;
 mod cors;

@@ -26,7 +26,7 @@ use crate::protocol::limits::Limits;
 use crate::protocol::receive_buffer::ReceiveBuffer;
 use crate::protocol::scan::{AFTER_TARGET, scan_request};
 use crate::protocol::syntax::{
-    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, query_start,
+    find_blank_line, is_host_and_port, is_target, is_token, is_token_byte, query_start, trim_ows,
 };
 
 /// Room for as many header lines as [`Limits::headers_count_max`] can allow.
@@ -146,10 +146,64 @@ fn parse_request(
             interpret(head, &gather(request.headers), bytes)
         }
         Ok(_) => Err(ProtocolError::StartLine),
-        Err(httparse::Error::Version) if has_well_formed_version(bytes) => {
-            Err(ProtocolError::VersionUnsupported)
+        Err(error) => Err(parse_error(error, bytes)),
+    }
+}
+
+/// Checks an incomplete head, of which nothing more will come: returns the error that it has
+/// whatever would have followed, such as a control character in a value or a second `Host`.
+#[cold]
+pub(crate) fn check_incomplete_request(
+    received: &[u8],
+    limits: &Limits,
+) -> Result<(), ProtocolError> {
+    let window = &received[..received.len().min(limits.head_bytes_max.into())];
+    let lines_end = memchr::memrchr(b'\n', window).map_or(0, |end| end + 1);
+    // What is there of the last line.
+    let mut lines: Lines<'_> = [const { MaybeUninit::uninit() }; u8::MAX as usize];
+    let lines = &mut lines[..limits.headers_count_max.into()];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(window, lines);
+    parsed.map_err(|error| parse_error(error, window))?;
+    // The complete lines, as if they were all.
+    let head = match window[..lines_end].is_empty() {
+        false => window[..lines_end].to_vec(),
+        true => match window.iter().filter(|&&byte| byte == b' ').count() {
+            0 => return Ok(()),
+            // The target may be incomplete, so only its characters count.
+            1 => return check_words(window),
+            _ => {
+                let version = memchr::memrchr(b' ', window).unwrap_or_default();
+                [&window[..version], AFTER_TARGET].concat()
+            }
+        },
+    };
+    let parse =
+        |rest: &[u8]| parse_request(&[&head, rest].concat(), limits, &mut RequestHead::empty());
+    match parse(b"\r\n") {
+        // It may be in the lines that are missing.
+        Err(ProtocolError::HostMissing) => parse(b"Host: a\r\n\r\n"),
+        parsed => parsed,
+    }
+}
+
+/// Checks the method and the first characters of the target.
+fn check_words(line: &[u8]) -> Result<(), ProtocolError> {
+    let space = memchr::memchr(b' ', line).unwrap_or(line.len());
+    let (name, target) = line.split_at(space);
+    method(std::str::from_utf8(name).map_err(|_| ProtocolError::StartLine)?)?;
+    if !is_target(target.trim_ascii_start()) {
+        return Err(ProtocolError::Target);
+    }
+    Ok(())
+}
+
+fn parse_error(error: httparse::Error, head: &[u8]) -> ProtocolError {
+    match error {
+        httparse::Error::Version if has_well_formed_version(head) => {
+            ProtocolError::VersionUnsupported
         }
-        Err(error) => Err(field_error(error)),
+        error => field_error(error),
     }
 }
 
@@ -293,10 +347,47 @@ pub(crate) fn decode_response(
     let Some(end) = find_head_end(window, scanned, limits)? else {
         return Ok(None);
     };
-    let head = parse_response(&window[..end], to_head, limits)?;
+    let head = &window[..end];
+    let head = match parse_response(head, to_head, limits) {
+        // A folded line, perhaps. Servers are not expected to send one, so it is not searched for
+        // in every head.
+        Err(ProtocolError::HeaderName) => parse_response(&unfolded(head)?, to_head, limits)?,
+        parsed => parsed?,
+    };
     *scanned = 0;
     buffer.skip(end);
     Ok(Some(head))
+}
+
+/// Returns `head` with each folded header line joined by a space, as a user agent has to read it
+/// (RFC 9112 section 5.2). Returns an error if a field that frames the message is folded: another
+/// recipient may have read it in another way.
+fn unfolded(head: &[u8]) -> Result<Vec<u8>, ProtocolError> {
+    let mut joined: Vec<u8> = Vec::with_capacity(head.len());
+    // The offset in `joined` of the last line that was not a continuation.
+    let mut line_start = 0;
+    for (index, line) in head.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let is_continuation = matches!(line, [b' ' | b'\t', ..]);
+        // The line before the first header is the status line, which cannot be continued.
+        if !is_continuation || index < 2 {
+            line_start = joined.len();
+            joined.extend_from_slice(line);
+            continue;
+        }
+        let name = joined[line_start..].split(|&byte| byte == b':').next().unwrap_or_default();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            return Err(ProtocolError::ContentLength);
+        }
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            return Err(ProtocolError::TransferEncoding);
+        }
+        let before = trim_ows(joined[line_start..].strip_suffix(b"\r\n").unwrap_or_default());
+        joined.truncate(line_start + before.len());
+        joined.push(b' ');
+        joined.extend_from_slice(trim_ows(line.strip_suffix(b"\r\n").unwrap_or_default()));
+        joined.extend_from_slice(b"\r\n");
+    }
+    Ok(joined)
 }
 
 fn parse_response(

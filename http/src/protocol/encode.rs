@@ -8,6 +8,7 @@
 //! - `Transfer-Encoding` is refused.
 //! - `Connection: close` in a response closes the connection after it. Other options of its
 //!   `Connection`, and its `Keep-Alive`, are left out. In a request both are sent unchanged.
+//! - `Upgrade` adds `Connection: upgrade`.
 //! - `Date` replaces the one that is added otherwise.
 
 // std
@@ -72,6 +73,7 @@ fn write_response_fields(
 ) -> Result<(BodyEncoder, bool), EncodeError> {
     let mut declared = None;
     let mut close = false;
+    let mut upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
     let mut dated = status.is_informational();
     for (name, value) in headers {
         if *name == CONTENT_TYPE {
@@ -89,6 +91,7 @@ fn write_response_fields(
             // It means nothing in HTTP/1.1, and would promise a time that nobody keeps.
             "keep-alive" => continue,
             "date" => dated = true,
+            "upgrade" => upgrade = true,
             _ if check_framing(name, value, &mut declared)?.is_break() => continue,
             _ => {}
         }
@@ -97,11 +100,11 @@ fn write_response_fields(
     let (field, body) = response_framing(status, length, declared, request)?;
     field.write(out);
     let keep_alive = request.keep_alive && !close && body != BodyEncoder::UntilClose;
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        out.extend_from_slice(b"\r\nconnection: upgrade");
-    } else if !status.is_informational() {
-        write_persistence(keep_alive, request.is_http_10, out);
-    }
+    let persistence = match status.is_informational() {
+        true => None,
+        false => persistence(keep_alive, request.is_http_10),
+    };
+    write_connection(upgrade, persistence, out);
     match dated {
         true => out.extend_from_slice(HEAD_END),
         false => write_date_and_end(date, out),
@@ -213,13 +216,28 @@ fn write_status_line(status: StatusCode, out: &mut Vec<u8>) {
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
 }
 
-/// Writes `Connection` if the peer would assume the opposite without it (RFC 9112 section 9.3).
-fn write_persistence(keep_alive: bool, old: bool, out: &mut Vec<u8>) {
+/// Returns the option of `Connection` without which the peer would assume the opposite (RFC 9112
+/// section 9.3).
+fn persistence(keep_alive: bool, old: bool) -> Option<&'static [u8]> {
     match (keep_alive, old) {
-        (false, _) => out.extend_from_slice(b"\r\nconnection: close"),
-        (true, true) => out.extend_from_slice(b"\r\nconnection: keep-alive"),
-        (true, false) => {}
+        (false, _) => Some(b"close"),
+        (true, true) => Some(b"keep-alive"),
+        (true, false) => None,
     }
+}
+
+/// Writes `Connection`, unless it would be empty. A message with `Upgrade` has to list that (RFC
+/// 9110 section 7.8).
+fn write_connection(upgrade: bool, persistence: Option<&[u8]>, out: &mut Vec<u8>) {
+    let options: [&[u8]; 2] = match (upgrade, persistence) {
+        (false, None) => return,
+        (false, Some(option)) => [b"", option],
+        (true, None) => [b"", b"upgrade"],
+        (true, Some(option)) => [b"upgrade, ", option],
+    };
+    out.extend_from_slice(b"\r\nconnection: ");
+    out.extend_from_slice(options[0]);
+    out.extend_from_slice(options[1]);
 }
 
 fn write_field(name: &str, value: &HeaderValue, out: &mut Vec<u8>) {
@@ -277,11 +295,16 @@ fn write_request(
     out.extend_from_slice(host);
     let mut declared = None;
     let mut keep_alive = true;
+    let (mut upgrade, mut lists_upgrade) = (false, false);
     for (name, value) in headers {
         let name = name.as_str();
         match name {
             "host" => continue,
-            "connection" => keep_alive &= !list_contains(value.as_bytes(), b"close"),
+            "connection" => {
+                keep_alive &= !list_contains(value.as_bytes(), b"close");
+                lists_upgrade |= list_contains(value.as_bytes(), b"upgrade");
+            }
+            "upgrade" => upgrade = true,
             _ if check_framing(name, value, &mut declared)?.is_break() => continue,
             _ => {}
         }
@@ -289,6 +312,7 @@ fn write_request(
     }
     let (field, body) = request_framing(method, agreed_length(length, declared)?);
     field.write(out);
+    write_connection(upgrade && !lists_upgrade, None, out);
     out.extend_from_slice(HEAD_END);
     Ok((body, keep_alive))
 }

@@ -54,7 +54,7 @@ pub enum ProtocolError {
     EncodingInOldVersion,
     /// The transfer coding is well-formed, but not just `chunked`.
     EncodingUnsupported,
-    /// The `Expect` is not `100-continue`.
+    /// The `Expect` has a member other than `100-continue`.
     Expectation,
     /// The body, or its announced length, is larger than the limit.
     BodyTooLarge,

@@ -128,10 +128,12 @@ impl RequestHead {
         self.fields.lines()
     }
 
-    /// Returns the target as a [`Uri`]. Copies it.
+    /// Returns the target as a [`Uri`]. Copies it. A quotation mark and a grave accent, which this
+    /// type does not accept everywhere, are percent-encoded.
     #[must_use]
     pub fn uri(&self) -> Uri {
-        let uri = Uri::try_from(self.target());
+        let encoded = || self.target().replace('"', "%22").replace('`', "%60");
+        let uri = Uri::try_from(self.target()).or_else(|_| Uri::try_from(encoded()));
         debug_assert!(
             uri.is_ok() || self.bytes().is_empty(),
             "the decoder accepts only what this type accepts: {}",

@@ -83,6 +83,23 @@ impl Headers {
         }
     }
 
+    /// Sets all headers of a map, each name in place of any of that name. All values that a name
+    /// has in the map are kept.
+    pub fn insert_all(&mut self, map: HeaderMap) {
+        let mut last_name = None;
+        // A map gives each name once, with the first of its values.
+        for (name, value) in map {
+            match (name, &last_name) {
+                (Some(name), _) => {
+                    self.insert(name.clone(), value);
+                    last_name = Some(name);
+                }
+                (None, Some(name)) => self.append(name.clone(), value),
+                (None, None) => {}
+            }
+        }
+    }
+
     /// Removes all headers of this name. Returns `true` if there were any.
     pub fn remove(&mut self, name: &HeaderName) -> bool {
         let before = self.len();
@@ -155,16 +172,7 @@ impl FromIterator<(HeaderName, HeaderValue)> for Headers {
 impl From<HeaderMap> for Headers {
     fn from(map: HeaderMap) -> Self {
         let mut headers = Self::new();
-        // A map gives each name once, with the first of its values.
-        let mut last_name = None;
-        for (name, value) in map {
-            if name.is_some() {
-                last_name = name;
-            }
-            if let Some(name) = &last_name {
-                headers.append(name.clone(), value);
-            }
-        }
+        headers.insert_all(map);
         headers
     }
 }
@@ -247,6 +255,25 @@ mod tests {
         headers.append(SET_COOKIE, value("b"));
         let again = Headers::from(HeaderMap::from(headers));
         assert_eq!(list(&again), "set-cookie=a set-cookie=b");
+    }
+
+    #[test]
+    fn a_map_replaces_its_names_with_all_of_its_values() {
+        let mut headers = Headers::new();
+        for (name, text) in [(SET_COOKIE, "old"), (ACCEPT, "1"), (SET_COOKIE, "old")] {
+            headers.append(name, value(text));
+        }
+        let mut map = HeaderMap::new();
+        for (name, text) in [(SET_COOKIE, "a"), (SERVER, "s"), (SET_COOKIE, "b"), (SET_COOKIE, "c")]
+        {
+            map.append(name, value(text));
+        }
+        headers.insert_all(map);
+        let cookies: Vec<_> = list(&headers).split(' ').map(str::to_owned).collect();
+        assert_eq!(cookies.len(), 5, "{cookies:?}");
+        for line in ["set-cookie=a", "set-cookie=b", "set-cookie=c", "accept=1", "server=s"] {
+            assert!(cookies.iter().any(|known| known == line), "{line}");
+        }
     }
 
     #[test]

@@ -30,16 +30,23 @@ impl<'a> KnownFields<'a> {
             4 if name == b"Host" || is(b"host") => {
                 self.host_repeated |= self.host.replace(value).is_some();
             }
-            6 if is(b"expect") => {
-                let is_continue = value.eq_ignore_ascii_case(b"100-continue");
-                self.expects_continue |= is_continue;
-                self.expects_other |= !is_continue;
-            }
+            6 if is(b"expect") => self.record_expectations(value),
             7 if is(b"upgrade") => self.upgrade = true,
             10 if is(b"connection") => self.record_connection(value),
             14 if is(b"content-length") => self.length.record_content_length(value),
             17 if is(b"transfer-encoding") => self.length.record_transfer_encoding(value),
             _ => {}
+        }
+    }
+
+    /// Empty members of the list mean nothing (RFC 9110 section 5.6.1.2).
+    #[cold]
+    #[inline(never)]
+    fn record_expectations(&mut self, value: &[u8]) {
+        for expectation in list_members(value).filter(|member| !member.is_empty()) {
+            let is_continue = expectation.eq_ignore_ascii_case(b"100-continue");
+            self.expects_continue |= is_continue;
+            self.expects_other |= !is_continue;
         }
     }
 

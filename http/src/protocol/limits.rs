@@ -14,6 +14,8 @@ pub const HEAD_BYTES_MAX: u16 = 32 * 1024;
 pub const HEADERS_COUNT_MAX: u8 = 100;
 /// Enough for a form or a JSON document. Routes for uploads raise it.
 pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// Names and values in a form or a query that is deserialized. More than people fill in by hand.
+pub const FORM_PAIRS_MAX: usize = 1000;
 /// Chunk extensions carry signatures at most, and are ignored here (CVE-2023-39326).
 pub const CHUNK_EXTENSION_BYTES_MAX: u32 = 4 * 1024;
 /// Allows about 16,000 chunks of one byte.

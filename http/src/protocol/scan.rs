@@ -13,7 +13,7 @@ use crate::protocol::fields::Span;
 use crate::protocol::head::RequestHead;
 use crate::protocol::known_fields::KnownFields;
 use crate::protocol::limits::Limits;
-use crate::protocol::syntax::{query_start, target_length, token_length, value_length};
+use crate::protocol::syntax::{path_length, query_length, token_length, value_length};
 
 /// Follows the target in a request line. A line of HTTP/1.0 has the same length.
 pub(crate) const AFTER_TARGET: &[u8] = b" HTTP/1.1\r\n";
@@ -53,7 +53,11 @@ fn scan_target(
     head: &mut RequestHead,
 ) -> Option<usize> {
     let text = &window[start..];
-    let end = target_length(text);
+    let path_end = path_length(text);
+    let end = match text.get(path_end) {
+        Some(b'?') => path_end + query_length(&text[path_end..]),
+        _ => path_end,
+    };
     let (target, rest) = text.split_at(end);
     let is_plain = target.first() == Some(&b'/')
         && end <= limits.target_bytes_max.into()
@@ -64,7 +68,7 @@ fn scan_target(
     let span = |length: usize| Span { start: start as u16, end: (start + length) as u16 };
     head.version = Version::HTTP_11;
     head.target = span(end);
-    head.path = span(query_start(target));
+    head.path = span(path_end);
     head.authority = Span::default();
     Some(start + end + AFTER_TARGET.len())
 }

@@ -43,7 +43,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use crate::protocol::body_decoder::BodyEvent;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::date::DATE_BYTES;
-use crate::protocol::decode::decode_request;
+use crate::protocol::decode::{check_incomplete_request, decode_request};
 use crate::protocol::encode::{RequestContext, encode_response};
 use crate::protocol::error::{EncodeError, ProtocolError};
 use crate::protocol::head::RequestHead;
@@ -182,11 +182,18 @@ impl ServerConnection {
     ) -> Result<RequestEvent, ProtocolError> {
         let may_be_head = data.first().is_some_and(|first| *first != b'\r');
         if may_be_head && self.is_idle() {
-            let decoded = decode_request(data, &mut self.incoming.head_scanned, limits, head);
-            if let Some(length) = decoded.map_err(|error| self.fail(error))? {
-                self.receive(&data[length..]);
-                self.begin(head, limits);
-                return Ok(RequestEvent::Head);
+            match decode_request(data, &mut self.incoming.head_scanned, limits, head) {
+                Ok(Some(length)) => {
+                    self.receive(&data[length..]);
+                    self.begin(head, limits);
+                    return Ok(RequestEvent::Head);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    // What was received of the head decides what the error response looks like.
+                    self.receive(data);
+                    return Err(self.fail(error));
+                }
             }
         }
         self.receive(data);
@@ -231,8 +238,15 @@ impl ServerConnection {
         match (*at_eof, is_blank) {
             (false, _) => Ok(RequestEvent::NeedData),
             (true, true) => Ok(RequestEvent::Closed),
-            (true, false) => Err(ProtocolError::UnexpectedEnd),
+            (true, false) => Err(self.error_of_head(ProtocolError::UnexpectedEnd, limits)),
         }
+    }
+
+    /// Returns the error of a head that will not be completed because of `reason`. That is the
+    /// error in what has been received of it, if there is one.
+    #[cold]
+    fn error_of_head(&self, reason: ProtocolError, limits: &Limits) -> ProtocolError {
+        check_incomplete_request(&self.incoming.buffer, limits).err().unwrap_or(reason)
     }
 
     /// Skips the empty lines that are ignored. Returns `true` if nothing is left.
@@ -273,8 +287,9 @@ impl ServerConnection {
         match self.stage {
             Stage::Idle => {
                 self.is_response_due = true;
-                self.request =
-                    RequestContext { is_head: false, is_http_10: false, keep_alive: false };
+                // The response to `HEAD` has no body, also if something after the method is wrong.
+                let is_head = self.incoming.buffer.starts_with(b"HEAD ");
+                self.request = RequestContext { is_head, is_http_10: false, keep_alive: false };
             }
             Stage::Active => {}
             Stage::Upgraded | Stage::Failed | Stage::Closed => return error,
@@ -415,10 +430,16 @@ impl ServerConnection {
         self.incoming.check_body_limit()
     }
 
-    /// Ends the parsing because of `error`, which the driver found: a timeout. As after an error
-    /// in what was received, only a response that is still due can be sent.
-    pub fn give_up(&mut self, error: ProtocolError) {
-        self.fail(error);
+    /// Ends the parsing because of `reason`, which the driver found: a timeout. As after an error
+    /// in what was received, only a response that is still due can be sent. Returns the error to
+    /// respond with: if the head of a request is incomplete and also invalid, what is wrong with
+    /// it, otherwise `reason`.
+    pub fn give_up(&mut self, reason: ProtocolError, limits: &Limits) -> ProtocolError {
+        let error = match self.is_reading_head() {
+            true => self.error_of_head(reason, limits),
+            false => reason,
+        };
+        self.fail(error)
     }
 
     /// Makes the current response, or the next one if there is none, the last one.

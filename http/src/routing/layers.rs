@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
+use crate::protocol::error::ProtocolError;
 use crate::routing::handler::{Endpoint, Handler, Next};
 
 /// Wraps an endpoint into another one.
@@ -43,4 +44,9 @@ pub(super) fn status_endpoint(status: StatusCode, allow: Option<HeaderValue>) ->
         }
         std::future::ready(response)
     })
+}
+
+/// Returns an endpoint whose response is always the one to `error`.
+pub(super) fn error_endpoint(error: ProtocolError) -> Rc<dyn Endpoint> {
+    Handler::endpoint(move |_| std::future::ready(error))
 }

@@ -20,15 +20,19 @@ impl<T> Literals<T> {
         !pattern.contains(['{', '}'])
     }
 
-    /// Adds a path, which must not be in the table yet.
+    /// Adds a path.
+    ///
+    /// # Panics
+    /// If the path is in the table already.
     pub(crate) fn insert(&mut self, path: &str, value: T) {
         if self.by_length.len() <= path.len() {
             self.by_length.resize_with(path.len() + 1, Vec::new);
         }
         let paths = &mut self.by_length[path.len()];
-        let at = paths.partition_point(|(known, _)| **known < *path.as_bytes());
-        debug_assert!(paths.get(at).is_none_or(|(known, _)| **known != *path.as_bytes()));
-        paths.insert(at, (path.as_bytes().into(), value));
+        match paths.binary_search_by(|(known, _)| (**known).cmp(path.as_bytes())) {
+            Ok(_) => panic!("the path '{path}' has been added already"),
+            Err(at) => paths.insert(at, (path.as_bytes().into(), value)),
+        }
     }
 
     /// Returns the value of a path.
@@ -57,6 +61,26 @@ mod tests {
         for path in ["", "/d", "/A", "/ac", "/a/", "/long/pbth", "/long/paths", "//"] {
             assert_eq!(literals.find(path.as_bytes()), None, "{path}");
         }
+    }
+
+    #[test]
+    fn paths_of_one_length_are_sorted_whatever_the_order_in_which_they_are_added() {
+        for order in ["abcde", "edcba", "cabed", "dbeac"] {
+            let mut literals = Literals::new();
+            for letter in order.chars() {
+                literals.insert(&format!("/{letter}"), letter);
+            }
+            let sorted: Vec<char> = literals.by_length[2].iter().map(|(_, value)| *value).collect();
+            assert_eq!(sorted, ['a', 'b', 'c', 'd', 'e'], "{order}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the path '/a' has been added already")]
+    fn a_path_is_added_once() {
+        let mut literals = Literals::new();
+        literals.insert("/a", ());
+        literals.insert("/a", ());
     }
 
     #[test]

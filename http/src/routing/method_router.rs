@@ -10,8 +10,9 @@ use http::{HeaderValue, Method, StatusCode};
 use crate::message::request::Request;
 use crate::message::response::IntoResponse;
 use crate::message::route::{Route, RouteOptions};
+use crate::protocol::error::ProtocolError;
 use crate::routing::handler::{Endpoint, Handler};
-use crate::routing::layers::{Layer, layer, layered, status_endpoint};
+use crate::routing::layers::{Layer, error_endpoint, layer, layered, status_endpoint};
 use crate::routing::service::{OtherMethods, PathEntry};
 use crate::routing::timeout::within_limit;
 
@@ -25,7 +26,7 @@ use crate::routing::timeout::within_limit;
 /// let items = get(async |_| "all items").post(async |_| "created").body_limit(64 * 1024);
 /// let router = Router::new().route("/items", items);
 /// ```
-#[derive(Default)]
+#[derive(Clone, Default)]
 #[must_use]
 pub struct MethodRouter {
     handlers: Vec<(Method, Rc<dyn Endpoint>)>,
@@ -183,7 +184,8 @@ impl MethodRouter {
             params: names.into(),
             options: self.options,
         });
-        PathEntry { route, handlers: self.handlers, other }
+        let body_too_large = layered(error_endpoint(ProtocolError::BodyTooLarge), layers);
+        PathEntry { route, handlers: self.handlers, other, body_too_large }
     }
 
     /// Returns the value of `Allow`: the methods of the path (RFC 9110 section 10.2.1).

@@ -1,5 +1,6 @@
 //! A router in use, which finds the handler of a request and calls it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -8,14 +9,14 @@ use http::Method;
 use crate::message::params::ParamSpans;
 use crate::message::pipe::Pipe;
 use crate::message::request::Request;
-use crate::message::response::{IntoResponse, Response};
+use crate::message::response::Response;
 use crate::message::route::Route;
-use crate::protocol::error::ProtocolError;
 use crate::protocol::framing::Framing;
 use crate::protocol::head::RequestHead;
 use crate::protocol::limits::BODY_BYTES_MAX;
 use crate::routing::handler::{Endpoint, Running};
 use crate::routing::literals::Literals;
+use crate::routing::path::{normal_path, offset_in_path};
 
 /// A router in use, created by [`Router::into_service`](crate::Router::into_service).
 ///
@@ -55,6 +56,8 @@ pub struct Service {
     /// The paths with parameters.
     pub(crate) patterns: matchit::Router<PathEntry>,
     pub(crate) fallback: Rc<dyn Endpoint>,
+    /// Handles requests that no route matches and whose body is too large.
+    pub(crate) body_too_large: Rc<dyn Endpoint>,
     /// Handles `OPTIONS *`, which is about the server and not about a path.
     pub(crate) asterisk: Rc<dyn Endpoint>,
 }
@@ -64,6 +67,9 @@ pub(crate) struct PathEntry {
     pub(crate) route: Rc<Route>,
     pub(crate) handlers: Vec<(Method, Rc<dyn Endpoint>)>,
     pub(crate) other: OtherMethods,
+    /// Handles requests whose body is too large, in place of a handler. It has the layers of the
+    /// route.
+    pub(crate) body_too_large: Rc<dyn Endpoint>,
 }
 
 /// How a path handles the methods that have no handler.
@@ -77,6 +83,7 @@ pub(crate) enum OtherMethods {
 /// The endpoint for a request, and the route that matched.
 pub(crate) struct RouteMatch<'a> {
     endpoint: &'a Rc<dyn Endpoint>,
+    body_too_large: &'a Rc<dyn Endpoint>,
     /// `None` if no route matched.
     pub(crate) route: Option<&'a Rc<Route>>,
     params: ParamSpans,
@@ -87,7 +94,8 @@ impl Service {
     /// or with a 404 or 405.
     ///
     /// A body that is longer than its route allows, or else than
-    /// [`BODY_BYTES_MAX`](crate::limits::BODY_BYTES_MAX), gets a 413 at once.
+    /// [`BODY_BYTES_MAX`](crate::limits::BODY_BYTES_MAX), gets a 413 at once, from the layers of
+    /// the route.
     ///
     /// The response is as the handler returned it. What a connection does is left out: no header is
     /// added, the response to `HEAD` keeps its body, a response that cannot be sent is not replaced
@@ -105,16 +113,11 @@ impl Service {
         let limit = options.body_bytes_max.unwrap_or(BODY_BYTES_MAX);
         let disconnect =
             options.detaches_on_disconnect.then(|| DisconnectOnDrop(request.body_mut().pipe()));
-        let running = match request.framing() {
-            Framing::Length(length) if length > limit => Err(ProtocolError::BodyTooLarge),
-            _ => Ok(matched.call(request)),
-        };
+        let is_too_large = matches!(request.framing(), Framing::Length(length) if length > limit);
+        let running = matched.call(request, is_too_large);
         async move {
             let _disconnect = disconnect;
-            match running {
-                Ok(running) => running.await,
-                Err(error) => error.into_response(),
-            }
+            running.await
         }
     }
 
@@ -128,19 +131,33 @@ impl Service {
 
     fn find_pattern(&self, head: &RequestHead) -> RouteMatch<'_> {
         let path = head.path();
-        match self.patterns.at(path) {
+        let normal = normal_path(path);
+        if let Cow::Owned(normal) = &normal
+            && let Some(entry) = self.literals.find(normal.as_bytes())
+        {
+            return entry.matched(head.method(), ParamSpans::default());
+        }
+        match self.patterns.at(&normal) {
             Ok(matched) => {
                 let mut params = ParamSpans::default();
                 for (index, (_, value)) in matched.params.iter().enumerate() {
-                    let start = value.as_ptr() as usize - path.as_ptr() as usize;
-                    params.set(index, start, value.len());
+                    let start = value.as_ptr() as usize - normal.as_ptr() as usize;
+                    let (start, end) = match normal {
+                        Cow::Borrowed(_) => (start, start + value.len()),
+                        Cow::Owned(_) => {
+                            (offset_in_path(path, start), offset_in_path(path, start + value.len()))
+                        }
+                    };
+                    params.set(index, start, end - start);
                 }
                 matched.value.matched(head.method(), params)
             }
-            Err(_) => {
-                let endpoint = if path == "*" { &self.asterisk } else { &self.fallback };
-                RouteMatch { endpoint, route: None, params: ParamSpans::default() }
-            }
+            Err(_) => RouteMatch {
+                endpoint: if path == "*" { &self.asterisk } else { &self.fallback },
+                body_too_large: &self.body_too_large,
+                route: None,
+                params: ParamSpans::default(),
+            },
         }
     }
 }
@@ -153,7 +170,12 @@ impl fmt::Debug for Service {
 
 impl PathEntry {
     fn matched(&self, method: &Method, params: ParamSpans) -> RouteMatch<'_> {
-        RouteMatch { endpoint: self.endpoint(method), route: Some(&self.route), params }
+        RouteMatch {
+            endpoint: self.endpoint(method),
+            body_too_large: &self.body_too_large,
+            route: Some(&self.route),
+            params,
+        }
     }
 
     /// Returns the endpoint for `method`.
@@ -175,12 +197,16 @@ impl PathEntry {
 }
 
 impl RouteMatch<'_> {
-    /// Records the route in the request and starts the handler.
+    /// Records the route in the request and starts the handler. If the body is too large, a 413
+    /// takes the place of the handler, so that the layers see it.
     #[inline]
-    pub(crate) fn call(self, mut request: Request) -> Running {
+    pub(crate) fn call(self, mut request: Request, is_body_too_large: bool) -> Running {
         request.parts.route = self.route.cloned();
         request.parts.params = self.params;
-        self.endpoint.call(request)
+        match is_body_too_large {
+            false => self.endpoint.call(request),
+            true => self.body_too_large.call(request),
+        }
     }
 }
 

@@ -127,14 +127,12 @@ impl ConnectionTask {
         if let Some(limit) = route.and_then(|route| route.options.body_bytes_max) {
             self.protocol.set_body_limit(limit);
         }
-        if let Err(error) = self.protocol.check_body_limit() {
-            return self.respond(&mut error.into_response(), cx);
-        }
+        let is_too_large = self.protocol.check_body_limit().is_err();
         let parts = &mut *request.parts;
         parts.body = RequestBody::new(self.request.body.clone());
         parts.peer = self.peer;
         cx.server.notebook.set(route.map(|route| route.note));
-        let call = || catch_unwind(AssertUnwindSafe(|| found.call(request)));
+        let call = || catch_unwind(AssertUnwindSafe(|| found.call(request, is_too_large)));
         let step = match Self::within(self.watch.as_deref(), call) {
             Ok(running) => self.poll_handler(running, route.map(|route| &**route), cx),
             Err(payload) => self.respond_to_panic(&*payload, route.map(|route| &**route), cx),

@@ -12,6 +12,8 @@ use http::{HeaderMap, StatusCode};
 
 use crate::message::body::{BodyKind, Part, PartStream, Upgrade};
 use crate::message::body_error::BodyError;
+use crate::message::escaped::Escaped;
+use crate::message::log_limit::limited_log;
 use crate::message::response::{IntoResponse, Response};
 use crate::message::route::Route;
 use crate::message::upgrade::Upgraded;
@@ -68,11 +70,11 @@ impl ConnectionTask {
         let pattern = route.map_or("(no route)", |route| &route.pattern);
         let task = task::current().map_or_else(String::new, |task| task.label.to_string());
         Self::within(self.watch.as_deref(), || {
-            tracing::error!(
-                target: "brigade::http",
-                "the handler of {pattern} panicked in {task}, serving {}: {}",
-                self.peer,
-                panic_message(payload),
+            let (peer, panic) = (self.peer, Escaped(panic_message(payload)));
+            limited_log!(
+                error,
+                { route = pattern },
+                "the handler of {pattern} panicked in {task}, serving {peer}: {panic}"
             );
         });
         self.protocol.close_after_response();
@@ -163,13 +165,15 @@ impl ConnectionTask {
         response: &mut Response,
         cx: &mut PollContext<'_, '_>,
     ) -> Result<bool, EncodeError> {
-        Self::within(self.watch.as_deref(), || {
-            tracing::error!(
-                target: "brigade::http",
-                "a response that cannot be sent was replaced by a 500: {error}"
-            );
-        });
-        *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+        if response.is_upgrade() && error == EncodeError::Status(response.status) {
+            tracing::debug!(target: "brigade::http", peer = %self.peer, "refused an upgrade");
+            response.refuse_upgrade();
+        } else {
+            Self::within(self.watch.as_deref(), || {
+                limited_log!(error, { %error }, "replaced a response that cannot be sent by a 500");
+            });
+            *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
+        }
         if let Some(watch) = &self.watch {
             watch.respond(response);
         }
@@ -250,10 +254,14 @@ impl ConnectionTask {
         error: &dyn std::error::Error,
         cx: &mut PollContext<'_, '_>,
     ) -> io::Result<Step> {
+        // A handler may send on a body that it receives, with the errors of the client.
+        let is_of_client = self.request.body_error.is_some();
         Self::within(self.watch.as_deref(), || {
-            tracing::error!(
-                target: "brigade::http", peer = %self.peer, "response body failed midway: {error}"
-            );
+            let (peer, error) = (self.peer, Escaped(error));
+            match is_of_client {
+                true => tracing::debug!(target: "brigade::http", %peer, %error, "body failed"),
+                false => limited_log!(error, { %peer, %error }, "body failed"),
+            }
         });
         self.write(cx)?;
         self.abort()

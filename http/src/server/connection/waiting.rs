@@ -168,12 +168,12 @@ impl ConnectionTask {
         }
         match waiting {
             Waiting::Head => {
-                self.protocol.give_up(ProtocolError::HeadTimeout);
-                self.refuse(ProtocolError::HeadTimeout, cx)
+                let error = self.protocol.give_up(ProtocolError::HeadTimeout, &cx.server.limits);
+                self.refuse(error, cx)
             }
             Waiting::Body => {
                 let error = ProtocolError::BodyTimeout;
-                self.protocol.give_up(error);
+                self.protocol.give_up(error, &cx.server.limits);
                 self.request.body_error = Some(error);
                 if let Some(body) = &self.request.body {
                     body.end(Err(BodyError::Protocol(error)), cx.task.waker());
