@@ -158,7 +158,7 @@ impl<'a> Batch<'a> {
             let mut parts = parts.iter().map(|(owner, index)| &executed[*owner][*index]);
             match sum {
                 Some(own) => {
-                    reply_integer(&mut replies, own + parts.map(|r| integer(r)).sum::<i64>())
+                    reply_integer(&mut replies, own + parts.map(|r| integer(r)).sum::<i64>());
                 }
                 None => parts.try_for_each(|reply| replies.write_all(reply))?,
             }
