@@ -29,6 +29,7 @@ mod protocol;
 mod report;
 mod reserve;
 mod serve_loop;
+mod serving;
 mod stats;
 mod supervisor;
 mod tcp_server;

@@ -5,35 +5,10 @@ set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/../../.."
 
-for tool in redis-cli redis-benchmark; do
-    if ! command -v "$tool" > /dev/null; then
-        echo "$tool is missing: apt-get install redis-tools" >&2
-        exit 1
-    fi
-done
-
-work="$(mktemp -d)"
-server=
-finish() {
-    if [[ -n "$server" ]]; then kill "$server" 2> /dev/null || true; fi
-    rm -rf "$work"
-}
-trap finish EXIT
-
-cargo build --quiet --example resp
-"${CARGO_TARGET_DIR:-target}/debug/examples/resp" --listen 127.0.0.1:0 --loops 2 \
-    > "$work/listening" 2> "$work/log" &
-server=$!
-for _ in {1..100}; do
-    if [[ -s "$work/listening" ]]; then break; fi
-    sleep 0.1
-done
-port="$(sed -n 's#^listening on [0-9.]*:\([0-9]*\).*#\1#p' "$work/listening")"
-if [[ -z "$port" ]]; then
-    echo "the example did not print its address:" >&2
-    cat "$work/log" >&2
-    exit 1
-fi
+source tests/clients/example.sh
+need redis-tools redis-cli redis-benchmark
+start_example resp --listen 127.0.0.1:0 --loops 2
+port="${address#*:}"
 
 # expect REPLY WORD...: runs a command with redis-cli, and compares the reply.
 expect() {
