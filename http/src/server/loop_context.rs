@@ -31,7 +31,7 @@ pub(super) struct Options {
 }
 
 /// What all HTTP connections of one loop share.
-pub(crate) struct LoopServer {
+pub(crate) struct LoopContext {
     pub(crate) routes: Service,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
@@ -51,7 +51,7 @@ pub(crate) struct LoopServer {
     snapshot: RefCell<Vec<ConnectionInfo>>,
 }
 
-impl LoopServer {
+impl LoopContext {
     pub(super) fn new(
         routes: Service,
         options: Options,
@@ -125,14 +125,14 @@ impl LoopServer {
     }
 }
 
-impl Drop for LoopServer {
+impl Drop for LoopContext {
     fn drop(&mut self) {
         Stats::set_current(None);
     }
 }
 
-impl fmt::Debug for LoopServer {
+impl fmt::Debug for LoopContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoopServer").finish_non_exhaustive()
+        f.debug_struct("LoopContext").finish_non_exhaustive()
     }
 }

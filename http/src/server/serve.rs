@@ -9,13 +9,13 @@ use brigade_runtime::task;
 use crate::server::activity::{ConnectionInfo, ConnectionState, summary};
 use crate::server::connection::ConnectionTask;
 use crate::server::connection::watched::WatchedConnection;
-use crate::server::loop_context::LoopServer;
+use crate::server::loop_context::LoopContext;
 
 /// Only connections that have been idle for this long are closed when descriptors run out: the
 /// next request of one that was busy until just now may be on its way.
 const SHED_IDLE_MIN: Duration = Duration::from_millis(250);
 
-impl Protocol for LoopServer {
+impl Protocol for LoopContext {
     type Connection = ConnectionInfo;
 
     fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections) {

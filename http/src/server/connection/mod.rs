@@ -51,7 +51,7 @@ use crate::protocol::server_connection::ServerConnection;
 use crate::routing::handler::Running;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::counters::Outcome;
-use crate::server::loop_context::LoopServer;
+use crate::server::loop_context::LoopContext;
 use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::Outgoing;
 
@@ -64,7 +64,7 @@ const PARTS_PER_POLL: u32 = 16;
 
 /// The task of one connection.
 pub(crate) struct ConnectionTask {
-    server: Rc<LoopServer>,
+    server: Rc<LoopContext>,
     /// Absent once another protocol has taken it over.
     stream: Option<TcpStream>,
     peer: SocketAddr,
@@ -148,7 +148,7 @@ enum Waiting {
 /// What one poll works with.
 struct PollContext<'poll, 'task> {
     task: &'poll mut Context<'task>,
-    server: &'poll LoopServer,
+    server: &'poll LoopContext,
     /// The loop's write buffer.
     out: Vec<u8>,
     budget: Budget,
@@ -188,7 +188,7 @@ impl ConnectionTask {
     /// Returns the task of a connection that was given to this loop, and what counts the connection
     /// as open.
     pub(crate) fn new(
-        server: Rc<LoopServer>,
+        server: Rc<LoopContext>,
         accepted: AcceptedConnection,
     ) -> (Self, ConnectionGuard) {
         let stream = TcpStream::from_nonblocking(accepted.stream);
