@@ -11,7 +11,7 @@ use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
 use crate::net::tcp_socket::TcpSocket;
-use crate::threads::blocking::spawn_blocking;
+use crate::threads::lookup::spawn_lookup;
 
 /// A TCP connection.
 ///
@@ -27,7 +27,7 @@ pub struct TcpStream {
 
 impl TcpStream {
     /// Connects to the first of the addresses that accepts a connection. A host name is resolved
-    /// on the blocking pool.
+    /// on a thread for name lookups, of which there are at most 64.
     ///
     /// # Errors
     /// Those of the last address that was tried (socket(2), connect(2)), or of the name resolution.
@@ -41,7 +41,7 @@ impl TcpStream {
     where
         A: ToSocketAddrs + Send + 'static,
     {
-        let found = spawn_blocking(move || address.to_socket_addrs().map(Vec::from_iter)).await;
+        let found = spawn_lookup(move || address.to_socket_addrs().map(Vec::from_iter)).await;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
         for address in found.map_err(io::Error::other)?? {
             match Self::connect_to(address).await {

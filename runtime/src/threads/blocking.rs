@@ -33,6 +33,19 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    spawn_on(|job| blocking::unblock(job).detach(), work)
+}
+
+/// Work without its result.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs `work` where `start` runs jobs: on another thread.
+#[track_caller]
+pub(super) fn spawn_on<F, T>(start: impl FnOnce(Job), work: F) -> BlockingHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     let core = Core::current();
     let handle = LoopHandle::of(&core);
     let is_manual_clock = core.clock().is_manual();
@@ -53,7 +66,7 @@ where
             let _ = loop_handle.call_soon(|| Core::current().allow_auto_advance());
         }
     };
-    blocking::unblock(work).detach();
+    start(Box::new(work));
     BlockingHandle { result, handle }
 }
 
