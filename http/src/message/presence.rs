@@ -4,7 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+
+use brigade_runtime::task;
 
 /// A future that completes when the client has disconnected; see
 /// [`Request::disconnected`](crate::Request::disconnected).
@@ -30,7 +32,10 @@ impl Future for Disconnected {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &self.presence {
-            Some(presence) => presence.poll_gone(cx.waker()),
+            Some(presence) => {
+                ready!(presence.poll_gone(cx.waker()));
+                task::poll_proceed(cx)
+            }
             None => Poll::Pending,
         }
     }

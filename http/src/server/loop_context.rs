@@ -1,13 +1,14 @@
 //! What all HTTP connections of one loop share: the routes, the options, the buffers.
 
 use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use brigade_runtime::server::Connections;
-use brigade_runtime::task::{Notebook, yield_now};
-use brigade_runtime::time;
+use brigade_runtime::task::{Notebook, TaskId};
+use brigade_runtime::{task, time};
 use crossbeam_utils::CachePadded;
 
 use crate::protocol::date::DateCache;
@@ -46,9 +47,13 @@ pub(crate) struct LoopContext {
     pub(crate) counters: Arc<CachePadded<Counters>>,
     /// Where the running task notes the route that it works on.
     pub(crate) notebook: Notebook,
+    /// How many times `snapshot` and `close_idle` are in progress.
+    inspections: Cell<u32>,
     /// Every connection that is polled describes itself in `snapshot`.
     is_taking_snapshot: Cell<bool>,
     snapshot: RefCell<Vec<ConnectionInfo>>,
+    /// The tasks of idle connections, which close themselves if they are still idle.
+    to_close: RefCell<BTreeSet<TaskId>>,
 }
 
 impl LoopContext {
@@ -73,8 +78,10 @@ impl LoopContext {
             is_draining: Cell::new(false),
             counters,
             notebook: Notebook::current(),
+            inspections: Cell::new(0),
             is_taking_snapshot: Cell::new(false),
             snapshot: RefCell::default(),
+            to_close: RefCell::default(),
         }
     }
 
@@ -87,17 +94,51 @@ impl LoopContext {
     pub(super) async fn snapshot(&self, connections: &Connections) -> Vec<ConnectionInfo> {
         self.is_taking_snapshot.set(true);
         connections.wake_all();
-        // The tasks of the connections are before this task in the ready queue.
-        yield_now().await;
+        self.inspected().await;
         self.is_taking_snapshot.set(false);
         let mut snapshot = self.snapshot.take();
         snapshot.sort_by_key(|connection| std::cmp::Reverse(connection.lasted));
         snapshot
     }
 
+    /// Closes the connections of these tasks, unless a request has arrived meanwhile. Returns how
+    /// many were closed.
+    pub(super) async fn close_idle(&self, tasks: impl Iterator<Item = TaskId>) -> usize {
+        let tasks = tasks.collect::<BTreeSet<_>>();
+        self.to_close.borrow_mut().extend(&tasks);
+        tasks.iter().for_each(|id| task::wake(*id));
+        self.inspected().await;
+        let mut to_close = self.to_close.borrow_mut();
+        tasks.iter().filter(|id| !to_close.remove(id)).count()
+    }
+
+    /// Waits until the connections that were just woken have been polled: their tasks are before
+    /// this one in the ready queue.
+    async fn inspected(&self) {
+        self.inspections.update(|count| count + 1);
+        task::yield_now().await;
+        self.inspections.update(|count| count - 1);
+    }
+
+    /// Returns `true` while a connection that is polled has to look whether it is to describe or to
+    /// close itself.
+    pub(crate) fn is_inspecting(&self) -> bool {
+        self.inspections.get() > 0
+    }
+
     /// Returns `true` while every connection that is polled should describe itself.
     pub(crate) fn is_taking_snapshot(&self) -> bool {
         self.is_taking_snapshot.get()
+    }
+
+    /// Returns `true` if the connection of the task `id` is to be closed.
+    pub(crate) fn is_to_close(&self, id: TaskId) -> bool {
+        self.to_close.borrow().contains(&id)
+    }
+
+    /// Notes that the connection of the task `id` closes itself.
+    pub(crate) fn note_closed(&self, id: TaskId) {
+        self.to_close.borrow_mut().remove(&id);
     }
 
     /// Adds the description of a connection to the snapshot.

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Poll;
 
+use brigade_runtime::task;
+
 use crate::message::parts::PartsBox;
 use crate::message::pipe::Pipe;
 use crate::message::request::Request;
@@ -29,11 +31,12 @@ impl ConnectionTask {
         if self.outgoing.is_blocked() {
             return self.enter(State::Reading, Step::Wait);
         }
-        if !cx.budget.take_request() {
-            return self.enter(State::Reading, Step::Yield);
-        }
         let needs_data = self.protocol.needs_data();
-        if needs_data && self.stream().poll_readable(cx.task).is_pending() {
+        let may_proceed = match needs_data {
+            true => self.stream().poll_readable(cx.task),
+            false => task::poll_proceed(cx.task),
+        };
+        if may_proceed.is_pending() {
             return self.enter(State::Reading, Step::Wait);
         }
         let mut request = Request { parts: PartsBox::new() };
@@ -128,7 +131,7 @@ impl ConnectionTask {
             self.protocol.set_body_limit(limit);
         }
         if let Err(error) = self.protocol.check_body_limit() {
-            return self.respond(&mut error.into_response(), cx);
+            return self.respond(&mut error.into_response(), None, cx);
         }
         let parts = &mut *request.parts;
         parts.body = RequestBody::new(self.request.body.clone());
@@ -137,7 +140,7 @@ impl ConnectionTask {
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request)));
         let step = match Self::within(self.watch.as_deref(), call) {
             Ok(running) => self.poll_handler(running, route.map(|route| &**route), cx),
-            Err(payload) => self.respond_to_panic(&*payload, route.map(|route| &**route), cx),
+            Err(payload) => self.respond_to_panic(payload, route.map(|route| &**route), cx),
         };
         if self.request.outcome.is_some() {
             self.request.route = route.cloned();
@@ -157,7 +160,7 @@ impl ConnectionTask {
         }
         self.request.outcome = Some(Outcome::NONE);
         cx.server.counters.begin_refusal();
-        match self.respond(&mut error.into_response(), cx)? {
+        match self.respond(&mut error.into_response(), None, cx)? {
             Step::Done => Ok(Step::Done),
             _ => self.enter(State::Closing { linger: true }, Step::Again),
         }
