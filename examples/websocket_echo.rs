@@ -24,8 +24,8 @@ use lexopt::ValueExt;
 /// wait to be written.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// What one read can bring. The frames in it are decoded before other tasks get their turn: thousands
-/// of empty ones fit into a few KiB.
+/// What one read can bring. The frames in it are decoded before other tasks get their turn:
+/// hundreds of empty ones fit into a few KiB.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");

@@ -112,10 +112,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the minimum average rate, in bytes a second, at which the server has to take the request
-    /// and to send the body of the response. Only the time counts in which the request waits for
-    /// the server. One that falls behind by 30 s is too slow. 240 by default. 0 allows any rate,
-    /// for example for events that are sent now and then.
+    /// Sets the minimum average rate, in bytes a second, at which the server has to take the
+    /// request and to send the body of the response. Only the time counts in which the request
+    /// waits for the server. One that falls behind by 30 s is too slow. 240 by default. 0 allows
+    /// any rate, for example for events that are sent now and then.
     pub fn body_rate(mut self, bytes_per_second_min: u32) -> Self {
         self.options.body_rate = bytes_per_second_min;
         self

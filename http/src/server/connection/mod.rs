@@ -2,9 +2,9 @@
 //!
 //! One poll reads what is there, appends the responses to all complete requests to the loop's
 //! write buffer, in order, and writes once, when nothing more can be done without waiting. The
-//! bytes that the socket did not take then are all that the connection keeps. Each request, and each
-//! part of a body, takes a unit of the task's budget. Every poll ends with a look at the clock, also
-//! one that ends because the budget is spent.
+//! bytes that the socket did not take then are all that the connection keeps. Each request, and
+//! each part of a body, takes a unit of the task's budget. Every poll ends with a look at the
+//! clock, also one that ends because the budget is spent.
 //!
 //! ```text
 //!               head                 head of the response
