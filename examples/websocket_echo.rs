@@ -14,6 +14,7 @@ use async_tungstenite::tungstenite::handshake::server::create_response;
 use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use async_tungstenite::tungstenite::{self, Message};
 use brigade::http::{HandlerError, IntoResponse, Request, Response, Router, Server, Upgraded, get};
+use brigade::task;
 use futures_util::StreamExt;
 use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, StatusCode};
@@ -22,6 +23,10 @@ use lexopt::ValueExt;
 /// The size limit of a message. A client that sends a larger one is disconnected. So is a client
 /// that reads so slowly that twice as many bytes wait to be written.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What one read can bring. The frames in it are decoded before other tasks get their turn:
+/// hundreds of empty ones fit into a few KiB.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
@@ -81,10 +86,13 @@ fn accept_key(request: &Request) -> Result<HeaderValue, tungstenite::Error> {
 async fn echo_messages(stream: Upgraded) -> Result<u64, tungstenite::Error> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_write_buffer_size(2 * MESSAGE_BYTES_MAX);
+        .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BUFFER_BYTES);
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let mut messages = 0;
     while let Some(message) = socket.next().await {
+        // A read brings many messages, and not all of them lead to a write.
+        task::consume_budget().await;
         // The crate responds to pings and to the close.
         if let message @ (Message::Text(_) | Message::Binary(_)) = message? {
             messages += 1;

@@ -315,10 +315,83 @@ fn a_body_may_take_long_but_not_pause_long() {
             }
             pending::<()>().await;
         });
-        let client = Client::new();
+        let client = Client::builder().body_rate(0).build();
         let silent = timed(text(&client, &url)).await;
         assert_eq!(silent, (TimeoutKind::Body, 30 * SECOND, 130));
         assert_eq!(client.connections_idle(), 0);
+    });
+}
+
+#[test]
+fn a_response_below_the_minimum_rate_ends_with_an_error() {
+    on_loop(async {
+        // A byte, and as many bytes as the rate demands, every 20 s.
+        for (bytes, is_enough) in [(1, false), (20 * 240, true)] {
+            let (url, _server) = script(async move |host| {
+                let mut peer = host.accept().await;
+                peer.head().await;
+                peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+                for _ in 0..20 {
+                    time::sleep(20 * SECOND).await;
+                    peer.send("x".repeat(bytes)).await;
+                }
+            });
+            let began = time::now();
+            let outcome = text(&Client::new(), &url).await;
+            if is_enough {
+                assert_eq!(outcome.unwrap().len(), 20 * bytes);
+                continue;
+            }
+            let error = outcome.unwrap_err();
+            assert!(matches!(error.kind(), ClientErrorKind::TooSlow(240)), "{error}");
+            assert!(error.is_timeout(), "{error}");
+            assert!(time::now() - began < 100 * SECOND, "{error}");
+        }
+    });
+}
+
+#[test]
+fn an_upgraded_connection_that_is_silent_for_too_long_fails() {
+    on_loop(async {
+        let (url, server) = script(async |host| {
+            let mut peer = host.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 101 Switching\r\nUpgrade: echo\r\n\r\n").await;
+            for _ in 0..3 {
+                time::sleep(500 * SECOND).await;
+                peer.send("x").await;
+            }
+            peer
+        });
+        let request = Client::new().get(&url).header("connection", "upgrade");
+        let response = request.header("upgrade", "echo").send().await.unwrap();
+        let mut upgraded = response.upgrade().unwrap();
+        let began = time::now();
+        upgraded.read_exact(&mut [0; 3]).await.unwrap();
+        let error = upgraded.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!((time::now() - began).as_secs(), 3 * 500 + 600);
+        // A write that the system accepts counts too.
+        upgraded.write_all(b"x").await.unwrap();
+        let error = upgraded.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!((time::now() - began).as_secs(), 3 * 500 + 600 + 600);
+        drop(server.await.unwrap());
+    });
+}
+
+#[test]
+fn the_first_error_of_a_request_that_is_built_is_returned() {
+    on_loop(async {
+        let client = Client::new();
+        let error = client.get("ftp://host/").header("a b", "c").send().await.unwrap_err();
+        assert!(matches!(error.kind(), ClientErrorKind::Url(_)), "{error}");
+        let request = client.get("http://host/").header("a b", "c").header("d e", "f");
+        let error = request.send().await.unwrap_err();
+        assert!(
+            matches!(error.kind(), ClientErrorKind::Header(name) if &**name == "a b"),
+            "{error}"
+        );
     });
 }
 

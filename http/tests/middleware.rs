@@ -55,6 +55,29 @@ fn a_caught_panic_is_a_response_for_outer_layers_and_keeps_the_connection() {
     assert_eq!(send(&mut client, "GET", "/", "").text(), "root");
 }
 
+/// Panics when it is dropped, with itself as the payload.
+struct PanicsInDrop(u8);
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        if let Some(next) = self.0.checked_sub(1) {
+            std::panic::panic_any(PanicsInDrop(next));
+        }
+    }
+}
+
+#[test]
+fn a_payload_that_panics_when_it_is_dropped_changes_nothing_for_catch_panic() {
+    let panics = async |_| -> StatusCode { std::panic::panic_any(PanicsInDrop(3)) };
+    let server = TestServer::start(move || {
+        app().route("/payload", on_get(panics)).layer(catch_panic).layer(tag)
+    });
+    let mut client = server.connect();
+    let response = send(&mut client, "GET", "/payload", "");
+    assert_eq!((response.status, response.header("x-tag")), (500, Some("1")));
+    assert_eq!(send(&mut client, "GET", "/", "").text(), "root");
+}
+
 #[test]
 fn the_response_is_503_if_a_handler_takes_too_long() {
     let limit = Duration::from_millis(20);

@@ -4,6 +4,7 @@
 mod sockets;
 
 use std::cell::Cell;
+use std::io::Read;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -270,6 +271,106 @@ fn a_panic_sends_a_500_and_does_not_affect_other_clients() {
     assert!(all.starts_with("HTTP/1.1 500 ") && all.contains("connection: close"), "{all}");
     other.send(get("/"));
     assert_eq!(other.answer().status, 200);
+}
+
+/// Panics when it is dropped, with itself as the payload.
+struct PanicsInDrop(u8);
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        if let Some(next) = self.0.checked_sub(1) {
+            std::panic::panic_any(PanicsInDrop(next));
+        }
+    }
+}
+
+/// A future that is ready, or panics, and that panics when it is dropped.
+struct Dropped {
+    is_ready: bool,
+    _value: PanicsInDrop,
+}
+
+impl Future for Dropped {
+    type Output = &'static str;
+
+    fn poll(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<&'static str> {
+        assert!(self.is_ready, "as asked");
+        std::task::Poll::Ready("ready")
+    }
+}
+
+#[test]
+fn a_panic_sends_a_500_also_if_its_payload_or_the_handler_panics_when_it_is_dropped() {
+    let server = TestServer::start(|| {
+        let dropped = |is_ready| move |_| Dropped { is_ready, _value: PanicsInDrop(3) };
+        let at_once = |_| -> std::future::Ready<()> { std::panic::panic_any(PanicsInDrop(3)) };
+        let later = async |_| -> StatusCode {
+            brigade_runtime::task::yield_now().await;
+            std::panic::panic_any(PanicsInDrop(3))
+        };
+        app()
+            .route("/payload/at-once", on_get(at_once))
+            .route("/payload/later", on_get(later))
+            .route("/handler/ready", on_get(dropped(true)))
+            .route("/handler/panicked", on_get(dropped(false)))
+    });
+    for path in ["/payload/at-once", "/payload/later", "/handler/ready", "/handler/panicked"] {
+        let all = server.exchange(get(path));
+        assert!(all.starts_with("HTTP/1.1 500 ") && all.contains("connection: close"), "{all}");
+    }
+}
+
+/// Asserts that what a client of HTTP/1.0 receives of the response to `path` ends in a reset, since
+/// an orderly close would look like the end of the body.
+fn assert_reset_midway(server: TestServer, path: &str) {
+    let mut client = server.connect();
+    client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+    client.until(b"first");
+    drop(server);
+    let error = client.stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{path}");
+}
+
+#[test]
+fn a_body_of_unknown_length_that_is_cut_ends_in_a_reset_for_http_1_0() {
+    use futures_util::{StreamExt, stream};
+    let options = |server: brigade_http::Server| {
+        let timeouts = Timeouts { drain: Duration::from_millis(20), ..Timeouts::default() };
+        server.loops(1).pin(false).timeouts(timeouts)
+    };
+    let app = || {
+        let first = || stream::iter([Ok(Bytes::from_static(b"first"))]);
+        // Not at once, so that the first part is sent before.
+        let moment = || brigade_runtime::time::sleep(Duration::from_millis(1));
+        let fails = move |_| {
+            let failure = stream::once(async move {
+                moment().await;
+                Err::<Bytes, _>("as asked")
+            });
+            std::future::ready(Response::new(Body::stream(first().chain(failure))))
+        };
+        let panics = move |_| {
+            let panic = stream::once(async move {
+                moment().await;
+                panic!("as asked")
+            });
+            std::future::ready(Response::new(Body::stream(first().chain(panic))))
+        };
+        let waits = move |_| {
+            let body = Body::stream(first().chain(stream::pending::<Result<_, &str>>()));
+            std::future::ready(Response::new(body))
+        };
+        Router::new()
+            .route("/fails", on_get(fails))
+            .route("/panics", on_get(panics))
+            .route("/waits", on_get(waits))
+    };
+    for path in ["/fails", "/panics", "/waits"] {
+        assert_reset_midway(TestServer::start_with(options, app), path);
+    }
 }
 
 #[test]

@@ -152,3 +152,118 @@ fn a_client_that_reads_slowly_is_served_and_one_that_stops_is_reset() {
     assert_eq!(reset.unwrap().kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(server.join()[0].cancelled, 0);
 }
+
+/// Connects with a small receive buffer.
+fn connect_small(server: &TestServer) -> Client {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    sockets::of(socket.into())
+}
+
+/// Starts a server with large responses. A handler's body is dropped when it was sent, or given up.
+fn start_large(orders: mpsc::Receiver<Order>) -> TestServer {
+    let orders = Arc::new(Mutex::new(Some(orders)));
+    let app = move || {
+        spawn(keep_time(orders.lock().unwrap().take().unwrap())).detach();
+        let full = async |_| Bytes::from(vec![b'x'; 1 << 20]);
+        let parts = async |_| {
+            let part = || Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 100]));
+            Response::new(Body::stream(stream::repeat_with(part)))
+        };
+        Router::new()
+            .route("/full", on_get(full))
+            .route("/parts", on_get(parts))
+            .route("/full/any", on_get(full).write_rate(0))
+            .route("/parts/any", on_get(parts).write_rate(0))
+            .route("/full/faster", on_get(full).write_rate(1000))
+    };
+    TestServer::start_with(options(|_| {}), app)
+}
+
+/// Takes `bytes` every `pause` of the loop's time. Returns after how many seconds the connection
+/// was reset; 600 if it was not.
+fn take_slowly(path: &str, bytes: usize, pause: Duration) -> u64 {
+    let (orders, receiver) = mpsc::channel();
+    let server = start_large(receiver);
+    let mut client = connect_small(&server);
+    client.send(get(path));
+    let mut passed = Duration::ZERO;
+    let mut buffer = vec![0; bytes];
+    while passed < 600 * SECOND {
+        let is_reset = client.stream.take_error().unwrap().is_some();
+        if is_reset || client.stream.read_exact(&mut buffer).is_err() {
+            break;
+        }
+        let_pass(pause, &orders);
+        passed += pause;
+    }
+    passed.as_secs()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_takes_a_response_too_slowly_is_reset() {
+    for (path, bytes, pause) in [
+        // 102 and 120 B/s.
+        ("/full", 2048, 20 * SECOND),
+        ("/parts", 2048, 20 * SECOND),
+        ("/full", 600, 5 * SECOND),
+        ("/full/faster", 2400, 5 * SECOND),
+    ] {
+        let seconds = take_slowly(path, bytes, pause);
+        println!("{path}, {bytes} bytes every {pause:?}: {seconds} s");
+        assert!((30..=300).contains(&seconds), "{path}, {bytes} bytes every {pause:?}: {seconds}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_takes_nothing_is_reset_when_the_write_timeout_has_passed() {
+    for path in ["/full", "/parts", "/full/any"] {
+        let seconds = take_slowly(path, 0, SECOND);
+        println!("{path}: {seconds} s");
+        // Bytes that the system takes a moment later are progress.
+        assert!((30..=35).contains(&seconds), "{path}: {seconds} s");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_takes_a_response_fast_enough_for_its_route_is_served() {
+    for (path, bytes, pause) in [
+        ("/full", 10_000, 20 * SECOND),
+        ("/parts", 10_000, 20 * SECOND),
+        ("/full/any", 2048, 20 * SECOND),
+        ("/parts/any", 2048, 20 * SECOND),
+    ] {
+        assert_eq!(take_slowly(path, bytes, pause), 600, "{path}, {bytes} bytes every {pause:?}");
+    }
+}
+
+#[test]
+fn an_upgraded_connection_that_is_silent_for_too_long_fails() {
+    let (failed, has_failed) = mpsc::channel();
+    let app = move || {
+        let failed = failed.clone();
+        let upgrade = move |_: Request| {
+            let failed = failed.clone();
+            let protocol = async move |mut io: brigade_http::Upgraded| {
+                use futures_util::AsyncReadExt;
+                let began = time::now();
+                let error = io.read(&mut [0]).await.unwrap_err();
+                failed.send((error.kind(), (time::now() - began).as_secs())).unwrap();
+            };
+            let name = http::HeaderValue::from_static("silence");
+            std::future::ready(Response::upgrade(name, protocol))
+        };
+        Router::new().route("/", on_get(upgrade))
+    };
+    let server = TestServer::start_with(options(|timeouts| timeouts.upgraded_idle = SECOND), app);
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: silence\r\n\r\n");
+    assert_eq!(client.answer().status, 101);
+    let outcome = has_failed.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(outcome, (std::io::ErrorKind::TimedOut, 1));
+}

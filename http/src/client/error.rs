@@ -34,6 +34,9 @@ pub enum ClientErrorKind {
     Connect(io::Error),
     /// A timeout of this length has passed.
     Timeout(TimeoutKind, Duration),
+    /// The server takes the request, or sends the body of the response, at a rate below this many
+    /// bytes a second, which is the minimum.
+    TooSlow(u32),
     /// The connection failed.
     Broken(io::Error),
     /// The server closed the connection without a response.
@@ -75,10 +78,10 @@ impl ClientError {
         &self.0.kind
     }
 
-    /// Returns `true` if a timeout has passed.
+    /// Returns `true` if a timeout has passed, or the server was too slow.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0.kind, ClientErrorKind::Timeout(..))
+        matches!(self.0.kind, ClientErrorKind::Timeout(..) | ClientErrorKind::TooSlow(_))
     }
 
     /// Returns `true` if connecting failed, so the server has received nothing of the request.
@@ -102,6 +105,11 @@ impl fmt::Display for ClientErrorKind {
                 let (what, option) = waited.texts();
                 write!(f, "{what} took longer than {limit:?}; raise the limit with `{option}`")
             }
+            Self::TooSlow(rate) => write!(
+                f,
+                "the server takes or sends fewer than {rate} bytes a second; lower the minimum \
+                 with `body_rate`"
+            ),
             Self::Broken(error) => write!(f, "the connection failed: {error}"),
             Self::NoResponse => f.write_str(
                 "the server closed the connection without a response; it may have acted on the \
@@ -165,7 +173,7 @@ impl From<ClientError> for io::Error {
     fn from(error: ClientError) -> Self {
         let kind = match error.kind() {
             ClientErrorKind::Connect(error) | ClientErrorKind::Broken(error) => error.kind(),
-            ClientErrorKind::Timeout(..) => io::ErrorKind::TimedOut,
+            ClientErrorKind::Timeout(..) | ClientErrorKind::TooSlow(_) => io::ErrorKind::TimedOut,
             ClientErrorKind::NoResponse => io::ErrorKind::UnexpectedEof,
             ClientErrorKind::Url(_) | ClientErrorKind::Header(_) => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::InvalidData,

@@ -9,7 +9,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::time;
+use brigade_runtime::{task, time};
 use bytes::Bytes;
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -28,9 +28,10 @@ use crate::protocol::headers::Headers;
 use crate::protocol::limits::DISCARD_BYTES_MAX;
 use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::{Outgoing, WRITE_BATCH_BYTES};
+use crate::transport::pace::Pace;
 
-/// How many parts of a body and events are handled in one poll, before other tasks run.
-const STEPS_PER_POLL: u32 = 16;
+/// How much of a wait for the server counts when its rate is judged.
+const WAIT_COUNTED_MAX: Duration = Duration::from_secs(10);
 
 /// A request without its body.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub(super) struct Exchange {
     has_head: bool,
     /// The timeout of the current wait.
     deadline: Deadline<Waiting>,
+    /// How fast the server takes the request and sends the response's body.
+    pace: Pace,
     /// The timeout of the whole exchange, and the instant at which it passes.
     total: Option<(Duration, Instant)>,
 }
@@ -121,6 +124,7 @@ impl Exchange {
             has_received: false,
             has_head: false,
             deadline: Deadline::new(),
+            pace: Pace::default(),
             total,
         }
     }
@@ -149,6 +153,8 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<BodyPart, ClientErrorKind>> {
+        // Parts may always be there, so that the clock would not be looked at.
+        self.check_total()?;
         self.poll_decoded(cx, Self::decode_body)
     }
 
@@ -200,7 +206,7 @@ impl Exchange {
     /// Returns the connection after a 101.
     pub(super) fn upgrade(mut self) -> Upgraded {
         let early = self.link.protocol.upgrade().freeze();
-        Upgraded::new(early, self.link.stream)
+        Upgraded::new(early, self.link.stream, self.client.options.upgraded_idle_timeout)
     }
 
     fn is_sending(&self) -> bool {
@@ -239,17 +245,11 @@ impl Exchange {
     }
 
     /// Sends the rest of the request, until the socket accepts no more or the budget is spent.
-    fn push(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        budget: &mut u32,
-    ) -> Result<(), ClientErrorKind> {
+    fn push(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), ClientErrorKind> {
         loop {
             let is_full = out.len() + self.outgoing.len() >= WRITE_BATCH_BYTES;
             let may_gather = !is_full && !self.outgoing.is_blocked() && !self.is_held;
-            if may_gather && *budget > 0 && self.next_part(cx, out)?.is_ready() {
-                *budget -= 1;
+            if may_gather && self.next_part(cx, out)?.is_ready() {
                 continue;
             }
             self.write(out);
@@ -263,12 +263,17 @@ impl Exchange {
         }
     }
 
-    /// Sends the next part of the body, or its end. Pending if there is none yet.
+    /// Sends the next part of the body, or its end. Pending if there is none yet, or the budget is
+    /// spent.
     fn next_part(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Poll<()>, ClientErrorKind> {
+        let is_done = matches!(self.upload, Upload::Done);
+        if is_done || task::poll_proceed(cx).is_pending() {
+            return Ok(Poll::Pending);
+        }
         let part = match &mut self.upload {
             Upload::Done => return Ok(Poll::Pending),
             Upload::Full(bytes) if bytes.is_empty() => None,
@@ -309,9 +314,9 @@ impl Exchange {
         }
         match self.outgoing.write(out, &self.link.stream) {
             Ok(0) => {}
-            Ok(_) => {
+            Ok(written) => {
                 self.is_sent = true;
-                self.deadline.stop_if(Waiting::Write);
+                self.note_progress(Waiting::Write, written);
             }
             Err(error) => {
                 self.write_error = Some(error);
@@ -349,14 +354,15 @@ impl Exchange {
         out: &mut Vec<u8>,
         mut decode: impl FnMut(&mut Self) -> Result<Decoded<T>, ClientErrorKind>,
     ) -> Poll<Result<T, ClientErrorKind>> {
-        let mut budget = STEPS_PER_POLL;
         loop {
-            self.push(cx, out, &mut budget)?;
-            if budget == 0 {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            self.push(cx, out)?;
+            if task::poll_proceed(cx).is_pending() {
+                // The task is woken already, whatever the clock says.
+                return match self.watch_clock(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    _ => Poll::Pending,
+                };
             }
-            budget -= 1;
             match decode(self)? {
                 Decoded::Found(found) => return Poll::Ready(Ok(found)),
                 Decoded::Informational => {}
@@ -427,7 +433,7 @@ impl Exchange {
         match read {
             Ok(count) => {
                 self.has_received |= count > 0;
-                self.deadline.stop_if(Waiting::Body);
+                self.note_progress(Waiting::Body, count);
                 Ok(())
             }
             Err(error) => Err(ClientErrorKind::Broken(self.write_error.take().unwrap_or(error))),
@@ -444,13 +450,48 @@ impl Exchange {
         if waiting != self.deadline.waiting() {
             self.deadline.start(waiting);
         }
-        let latest = self.total.map(|(_, latest)| latest);
+        let total = self.total.map(|(_, latest)| latest);
+        let latest = [total, self.too_slow()].into_iter().flatten().min();
         let passed = self.deadline.poll_passed(timeout, latest, cx);
         if passed.is_pending() {
+            if waiting == Waiting::Write {
+                self.deadline.wake_early(cx);
+            }
             // The caller may have moved to another task.
             self.deadline.register(cx);
         }
         passed.map(|()| self.expire())
+    }
+
+    /// Notes that bytes have gone or come.
+    fn note_progress(&mut self, waiting: Waiting, bytes: usize) {
+        let mut waited = Duration::ZERO;
+        if self.deadline.waiting() == waiting {
+            // Longer waits are those of a caller that did something else meanwhile.
+            waited = self.deadline.waited().min(WAIT_COUNTED_MAX);
+            self.deadline.stop();
+        }
+        self.pace.note(waited, bytes, self.client.options.body_rate);
+    }
+
+    /// Returns when the server will be too slow on average, unless it takes or sends more before.
+    fn too_slow(&self) -> Option<Instant> {
+        match self.deadline.waiting() {
+            Waiting::Write | Waiting::Body => {
+                self.pace.latest(self.deadline.since(), self.client.options.body_rate)
+            }
+            Waiting::Nothing | Waiting::Continue | Waiting::Head => None,
+        }
+    }
+
+    /// Returns an error if the request has taken too long in total.
+    fn check_total(&self) -> Result<(), ClientErrorKind> {
+        match self.total {
+            Some((limit, latest)) if time::now() >= latest => {
+                Err(ClientErrorKind::Timeout(TimeoutKind::Total, limit))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn awaited(&self) -> (Waiting, Option<Duration>) {
@@ -471,11 +512,7 @@ impl Exchange {
     /// Acts on a timeout. Bytes that the selector has not reported yet still count: this process
     /// may have been suspended while they arrived.
     fn expire(&mut self) -> Result<(), ClientErrorKind> {
-        if let Some((limit, latest)) = self.total
-            && time::now() >= latest
-        {
-            return Err(ClientErrorKind::Timeout(TimeoutKind::Total, limit));
-        }
+        self.check_total()?;
         let options = &self.client.options;
         let (waited, limit) = match self.deadline.waiting() {
             Waiting::Nothing => return Ok(()),
@@ -491,6 +528,9 @@ impl Exchange {
             && let Some(read) = self.link.try_read(&self.client).transpose()
         {
             return self.note_read(read);
+        }
+        if self.deadline.waited() < limit {
+            return Err(ClientErrorKind::TooSlow(options.body_rate));
         }
         Err(ClientErrorKind::Timeout(waited, limit))
     }

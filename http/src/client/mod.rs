@@ -17,8 +17,8 @@ use http::Method;
 
 pub use error::{ClientError, ClientErrorKind, TimeoutKind};
 pub use options::{
-    BODY_GAP_TIMEOUT, CONNECT_TIMEOUT, CONTINUE_TIMEOUT, ClientBuilder, HEAD_TIMEOUT, IDLE_MAX,
-    IDLE_PER_HOST_MAX, IDLE_TIMEOUT,
+    BODY_GAP_TIMEOUT, BODY_RATE, CONNECT_TIMEOUT, CONTINUE_TIMEOUT, ClientBuilder, HEAD_TIMEOUT,
+    IDLE_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT, UPGRADED_IDLE_TIMEOUT,
 };
 pub use request::ClientRequest;
 pub use response::ClientResponse;

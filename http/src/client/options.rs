@@ -15,6 +15,10 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of [`ClientBuilder::body_gap_timeout`]: as long as a server waits for its clients, which
 /// outlasts a stall of the network.
 pub const BODY_GAP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default of [`ClientBuilder::body_rate`]: that of a server for its clients.
+pub const BODY_RATE: u32 = 240;
+/// Default of [`ClientBuilder::upgraded_idle_timeout`]: longer than the usual interval of pings.
+pub const UPGRADED_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a request with `Expect: 100-continue` waits for a response. Then its body is sent,
 /// since some servers do not know `Expect`.
 pub const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -34,7 +38,9 @@ pub(super) struct Options {
     pub(super) write_timeout: Duration,
     pub(super) head_timeout: Duration,
     pub(super) body_gap_timeout: Duration,
+    pub(super) body_rate: u32,
     pub(super) timeout: Option<Duration>,
+    pub(super) upgraded_idle_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) idle_per_host_max: usize,
     pub(super) idle_max: usize,
@@ -68,7 +74,9 @@ impl ClientBuilder {
             write_timeout: WRITE_TIMEOUT,
             head_timeout: HEAD_TIMEOUT,
             body_gap_timeout: BODY_GAP_TIMEOUT,
+            body_rate: BODY_RATE,
             timeout: None,
+            upgraded_idle_timeout: UPGRADED_IDLE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             idle_per_host_max: IDLE_PER_HOST_MAX,
             idle_max: IDLE_MAX,
@@ -101,6 +109,22 @@ impl ClientBuilder {
     /// Sets the longest silence within the body of a response. 30 s by default.
     pub fn body_gap_timeout(mut self, timeout: Duration) -> Self {
         self.options.body_gap_timeout = timeout;
+        self
+    }
+
+    /// Sets the minimum average rate, in bytes a second, at which the server has to take the
+    /// request and to send the body of the response. Only the time counts in which the request
+    /// waits for the server. One that falls behind by 30 s is too slow. 240 by default. 0 allows
+    /// any rate, for example for events that are sent now and then.
+    pub fn body_rate(mut self, bytes_per_second_min: u32) -> Self {
+        self.options.body_rate = bytes_per_second_min;
+        self
+    }
+
+    /// Sets for how long nothing may be read from or written to a connection after an
+    /// [upgrade](crate::ClientResponse::upgrade). 10 min by default.
+    pub fn upgraded_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.options.upgraded_idle_timeout = timeout;
         self
     }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use brigade_runtime::net::TcpStream;
-use brigade_runtime::time;
+use brigade_runtime::{task, time};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::client::error::{ClientError, ClientErrorKind, TimeoutKind};
@@ -122,6 +122,8 @@ impl ClientRequest {
 
     async fn exchange(self, label: &Rc<str>) -> Result<ClientResponse, ClientErrorKind> {
         let Self { client, method, target, headers, body, timeout, .. } = self;
+        // An invalid request fails without waiting for anything.
+        task::consume_budget().await;
         let deadline = timeout.and_then(|limit| Some((limit, time::now().checked_add(limit)?)));
         let outline = Outline { method, target: target?, headers, deadline };
         let mut body = Some(body);

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use brigade_runtime::task;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode, Version};
@@ -100,10 +101,10 @@ impl ClientResponse {
 
     /// Polls for the next part; see [`ClientResponse::chunk`].
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
-        if self.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Poll::Ready(None);
-        }
-        let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
+        let is_upgrade = self.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let Some(exchange) = self.exchange.as_mut().filter(|_| !is_upgrade) else {
+            return task::poll_proceed(cx).map(|()| None);
+        };
         match ready!(exchange.poll_body(cx)) {
             Ok(BodyPart::Data(data)) => Poll::Ready(Some(Ok(data))),
             Ok(BodyPart::End(trailers)) => {

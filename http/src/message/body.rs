@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use brigade_runtime::task;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::HeaderMap;
@@ -116,7 +117,7 @@ impl Body {
             BodyKind::Stream(stream, length) => (stream, length),
         };
         let mut all = BytesMut::new();
-        while let Some(part) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+        while let Some(part) = poll_fn(|cx| poll_part(&mut stream, cx)).await {
             let Part::Data(data) = part? else { break };
             all.extend_from_slice(&data);
             if all.len() > limit {
@@ -135,6 +136,15 @@ impl Body {
             Ordering::Greater => Err(EncodeError::BodyTooLong(received - announced).into()),
         }
     }
+}
+
+/// Polls for the next part, which takes a unit of the task's budget.
+fn poll_part(
+    stream: &mut PartStream,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Part, BoxError>>> {
+    ready!(task::poll_proceed(cx));
+    stream.as_mut().poll_next(cx)
 }
 
 /// Turns a stream of bytes into a stream of parts.

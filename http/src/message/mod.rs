@@ -7,6 +7,7 @@ pub(crate) mod escaped;
 pub(crate) mod extensions;
 #[cfg(feature = "query")]
 pub(crate) mod form;
+pub(crate) mod guarded;
 pub(crate) mod handler_error;
 #[cfg(feature = "json")]
 pub(crate) mod json;

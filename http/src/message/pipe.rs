@@ -86,6 +86,12 @@ impl Pipe {
         self.presence.get_or_init(presence).clone()
     }
 
+    /// Returns `true` if [`poll_take`](Self::poll_take) does not wait.
+    pub(crate) fn is_ready(&self) -> bool {
+        let state = self.state.borrow();
+        !state.parts.is_empty() || state.end.is_some()
+    }
+
     /// Takes the next part. Ready with `None` at the end.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut state = self.state.borrow_mut();

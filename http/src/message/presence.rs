@@ -4,7 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+
+use brigade_runtime::task;
 
 use brigade_runtime::Wakers;
 
@@ -46,7 +48,10 @@ impl Future for Disconnected {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { presence, key } = self.get_mut();
         match presence {
-            Some(presence) => presence.poll_gone(key, cx.waker()),
+            Some(presence) => {
+                ready!(presence.poll_gone(key, cx.waker()));
+                task::poll_proceed(cx)
+            }
             None => Poll::Pending,
         }
     }

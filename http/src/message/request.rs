@@ -109,8 +109,8 @@ impl Request {
     /// completes.
     ///
     /// The future also completes when the response has been sent, and when the server closes the
-    /// connection. A client that closes only its sending side counts as disconnected. While a part
-    /// of the body has not been read from the connection, a disconnect is not noticed.
+    /// connection. A client that closes only its sending side counts as disconnected, unless the
+    /// handler is just reading the body, whose rest may have arrived.
     ///
     /// # Examples
     /// ```

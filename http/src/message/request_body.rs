@@ -3,8 +3,9 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
+use brigade_runtime::task;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::HeaderMap;
@@ -61,8 +62,13 @@ impl RequestBody {
     /// Polls for the next part; see [`RequestBody::chunk`].
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match &self.pipe {
-            None => Poll::Ready(None),
-            Some(pipe) => pipe.poll_take(cx),
+            None => task::poll_proceed(cx).map(|()| None),
+            Some(pipe) => {
+                if pipe.is_ready() {
+                    ready!(task::poll_proceed(cx));
+                }
+                pipe.poll_take(cx)
+            }
         }
     }
 

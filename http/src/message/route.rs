@@ -22,5 +22,6 @@ pub(crate) struct RouteOptions {
     pub(crate) detaches_on_disconnect: bool,
     pub(crate) body_gap: Option<Duration>,
     pub(crate) body_bytes_per_second_min: Option<u32>,
+    pub(crate) write_bytes_per_second_min: Option<u32>,
     pub(crate) timeout: Option<Duration>,
 }

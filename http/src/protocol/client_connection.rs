@@ -27,6 +27,10 @@ use crate::protocol::incoming::Incoming;
 use crate::protocol::limits::Limits;
 use crate::protocol::outgoing_body::OutgoingBody;
 
+/// How many informational responses may precede a response. A server that sends progress, 102 or
+/// 103, sends a few.
+const INFORMATIONAL_MAX: u8 = 100;
+
 /// What [`ClientConnection::next_head`] found.
 #[derive(Debug)]
 pub enum ResponseEvent {
@@ -63,6 +67,8 @@ pub struct ClientConnection {
     /// The request's body, until its end has been sent.
     outgoing_body: OutgoingBody,
     stage: Stage,
+    /// Informational responses to the current request.
+    informational: u8,
     /// The request was `HEAD`.
     is_head: bool,
     keep_alive: bool,
@@ -76,6 +82,7 @@ impl ClientConnection {
             incoming: Incoming::new(),
             outgoing_body: OutgoingBody::none(),
             stage: Stage::Idle,
+            informational: 0,
             is_head: false,
             keep_alive: true,
         }
@@ -105,6 +112,7 @@ impl ClientConnection {
         self.keep_alive = keep_alive;
         self.is_head = *method == Method::HEAD;
         self.stage = Stage::Head;
+        self.informational = 0;
         self.incoming.set_body_limit(u64::MAX);
         Ok(())
     }
@@ -155,7 +163,8 @@ impl ClientConnection {
     /// Decodes the next head.
     ///
     /// # Errors
-    /// If the server broke the protocol or a limit, or sent something that was not asked for.
+    /// If the server broke the protocol or a limit, or sent something that was not asked for. More
+    /// than 100 informational responses to a request are an error, too.
     /// Returned once; then [`ResponseEvent::Closed`].
     pub fn next_head(&mut self, limits: &Limits) -> Result<ResponseEvent, ProtocolError> {
         let event = match self.stage {
@@ -255,6 +264,10 @@ impl ClientConnection {
             return Ok(ResponseEvent::Head(head));
         }
         if head.status().is_informational() {
+            if self.informational == INFORMATIONAL_MAX {
+                return Err(ProtocolError::TooManyInformational);
+            }
+            self.informational += 1;
             return Ok(ResponseEvent::Informational(head));
         }
         self.keep_alive &= head.keep_alive() && head.framing() != Framing::UntilClose;

@@ -79,6 +79,8 @@ pub enum ProtocolError {
     BodyTimeout,
     /// The server sent a response without a request.
     UnexpectedResponse,
+    /// The server sent more than 100 informational responses to one request.
+    TooManyInformational,
 }
 
 impl ProtocolError {
@@ -138,6 +140,7 @@ impl ProtocolError {
             Self::HeadTimeout => "the head did not arrive in time",
             Self::BodyTimeout => "the body arrived too slowly",
             Self::UnexpectedResponse => "the server sent a response without a request",
+            Self::TooManyInformational => "too many informational responses",
         }
     }
 }

@@ -54,6 +54,14 @@ impl Running {
         let call = self.call.as_mut().expect("the call is present until it is dropped");
         call.as_mut().poll(cx, response)
     }
+
+    /// Drops the handler's future. To be called when it is ready, or not at all.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.finish();
+        }
+    }
 }
 
 impl Future for Running {
@@ -68,9 +76,7 @@ impl Future for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            call.finish();
-        }
+        self.end();
     }
 }
 

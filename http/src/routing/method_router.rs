@@ -146,6 +146,15 @@ impl MethodRouter {
         self
     }
 
+    /// Sets the minimum average rate, in bytes a second, at which the client has to take the
+    /// response, in place of
+    /// [`Timeouts::write_bytes_per_second_min`](crate::Timeouts::write_bytes_per_second_min). 0
+    /// allows any rate.
+    pub fn write_rate(mut self, bytes_per_second_min: u32) -> Self {
+        self.options.write_bytes_per_second_min = Some(bytes_per_second_min);
+        self
+    }
+
     /// Wraps all handlers into `layers`.
     fn layered(mut self, layers: &[Layer]) -> Self {
         for (_, handler) in &mut self.handlers {

@@ -1,14 +1,14 @@
 //! What all HTTP connections of one loop share: the routes, the options, the buffers.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use brigade_runtime::server::Connections;
-use brigade_runtime::task::{Notebook, yield_now};
-use brigade_runtime::time;
+use brigade_runtime::task::{Notebook, TaskId};
+use brigade_runtime::{task, time};
 use crossbeam_utils::CachePadded;
 
 use crate::protocol::date::DateCache;
@@ -32,7 +32,7 @@ pub(super) struct Options {
 }
 
 /// What all HTTP connections of one loop share.
-pub(crate) struct LoopServer {
+pub(crate) struct LoopContext {
     pub(crate) routes: Service,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
@@ -47,34 +47,33 @@ pub(crate) struct LoopServer {
     pub(crate) counters: Arc<CachePadded<Counters>>,
     /// Where the running task notes the route that it works on.
     pub(crate) notebook: Notebook,
-    /// Every connection that is polled describes itself in each of `snapshots`.
-    is_taking_snapshot: Cell<bool>,
-    /// The snapshots that are being taken, by their number.
+    /// How many times `snapshot` and `close_idle` are in progress.
+    inspections: Cell<u32>,
+    /// The snapshots that are being taken, by their number. Every connection that is polled
+    /// describes itself in each of them.
     snapshots: RefCell<BTreeMap<u64, Vec<ConnectionInfo>>>,
     last_snapshot: Cell<u64>,
+    /// The tasks of idle connections, which close themselves if they are still idle.
+    to_close: RefCell<BTreeSet<TaskId>>,
 }
 
 /// A snapshot that is being taken. Dropping it gives it up.
 struct TakingSnapshot<'a> {
-    server: &'a LoopServer,
+    context: &'a LoopContext,
     number: u64,
 }
 
 impl<'a> TakingSnapshot<'a> {
-    fn begin(server: &'a LoopServer) -> Self {
-        let number = server.last_snapshot.get() + 1;
-        server.last_snapshot.set(number);
-        server.snapshots.borrow_mut().insert(number, Vec::new());
-        server.is_taking_snapshot.set(true);
-        Self { server, number }
+    fn begin(context: &'a LoopContext) -> Self {
+        let number = context.last_snapshot.get() + 1;
+        context.last_snapshot.set(number);
+        context.snapshots.borrow_mut().insert(number, Vec::new());
+        Self { context, number }
     }
 
     /// Returns what was described since the beginning.
     fn take(&mut self) -> Vec<ConnectionInfo> {
-        let mut snapshots = self.server.snapshots.borrow_mut();
-        let taken = snapshots.remove(&self.number).unwrap_or_default();
-        self.server.is_taking_snapshot.set(!snapshots.is_empty());
-        taken
+        self.context.snapshots.borrow_mut().remove(&self.number).unwrap_or_default()
     }
 }
 
@@ -84,7 +83,23 @@ impl Drop for TakingSnapshot<'_> {
     }
 }
 
-impl LoopServer {
+/// An inspection of the connections in progress, until dropped.
+struct Inspection<'a>(&'a Cell<u32>);
+
+impl<'a> Inspection<'a> {
+    fn begin(inspections: &'a Cell<u32>) -> Self {
+        inspections.update(|count| count + 1);
+        Self(inspections)
+    }
+}
+
+impl Drop for Inspection<'_> {
+    fn drop(&mut self) {
+        self.0.update(|count| count - 1);
+    }
+}
+
+impl LoopContext {
     pub(super) fn new(
         routes: Service,
         options: Options,
@@ -106,9 +121,10 @@ impl LoopServer {
             is_draining: Cell::new(false),
             counters,
             notebook: Notebook::current(),
-            is_taking_snapshot: Cell::new(false),
+            inspections: Cell::new(0),
             snapshots: RefCell::default(),
             last_snapshot: Cell::new(0),
+            to_close: RefCell::default(),
         }
     }
 
@@ -121,16 +137,49 @@ impl LoopServer {
     pub(super) async fn snapshot(&self, connections: &Connections) -> Vec<ConnectionInfo> {
         let mut taking = TakingSnapshot::begin(self);
         connections.wake_all();
-        // The tasks of the connections are before this task in the ready queue.
-        yield_now().await;
+        self.inspected().await;
         let mut snapshot = taking.take();
         snapshot.sort_by_key(|connection| std::cmp::Reverse(connection.lasted));
         snapshot
     }
 
+    /// Closes the connections of these tasks, unless a request has arrived meanwhile. Returns how
+    /// many were closed.
+    pub(super) async fn close_idle(&self, tasks: impl Iterator<Item = TaskId>) -> usize {
+        let tasks = tasks.collect::<BTreeSet<_>>();
+        self.to_close.borrow_mut().extend(&tasks);
+        tasks.iter().for_each(|id| task::wake(*id));
+        self.inspected().await;
+        let mut to_close = self.to_close.borrow_mut();
+        tasks.iter().filter(|id| !to_close.remove(id)).count()
+    }
+
+    /// Waits until the connections that were just woken have been polled: their tasks are before
+    /// this one in the ready queue.
+    async fn inspected(&self) {
+        let _inspection = Inspection::begin(&self.inspections);
+        task::yield_now().await;
+    }
+
+    /// Returns `true` while a connection that is polled has to look whether it is to describe or to
+    /// close itself.
+    pub(crate) fn is_inspecting(&self) -> bool {
+        self.inspections.get() > 0
+    }
+
     /// Returns `true` while every connection that is polled should describe itself.
     pub(crate) fn is_taking_snapshot(&self) -> bool {
-        self.is_taking_snapshot.get()
+        !self.snapshots.borrow().is_empty()
+    }
+
+    /// Returns `true` if the connection of the task `id` is to be closed.
+    pub(crate) fn is_to_close(&self, id: TaskId) -> bool {
+        self.to_close.borrow().contains(&id)
+    }
+
+    /// Notes that the connection of the task `id` closes itself.
+    pub(crate) fn note_closed(&self, id: TaskId) {
+        self.to_close.borrow_mut().remove(&id);
     }
 
     /// Adds the description of a connection to the snapshots that are being taken.
@@ -159,15 +208,15 @@ impl LoopServer {
     }
 }
 
-impl Drop for LoopServer {
+impl Drop for LoopContext {
     fn drop(&mut self) {
         Stats::set_current(None);
     }
 }
 
-impl fmt::Debug for LoopServer {
+impl fmt::Debug for LoopContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoopServer").finish_non_exhaustive()
+        f.debug_struct("LoopContext").finish_non_exhaustive()
     }
 }
 
@@ -188,7 +237,7 @@ mod tests {
 
     /// Takes snapshots once three connections are open.
     struct Observed {
-        server: Rc<LoopServer>,
+        server: Rc<LoopContext>,
         lengths: mpsc::Sender<[usize; 3]>,
     }
 
@@ -218,7 +267,7 @@ mod tests {
             }
             assert!(!server.is_taking_snapshot());
             let later = async {
-                yield_now().await;
+                task::yield_now().await;
                 server.snapshot(connections).await
             };
             let (first, second, third) =
@@ -238,7 +287,7 @@ mod tests {
         let make = move |number| {
             let (stats, lengths) = stats.lock().unwrap().take().unwrap();
             let (routes, counters) = (Router::new().into_service(), stats.register(number));
-            let server = LoopServer::new(routes, Options::default(), number, counters, stats);
+            let server = LoopContext::new(routes, Options::default(), number, counters, stats);
             Observed { server: Rc::new(server), lengths }
         };
         let (shutdown, shut_down) = oneshot::sync_channel::<()>();

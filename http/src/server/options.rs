@@ -11,7 +11,7 @@ use brigade_runtime::signal::SignalKind;
 
 use crate::protocol::limits::Limits;
 use crate::routing::router::Router;
-use crate::server::loop_context::{LoopServer, Options};
+use crate::server::loop_context::{LoopContext, Options};
 use crate::server::stats::{LoopReport, Stats};
 use crate::server::timeouts::Timeouts;
 
@@ -310,7 +310,7 @@ impl Server {
     fn into_parts<F>(
         self,
         factory: F,
-    ) -> (TcpServer, impl Fn(usize) -> LoopServer + Clone + Send + 'static, Stats)
+    ) -> (TcpServer, impl Fn(usize) -> LoopContext + Clone + Send + 'static, Stats)
     where
         F: Fn() -> Router + Clone + Send + 'static,
     {
@@ -322,7 +322,7 @@ impl Server {
         let make = move |number| {
             let counters = of_loops.register(number);
             let routes = factory().into_service();
-            LoopServer::new(routes, options.clone(), number, counters, of_loops.clone())
+            LoopContext::new(routes, options.clone(), number, counters, of_loops.clone())
         };
         (tcp, make, stats)
     }

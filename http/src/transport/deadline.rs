@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use brigade_runtime::time::{self, Sleep, sleep_until};
 
+/// The first of the early wake-ups comes after this time.
+const EARLY_WAKE: Duration = Duration::from_secs(1);
+
 /// What a connection waits for, since when, and the timer that ends the wait.
 ///
 /// Moving the deadline to a later time, as each request does, costs nothing: the timer keeps its
@@ -39,16 +42,14 @@ impl<W: Copy + Default + PartialEq> Deadline<W> {
         self.since = time::now();
     }
 
+    /// Returns how long it has waited.
+    pub(crate) fn waited(&self) -> Duration {
+        time::now().saturating_duration_since(self.since)
+    }
+
     /// Records that what the connection waited for, or a part of it, has arrived.
     pub(crate) fn stop(&mut self) {
         self.waiting = W::default();
-    }
-
-    /// Calls [`stop`](Self::stop) if the connection waits for `waiting`.
-    pub(crate) fn stop_if(&mut self, waiting: W) {
-        if self.waiting == waiting {
-            self.stop();
-        }
     }
 
     /// Ready when the connection has waited for `timeout`, or at `latest`, whichever is first.
@@ -67,13 +68,28 @@ impl<W: Copy + Default + PartialEq> Deadline<W> {
         if time::now() >= deadline {
             return Poll::Ready(());
         }
+        self.wake_by(deadline, cx);
+        Poll::Pending
+    }
+
+    /// Arranges for the task to be woken before the deadline: when it has waited for twice as long
+    /// as it has now. For progress that the selector does not report.
+    pub(crate) fn wake_early(&mut self, cx: &mut Context<'_>) {
+        let now = time::now();
+        let waited = now.saturating_duration_since(self.since);
+        if let Some(early) = now.checked_add(waited.max(EARLY_WAKE)) {
+            self.wake_by(early, cx);
+        }
+    }
+
+    #[inline(always)]
+    fn wake_by(&mut self, instant: Instant, cx: &mut Context<'_>) {
         match &mut self.timer {
-            Some(timer) if timer.ends_by(deadline) && !timer.is_elapsed() => return Poll::Pending,
-            Some(timer) => timer.reset(deadline),
-            None => self.timer = Some(sleep_until(deadline)),
+            Some(timer) if timer.ends_by(instant) && !timer.is_elapsed() => return,
+            Some(timer) => timer.reset(instant),
+            None => self.timer = Some(sleep_until(instant)),
         }
         self.register(cx);
-        Poll::Pending
     }
 
     /// Registers the task of `cx` with the timer, in place of the task that was registered before.

@@ -1,9 +1,10 @@
 //! What the drivers of a server connection and of a client connection share.
 //!
 //! Reading order: `buffers` (which the connections of a loop share), `reading`, `outgoing`
-//! (writing), `deadline` (timeouts).
+//! (writing), `deadline` (timeouts), `pace` (minimum rates).
 
 pub(crate) mod buffers;
 pub(crate) mod deadline;
 pub(crate) mod outgoing;
+pub(crate) mod pace;
 pub(crate) mod reading;

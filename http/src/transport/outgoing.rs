@@ -28,6 +28,8 @@ pub(crate) struct Outgoing {
 struct Queue {
     parts: VecDeque<Bytes>,
     bytes: usize,
+    /// The minimum rate at which the peer has to take them, if it was set.
+    bytes_per_second_min: Option<u32>,
     /// The socket accepted only a part. The rest is written when it is writable again.
     is_blocked: bool,
 }
@@ -46,6 +48,18 @@ impl Outgoing {
     /// Returns how many bytes are kept.
     pub(crate) fn len(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.bytes)
+    }
+
+    /// Sets the minimum rate at which the peer has to take what is kept.
+    pub(crate) fn set_rate(&mut self, bytes_per_second_min: Option<u32>) {
+        if let Some(queue) = &mut self.queue {
+            queue.bytes_per_second_min = bytes_per_second_min;
+        }
+    }
+
+    /// Returns the rate that [`set_rate`](Self::set_rate) has set for what is kept.
+    pub(crate) fn rate(&self) -> Option<u32> {
+        self.queue.as_ref()?.bytes_per_second_min
     }
 
     /// Appends a part of `body` to `out`, with its framing. A large part is not copied: it is kept,

@@ -85,7 +85,11 @@ impl Drop for TestServer {
 
 /// Connects to `address`. Reads and writes that take longer than [`PATIENCE`] fail.
 pub fn connect(address: SocketAddr) -> Client {
-    let stream = TcpStream::connect(address).unwrap();
+    of(TcpStream::connect(address).unwrap())
+}
+
+/// Returns the client of a connection. Reads and writes that take longer than [`PATIENCE`] fail.
+pub fn of(stream: TcpStream) -> Client {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();

@@ -12,7 +12,7 @@ use crate::executor::selector::Direction;
 use crate::net::connect::connect_first;
 use crate::net::registered::Registered;
 use crate::net::tcp_socket::TcpSocket;
-use crate::threads::blocking::spawn_blocking;
+use crate::threads::lookup::spawn_lookup;
 
 /// A TCP connection.
 ///
@@ -28,7 +28,7 @@ pub struct TcpStream {
 
 impl TcpStream {
     /// Connects to the first of the addresses that accepts a connection. A host name is resolved
-    /// on the blocking pool.
+    /// on a thread for name lookups, of which there are at most 64.
     ///
     /// The next address is tried when an attempt fails, or has taken 250 ms; earlier attempts
     /// continue meanwhile. IPv6 and IPv4 addresses take turns, beginning with the family of the
@@ -47,7 +47,7 @@ impl TcpStream {
     where
         A: ToSocketAddrs + Send + 'static,
     {
-        let found = spawn_blocking(move || address.to_socket_addrs().map(Vec::from_iter)).await;
+        let found = spawn_lookup(move || address.to_socket_addrs().map(Vec::from_iter)).await;
         connect_first(found.map_err(io::Error::other)??, Self::connect_to).await
     }
 

@@ -4,10 +4,19 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
+
 use crate::net::{self, TcpSocket};
 use crate::server::acceptor::Acceptor;
 use crate::server::connection_queue::ConnectionReceiver;
 use crate::server::loop_acceptor::LoopAcceptor;
+
+/// How many bytes that the peer cannot take yet the system queues for each connection. Beyond that
+/// a write waits. Without a limit, megabytes are accepted for a peer that reads nothing, and a
+/// protocol cannot see how slow its peer is.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 
 /// What a server accepts from.
 pub(super) enum Listeners {
@@ -46,7 +55,7 @@ pub(super) fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
 /// If `listener` is no internet socket, and those of listen(2).
 pub(super) fn listen_on(listener: TcpListener) -> io::Result<TcpListener> {
     listener.local_addr()?;
-    TcpSocket::from_fd(OwnedFd::from(listener))?.listen_std(net::TcpListener::BACKLOG)
+    start(TcpSocket::from_fd(OwnedFd::from(listener))?)
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -54,7 +63,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // So that a server that was just stopped can start again at once.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen_std(net::TcpListener::BACKLOG)
+    start(socket)
 }
 
 /// Listens at an address that a socket with `SO_REUSEPORT` listens at already.
@@ -63,7 +72,23 @@ fn listen_sharing_port(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseport(true)?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
+    start(socket)
+}
+
+/// Makes a socket that is bound listen.
+fn start(socket: TcpSocket) -> io::Result<TcpListener> {
+    limit_unsent(&socket);
     socket.listen_std(net::TcpListener::BACKLOG)
+}
+
+/// Sets [`UNSENT_BYTES_MAX`] for the connections of `listener`, which inherit it
+/// (`TCP_NOTSENT_LOWAT`, tcp(7)). Where that fails, there is no limit.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "there is no such option"))]
+fn limit_unsent(listener: &TcpSocket) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        tracing::debug!(target: "brigade::server", %error, "unsent bytes are not limited");
+    }
 }
 
 /// Lets sockets that bind later share the port of `listener` (`SO_REUSEPORT`, socket(7)).

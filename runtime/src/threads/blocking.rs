@@ -33,6 +33,19 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    spawn_on(|job| blocking::unblock(job).detach(), work)
+}
+
+/// Work without its result.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs `work` where `start` runs jobs: on another thread.
+#[track_caller]
+pub(super) fn spawn_on<F, T>(start: impl FnOnce(Job), work: F) -> BlockingHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     let core = Core::current();
     let handle = LoopHandle::of(&core);
     let inhibitor = core.clock().is_manual().then(|| Inhibitor::new(&core));
@@ -48,7 +61,7 @@ where
             loop_handle.discard(result);
         }
     };
-    blocking::unblock(work).detach();
+    start(Box::new(work));
     BlockingHandle { result, handle }
 }
 

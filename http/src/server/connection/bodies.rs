@@ -3,6 +3,8 @@
 use std::io;
 use std::task::Poll;
 
+use brigade_runtime::task;
+
 use crate::message::body_error::BodyError;
 use crate::protocol::body_decoder::BodyEvent;
 use crate::server::connection::{ConnectionTask, PollContext, State, Step, Waiting};
@@ -15,8 +17,8 @@ impl ConnectionTask {
         if !body.is_wanted() {
             return Ok(Step::Wait);
         }
-        if !cx.budget.take_part() {
-            return Ok(Step::Yield);
+        if task::poll_proceed(cx.task).is_pending() {
+            return Ok(Step::Wait);
         }
         loop {
             match self.protocol.next_body(&cx.server.limits) {
@@ -52,8 +54,8 @@ impl ConnectionTask {
         bytes_left: u64,
         cx: &mut PollContext<'_, '_>,
     ) -> io::Result<Step> {
-        if !cx.budget.take_part() {
-            return self.enter(State::Discarding { bytes_left }, Step::Yield);
+        if task::poll_proceed(cx.task).is_pending() {
+            return self.enter(State::Discarding { bytes_left }, Step::Wait);
         }
         match self.protocol.next_body(&cx.server.limits) {
             Ok(BodyEvent::Data(part)) => match bytes_left.checked_sub(part.len() as u64) {

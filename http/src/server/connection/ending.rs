@@ -12,6 +12,8 @@ use crate::transport::reading;
 /// How long the bytes of a peer that was sent its last response are read, in all. Otherwise they
 /// would reset the connection, and the peer might lose that response (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(30);
+/// How many of these bytes are read. A peer that sends more does not look at responses.
+const LINGER_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 impl ConnectionTask {
     /// Writes what is left, then closes the sending side.
@@ -24,29 +26,31 @@ impl ConnectionTask {
             return Ok(Step::Done);
         }
         self.stream().shutdown(Shutdown::Write)?;
-        self.enter(State::Lingering { until: time::now() + LINGER }, Step::Again)
+        let until = time::now() + LINGER;
+        self.enter(State::Lingering { until, bytes_left: LINGER_BYTES_MAX }, Step::Again)
     }
 
-    /// Reads and discards what the peer still sends, until it closes.
+    /// Reads and discards what the peer still sends, until it closes, or has sent too much.
     pub(super) fn linger(
         &mut self,
         until: Instant,
+        bytes_left: u32,
         cx: &mut PollContext<'_, '_>,
     ) -> io::Result<Step> {
-        let state = State::Lingering { until };
-        if !cx.budget.take_part() {
-            return self.enter(state, Step::Yield);
-        }
+        let state = |bytes_left| State::Lingering { until, bytes_left };
         if self.stream().poll_readable(cx.task).is_pending() {
-            return self.enter(state, Step::Wait);
+            return self.enter(state(bytes_left), Step::Wait);
         }
         match reading::try_read_with(self.stream(), &cx.server.buffers, <[u8]>::len)? {
             Some(0) => Ok(Step::Done),
-            Some(_) => {
-                self.deadline.stop();
-                self.enter(state, Step::Again)
-            }
-            None => self.enter(state, Step::Again),
+            Some(count) => match bytes_left.checked_sub(count.try_into().unwrap_or(u32::MAX)) {
+                Some(bytes_left) => {
+                    self.deadline.stop();
+                    self.enter(state(bytes_left), Step::Again)
+                }
+                None => Ok(Step::Done),
+            },
+            None => self.enter(state(bytes_left), Step::Again),
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! One poll reads what is there, appends the responses to all complete requests to the loop's
 //! write buffer, in order, and writes once, when nothing more can be done without waiting. The
-//! bytes that the socket did not take then are all that the connection keeps.
+//! bytes that the socket did not take then are all that the connection keeps. Each request, and
+//! each part of a body, takes a unit of the task's budget. Every poll ends with a look at the
+//! clock, also one that ends because the budget is spent.
 //!
 //! ```text
 //!               head                 head of the response
@@ -37,11 +39,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
-use brigade_runtime::{task, time};
+use brigade_runtime::task;
+use brigade_runtime::task::TaskId;
 
 use crate::message::body::PartStream;
 use crate::message::pipe::Pipe;
@@ -51,20 +54,16 @@ use crate::protocol::server_connection::ServerConnection;
 use crate::routing::handler::Running;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::counters::Outcome;
-use crate::server::loop_context::LoopServer;
+use crate::server::loop_context::LoopContext;
 use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::Outgoing;
+use crate::transport::pace::Pace;
 
 use watch::Watch;
 
-/// Requests handled in one poll: a client that pipelines without end lets others have their turn.
-const REQUESTS_PER_POLL: u32 = 64;
-/// Parts of bodies read or sent in one poll.
-const PARTS_PER_POLL: u32 = 16;
-
 /// The task of one connection.
 pub(crate) struct ConnectionTask {
-    server: Rc<LoopServer>,
+    server: Rc<LoopContext>,
     /// Absent once another protocol has taken it over.
     stream: Option<TcpStream>,
     peer: SocketAddr,
@@ -74,6 +73,8 @@ pub(crate) struct ConnectionTask {
     /// Empty between the end of a response and the next request's head.
     request: InFlight,
     deadline: Deadline<Waiting>,
+    /// How fast the client takes what is written.
+    pace: Pace,
     /// Present if there is a subscriber for spans, or responses get a `Server-Timing` header.
     watch: Option<Box<Watch>>,
 }
@@ -91,7 +92,7 @@ enum State {
     /// Writing the end of the last response.
     Closing { linger: bool },
     /// Waiting for the peer to close its side.
-    Lingering { until: Instant },
+    Lingering { until: Instant, bytes_left: u32 },
     /// Running another protocol.
     Upgraded { protocol: Pin<Box<dyn Future<Output = ()>>>, body: Option<Rc<Pipe>> },
     /// Ended, or within a step.
@@ -102,10 +103,9 @@ enum State {
 enum Step {
     /// There may be more to do.
     Again,
-    /// There is nothing to do until the socket, the handler or the clock wakes the task.
+    /// There is nothing to do until the task is woken: by the socket, the handler or the clock, or
+    /// at once, because its budget for this poll is spent.
     Wait,
-    /// There is more to do, but others get their turn first.
-    Yield,
     /// The connection has ended.
     Done,
 }
@@ -148,47 +148,16 @@ enum Waiting {
 /// What one poll works with.
 struct PollContext<'poll, 'task> {
     task: &'poll mut Context<'task>,
-    server: &'poll LoopServer,
+    server: &'poll LoopContext,
     /// The loop's write buffer.
     out: Vec<u8>,
-    budget: Budget,
-}
-
-/// How much more one poll may do.
-struct Budget {
-    requests: u32,
-    parts: u32,
-}
-
-impl Budget {
-    const fn new() -> Self {
-        Self { requests: REQUESTS_PER_POLL, parts: PARTS_PER_POLL }
-    }
-
-    /// Returns `true` if another request may be handled.
-    fn take_request(&mut self) -> bool {
-        take_one(&mut self.requests)
-    }
-
-    /// Returns `true` if another part of a body may be read or sent.
-    fn take_part(&mut self) -> bool {
-        take_one(&mut self.parts)
-    }
-}
-
-fn take_one(left: &mut u32) -> bool {
-    if *left == 0 {
-        return false;
-    }
-    *left -= 1;
-    true
 }
 
 impl ConnectionTask {
     /// Returns the task of a connection that was given to this loop, and what counts the connection
     /// as open.
     pub(crate) fn new(
-        server: Rc<LoopServer>,
+        server: Rc<LoopContext>,
         accepted: AcceptedConnection,
     ) -> (Self, ConnectionGuard) {
         let stream = TcpStream::from_nonblocking(accepted.stream);
@@ -202,6 +171,7 @@ impl ConnectionTask {
             state: State::Reading,
             request: InFlight::default(),
             deadline: Deadline::new(),
+            pace: Pace::default(),
             watch,
         };
         (task, accepted.guard)
@@ -255,11 +225,6 @@ impl ConnectionTask {
             match step {
                 Step::Again => {}
                 Step::Wait => return Ok(Poll::Pending),
-                Step::Yield => {
-                    self.write(cx)?;
-                    cx.task.waker().wake_by_ref();
-                    return Ok(Poll::Pending);
-                }
                 Step::Done => return Ok(Poll::Ready(())),
             }
         }
@@ -278,7 +243,7 @@ impl ConnectionTask {
             State::Sending(stream) => self.send_body(stream, cx),
             State::Discarding { bytes_left } => self.discard_body(bytes_left, cx),
             State::Closing { linger } => self.close(linger, cx),
-            State::Lingering { until } => self.linger(until, cx),
+            State::Lingering { until, bytes_left } => self.linger(until, bytes_left, cx),
             State::Upgraded { mut protocol, body } => {
                 match Self::within(self.watch.as_deref(), || protocol.as_mut().poll(cx.task)) {
                     Poll::Ready(()) => Ok(Step::Done),
@@ -288,10 +253,45 @@ impl ConnectionTask {
         }
     }
 
-    /// Adds what the connection does to the snapshot that is being taken.
+    /// Makes closing the socket reset the connection if the client could not tell otherwise that a
+    /// response is incomplete, or what was written last would be kept for a client that does not
+    /// take it.
+    fn reset_if_incomplete(&self) {
+        let is_cut = self.protocol.ends_body_by_closing() || !self.outgoing.is_empty();
+        if let Some(stream) = self.stream.as_ref().filter(|_| is_cut) {
+            let _ = stream.set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Reports what the connection does, or ends it if it is idle and to be closed.
     #[cold]
-    fn report_activity(&self) {
-        let Some(task) = task::current() else { return };
+    fn inspect(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Some(task) = task::current() else { return Poll::Pending };
+        let id = task.label.id();
+        if self.server.is_taking_snapshot() {
+            self.report_activity(id);
+        }
+        if !self.server.is_to_close(id) || !self.is_idle() {
+            return Poll::Pending;
+        }
+        // A request may have arrived that the selector has not reported yet.
+        if matches!(self.has_read(), Ok(true)) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.server.note_closed(id);
+        Poll::Ready(())
+    }
+
+    /// Returns `true` if the connection waits for a request.
+    fn is_idle(&self) -> bool {
+        matches!(self.state, State::Reading)
+            && self.protocol.needs_data()
+            && self.outgoing.is_empty()
+    }
+
+    /// Adds what the connection does to the snapshot that is being taken.
+    fn report_activity(&self, task: TaskId) {
         let is_handled = matches!(self.state, State::Handling(_) | State::Sending(_));
         let state = match &self.state {
             _ if !self.outgoing.is_empty() => ConnectionState::Writing,
@@ -310,11 +310,11 @@ impl ConnectionTask {
         };
         let route = self.route().filter(|_| is_handled && self.outgoing.is_empty());
         self.server.add_to_snapshot(ConnectionInfo {
-            task: task.label.id(),
+            task,
             peer: self.peer,
             state,
             route: route.map(|route| route.pattern.to_string()),
-            lasted: time::now().saturating_duration_since(self.deadline.since()),
+            lasted: self.deadline.waited(),
         });
     }
 }
@@ -327,17 +327,13 @@ impl Future for ConnectionTask {
         let server = this.server.clone();
         server.renew_date();
         let out = server.buffers.take_write_buffer();
-        let mut cx = PollContext { task: cx, server: &server, out, budget: Budget::new() };
+        let mut cx = PollContext { task: cx, server: &server, out };
         let polled = this.run(&mut cx);
         server.buffers.give_write_buffer(cx.out);
         match polled {
             Ok(Poll::Ready(())) => Poll::Ready(()),
-            Ok(Poll::Pending) => {
-                if server.is_taking_snapshot() {
-                    this.report_activity();
-                }
-                Poll::Pending
-            }
+            Ok(Poll::Pending) if server.is_inspecting() => this.inspect(cx.task),
+            Ok(Poll::Pending) => Poll::Pending,
             Err(error) => {
                 tracing::debug!(target: "brigade::http", %error, "connection failed");
                 Poll::Ready(())
@@ -348,6 +344,7 @@ impl Future for ConnectionTask {
 
 impl Drop for ConnectionTask {
     fn drop(&mut self) {
+        self.reset_if_incomplete();
         let state = mem::replace(&mut self.state, State::Done);
         let body = match &state {
             State::Upgraded { body, .. } => body.as_ref(),

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Poll;
 
+use brigade_runtime::task;
+
 use crate::message::parts::PartsBox;
 use crate::message::pipe::Pipe;
 use crate::message::request::Request;
@@ -29,11 +31,12 @@ impl ConnectionTask {
         if self.outgoing.is_blocked() {
             return self.enter(State::Reading, Step::Wait);
         }
-        if !cx.budget.take_request() {
-            return self.enter(State::Reading, Step::Yield);
-        }
         let needs_data = self.protocol.needs_data();
-        if needs_data && self.stream().poll_readable(cx.task).is_pending() {
+        let may_proceed = match needs_data {
+            true => self.stream().poll_readable(cx.task),
+            false => task::poll_proceed(cx.task),
+        };
+        if may_proceed.is_pending() {
             return self.enter(State::Reading, Step::Wait);
         }
         let mut request = Request { parts: PartsBox::new() };
@@ -135,7 +138,7 @@ impl ConnectionTask {
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request, is_too_large)));
         let step = match Self::within(self.watch.as_deref(), call) {
             Ok(running) => self.poll_handler(running, route.map(|route| &**route), cx),
-            Err(payload) => self.respond_to_panic(&*payload, route.map(|route| &**route), cx),
+            Err(payload) => self.respond_to_panic(payload, route.map(|route| &**route), cx),
         };
         if self.request.outcome.is_some() {
             self.request.route = route.cloned();
@@ -155,7 +158,7 @@ impl ConnectionTask {
         }
         self.request.outcome = Some(Outcome::NONE);
         cx.server.counters.begin_refusal();
-        match self.respond(&mut error.into_response(), cx)? {
+        match self.respond(&mut error.into_response(), None, cx)? {
             Step::Done => Ok(Step::Done),
             _ => self.enter(State::Closing { linger: true }, Step::Again),
         }

@@ -1,11 +1,11 @@
 //! From the handlers to what is written.
 
+use std::any::Any;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 use brigade_runtime::{panic_message, task};
 use http::{HeaderMap, StatusCode};
@@ -13,6 +13,7 @@ use http::{HeaderMap, StatusCode};
 use crate::message::body::{BodyKind, Part, PartStream, Upgrade};
 use crate::message::body_error::BodyError;
 use crate::message::escaped::Escaped;
+use crate::message::guarded::drop_guarded;
 use crate::message::log_limit::limited_log;
 use crate::message::response::{IntoResponse, Response};
 use crate::message::route::Route;
@@ -44,18 +45,28 @@ impl ConnectionTask {
         cx: &mut PollContext<'_, '_>,
     ) -> io::Result<Step> {
         let mut response = None;
-        let poll = || catch_unwind(AssertUnwindSafe(|| running.poll_into(cx.task, &mut response)));
+        let poll = || {
+            catch_unwind(AssertUnwindSafe(|| {
+                let polled = running.poll_into(cx.task, &mut response);
+                if polled.is_ready() {
+                    running.end();
+                }
+                polled
+            }))
+        };
         match Self::within(self.watch.as_deref(), poll) {
             Ok(Poll::Ready(())) => {
-                drop(running);
                 let response = response.as_mut().expect("a handler that is ready has responded");
-                self.respond(response, cx)
+                self.respond(response, route, cx)
             }
             Ok(Poll::Pending) => {
                 self.state = State::Handling(running);
                 self.feed_body(cx)
             }
-            Err(payload) => self.respond_to_panic(&*payload, route, cx),
+            Err(payload) => {
+                Self::within(self.watch.as_deref(), || drop_guarded((running, response)));
+                self.respond_to_panic(payload, route, cx)
+            }
         }
     }
 
@@ -63,28 +74,30 @@ impl ConnectionTask {
     #[cold]
     pub(super) fn respond_to_panic(
         &mut self,
-        payload: &(dyn std::any::Any + Send),
+        payload: Box<dyn Any + Send>,
         route: Option<&Route>,
         cx: &mut PollContext<'_, '_>,
     ) -> io::Result<Step> {
         let pattern = route.map_or("(no route)", |route| &route.pattern);
         let task = task::current().map_or_else(String::new, |task| task.label.to_string());
         Self::within(self.watch.as_deref(), || {
-            let (peer, panic) = (self.peer, Escaped(panic_message(payload)));
+            let (peer, panic) = (self.peer, Escaped(panic_message(&*payload)));
             limited_log!(
                 error,
                 { route = pattern },
                 "the handler of {pattern} panicked in {task}, serving {peer}: {panic}"
             );
+            drop_guarded(payload);
         });
         self.protocol.close_after_response();
-        self.respond(&mut Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""), cx)
+        self.respond(&mut Response::plain(StatusCode::INTERNAL_SERVER_ERROR, ""), None, cx)
     }
 
-    /// Sends `response`, or what can be sent of it now.
+    /// Sends `response`, or what can be sent of it now. Without a `route`, the server's rate holds.
     pub(super) fn respond(
         &mut self,
         response: &mut Response,
+        route: Option<&Route>,
         cx: &mut PollContext<'_, '_>,
     ) -> io::Result<Step> {
         // Two conditions, so that the status is not looked at for nothing: it was just written.
@@ -104,7 +117,7 @@ impl ConnectionTask {
             Ok(is_complete) => is_complete,
             Err(error) => match self.send_error_instead(error, response, cx) {
                 Ok(is_complete) => is_complete,
-                Err(_) => return self.abort(),
+                Err(_) => return Ok(Step::Done),
             },
         };
         if is_complete {
@@ -120,8 +133,12 @@ impl ConnectionTask {
             BodyKind::Full(bytes) => {
                 let body = self.protocol.outgoing_body();
                 match self.outgoing.send_part(body, bytes, &mut cx.out) {
-                    Ok(()) => self.send_end(None, cx),
-                    Err(_) => self.abort(),
+                    Ok(()) => {
+                        let rate = route.and_then(|route| route.options.write_bytes_per_second_min);
+                        self.outgoing.set_rate(rate);
+                        self.send_end(None, cx)
+                    }
+                    Err(_) => Ok(Step::Done),
                 }
             }
             BodyKind::Empty | BodyKind::Stream(..) | BodyKind::Upgrade(_) => {
@@ -185,13 +202,14 @@ impl ConnectionTask {
         self.write(cx)?;
         if self.outgoing.is_blocked() {
             // A peer that does not even take a head is not fit for another protocol.
-            return self.abort();
+            return Ok(Step::Done);
         }
         let early = self.protocol.upgrade().freeze();
         let stream = self.stream.take().expect("a connection is upgraded once");
         self.count_request_end();
         let body = self.request.body.take();
-        let begin = || upgrade(Upgraded::new(early, stream));
+        let idle = self.server.timeouts.upgraded_idle;
+        let begin = || upgrade(Upgraded::new(early, stream, idle));
         let protocol = Self::within(self.watch.as_deref(), begin);
         self.enter(State::Upgraded { protocol, body }, Step::Again)
     }
@@ -221,8 +239,8 @@ impl ConnectionTask {
         if self.outgoing.is_blocked() {
             return self.enter(State::Sending(stream), Step::Wait);
         }
-        if !cx.budget.take_part() {
-            return self.enter(State::Sending(stream), Step::Yield);
+        if task::poll_proceed(cx.task).is_pending() {
+            return self.enter(State::Sending(stream), Step::Wait);
         }
         cx.server.notebook.set(self.route().map(|route| route.note));
         match Self::within(self.watch.as_deref(), || stream.as_mut().poll_next(cx.task)) {
@@ -264,16 +282,6 @@ impl ConnectionTask {
             }
         });
         self.write(cx)?;
-        self.abort()
-    }
-
-    /// Ends the connection in the middle of a response.
-    #[cold]
-    fn abort(&self) -> io::Result<Step> {
-        if self.protocol.ends_body_by_closing() {
-            // An orderly close would look like the end of the body.
-            self.stream().set_linger(Some(Duration::ZERO))?;
-        }
         Ok(Step::Done)
     }
 
@@ -296,13 +304,23 @@ impl ConnectionTask {
         self.protocol.is_reading_body() || self.protocol.buffered() > 0
     }
 
+    /// Keeps of the route of a request that has ended what holds for the bytes that are left.
+    #[cold]
+    fn leave_route(&mut self) {
+        if let Some(route) = self.request.route.take() {
+            self.outgoing.set_rate(route.options.write_bytes_per_second_min);
+        }
+    }
+
     /// Ends a request whose response is complete. `has_unread` was determined before the response
     /// was.
     #[inline(always)]
     fn end_response(&mut self, has_unread: bool, cx: &PollContext<'_, '_>) -> io::Result<Step> {
         self.count_request_end();
         let has_body_error = self.request.body_error.take().is_some();
-        self.request.route = None;
+        if self.request.route.is_some() {
+            self.leave_route();
+        }
         if let Some(body) = self.request.body.take() {
             body.end(Err(BodyError::Gone), Waker::noop());
             body.leave();

@@ -4,7 +4,7 @@ use std::io;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use brigade_runtime::time;
+use brigade_runtime::task;
 
 use crate::message::body_error::BodyError;
 use crate::message::route::RouteOptions;
@@ -26,10 +26,21 @@ impl ConnectionTask {
     /// Writes what the socket takes.
     pub(super) fn write(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<()> {
         let Some(stream) = &self.stream else { return Ok(()) };
-        if self.outgoing.write(&mut cx.out, stream)? > 0 {
-            self.deadline.stop_if(Waiting::Write);
+        let written = self.outgoing.write(&mut cx.out, stream)?;
+        if written > 0 && self.pace.is_behind() {
+            self.note_written(written);
         }
         Ok(())
+    }
+
+    #[cold]
+    fn note_written(&mut self, bytes: usize) {
+        let mut waited = Duration::ZERO;
+        if self.deadline.waiting() == Waiting::Write {
+            waited = self.deadline.waited();
+            self.deadline.stop();
+        }
+        self.pace.note(waited, bytes, self.write_rate());
     }
 
     /// Writes, and arranges to be woken. Returns [`Step::Wait`] unless there is something to do
@@ -67,8 +78,10 @@ impl ConnectionTask {
         if !stream.is_read_closed() {
             return Step::Done;
         }
-        // An orderly end may lie behind a body that the handler has yet to read; a reset does not.
-        if self.protocol.is_reading_body() && !stream.is_write_closed() {
+        // An orderly end may lie behind a body that is about to be read, and the client may still
+        // take what is written. After a reset neither can be.
+        let is_busy = self.outgoing.is_blocked() || self.is_about_to_read_body();
+        if is_busy && !stream.is_write_closed() {
             return Step::Wait;
         }
         if !detaches_on_disconnect(self.route()) {
@@ -78,6 +91,13 @@ impl ConnectionTask {
             body.leave();
         }
         Step::Wait
+    }
+
+    /// Returns `true` if more of the request's body will be read without anything else happening:
+    /// its handler waits for it, or for a turn.
+    fn is_about_to_read_body(&self) -> bool {
+        let is_wanted = || self.request.body.as_ref().is_some_and(|body| body.is_wanted());
+        self.protocol.is_reading_body() && (is_wanted() || !task::has_budget_remaining())
     }
 
     /// Notes what the connection waits for, and sets the timer. Returns [`Step::Wait`] unless the
@@ -93,12 +113,19 @@ impl ConnectionTask {
         let latest = match waiting {
             Waiting::Nothing | Waiting::Handler => return Ok(Step::Wait),
             Waiting::Body => self.body_rate_deadline(),
+            Waiting::Write => self.pace.latest(self.deadline.since(), self.write_rate()),
             Waiting::Linger => self.linger_deadline(),
             _ => None,
         };
         match self.deadline.poll_passed(Some(timeout), latest, cx.task) {
             Poll::Ready(()) => self.expire(cx),
-            Poll::Pending => Ok(Step::Wait),
+            Poll::Pending => {
+                if waiting == Waiting::Write {
+                    // The socket may accept bytes some time before it is reported as writable.
+                    self.deadline.wake_early(cx.task);
+                }
+                Ok(Step::Wait)
+            }
         }
     }
 
@@ -107,8 +134,11 @@ impl ConnectionTask {
         if self.deadline.waiting() == Waiting::Body
             && let Some(body) = &self.request.body
         {
-            let lasted = time::now().saturating_duration_since(self.deadline.since());
+            let lasted = self.deadline.waited();
             body.waited.update(|waited| waited + lasted);
+        }
+        if waiting == Waiting::Write {
+            self.pace.begin();
         }
         self.deadline.start(waiting);
     }
@@ -141,6 +171,13 @@ impl ConnectionTask {
         self.route().map(|route| &route.options)
     }
 
+    /// Returns the minimum rate, in bytes a second, at which the client has to take the response.
+    fn write_rate(&self) -> u32 {
+        let of_route = self.route_options().and_then(|route| route.write_bytes_per_second_min);
+        let of_response = of_route.or_else(|| self.outgoing.rate());
+        of_response.unwrap_or(self.server.timeouts.write_bytes_per_second_min)
+    }
+
     /// Returns when the body will be too slow on average, unless more of it comes before. Only the
     /// time counts in which the handler waited for it.
     fn body_rate_deadline(&self) -> Option<Instant> {
@@ -154,7 +191,7 @@ impl ConnectionTask {
 
     fn linger_deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Lingering { until } => Some(until),
+            State::Lingering { until, .. } => Some(until),
             _ => None,
         }
     }
@@ -163,8 +200,10 @@ impl ConnectionTask {
     /// this process may have been stopped meanwhile.
     fn expire(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
         let waiting = self.deadline.waiting();
-        if matches!(waiting, Waiting::Idle | Waiting::Head | Waiting::Body) && self.has_read(cx)? {
-            return Ok(Step::Again);
+        if matches!(waiting, Waiting::Idle | Waiting::Head | Waiting::Body) && self.has_read()? {
+            // Not at once: the budget for this poll may be spent.
+            cx.task.waker().wake_by_ref();
+            return Ok(Step::Wait);
         }
         match waiting {
             Waiting::Head => {
@@ -180,21 +219,16 @@ impl ConnectionTask {
                 }
                 Ok(Step::Again)
             }
-            Waiting::Write => {
-                // What was written and not taken is given up, not kept by the system.
-                self.stream().set_linger(Some(Duration::ZERO))?;
-                Ok(Step::Done)
-            }
-            Waiting::Idle | Waiting::Discard | Waiting::Linger => Ok(Step::Done),
+            Waiting::Write | Waiting::Idle | Waiting::Discard | Waiting::Linger => Ok(Step::Done),
             Waiting::Nothing | Waiting::Handler => Ok(Step::Wait),
         }
     }
 
     /// Reads once, whether or not the selector has reported anything. Returns `true` if something
     /// was there.
-    fn has_read(&mut self, cx: &PollContext<'_, '_>) -> io::Result<bool> {
+    pub(super) fn has_read(&mut self) -> io::Result<bool> {
         let stream = self.stream.as_ref().expect("nothing is read after the upgrade");
-        let read = reading::try_read(stream, self.protocol.incoming(), &cx.server.buffers)?;
+        let read = reading::try_read(stream, self.protocol.incoming(), &self.server.buffers)?;
         Ok(read.is_some())
     }
 }
