@@ -8,31 +8,31 @@ use crate::go_duration::GoDuration;
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
-A test server whose answers take their time, with the endpoints of go-httpbin.
+A test server with delayed responses and the endpoints of go-httpbin.
 
 Usage: httpbin_delay [OPTIONS]
 
 Options:
-  --listen ADDR        where to listen [default: 127.0.0.1:8080]; port 0 for any that is free
+  --listen ADDR        where to listen [default: 127.0.0.1:8080]; port 0 is any free port
   --loops N            event loops, each a thread [default: one per core]
   --accept MODE        shared: one acceptor for all loops; per-loop: each its own [default: shared]
   --no-pin             let the threads move from core to core
-  --max-delay SECONDS  longest delay that may be asked for [default: 10]
+  --max-delay SECONDS  longest delay that a request may set [default: 10]
   --chaos              add /block/{milliseconds} and /panic: every web page that is open in a
                        browser on this machine can then block and crash handlers
-  --server-timing      tell in each answer how long its request waited, and for what
-  --debug              tell of tasks that block their loop, and log more
+  --server-timing      add a header to each response with the times of its request
+  --debug              report tasks that block their loop, and log more
   --help               print this
   --version            print the version
 
 GET / lists the endpoints. Pages of every site may send requests and read the responses, also
 with credentials (CORS), so do not run the server where a browser reaches more than a test.
 
-SIGTERM and SIGINT end the server once it has answered what is in
-flight; a second one ends it at once.
+SIGTERM and SIGINT end the server after the responses to the requests
+in flight. A second signal ends it at once.
 ";
 
-/// What the command line asks for.
+/// What the command line selects.
 pub(crate) enum Command {
     Serve(Options),
     Print(String),

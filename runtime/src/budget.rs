@@ -1,11 +1,11 @@
 //! A limit on what a task does in one poll, so that no task holds its loop by being ready all the
 //! time.
 //!
-//! Every leaf operation that completes at once takes one unit of the budget: a read, a write, an
-//! accept, a receive from a channel. Once the budget is spent, the operation is put off: it wakes
-//! its task and returns `Pending`. So the task goes to the end of the ready queue, the turn ends
-//! after the batch, and other tasks, timers and the selector get their turn. Each poll of a task
-//! begins with a whole budget. Outside of polls there is no limit.
+//! Every leaf operation that completes at once takes units of the budget: a receive from a channel
+//! takes one, a read, a write or an accept takes four. Once the budget is spent, the operation is
+//! put off: it wakes its task and returns `Pending`. So the task goes to the end of the ready
+//! queue, the turn ends after the batch, and other tasks, timers and the selector get their turn.
+//! Each poll of a task begins with a whole budget. Outside of polls there is no limit.
 //!
 //! # Several futures in one task
 //! A future that is always ready would take the whole budget of each poll, and the futures that a
@@ -20,14 +20,15 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-/// How many operations a task completes in one poll.
-///
-/// An operation of a socket takes one to ten microseconds, so a task that floods its loop holds it
-/// for less than a millisecond at a time. The turn that follows costs about as much as one such
-/// operation, less than two percent. Of operations within the loop, 64 take about as long as the
-/// turn. 64 is also how many tasks are polled before the loop looks for I/O, and how many requests
-/// an HTTP connection handles in one poll. tokio's budget is 128.
+/// How many operations within the loop a task completes in one poll: they take about as long as the
+/// turn that follows. 64 is also how many tasks are polled before the loop looks for I/O, and how
+/// many requests an HTTP connection handles in one poll. tokio's budget is 128.
 const UNITS: u64 = 64;
+
+/// How many units an operation of a socket takes. It is a system call, and takes one to ten
+/// microseconds. 16 of them hold the loop for less than a fifth of a millisecond, and the turn that
+/// follows costs about as much as one.
+const SOCKET_UNITS: u64 = 4;
 
 /// How many operations more may complete in one poll, each after another one was put off. A
 /// `join_all` polls up to 30 futures in a fixed order; all of them make progress.
@@ -152,14 +153,30 @@ pub(crate) fn poll_counted<T>(
     cx: &mut Context<'_>,
     operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
+    poll_units(cx, 1, operation)
+}
+
+/// Takes the units of one operation of a socket. If none are left, wakes the task and returns
+/// `Pending`.
+#[inline]
+pub(crate) fn poll_socket(cx: &mut Context<'_>) -> Poll<()> {
+    poll_units(cx, SOCKET_UNITS, |_| Poll::Ready(()))
+}
+
+#[inline(always)]
+fn poll_units<T>(
+    cx: &mut Context<'_>,
+    units: u64,
+    operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
     BUDGET.with(|budget| {
         if budget.left.get() == 0 {
             put_off(budget, cx);
             return Poll::Pending;
         }
         let output = ready!(operation(cx));
-        // The operation may have taken the last unit itself.
-        budget.left.set(budget.left.get().saturating_sub(1));
+        // The operation may have taken the last units itself.
+        budget.left.set(budget.left.get().saturating_sub(units));
         Poll::Ready(output)
     })
 }

@@ -72,7 +72,7 @@ impl<S: AsFd> Registered<S> {
     pub(crate) fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
         ready!(core.selector().poll_ready(*key, self.socket.as_fd(), direction, cx));
-        budget::poll_proceed(cx)
+        budget::poll_socket(cx)
     }
 
     pub(crate) async fn ready(&self, direction: Direction) {
@@ -104,7 +104,7 @@ impl<S: AsFd> Registered<S> {
     pub(crate) fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
         ready!(core.selector().poll_read_closed(*key, self.socket.as_fd(), cx));
-        budget::poll_proceed(cx)
+        budget::poll_socket(cx)
     }
 
     /// Runs `operation`, again if a signal interrupts it. Clears the readiness of `direction` on

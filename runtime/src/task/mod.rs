@@ -14,11 +14,11 @@
 //! # Cooperation
 //!
 //! A task runs until it awaits something that is not ready, so a task whose operations are always
-//! ready would hold its loop. Therefore each poll of a task has a budget: every operation of a
-//! socket, a channel, a semaphore or a join handle that completes without waiting takes one unit of
-//! it. After 64 of them the next one returns `Pending`, and completes in the task's next poll,
-//! after other tasks, timers and I/O had their turn. Functions named `try_…` neither wait nor
-//! count.
+//! ready would hold its loop. Therefore each poll of a task has a budget of 64 units: every
+//! operation of a channel, a semaphore or a join handle that completes without waiting takes one of
+//! them, and every operation of a socket takes four. When they are spent, the next operation
+//! returns `Pending`, and completes in the task's next poll, after other tasks, timers and I/O had
+//! their turn. Functions named `try_…` neither wait nor count.
 //!
 //! [`consume_budget`], [`has_budget_remaining`] and [`poll_proceed`] are for loops and futures that
 //! never wait for any of these operations.
