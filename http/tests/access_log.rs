@@ -26,9 +26,9 @@ fn each_request_is_logged_once_in_the_span_with_its_id() {
     let mut client = server.connect();
     let peer = client.stream.local_addr().unwrap();
     client.send("GET /?secret=1 HTTP/1.1\r\nHost: a\r\nX-Request-Id: one\r\n\r\n");
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     client.send("PUT / HTTP/1.1\r\nHost: a\r\nX-Request-Id: two\r\n\r\n");
-    assert_eq!(client.answer().status, 405);
+    assert_eq!(client.response().status, 405);
     client.send(get("/never"));
     drop(client);
     drop(server);

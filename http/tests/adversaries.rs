@@ -72,7 +72,7 @@ fn end_connections<'a>(phases: impl Iterator<Item = &'a (&'a str, String)>, end:
         }
         let mut client = server.connect();
         client.send(get("/"));
-        assert_eq!(client.answer().text(), "root", "after connections that ended {phase}");
+        assert_eq!(client.response().text(), "root", "after connections that ended {phase}");
         connections += TIMES + 1;
     }
     // A connection that was left would be cut at the drain deadline.
@@ -144,7 +144,7 @@ fn a_client_that_reads_nothing_stops_the_handling_of_its_pipelined_requests() {
     for _ in 0..50 {
         let mut other = server.connect();
         other.send(get("/"));
-        assert_eq!(other.answer().text(), "root");
+        assert_eq!(other.response().text(), "root");
     }
     let ahead = handled.load(Ordering::Relaxed);
     assert!(ahead < REQUESTS / 2, "{ahead} requests were handled for a client that reads nothing");
@@ -192,5 +192,5 @@ fn time_in_which_the_handler_did_not_read_does_not_count_against_the_body_rate()
     client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     assert_eq!(client.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
     client.send("late");
-    assert_eq!(client.answer().text(), "late");
+    assert_eq!(client.response().text(), "late");
 }

@@ -10,13 +10,13 @@ use std::rc::Rc;
 use brigade_http::{HandlerError, ParamError, Request, Router, get as on_get, post};
 use http::header::{CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use sockets::{Answer, TestServer, get};
+use sockets::{TestResponse, TestServer, get};
 
 /// Sends a request on a new connection and returns the response.
-fn send(server: &TestServer, request: impl AsRef<[u8]>) -> Answer {
+fn send(server: &TestServer, request: impl AsRef<[u8]>) -> TestResponse {
     let mut client = server.connect();
     client.send(request);
-    client.answer()
+    client.response()
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn routes_of_a_loop_share_state_without_a_lock() {
     let mut client = server.connect();
     client.send([get("/count/a"), get("/count/a"), get("/count/b")].concat());
     client.send("POST /names HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-    let seen: Vec<_> = (0..4).map(|_| client.answer().text().to_owned()).collect();
+    let seen: Vec<_> = (0..4).map(|_| client.response().text().to_owned()).collect();
     assert_eq!(seen, ["1", "2", "1", "2"]);
 }
 

@@ -122,7 +122,7 @@ fn a_half_closed_client_gets_a_large_response_that_precedes_a_handler_that_waits
     let mut client = server.connect();
     client.send([get("/large"), get("/wait")].concat());
     client.finish_sending();
-    assert_eq!(client.answer().body.len(), LENGTH);
+    assert_eq!(client.response().body.len(), LENGTH);
     assert_eq!(has_begun.recv_timeout(PATIENCE), Ok("began"));
     assert_eq!(client.rest(), "");
 }
@@ -144,7 +144,7 @@ fn a_half_closed_client_whose_body_is_being_read_gets_its_response() {
     client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n"));
     client.send(vec![b'x'; LENGTH]);
     client.finish_sending();
-    assert_eq!(client.answer().text(), LENGTH.to_string());
+    assert_eq!(client.response().text(), LENGTH.to_string());
 }
 
 #[test]
@@ -170,11 +170,11 @@ fn waiting_for_the_disconnect_ends_when_the_response_is_complete() {
     });
     let mut client = server.connect();
     client.send(get("/"));
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
     assert_eq!(told.recv_timeout(PATIENCE), Ok("gone"));
     client.send(get("/"));
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_detached_handler_whose_client_stays_responds_and_keeps_the_connection() {
     let mut client = server.connect();
     for _ in 0..3 {
         client.send(get("/"));
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
         assert_eq!(told.recv_timeout(PATIENCE), Ok("there"));
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use brigade_http::{Directory, Request, Router, any, get as on_get, serve_file};
 use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue};
-use sockets::{Answer, PATIENCE, TestServer, get};
+use sockets::{PATIENCE, TestResponse, TestServer, get};
 
 /// 784111777 s after the epoch.
 const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -75,13 +75,13 @@ fn strong_tag(server: &TestServer) -> String {
 }
 
 /// Sends a request for `/` and returns the response.
-fn send(server: &TestServer, method: &str, headers: &str) -> Answer {
+fn send(server: &TestServer, method: &str, headers: &str) -> TestResponse {
     let mut client = server.connect();
     client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
-    client.answer()
+    client.response()
 }
 
-/// Returns the value of a header as it was sent; [`Answer`] converts it to lower case.
+/// Returns the value of a header as it was sent; [`TestResponse`] converts it to lower case.
 fn raw(server: &TestServer, name: &str) -> String {
     let all = server.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let line = all.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
@@ -132,7 +132,7 @@ fn large_files_are_streamed_and_the_connection_is_kept() {
         let mut client = server.connect();
         client.send([get("/"), get("/")].concat());
         for _ in 0..2 {
-            let response = client.answer();
+            let response = client.response();
             assert!(response.status == 200 && response.body == content, "{length} bytes");
         }
     }
@@ -177,7 +177,7 @@ fn a_pipe_without_a_writer_does_not_block() {
         let server = below(&directory.0, "/", |directory| directory);
         let mut client = server.connect();
         client.send(get("/pipe"));
-        assert_eq!(client.answer().status, 404);
+        assert_eq!(client.response().status, 404);
     }
 }
 
@@ -208,7 +208,7 @@ fn a_file_that_is_replaced_by_a_pipe_again_and_again_does_not_block() {
         one.send(get("/"));
         many.send(get("/a"));
         for client in [&mut one, &mut many] {
-            let response = client.answer();
+            let response = client.response();
             assert!(
                 response.status == 404 || response.text() == "0123456789",
                 "{}",
@@ -540,10 +540,10 @@ fn only_files_below_the_directory_are_served() {
             ("/a.txt", 404),
         ] {
             client.send(get(path));
-            assert_eq!(client.answer().status, status, "{path} in {root}");
+            assert_eq!(client.response().status, status, "{path} in {root}");
         }
         client.send("POST /static/a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(client.answer().status, 405);
+        assert_eq!(client.response().status, 405);
         client.send("HEAD /static/none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert!(client.rest().starts_with("HTTP/1.1 404 "));
     }
@@ -567,7 +567,7 @@ fn the_index_is_served_for_a_directory_with_a_slash() {
         ("/static//", 404, None),
     ] {
         client.send(get(path));
-        let response = client.answer();
+        let response = client.response();
         assert_eq!((response.status, response.header("location")), (status, location), "{path}");
     }
 }
@@ -581,7 +581,7 @@ fn redirects_never_lead_to_another_host() {
         [("/sub/", 200), ("/sub", 308), ("//sub", 404), ("//a.example/sub", 404), ("/", 404)]
     {
         client.send(get(path));
-        assert_eq!(client.answer().status, status, "{path}");
+        assert_eq!(client.response().status, status, "{path}");
     }
 }
 
@@ -601,7 +601,7 @@ fn dotfiles_and_outside_links_are_served_if_enabled() {
         ("/static/./a.txt", 404),
     ] {
         client.send(get(path));
-        assert_eq!(client.answer().status, status, "{path}");
+        assert_eq!(client.response().status, status, "{path}");
     }
 }
 
@@ -624,10 +624,10 @@ fn names_with_a_dot_are_not_served_through_links_either() {
     for (path, status) in paths.into_iter().zip([200, 200, 200, 200, 200, 308, 404]) {
         hidden.send(get(path));
         shown.send(get(path));
-        assert_eq!((hidden.answer().status, shown.answer().status), (404, status), "{path}");
+        assert_eq!((hidden.response().status, shown.response().status), (404, status), "{path}");
     }
     hidden.send(get("/inside"));
-    assert_eq!(hidden.answer().status, 200);
+    assert_eq!(hidden.response().status, 200);
 }
 
 #[test]
@@ -641,7 +641,7 @@ fn the_directory_may_be_below_one_whose_name_begins_with_a_dot() {
     let mut client = server.connect();
     for path in ["/a", "/b"] {
         client.send(get(path));
-        assert_eq!(client.answer().status, 200, "{path}");
+        assert_eq!(client.response().status, 200, "{path}");
     }
 }
 
@@ -653,7 +653,7 @@ fn an_index_may_have_a_name_that_begins_with_a_dot() {
     let mut client = server.connect();
     for (path, status) in [("/sub/", 200), ("/sub/.index", 404)] {
         client.send(get(path));
-        assert_eq!(client.answer().status, status, "{path}");
+        assert_eq!(client.response().status, status, "{path}");
     }
 }
 
@@ -674,7 +674,7 @@ fn an_empty_segment_names_nothing() {
         ("/static/sub/", 200),
     ] {
         client.send(get(path));
-        assert_eq!(client.answer().status, status, "{path}");
+        assert_eq!(client.response().status, status, "{path}");
     }
 }
 
@@ -704,7 +704,7 @@ fn the_root_of_nested_files_has_a_slash() {
         ("/t/x", 308, Some("/t/x/")),
     ] {
         client.send(get(path));
-        let response = client.answer();
+        let response = client.response();
         assert_eq!((response.status, response.header("location")), (status, location), "{path}");
     }
 }
@@ -718,7 +718,7 @@ fn a_redirect_does_not_begin_with_what_browsers_take_for_a_host() {
     });
     let mut client = server.connect();
     client.send(get("/\\a.example"));
-    let response = client.answer();
+    let response = client.response();
     assert_eq!((response.status, response.header("location")), (308, Some("/%5ca.example/")));
 }
 
@@ -737,7 +737,7 @@ fn loops_of_symbolic_links_are_not_found() {
         let mut client = server.connect();
         for path in ["/loop", "/loop/", "/loop/x", "/first", "/second/index.html"] {
             client.send(get(path));
-            assert_eq!(client.answer().status, 404, "{path}");
+            assert_eq!(client.response().status, 404, "{path}");
         }
     }
 }

@@ -72,7 +72,7 @@ fn assert_served_beside(server: TestServer, begin: impl Into<Vec<u8>>, piece: &[
     for _ in 0..20 {
         let mut other = server.connect();
         other.send(get("/"));
-        assert_eq!(other.answer().text(), "root");
+        assert_eq!(other.response().text(), "root");
     }
     // At the end of the drain, what is left of the flood is cancelled.
     drop(server);

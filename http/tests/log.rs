@@ -83,7 +83,7 @@ fn a_peer_can_neither_flood_nor_forge_the_log() {
     // What a request causes in a handler is limited.
     for path in ["/never", "/failing/x"] {
         client.send(get(path).repeat(MANY));
-        (0..MANY).for_each(|_| assert!(client.answer().status >= 500));
+        (0..MANY).for_each(|_| assert!(client.response().status >= 500));
         let loud = lines.take_loud();
         assert!((1..MANY / 3).contains(&loud.len()), "{} lines", loud.len());
     }
@@ -107,7 +107,7 @@ fn a_peer_can_neither_flood_nor_forge_the_log() {
         let path = link.to_str().unwrap().replace('/', "%2F");
         let path = path.replace('\n', "%0A").replace(' ', "%20");
         client.send(get(&format!("/file/{path}")));
-        assert_eq!(client.answer().status, 500);
+        assert_eq!(client.response().status, 500);
     }
     fs::remove_dir_all(&directory).unwrap();
     let loud = lines.take_loud();

@@ -35,10 +35,10 @@ fn while_a_handler_blocks_one_of_two_loops_the_other_serves_every_new_connection
         for _ in 0..20 {
             let mut client = server.connect();
             client.send(get("/"));
-            assert_ne!(client.answer().text(), blocked);
+            assert_ne!(client.response().text(), blocked);
         }
         release.send(()).unwrap();
-        assert_eq!(blocker.answer().status, 200);
+        assert_eq!(blocker.response().status, 200);
     }
     drop(blocker);
     let reports = server.join();
@@ -73,7 +73,7 @@ fn a_handler_is_reported_with_its_route_while_it_blocks_its_loop() {
     assert_eq!(stall.note.unwrap().text(), "/block");
     assert!(text.contains("'connection'") && text.contains("/block"), "{text}");
     release.send(()).unwrap();
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]

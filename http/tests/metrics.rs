@@ -91,7 +91,7 @@ fn total(samples: &Samples, name: &str, label: &str) -> f64 {
 
 fn scrape(client: &mut Client) -> Samples {
     client.send(get("/metrics"));
-    let response = client.answer();
+    let response = client.response();
     assert_eq!(response.status, 200);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(response.header("content-type"), Some(content_type));
@@ -124,7 +124,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 /// Sends a request and returns the status of the response.
 fn send(client: &mut Client, path: &str) -> u16 {
     client.send(get(path));
-    client.answer().status
+    client.response().status
 }
 
 async fn hold(gate: Option<SyncReceiver<()>>) {
@@ -186,7 +186,7 @@ fn the_samples_of_all_loops_are_exact() {
         check_histogram(&samples, &label);
     }
     drop(open);
-    assert_eq!(held.answer().status, 200);
+    assert_eq!(held.response().status, 200);
     assert_eq!(total(&scrape(&mut client), "brigade_requests_in_flight", ""), 1.0);
 }
 
@@ -293,5 +293,5 @@ fn other_loops_report_on_a_loop_that_is_stuck() {
     assert_eq!((of_it("awake"), of_it("requests_in_flight")), (1.0, 1.0));
     assert!(of_it("stalls_total") >= 1.0);
     release.send(()).unwrap();
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
 }

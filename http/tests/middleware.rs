@@ -9,7 +9,7 @@ use std::time::Duration;
 use brigade_http::middleware::{CorsOptions, RequestId, catch_panic, cors, request_id, timeout};
 use brigade_http::{BodyError, Next, Request, Response, Router, any, get as on_get, post};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use sockets::{Answer, Client, TestServer};
+use sockets::{Client, TestResponse, TestServer};
 
 fn app() -> Router {
     Router::new()
@@ -19,9 +19,9 @@ fn app() -> Router {
 }
 
 /// Sends a request and returns the response.
-fn send(client: &mut Client, method: &str, path: &str, headers: &str) -> Answer {
+fn send(client: &mut Client, method: &str, path: &str, headers: &str) -> TestResponse {
     client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
-    client.answer()
+    client.response()
 }
 
 async fn tag(request: Request, next: Next) -> Response {

@@ -34,10 +34,10 @@ fn a_report_lists_what_each_loop_does_and_where_a_blocked_loop_is() {
     // One connection on each loop. The second one has a request in flight.
     let mut first = server.connect();
     first.send(get("/"));
-    let first_loop = first.answer().text().to_owned();
+    let first_loop = first.response().text().to_owned();
     let mut second = server.connect();
     second.send([get("/"), get("/wait/long")].concat());
-    let second_loop = second.answer().text().to_owned();
+    let second_loop = second.response().text().to_owned();
     assert_ne!(first_loop, second_loop);
     let peer = second.stream.local_addr().unwrap();
 
@@ -73,7 +73,7 @@ fn a_report_lists_what_each_loop_does_and_where_a_blocked_loop_is() {
     assert!(blocked.contains("'connection'") && blocked.contains("/block"), "{blocked}");
     assert!(blocked.contains(&numbers(1)), "{blocked}");
     release.send(()).unwrap();
-    assert_eq!(first.answer().text(), "done");
+    assert_eq!(first.response().text(), "done");
     drop((first, second));
     assert_eq!(server.join().iter().map(|report| report.stats.requests.total).sum::<u64>(), 4);
 }

@@ -17,7 +17,7 @@ use brigade_runtime::time::ready_since;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{HeaderName, HeaderValue};
-use sockets::{Answer, Client, PATIENCE, TestServer, get};
+use sockets::{Client, PATIENCE, TestResponse, TestServer, get};
 
 /// The shortest time for which a handler blocks or waits. Asserted bounds are measured.
 const BLOCKED: Duration = Duration::from_millis(50);
@@ -29,11 +29,11 @@ type Entry = (String, Option<f64>, Option<String>);
 
 /// Returns all entries, by the part of the grammar of W3C Server Timing section 3 that the server
 /// uses. Panics at anything else.
-fn entries(answer: &Answer) -> Vec<Entry> {
+fn entries(response: &TestResponse) -> Vec<Entry> {
     let is_token = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
-    let lines = answer.head.lines().filter_map(|line| line.strip_prefix("server-timing: "));
+    let lines = response.head.lines().filter_map(|line| line.strip_prefix("server-timing: "));
     let mut entries = Vec::new();
     for metric in lines.flat_map(|line| line.split(", ")) {
         let mut parts = metric.split(';');
@@ -55,13 +55,13 @@ fn entries(answer: &Answer) -> Vec<Entry> {
     entries
 }
 
-fn names(answer: &Answer) -> Vec<String> {
-    entries(answer).into_iter().map(|(name, ..)| name).collect()
+fn names(response: &TestResponse) -> Vec<String> {
+    entries(response).into_iter().map(|(name, ..)| name).collect()
 }
 
 /// Returns the duration of the entry `name`.
-fn duration(answer: &Answer, name: &str) -> Duration {
-    let entries = entries(answer);
+fn duration(response: &TestResponse, name: &str) -> Duration {
+    let entries = entries(response);
     let found = entries.iter().find(|(known, ..)| known == name);
     let (_, millis, _) = found.unwrap_or_else(|| panic!("no {name} in {entries:?}"));
     Duration::from_secs_f64(millis.unwrap() / 1000.0)
@@ -161,9 +161,9 @@ impl Stage {
     }
 }
 
-fn ask(client: &mut Client, path: &str) -> Answer {
+fn ask(client: &mut Client, path: &str) -> TestResponse {
     client.send(get(path));
-    client.answer()
+    client.response()
 }
 
 #[test]
@@ -183,10 +183,10 @@ fn every_response_has_its_times_and_the_first_one_that_in_the_queue() {
     for (path, status) in
         [("/", 200), ("/nowhere", 404), ("/panic", 500), ("/error", 500), ("/stream", 200)]
     {
-        let answer = ask(&mut stage.server.connect(), path);
-        assert_eq!(answer.status, status);
-        assert_eq!(names(&answer), ["queue", "loop", "handler"], "{path}");
-        let number = entries(&answer).remove(1).2;
+        let response = ask(&mut stage.server.connect(), path);
+        assert_eq!(response.status, status);
+        assert_eq!(names(&response), ["queue", "loop", "handler"], "{path}");
+        let number = entries(&response).remove(1).2;
         assert_eq!(number.as_deref(), Some("0"), "the number of the loop");
     }
     let mut client = stage.server.connect();
@@ -198,9 +198,9 @@ fn every_response_has_its_times_and_the_first_one_that_in_the_queue() {
 
 #[test]
 fn a_response_that_is_replaced_has_one_header() {
-    let answer = ask(&mut Stage::new(true).server.connect(), "/bad");
-    assert_eq!(answer.status, 500);
-    assert_eq!(names(&answer), ["queue", "loop", "handler"]);
+    let response = ask(&mut Stage::new(true).server.connect(), "/bad");
+    assert_eq!(response.status, 500);
+    assert_eq!(names(&response), ["queue", "loop", "handler"]);
 }
 
 #[test]
@@ -209,15 +209,15 @@ fn a_response_without_a_handler_has_no_handler_time() {
     let mut client = stage.server.connect();
     ask(&mut client, "/");
     client.send("GET / HTTP/1.1\r\nbad header\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!((answer.status, names(&answer)), (400, vec!["loop".to_owned()]));
+    let response = client.response();
+    assert_eq!((response.status, names(&response)), (400, vec!["loop".to_owned()]));
 }
 
 #[test]
 fn entries_of_the_handler_are_kept() {
-    let answer = ask(&mut Stage::new(true).server.connect(), "/own");
-    assert_eq!(names(&answer), ["db", "queue", "loop", "handler"]);
-    assert_eq!(duration(&answer, "db"), Duration::from_millis(53));
+    let response = ask(&mut Stage::new(true).server.connect(), "/own");
+    assert_eq!(names(&response), ["db", "queue", "loop", "handler"]);
+    assert_eq!(duration(&response, "db"), Duration::from_millis(53));
 }
 
 #[test]
@@ -225,11 +225,11 @@ fn pipelined_requests_have_their_own_times() {
     let stage = Stage::new(true);
     let mut client = stage.server.connect();
     client.send(["/", "/yield", "/", "/nowhere"].map(get).concat());
-    assert_eq!(names(&client.answer()), ["queue", "loop", "handler"]);
+    assert_eq!(names(&client.response()), ["queue", "loop", "handler"]);
     for status in [200, 200, 404] {
-        let answer = client.answer();
-        assert_eq!(answer.status, status);
-        assert_eq!(names(&answer), ["loop", "handler"]);
+        let response = client.response();
+        assert_eq!(response.status, status);
+        assert_eq!(names(&response), ["loop", "handler"]);
     }
 }
 
@@ -242,9 +242,9 @@ fn the_wait_of_a_handler_counts_as_handler_time() {
     std::thread::sleep(BLOCKED);
     let Stage { server: _server, wake, .. } = stage;
     wake.send(()).unwrap();
-    let answer = client.answer();
-    let waited = Duration::from_nanos(answer.text().parse().unwrap());
-    assert!(duration(&answer, "handler") + ROUNDED >= waited, "{waited:?}: {}", answer.head);
+    let response = client.response();
+    let waited = Duration::from_nanos(response.text().parse().unwrap());
+    assert!(duration(&response, "handler") + ROUNDED >= waited, "{waited:?}: {}", response.head);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_handler_that_blocks_the_loop_counts_as_its_own_time() {
     std::thread::sleep(BLOCKED);
     let (blocked, released) = (blocked.elapsed(), Instant::now());
     stage.release.send(()).unwrap();
-    assert!(duration(&client.answer(), "handler") + ROUNDED >= blocked);
+    assert!(duration(&client.response(), "handler") + ROUNDED >= blocked);
     // The time that this connection used itself is not a lag of its next request.
     let next = ask(&mut client, "/");
     assert!(duration(&next, "loop") <= released.elapsed() + ROUNDED, "{}", next.head);
@@ -276,10 +276,10 @@ fn another_handler_that_blocks_the_loop_counts_as_lag() {
     std::thread::sleep(BLOCKED);
     let (waited, released) = (sent.elapsed(), Instant::now());
     stage.release.send(()).unwrap();
-    let answer = client.answer();
+    let response = client.response();
     let since = released.elapsed();
-    assert!(duration(&answer, "loop") + ROUNDED >= waited, "{waited:?}: {}", answer.head);
-    assert!(duration(&answer, "handler") <= since + ROUNDED, "{since:?}: {}", answer.head);
+    assert!(duration(&response, "loop") + ROUNDED >= waited, "{waited:?}: {}", response.head);
+    assert!(duration(&response, "handler") <= since + ROUNDED, "{since:?}: {}", response.head);
     // The lag ends with that request.
     let next = ask(&mut client, "/");
     assert!(duration(&next, "loop") <= released.elapsed() + ROUNDED, "{}", next.head);
@@ -299,6 +299,6 @@ fn another_handler_that_delays_the_next_poll_counts_as_lag() {
     std::thread::sleep(BLOCKED);
     let waited = sent.elapsed();
     release.send(()).unwrap();
-    let answer = client.answer();
-    assert!(duration(&answer, "loop") + ROUNDED >= waited, "{waited:?}: {}", answer.head);
+    let response = client.response();
+    assert!(duration(&response, "loop") + ROUNDED >= waited, "{waited:?}: {}", response.head);
 }

@@ -104,9 +104,9 @@ fn send_to_server(server: &TestServer, method: &str, target: &str, body: &str) -
         let text = client.rest();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        sockets::Answer { status, head: head.to_owned(), body: body.into() }
+        sockets::TestResponse { status, head: head.to_owned(), body: body.into() }
     } else {
-        client.answer()
+        client.response()
     };
     let header = |name| {
         let mut lines = response.head.lines().filter_map(|line| line.split_once(": "));
@@ -567,7 +567,7 @@ fn a_body_that_is_too_large_by_its_length_is_refused_through_the_layers() {
     for (path, marked) in [("/in/small", Some("/in/small")), ("/", None), ("/none", None)] {
         let mut client = server.connect();
         client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n"));
-        let response = client.answer();
+        let response = client.response();
         assert_eq!(response.status, 413, "{path}");
         assert_eq!(response.header("x-outer"), Some("1"), "{path}");
         assert_eq!(response.header("server"), marked, "{path}");

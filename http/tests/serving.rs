@@ -66,8 +66,9 @@ fn pipelined_requests_get_responses_in_order_on_one_connection() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     client.send([get("/"), get("/users/7/posts/x"), get("/none"), get("/")].concat());
-    let answers: Vec<_> = (0..4).map(|_| client.answer()).collect();
-    let seen: Vec<_> = answers.iter().map(|answer| (answer.status, answer.text())).collect();
+    let responses: Vec<_> = (0..4).map(|_| client.response()).collect();
+    let seen: Vec<_> =
+        responses.iter().map(|response| (response.status, response.text())).collect();
     assert_eq!(seen, [(200, "root"), (200, "7 x"), (404, "404 Not Found\n"), (200, "root")]);
 }
 
@@ -78,7 +79,7 @@ fn a_request_that_arrives_byte_by_byte_gets_a_response() {
     for byte in get("/").bytes() {
         client.send([byte]);
     }
-    assert_eq!(client.answer().text(), "root");
+    assert_eq!(client.response().text(), "root");
 }
 
 #[test]
@@ -104,12 +105,12 @@ fn methods_without_a_handler_get_405_with_allow_and_options_204() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     client.send("DELETE /echo HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("post, options")));
+    let response = client.response();
+    assert_eq!((response.status, response.header("allow")), (405, Some("post, options")));
     client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.header("allow")), (204, Some("get, head, options")));
-    assert_eq!(client.answer().status, 204);
+    let response = client.response();
+    assert_eq!((response.status, response.header("allow")), (204, Some("get, head, options")));
+    assert_eq!(client.response().status, 204);
 }
 
 #[test]
@@ -122,12 +123,12 @@ fn an_informational_status_of_a_handler_is_replaced_by_a_500() {
             let request = get(&format!("/status/{status}/{body}"));
             for request in [request.replace("\r\n\r\n", upgrade), request] {
                 client.send(&request);
-                assert_eq!(client.answer().status, 500, "{request}");
+                assert_eq!(client.response().status, 500, "{request}");
             }
         }
     }
     client.send(get("/"));
-    assert_eq!(client.answer().text(), "root");
+    assert_eq!(client.response().text(), "root");
 }
 
 #[test]
@@ -149,11 +150,11 @@ fn a_streamed_body_of_any_size_is_sent_in_chunks() {
     let server = TestServer::start(app);
     let mut client = server.connect();
     client.send(get("/count/100000"));
-    let answer = client.answer();
-    assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
-    assert_eq!(answer.text().lines().count(), 100_000);
+    let response = client.response();
+    assert_eq!(response.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(response.text().lines().count(), 100_000);
     client.send(get("/"));
-    assert_eq!(client.answer().text(), "root");
+    assert_eq!(client.response().text(), "root");
 }
 
 #[test]
@@ -168,7 +169,7 @@ fn a_large_body_is_received_and_sent() {
     client
         .send(format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
     client.send(&body);
-    assert!(client.answer().body == body);
+    assert!(client.response().body == body);
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     for chunk in body.chunks(70_000) {
         client.send(format!("{:x}\r\n", chunk.len()));
@@ -176,7 +177,7 @@ fn a_large_body_is_received_and_sent() {
         client.send("\r\n");
     }
     client.send("0\r\n\r\n");
-    assert!(client.answer().body == body);
+    assert!(client.response().body == body);
 }
 
 #[test]
@@ -192,8 +193,8 @@ fn a_request_after_a_large_body_gets_a_response() {
         for rest in cases {
             let head = b"POST /echo HTTP/1.1\r\nHost: a\r\n";
             client.send([&head[..], &rest, get("/").as_bytes()].concat());
-            assert!(client.answer().body == body, "{length}");
-            assert_eq!(client.answer().body, b"root", "{length}");
+            assert!(client.response().body == body, "{length}");
+            assert_eq!(client.response().body, b"root", "{length}");
         }
     }
 }
@@ -212,7 +213,7 @@ fn a_route_may_allow_a_longer_body_than_its_server() {
     let mut client = server.connect();
     client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
     client.send(&body);
-    assert_eq!(client.answer().body.len(), body.len());
+    assert_eq!(client.response().body.len(), body.len());
 }
 
 #[test]
@@ -222,8 +223,8 @@ fn a_short_unread_body_is_discarded_and_the_connection_kept() {
     client.send("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
     client.send(vec![b'x'; 60_000]);
     client.send(get("/"));
-    assert_eq!(client.answer().text(), "ignored");
-    assert_eq!(client.answer().text(), "root");
+    assert_eq!(client.response().text(), "ignored");
+    assert_eq!(client.response().text(), "root");
 }
 
 #[test]
@@ -255,7 +256,7 @@ fn a_client_that_expects_100_gets_it_when_the_handler_reads_the_body() {
     client.send(format!("POST /echo HTTP/1.1\r\n{head}"));
     assert_eq!(client.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
     client.send("ok");
-    assert_eq!(client.answer().text(), "ok");
+    assert_eq!(client.response().text(), "ok");
     client.send(format!("POST /ignore HTTP/1.1\r\n{head}"));
     let all = client.rest();
     assert!(all.starts_with("HTTP/1.1 200 ") && all.contains("connection: close"), "{all}");
@@ -266,11 +267,11 @@ fn a_panic_sends_a_500_and_does_not_affect_other_clients() {
     let server = TestServer::start(app);
     let mut other = server.connect();
     other.send(get("/"));
-    assert_eq!(other.answer().status, 200);
+    assert_eq!(other.response().status, 200);
     let all = server.exchange(get("/panic"));
     assert!(all.starts_with("HTTP/1.1 500 ") && all.contains("connection: close"), "{all}");
     other.send(get("/"));
-    assert_eq!(other.answer().status, 200);
+    assert_eq!(other.response().status, 200);
 }
 
 /// Panics when it is dropped, with itself as the payload.
@@ -479,7 +480,7 @@ fn request_trailers_can_be_read_at_the_end() {
     let chunks = "3\r\nabc\r\n0\r\nX-Sum: 42\r\n\r\n";
     client
         .send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
-    assert_eq!(client.answer().text(), "42");
+    assert_eq!(client.response().text(), "42");
 }
 
 #[test]
@@ -491,8 +492,8 @@ fn middleware_sees_the_request_before_and_the_response_after_the_handler() {
     let server = TestServer::start(|| app().layer(tag));
     let mut client = server.connect();
     client.send([get("/"), get("/none")].concat());
-    assert_eq!(client.answer().header("x-path"), Some("/"));
-    assert_eq!(client.answer().header("x-path"), Some("/none"));
+    assert_eq!(client.response().header("x-path"), Some("/"));
+    assert_eq!(client.response().header("x-path"), Some("/none"));
 }
 
 #[test]
@@ -508,7 +509,7 @@ fn nested_routes_are_found_below_their_prefix_with_their_layers() {
     });
     let mut client = server.connect();
     client.send([get("/in"), get("/in/a"), get("/closed/x"), get("/")].concat());
-    let seen: Vec<_> = (0..4).map(|_| client.answer()).map(|a| (a.status, a.body)).collect();
+    let seen: Vec<_> = (0..4).map(|_| client.response()).map(|a| (a.status, a.body)).collect();
     let expected = [(200, "in"), (200, "a"), (403, ""), (200, "root")];
     assert_eq!(seen, expected.map(|(status, body)| (status, body.as_bytes().to_vec())));
 }
@@ -533,12 +534,12 @@ fn each_loop_builds_its_own_application() {
     let mut clients: Vec<_> = (0..6).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(get("/"));
-        client.answer();
+        client.response();
     }
     let mut counts: Vec<usize> = Vec::new();
     for client in &mut clients {
         client.send(get("/"));
-        counts.push(client.answer().text().parse().unwrap());
+        counts.push(client.response().text().parse().unwrap());
     }
     counts.sort_unstable();
     drop(clients);
@@ -603,7 +604,7 @@ fn shutdown_completes_requests_in_flight_and_closes_idle_connections() {
     });
     let mut idle = server.connect();
     idle.send(get("/"));
-    idle.answer();
+    idle.response();
     let mut busy = server.connect();
     busy.send(get("/slow"));
     receiver.recv_timeout(sockets::PATIENCE).unwrap();
@@ -657,7 +658,7 @@ fn connections_left_at_the_drain_deadline_are_cut_and_counted() {
         TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
     let mut client = server.connect();
     client.send([get("/"), get("/wait")].concat());
-    client.answer();
+    client.response();
     assert_eq!(server.join()[0].cancelled, 1);
     assert_eq!(client.rest(), "");
 }
@@ -687,7 +688,7 @@ fn an_idle_connection_is_closed_without_a_response() {
         TestServer::start_with(|server| server.loops(1).pin(false).timeouts(timeouts), app);
     let mut client = server.connect();
     client.send(get("/"));
-    assert_eq!(client.answer().text(), "root");
+    assert_eq!(client.response().text(), "root");
     assert_eq!(client.rest(), "");
 }
 
@@ -735,13 +736,13 @@ fn a_client_that_pipelines_without_end_does_not_starve_others() {
         (0..100).for_each(|_| writer.write_all(batch.as_bytes()).unwrap());
     });
     let reader = std::thread::spawn(move || {
-        (0..100_000).for_each(|_| assert_eq!(greedy.answer().status, 200));
+        (0..100_000).for_each(|_| assert_eq!(greedy.response().status, 200));
     });
     let mut others = 0;
     while !reader.is_finished() {
         let mut client = server.connect();
         client.send(get("/"));
-        assert_eq!(client.answer().text(), "root");
+        assert_eq!(client.response().text(), "root");
         others += 1;
     }
     pipelined.join().unwrap();
@@ -758,5 +759,5 @@ fn a_waiting_handler_does_not_block_the_loop() {
     waiting.iter_mut().for_each(|client| client.send(get("/hour")));
     let mut client = server.connect();
     client.send(get("/"));
-    assert_eq!(client.answer().text(), "root");
+    assert_eq!(client.response().text(), "root");
 }

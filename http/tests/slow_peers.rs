@@ -60,18 +60,18 @@ fn a_body_below_the_rate_of_its_server_or_route_times_out() {
     // 30 s whatever the rate, then the time that 3,000 bytes have earned.
     for (path, seconds) in [("/server", 30 + 30), ("/slower", 30 + 300), ("/faster", 30 + 3)] {
         let mut client = ask(path);
-        assert_eq!(client.answer().status, 408, "{path}");
+        assert_eq!(client.response().status, 408, "{path}");
         assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(seconds), "{path}");
     }
-    assert_eq!(ask("/gap").answer().status, 408);
+    assert_eq!(ask("/gap").response().status, 408);
     assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(7));
 
     let mut patient = ask("/any");
     // Meanwhile the clock would jump to a deadline of the other connection if that had any.
-    assert_eq!(ask("/server").answer().status, 408);
+    assert_eq!(ask("/server").response().status, 408);
     assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(60));
     patient.send("x");
-    assert_eq!(patient.answer().body.len(), 3001);
+    assert_eq!(patient.response().body.len(), 3001);
     assert!(has_waited.recv_timeout(PATIENCE).unwrap() >= 60);
 }
 
@@ -263,7 +263,7 @@ fn an_upgraded_connection_that_is_silent_for_too_long_fails() {
     let server = TestServer::start_with(options(|timeouts| timeouts.upgraded_idle = SECOND), app);
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: silence\r\n\r\n");
-    assert_eq!(client.answer().status, 101);
+    assert_eq!(client.response().status, 101);
     let outcome = has_failed.recv_timeout(PATIENCE).unwrap();
     assert_eq!(outcome, (std::io::ErrorKind::TimedOut, 1));
 }

@@ -23,7 +23,7 @@ fn events_of_a_handler_are_in_the_span_of_its_request() {
     let early = TestServer::start(app);
     let mut early_client = early.connect();
     early_client.send(get("/steps/early"));
-    early_client.answer();
+    early_client.response();
     tracing::subscriber::set_global_default(journal.clone()).unwrap();
     let server = TestServer::start(app);
 
@@ -33,7 +33,7 @@ fn events_of_a_handler_are_in_the_span_of_its_request() {
 
     // There was no subscriber when this connection began.
     early_client.send(get("/steps/late"));
-    early_client.answer();
+    early_client.response();
     let request = journal.span("late");
     assert!(request.is_closed && request.parent.is_none(), "{request:?}");
     drop((early_client, early, server));
@@ -95,7 +95,7 @@ fn handlers_that_take_turns(journal: &Journal, server: &TestServer) {
         let names = [format!("a{round}"), format!("b{round}")];
         a.send(get(&format!("/steps/{}", names[0])));
         b.send(get(&format!("/steps/{}", names[1])));
-        assert_eq!((a.answer().status, b.answer().status), (200, 200));
+        assert_eq!((a.response().status, b.response().status), (200, 200));
         let events = journal.events(|text| names.iter().any(|name| text.starts_with(name)));
         assert_eq!(events.len(), 6, "{events:?}");
         for (text, path) in &events {
@@ -115,7 +115,7 @@ fn fields_and_ends(journal: &Journal, server: &TestServer) {
     let mut client = server.connect();
     let peer = client.stream.local_addr().unwrap();
     client.send(get("/steps/fields?secret=1") + &get("/nowhere"));
-    assert_eq!((client.answer().status, client.answer().status), (200, 404));
+    assert_eq!((client.response().status, client.response().status), (200, 404));
     let request = journal.span("/steps/fields");
     let field = |name: &str| request.fields.get(name).map(String::as_str);
     assert_eq!(request.name, "request");
@@ -141,7 +141,7 @@ fn fields_and_ends(journal: &Journal, server: &TestServer) {
 fn panics_resets_and_streams(journal: &Journal, server: &TestServer) {
     let mut client = server.connect();
     client.send(get("/panic/loud"));
-    assert_eq!(client.answer().status, 500);
+    assert_eq!(client.response().status, 500);
     let request = journal.span("/panic/loud");
     assert!(request.is_closed);
     assert_eq!(request.fields["http.response.status_code"], "500");
@@ -150,7 +150,7 @@ fn panics_resets_and_streams(journal: &Journal, server: &TestServer) {
 
     let mut client = server.connect();
     client.send(get("/stream/parts"));
-    assert_eq!(client.answer().text(), "onetwo");
+    assert_eq!(client.response().text(), "onetwo");
     let parts = journal.events(|text| text.starts_with("part "));
     assert_eq!(parts.len(), 2);
     assert!(parts.iter().all(|(_, path)| path.last().unwrap() == "/stream/parts"), "{parts:?}");

@@ -121,7 +121,7 @@ fn await_sum(stats: &Stats, expected: &Sum) {
 
 fn ask(client: &mut Client, path: &str) -> u16 {
     client.send(get(path));
-    client.answer().status
+    client.response().status
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn responses_are_counted_by_status_class() {
         assert_eq!(ask(&mut client, path), status);
     }
     client.send(get("/status/503").repeat(3));
-    (0..3).for_each(|_| assert_eq!(client.answer().status, 503));
+    (0..3).for_each(|_| assert_eq!(client.response().status, 503));
     await_sum(
         &stats,
         &Sum { open: 1, handed: 1, requests: 7, answered: [0, 2, 1, 1, 3], ..Sum::default() },
@@ -145,7 +145,7 @@ fn responses_are_counted_by_status_class() {
     let mut upgraded = server.connect();
     let head = "Connection: upgrade\r\nUpgrade: silence";
     upgraded.send(format!("GET /upgrade HTTP/1.1\r\nHost: test\r\n{head}\r\n\r\n"));
-    assert_eq!(upgraded.answer().status, 101);
+    assert_eq!(upgraded.response().status, 101);
     // Only the upgraded connection is still open, and it has no request in flight.
     let answered = [1, 2, 1, 2, 4];
     await_sum(&stats, &Sum { open: 1, handed: 3, requests: 9, answered, ..Sum::default() });
@@ -170,7 +170,7 @@ fn a_request_is_in_flight_from_its_head_to_the_end_of_its_response() {
     let expected = Sum { open: 2, handed: 2, requests: 2, in_flight: 1, ..Sum::default() };
     await_sum(&stats, &Sum { answered: [0, 1, 0, 0, 0], ..expected });
     drop(open);
-    assert_eq!((held.answer().text(), held.answer().text()), ("opened", "hello"));
+    assert_eq!((held.response().text(), held.response().text()), ("opened", "hello"));
     let expected = Sum { open: 2, handed: 2, requests: 3, ..Sum::default() };
     await_sum(&stats, &Sum { answered: [0, 3, 0, 0, 0], ..expected });
 }
@@ -270,7 +270,7 @@ fn the_stats_of_a_blocked_loop_can_be_read() {
     let text = one().to_string();
     assert!(text.contains("1 connections open, 1 requests in flight"), "{text}");
     release.send(()).unwrap();
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]

@@ -39,14 +39,14 @@ where
     (host.url("/"), spawn(play(host)))
 }
 
-/// Spawns a host that accepts one connection, reads the head of a request, sends `answer`, and
+/// Spawns a host that accepts one connection, reads the head of a request, sends `response`, and
 /// returns the connection. Returns the URL of the host's root, and the task.
-pub(crate) fn answering(answer: impl AsRef<[u8]>) -> (String, JoinHandle<Peer>) {
-    let answer = answer.as_ref().to_vec();
+pub(crate) fn answering(response: impl AsRef<[u8]>) -> (String, JoinHandle<Peer>) {
+    let response = response.as_ref().to_vec();
     script(async move |host| {
         let mut peer = host.accept().await;
         peer.head().await;
-        peer.send(answer).await;
+        peer.send(response).await;
         peer
     })
 }

@@ -104,14 +104,14 @@ pub struct Client {
 
 /// A response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct TestResponse {
     pub status: u16,
     /// The status line and the headers, in lower case, with their line ends.
     pub head: String,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl TestResponse {
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -139,26 +139,26 @@ impl Client {
     }
 
     /// Reads the next response, with a body by `Content-Length` or in chunks.
-    pub fn answer(&mut self) -> Answer {
+    pub fn response(&mut self) -> TestResponse {
         let head = self.until(b"\r\n\r\n");
         let head = String::from_utf8(head).unwrap().to_lowercase();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut answer = Answer { status, head, body: Vec::new() };
-        if answer.header("transfer-encoding") == Some("chunked") {
+        let mut response = TestResponse { status, head, body: Vec::new() };
+        if response.header("transfer-encoding") == Some("chunked") {
             loop {
                 let size = String::from_utf8(self.until(b"\r\n")).unwrap();
                 let size = usize::from_str_radix(size.trim(), 16).unwrap();
                 let chunk = self.take(size);
                 assert_eq!(self.take(2), b"\r\n");
                 if size == 0 {
-                    return answer;
+                    return response;
                 }
-                answer.body.extend(chunk);
+                response.body.extend(chunk);
             }
         }
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        answer.body = self.take(length);
-        answer
+        let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+        response.body = self.take(length);
+        response
     }
 
     /// Reads up to and including `end`.
