@@ -176,10 +176,7 @@ fn chunk_data_must_end_in_cr_lf() {
 
 #[test]
 fn chunk_extensions_are_parsed_and_ignored() {
-    for extension in [";ext=v", ";a", ";a;b=c", ";a=\"b\"", ";a=\"\\\"; \r\t\".replace"] {
-        if extension.contains('\r') {
-            continue;
-        }
+    for extension in [";ext=v", ";a", ";a;b=c", ";a=\"b\"", ";a=\"\\\"; \t\"", ";a=\"\\\\\";b"] {
         let body = format!("5{extension}\r\nhello\r\n0{extension}\r\n\r\n");
         check(chunked(&body), "POST / a \"hello\" end closed");
     }
@@ -194,6 +191,7 @@ fn chunk_extensions_are_parsed_and_ignored() {
         ";a= b",
         ";a;",
         ";a=\"b",
+        ";a=\"\\\"",
         ";a=\"b\"c",
         ";\0",
         ";a\x01",
