@@ -66,8 +66,8 @@ impl<S: AsFd> Registered<S> {
     }
 
     /// Ready when an operation in `direction` is not expected to return `WouldBlock`, or when the
-    /// socket could not be registered. Takes one unit of the task's budget when ready. Inlined, so
-    /// that the direction is a constant.
+    /// socket could not be registered. Takes four units of the task's budget when ready. Inlined,
+    /// so that the direction is a constant.
     #[inline(always)]
     pub(crate) fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
         let Entry { core, key } = &self.entry;
