@@ -106,7 +106,7 @@ impl TcpStream {
 
     /// Takes over a connected stream that is non-blocking already, which saves the system call of
     /// [`TcpStream::from_std`]: one that [`TcpListener::accept_std`], [`TcpStream::into_std`] or an
-    /// [`Acceptor`](crate::Acceptor) returned.
+    /// [`Acceptor`](crate::server::Acceptor) returned.
     ///
     /// A read or write on a blocking stream would block the loop.
     ///

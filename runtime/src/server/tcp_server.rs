@@ -216,8 +216,8 @@ impl TcpServer {
     }
 
     /// Sets how reports describe a loop, given its number: a protocol adds its own counters to the
-    /// [`LoopStats`]. The function is called without the loop's help, so it must read only what
-    /// the loop has published.
+    /// [`LoopStats`](super::LoopStats). The function is called without the loop's help, so it must
+    /// read only what the loop has published.
     pub fn describe_loops(
         mut self,
         describe: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
