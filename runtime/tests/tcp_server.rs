@@ -186,10 +186,10 @@ fn connections_in_the_backlog_are_served_when_the_shutdown_begins_at_once() {
     }
 }
 
-#[test]
-fn a_forced_shutdown_leaves_a_stuck_loop_behind_while_the_backlog_is_handed_over() {
+/// Starts a server whose two loops are stuck with a connection each, until the sender is dropped.
+fn two_stuck_loops() -> (Running, Vec<TcpStream>, mpsc::Sender<()>) {
     let (block, is_blocked, release) = blocking();
-    let mut server = Running::start(bind().loops(2), move || {
+    let server = Running::start(bind().loops(2), move || {
         let block = block.clone();
         async move |_, _| block()
     });
@@ -197,7 +197,13 @@ fn a_forced_shutdown_leaves_a_stuck_loop_behind_while_the_backlog_is_handed_over
     is_blocked.recv_timeout(PATIENCE).unwrap();
     streams.push(server.connect());
     is_blocked.recv_timeout(PATIENCE).unwrap();
-    // Both loops are stuck, and connections wait for them.
+    (server, streams, release)
+}
+
+#[test]
+fn a_forced_shutdown_leaves_a_stuck_loop_behind_while_the_backlog_is_handed_over() {
+    let (mut server, mut streams, release) = two_stuck_loops();
+    // Connections wait for the loops.
     streams.extend((0..10).map(|_| server.connect()));
     (server.shutdown, server.force) = (None, None);
     let reports = server.join().unwrap();
@@ -207,16 +213,8 @@ fn a_forced_shutdown_leaves_a_stuck_loop_behind_while_the_backlog_is_handed_over
 
 #[test]
 fn a_second_signal_is_heard_while_more_connections_wait_than_the_queues_hold() {
-    let (block, is_blocked, release) = blocking();
-    let mut server = Running::start(bind().loops(2), move || {
-        let block = block.clone();
-        async move |_, _| block()
-    });
-    let mut streams = vec![server.connect()];
-    is_blocked.recv_timeout(PATIENCE).unwrap();
-    streams.push(server.connect());
-    is_blocked.recv_timeout(PATIENCE).unwrap();
-    // Both loops are stuck. Their queues hold 2048 connections, and the rest wait in the backlog.
+    let (mut server, mut streams, release) = two_stuck_loops();
+    // The queues of the loops hold 2048 connections, and the rest wait in the backlog.
     streams.extend((0..2300).map(|_| server.connect()));
     while server.stats.loops().iter().map(|stats| stats.open).sum::<usize>() < 2 + 2048 {
         std::thread::yield_now();

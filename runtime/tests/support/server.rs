@@ -73,7 +73,8 @@ pub fn bind() -> TcpServer {
     TcpServer::bind("127.0.0.1:0").unwrap()
 }
 
-/// Blocks its loop until the test lets it go on; says so first.
+/// Returns a function that blocks its loop, a receiver that reports each call of it, and a sender
+/// that releases the loop when dropped.
 pub fn blocking() -> (impl Fn() + Clone + Send + 'static, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (blocked, is_blocked) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
