@@ -128,8 +128,8 @@ impl RequestHead {
         self.fields.lines()
     }
 
-    /// Returns the target as a [`Uri`]. Copies it. A quotation mark and a grave accent, which this
-    /// type does not accept everywhere, are percent-encoded.
+    /// Returns the target as a [`Uri`]. Copies it. If [`Uri`] does not accept the target, its
+    /// quotation marks and grave accents are percent-encoded.
     #[must_use]
     pub fn uri(&self) -> Uri {
         let encoded = || self.target().replace('"', "%22").replace('`', "%60");
