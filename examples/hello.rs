@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (address, loops) = (server.local_addr()?, server.loop_count());
     println!("listening on http://{address} ({loops} event loops)");
-    server.run(|| Router::new().route("/", get(async |_| "Hello, World!")))?;
+    server.run(|| Router::new().route("/", get(async || "Hello, World!")))?;
     Ok(())
 }
 

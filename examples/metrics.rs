@@ -32,8 +32,8 @@ use brigade::{run, run_in_thread};
 
 fn app() -> Router {
     Router::new()
-        .route("/hello", get(async |_| "Hello, World!"))
-        .route("/broken", get(async |_| StatusCode::INTERNAL_SERVER_ERROR))
+        .route("/hello", get(async || "Hello, World!"))
+        .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR))
         .route("/metrics", get(metrics))
 }
 

@@ -38,7 +38,7 @@ fn server_process() {
         loops => http::Server::bind("127.0.0.1:0").unwrap().loops(loops.parse().unwrap()),
     };
     println!("\nlistening on http://{}", server.local_addr().unwrap());
-    server.pin(false).run(|| Router::new().route("/", get(async |_| "hello"))).unwrap();
+    server.pin(false).run(|| Router::new().route("/", get(async || "hello"))).unwrap();
 }
 
 /// Sends a request on a new connection and reads the response. Returns the connection, or `None`

@@ -39,17 +39,18 @@ const RUNTIME: [Folder; 13] = [
 ];
 
 /// The folders of `http/src`, as in [`RUNTIME`].
-const HTTP: [Folder; 8] = [
+const HTTP: [Folder; 9] = [
     // Bytes in, events out, bytes out: no I/O.
     ("protocol", &["brigade_runtime"]),
     ("message", &[]),
     // What the server and the client share.
     ("transport", &[]),
+    ("extract", &["transport"]),
     ("routing", &[]),
     ("middleware", &[]),
     ("files", &[]),
     ("server", &[]),
-    ("client", &["routing", "middleware", "files", "server"]),
+    ("client", &["extract", "routing", "middleware", "files", "server"]),
 ];
 
 const COLUMNS_MAX: usize = 100;

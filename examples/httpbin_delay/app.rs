@@ -59,23 +59,26 @@ fn timed(router: Router, max: GoDuration) -> Router {
     router
         .route(
             "/delay/{duration}",
-            deferred(Allowed::Any, async move |request| delay::delay(request, max).await),
+            deferred(Allowed::Any, async move |request: Request| delay::delay(request, max).await),
         )
-        .route("/drip", deferred(Allowed::Any, async move |request| drip::drip(request, max).await))
+        .route(
+            "/drip",
+            deferred(Allowed::Any, async move |request: Request| drip::drip(request, max).await),
+        )
         .route(
             "/sse",
-            deferred(Allowed::Any, async move |request| {
+            deferred(Allowed::Any, async move |request: Request| {
                 events::events(request, ServerSent, max).await
             }),
         )
         .route(
             "/jsonl",
-            deferred(Allowed::Any, async move |request| {
+            deferred(Allowed::Any, async move |request: Request| {
                 events::events(request, JsonLines, max).await
             }),
         )
         .route(
             "/range/{count}",
-            deferred(Allowed::Any, async move |request| range::range(request, max).await),
+            deferred(Allowed::Any, async move |request: Request| range::range(request, max).await),
         )
 }

@@ -6,9 +6,11 @@
 //! | --- | --- |
 //! | start a server | [`Server`] |
 //! | route requests, with options for each route | [`Router`], [`MethodRouter`] |
+//! | receive the path, the query, the state and more as arguments | [`Handler`], [`FromRequestParts`], [`State`]; with features `Path`, `Query` |
 //! | read the path, the query, headers and cookies | [`Request`], [`RequestHead`] |
-//! | read a body | [`Request::body_mut`], [`RequestBody`]; with features `Request::json`, `form` |
-//! | respond, or return an error | [`IntoResponse`], [`Response`], [`HandlerError`] |
+//! | read a body | [`Request::body_mut`], [`RequestBody`]; with features `Json`, `Form`, `Request::json`, `form` |
+//! | respond | [`IntoResponse`], [`Response`], [`Html`], [`Redirect`] |
+//! | return errors, and shape them in one place | [`HandlerError`], [`ResultExt`], [`Router::on_error`] |
 //! | serve files | `serve_file`, `Router::files` (feature `files`) |
 //! | log, allow other origins, catch panics, limit the time, add request ids | [`middleware`] |
 //! | measure where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
@@ -23,8 +25,8 @@
 //!
 //! | feature | |
 //! | --- | --- |
-//! | `query` | `RequestHead::query_as`, `Request::form`: queries and forms, parsed by serde |
-//! | `json` | `Request::json`, `Json`: JSON bodies by serde |
+//! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, parsed by serde |
+//! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde |
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
@@ -44,11 +46,12 @@
 //! # Folders
 //!
 //! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message`
-//! (requests and responses), `transport` (shared by server and client), `routing`, `middleware`,
-//! `files`, `server`. `client` imports from `protocol`, `message` and `transport`.
+//! (requests and responses), `transport` (shared by server and client), `extract` (arguments of
+//! handlers), `routing`, `middleware`, `files`, `server`. `client` imports from `protocol`, `message` and `transport`.
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod extract;
 #[cfg(feature = "files")]
 mod files;
 mod message;
@@ -66,27 +69,44 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Vers
 pub use client::{
     Client, ClientBuilder, ClientError, ClientErrorKind, ClientRequest, ClientResponse, TimeoutKind,
 };
+pub use extract::extension::Extension;
+#[cfg(feature = "query")]
+pub use extract::form::Form;
+pub use extract::from_request::{FromRequest, FromRequestParts, ViaParts, ViaRequest};
+#[cfg(feature = "query")]
+pub use extract::path::Path;
+pub use extract::peer::Peer;
+#[cfg(feature = "query")]
+pub use extract::query::Query;
+pub use extract::state::State;
 #[cfg(feature = "files")]
 pub use files::{Directory, serve_file};
 pub use message::body::{Body, Part};
 pub use message::body_error::{BodyError, BoxError};
-pub use message::cookies::Cookies;
+pub use message::cookies::{CookieIter, Cookies};
 pub use message::extensions::Extensions;
 #[cfg(feature = "query")]
-pub use message::form::FormError;
-pub use message::handler_error::HandlerError;
+pub use message::form::{FieldError, FormError};
+pub use message::handler_error::{HandlerError, ResultExt};
+pub use message::html::Html;
 #[cfg(feature = "json")]
 pub use message::json::{Json, JsonError};
 pub use message::param_error::ParamError;
+#[cfg(feature = "query")]
+pub use message::path_error::PathError;
 pub use message::presence::Disconnected;
+pub use message::redirect::Redirect;
 pub use message::request::Request;
 pub use message::request_body::RequestBody;
 pub use message::request_builder::RequestBuilder;
 pub use message::response::{IntoResponse, Response};
+pub use message::response_parts::{IntoResponseParts, InvalidHeader};
+pub use message::states::Requirements;
 pub use message::upgrade::Upgraded;
 pub use protocol::limits::{self, Limits};
 pub use protocol::{BodyLength, EncodeError, Headers, ProtocolError, RequestHead, ResponseHead};
-pub use routing::handler::Next;
+pub use routing::endpoint::Next;
+pub use routing::handler::{BoxedHandler, Handler};
 pub use routing::method_router::{MethodRouter, any, delete, get, head, options, patch, post, put};
 pub use routing::router::Router;
 pub use routing::service::Service;

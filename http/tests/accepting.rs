@@ -25,13 +25,13 @@ const LOOPS: usize = 2;
 
 fn app(block: &Block) -> Router {
     let waiting = block.clone();
-    let block_and_die = move |_| {
+    let block_and_die = move || {
         waiting.wait();
         end_this_loop();
         std::future::pending::<&str>()
     };
     Router::new()
-        .route("/", on_get(async |_| loop_name()))
+        .route("/", on_get(async || loop_name()))
         .route("/block", block.handler())
         .route("/block-and-die", on_get(block_and_die))
 }
@@ -44,7 +44,7 @@ fn end_this_loop() {
 }
 
 fn hello() -> Router {
-    Router::new().route("/", on_get(async |_| loop_name()))
+    Router::new().route("/", on_get(async || loop_name()))
 }
 
 fn per_loop(loops: usize) -> Server {

@@ -18,8 +18,8 @@ fn each_request_is_logged_once_in_the_span_with_its_id() {
     tracing::subscriber::set_global_default(lines.clone()).unwrap();
     let server = TestServer::start(|| {
         Router::new()
-            .route("/", on_get(async |_| "root"))
-            .route("/never", on_get(async |_| std::future::pending::<()>().await))
+            .route("/", on_get(async || "root"))
+            .route("/never", on_get(async || std::future::pending::<()>().await))
             .layer(log)
             .layer(request_id)
     });

@@ -22,11 +22,11 @@ const TIMES: usize = 20;
 
 fn app() -> Router {
     Router::new()
-        .route("/", on_get(async |_| "root"))
+        .route("/", on_get(async || "root"))
         .route("/echo", post(echo))
-        .route("/ignore", any(async |_| "ignored"))
-        .route("/wait", any(async |_| std::future::pending::<()>().await))
-        .route("/large", on_get(async |_| Bytes::from_static(&[b'x'; 1 << 20])))
+        .route("/ignore", any(async || "ignored"))
+        .route("/wait", any(async || std::future::pending::<()>().await))
+        .route("/large", on_get(async || Bytes::from_static(&[b'x'; 1 << 20])))
 }
 
 async fn echo(mut request: Request) -> Result<Bytes, BodyError> {
@@ -132,7 +132,7 @@ fn a_client_that_reads_nothing_stops_the_handling_of_its_pipelined_requests() {
     let counter = handled.clone();
     let server = TestServer::start(move || {
         let counter = counter.clone();
-        let large = on_get(move |_| {
+        let large = on_get(move || {
             counter.fetch_add(1, Ordering::Relaxed);
             std::future::ready(Bytes::from_static(&[b'x'; 1 << 20]))
         });

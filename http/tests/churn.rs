@@ -62,7 +62,7 @@ fn thousands_of_connections_that_end_in_any_way_leave_no_descriptor_open() {
     let connections = connections();
     let server = TestServer::start_with(
         |server| server.loops(2).pin(false),
-        || Router::new().route("/", on_get(async |_| "hello")),
+        || Router::new().route("/", on_get(async || "hello")),
     );
     let address = server.address;
     drop(server.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));

@@ -22,7 +22,7 @@ const LIMIT: usize = 1024 * 1024;
 fn app() -> Router {
     Router::new()
         .route("/peer", any(async |request: Request| request.peer_addr().to_string()))
-        .route("/empty", any(async |_| StatusCode::NO_CONTENT))
+        .route("/empty", any(async || StatusCode::NO_CONTENT))
         .route("/bytes/{n}", on_get(bytes))
         .route("/chunks/{n}", on_get(chunks))
 }

@@ -187,7 +187,7 @@ fn routes_of_a_loop_share_state_without_a_lock() {
             .route("/count/{name}", on_get(move |request| count(store.clone(), request)))
             .route(
                 "/names",
-                post(move |_| std::future::ready(of_store.0.borrow().len().to_string())),
+                post(move || std::future::ready(of_store.0.borrow().len().to_string())),
             )
     });
     let mut client = server.connect();
@@ -244,7 +244,7 @@ mod json {
             ("Content-Type: application/jsonp\r\n", "{}", 415, "Content-Type must be"),
             (typed, "{", 400, "EOF while parsing an object at line 1 column 1"),
             (typed, "", 400, "EOF while parsing a value"),
-            (typed, r#"{"x":1}"#, 400, "missing field `y`"),
+            (typed, r#"{"x":1}"#, 422, "missing field `y`"),
             (typed, r#"{"x":1,"y":2} x"#, 400, "trailing characters"),
             (typed, &long, 413, "413"),
         ] {
@@ -257,7 +257,7 @@ mod json {
     #[test]
     fn the_response_is_500_if_a_value_cannot_be_serialized() {
         let server = TestServer::start(|| {
-            let map = async |_| Json(HashMap::from([((1, 2), 3)]));
+            let map = async || Json(HashMap::from([((1, 2), 3)]));
             Router::new().route("/", on_get(map))
         });
         assert_eq!(send(&server, get("/")).status, 500);
@@ -310,7 +310,7 @@ mod forms {
         for (media_type, body, status, text) in [
             ("application/x-www-form-urlencoded", "q=a+b&tag=c", 200, r#"a b ["c"] None"#),
             ("application/x-www-form-urlencoded;charset=UTF-8", "q=", 200, " [] None"),
-            ("application/x-www-form-urlencoded", "", 400, "missing field `q`"),
+            ("application/x-www-form-urlencoded", "", 422, "missing field `q`"),
             ("application/x-www-form-urlencoded", &long, 413, "413"),
             ("multipart/form-data; boundary=x", "q=a", 415, "x-www-form-urlencoded"),
         ] {

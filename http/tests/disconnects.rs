@@ -112,11 +112,11 @@ fn a_half_closed_client_gets_a_large_response_that_precedes_a_handler_that_waits
     let (sender, has_begun) = channel();
     let server = TestServer::start(move || {
         let sender = sender.clone();
-        let begin = move |_| {
+        let begin = move || {
             sender.send("began").unwrap();
             std::future::pending::<()>()
         };
-        let large = async |_| vec![b'x'; LENGTH];
+        let large = async || vec![b'x'; LENGTH];
         Router::new().route("/large", any(large)).route("/wait", any(begin))
     });
     let mut client = server.connect();

@@ -487,7 +487,7 @@ fn below(root: &Path, prefix: &'static str, options: fn(Directory) -> Directory)
     let root = root.to_owned();
     TestServer::start(move || {
         let tag = HeaderName::from_static("x-other");
-        let other = move |_| {
+        let other = move || {
             let response = brigade_http::Response::new("other");
             std::future::ready(response.with_header(tag.clone(), HeaderValue::from_static("1")))
         };

@@ -88,7 +88,7 @@ fn app() -> Router {
         Ok(Bytes::new())
     };
     Router::new()
-        .route("/", on_get(async |_| "root"))
+        .route("/", on_get(async || "root"))
         .route("/upgrade", on_get(upgrade))
         .route("/collect", post(collect).body_limit(u64::MAX))
 }

@@ -18,8 +18,8 @@ use sockets::{PATIENCE, TestServer, get};
 
 fn app(block: &Block) -> Router {
     Router::new()
-        .route("/", on_get(async |_| loop_name()))
-        .route("/wait/{what}", on_get(async |_| std::future::pending::<()>().await))
+        .route("/", on_get(async || loop_name()))
+        .route("/wait/{what}", on_get(async || std::future::pending::<()>().await))
         .route("/stop", on_get(stop_loop))
         .route("/block", block.handler())
 }

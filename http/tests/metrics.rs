@@ -145,8 +145,8 @@ fn the_samples_of_all_loops_are_exact() {
             let gate = gate.clone();
             Router::new()
                 .route("/status/{code}", on_get(status))
-                .route("/panic", on_get(async |_| -> &'static str { panic!("on purpose") }))
-                .route("/gate", on_get(move |_| hold(gate.lock().unwrap().take())))
+                .route("/panic", on_get(async || -> &'static str { panic!("on purpose") }))
+                .route("/gate", on_get(move || hold(gate.lock().unwrap().take())))
                 .route("/metrics", on_get(metrics))
         },
     );
@@ -232,7 +232,7 @@ fn counters_never_decrease_even_if_loops_restart() {
         |server| server.on_loop_death(OnLoopDeath::Restart),
         || {
             Router::new()
-                .route("/", on_get(async |_| "hello"))
+                .route("/", on_get(async || "hello"))
                 .route("/stop", on_get(stop))
                 .route("/metrics", on_get(metrics))
         },
@@ -272,7 +272,7 @@ fn other_loops_report_on_a_loop_that_is_stuck() {
         |server| server.stall_threshold(Some(Duration::from_millis(8))),
         move || {
             let (blocked, released) = (blocked.clone(), released.clone());
-            let block = move |_| {
+            let block = move || {
                 blocked.send(LoopHandle::current().name().to_owned()).unwrap();
                 let _ = released.lock().unwrap().recv_timeout(PATIENCE);
                 std::future::ready("done")

@@ -13,9 +13,9 @@ use sockets::{Client, TestResponse, TestServer};
 
 fn app() -> Router {
     Router::new()
-        .route("/", on_get(async |_| "root"))
-        .route("/panic", on_get(async |_| -> StatusCode { panic!("on purpose") }))
-        .route("/never", on_get(async |_| std::future::pending::<()>().await))
+        .route("/", on_get(async || "root"))
+        .route("/panic", on_get(async || -> StatusCode { panic!("on purpose") }))
+        .route("/never", on_get(async || std::future::pending::<()>().await))
 }
 
 /// Sends a request and returns the response.
@@ -68,7 +68,7 @@ impl Drop for PanicsInDrop {
 
 #[test]
 fn a_payload_that_panics_when_it_is_dropped_changes_nothing_for_catch_panic() {
-    let panics = async |_| -> StatusCode { std::panic::panic_any(PanicsInDrop(3)) };
+    let panics = async || -> StatusCode { std::panic::panic_any(PanicsInDrop(3)) };
     let server = TestServer::start(move || {
         app().route("/payload", on_get(panics)).layer(catch_panic).layer(tag)
     });
@@ -82,11 +82,11 @@ fn a_payload_that_panics_when_it_is_dropped_changes_nothing_for_catch_panic() {
 fn the_response_is_503_if_a_handler_takes_too_long() {
     let limit = Duration::from_millis(20);
     let server = TestServer::start(move || {
-        let never = || on_get(async |_| std::future::pending::<()>().await);
+        let never = || on_get(async || std::future::pending::<()>().await);
         let outer = app().layer(timeout(limit));
         Router::new()
             .route("/limited", never().timeout(limit).detach_on_disconnect())
-            .route("/quick", on_get(async |_| "quick").timeout(Duration::from_secs(3600)))
+            .route("/quick", on_get(async || "quick").timeout(Duration::from_secs(3600)))
             .layer(tag)
             .nest("/outer", outer)
     });
@@ -136,7 +136,7 @@ fn by_default_all_origins_may_read_all_responses_including_errors() {
 fn preflight_requests_do_not_reach_the_handler() {
     let server = TestServer::start(|| {
         Router::new()
-            .route("/", any(async |_| StatusCode::IM_A_TEAPOT))
+            .route("/", any(async || StatusCode::IM_A_TEAPOT))
             .layer(cors(CorsOptions::new()))
     });
     let mut client = server.connect();

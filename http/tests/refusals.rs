@@ -9,7 +9,7 @@ use brigade_http::{Router, Timeouts, get as on_get};
 use sockets::TestServer;
 
 fn app() -> Router {
-    Router::new().route("/", on_get(async |_| "root"))
+    Router::new().route("/", on_get(async || "root"))
 }
 
 #[test]

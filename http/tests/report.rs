@@ -22,8 +22,8 @@ fn a_report_lists_what_each_loop_does_and_where_a_blocked_loop_is() {
     let (block, is_blocked, release) = block();
     let app = move || {
         Router::new()
-            .route("/", on_get(async |_| loop_name()))
-            .route("/wait/{what}", on_get(async |_| std::future::pending::<()>().await))
+            .route("/", on_get(async || loop_name()))
+            .route("/wait/{what}", on_get(async || std::future::pending::<()>().await))
             .route("/block", block.handler())
     };
     let options = |server: brigade_http::Server| {

@@ -99,13 +99,13 @@ impl Script {
 fn app(script: &Script) -> Router {
     let (blocking, waiting) = (script.clone(), script.clone());
     Router::new()
-        .route("/", on_get(async |_| "hello"))
-        .route("/panic", on_get(async |_| -> Response { panic!("as asked") }))
-        .route("/error", on_get(async |_| Err::<(), _>(HandlerError::from(io::Error::other("no")))))
-        .route("/stream", on_get(async |_| Response::new(Body::stream(parts()))))
-        .route("/bad", on_get(async |_| with("hello", "content-length", "7")))
-        .route("/own", on_get(async |_| with("hello", "server-timing", "db;dur=53")))
-        .route("/yield", on_get(async |_| yield_now().await))
+        .route("/", on_get(async || "hello"))
+        .route("/panic", on_get(async || -> Response { panic!("as asked") }))
+        .route("/error", on_get(async || Err::<(), _>(HandlerError::from(io::Error::other("no")))))
+        .route("/stream", on_get(async || Response::new(Body::stream(parts()))))
+        .route("/bad", on_get(async || with("hello", "content-length", "7")))
+        .route("/own", on_get(async || with("hello", "server-timing", "db;dur=53")))
+        .route("/yield", on_get(async || yield_now().await))
         .route(
             "/block",
             on_get(move |_: Request| {

@@ -47,10 +47,10 @@ fn app() -> Router {
         Body::stream(stream::iter(["a", "b"].map(|text| Ok::<_, BoxError>(text.into()))))
     };
     Router::new()
-        .route("/", get(async |_| "home"))
+        .route("/", get(async || "home"))
         .route("/{a}/of/{b}", get(describe).post(describe))
-        .route("/own", get(async |_| "get").head(async |_| "head").options(describe))
-        .route("/options", options(async |_| StatusCode::ACCEPTED))
+        .route("/own", get(async || "get").head(async || "head").options(describe))
+        .route("/options", options(async || StatusCode::ACCEPTED))
         .route("/small", post(describe).body_limit(3))
         .route("/silent", get(silent).timeout(Duration::from_millis(5)))
         .route("/parts", get(parts))
@@ -135,7 +135,7 @@ fn handled_by(routes: &[(&'static str, Method)], method: Method, path: &str) -> 
 
 /// Returns a handler whose response is its route.
 fn naming(method: Method, route: &'static str) -> MethodRouter {
-    MethodRouter::default().on(method, move |_| std::future::ready(route))
+    MethodRouter::default().on(method, move || std::future::ready(route))
 }
 
 #[test]
@@ -460,7 +460,7 @@ async fn fetch(service: &Service, target: &str) -> (u16, String) {
 
 #[test]
 fn characters_that_are_not_reserved_match_encoded_or_not() {
-    let answer = |text: &'static str| get(move |_| std::future::ready(text));
+    let answer = |text: &'static str| get(move || std::future::ready(text));
     run(async move {
         let service = Router::new()
             .route("/café", answer("café"))
@@ -514,14 +514,14 @@ fn parameters_are_passed_on_as_they_were_sent() {
 #[test]
 fn routes_that_could_never_match_are_refused() {
     let route = |path: &'static str| {
-        catch_unwind(AssertUnwindSafe(|| Router::new().route(path, get(async |_| "")))).is_err()
+        catch_unwind(AssertUnwindSafe(|| Router::new().route(path, get(async || "")))).is_err()
     };
     for path in ["/a?b", "/a#b", "a", ""] {
         assert!(route(path), "{path}");
     }
     let twice = |first: &'static str, second: &'static str| {
-        let router = Router::new().route(first, get(async |_| ""));
-        let second = move || router.route(second, get(async |_| ""));
+        let router = Router::new().route(first, get(async || ""));
+        let second = move || router.route(second, get(async || ""));
         catch_unwind(AssertUnwindSafe(second)).is_err()
     };
     assert!(twice("/café", "/caf%c3%A9") && twice("/a-", "/a%2D") && !twice("/a/b", "/a%2Fb"));
@@ -530,8 +530,8 @@ fn routes_that_could_never_match_are_refused() {
 #[test]
 fn the_root_of_a_nested_router_is_found_with_and_without_a_slash() {
     run(async move {
-        let inner = Router::new().route("/", get(async |_| "root")).layer(mark);
-        let middle = Router::new().nest("/in", inner).route("/x", get(async |_| "x"));
+        let inner = Router::new().route("/", get(async || "root")).layer(mark);
+        let middle = Router::new().nest("/in", inner).route("/x", get(async || "x"));
         let service = Router::new().nest("/{a}", middle).into_service();
         for (target, status) in [
             ("/t/in", 200),
@@ -551,7 +551,7 @@ fn the_root_of_a_nested_router_is_found_with_and_without_a_slash() {
 fn a_body_that_is_too_large_by_its_length_is_refused_through_the_layers() {
     let routes = || {
         let inner = Router::new().route("/small", post(describe).body_limit(3)).layer(mark);
-        Router::new().nest("/in", inner).route("/", post(async |_| "")).layer(second_mark)
+        Router::new().nest("/in", inner).route("/", post(async || "")).layer(second_mark)
     };
     async fn second_mark(request: Request, next: Next) -> Response {
         let name = HeaderName::from_static("x-outer");

@@ -22,9 +22,9 @@ use sockets::{TestServer, get};
 
 fn app() -> Router {
     Router::new()
-        .route("/", on_get(async |_| "root"))
+        .route("/", on_get(async || "root"))
         .route("/echo", post(echo))
-        .route("/ignore", post(async |_| "ignored"))
+        .route("/ignore", post(async || "ignored"))
         .route(
             "/users/{id}/posts/{post}",
             any(async |request: Request| {
@@ -35,7 +35,7 @@ fn app() -> Router {
         .route("/panic", on_get(panics))
         .route("/status/{status}/{bytes}", on_get(status))
         .route("/status/{status}/stream", on_get(status))
-        .route("/wait", on_get(async |_| std::future::pending::<()>().await))
+        .route("/wait", on_get(async || std::future::pending::<()>().await))
 }
 
 async fn echo(mut request: Request) -> Result<Bytes, BodyError> {
@@ -306,9 +306,9 @@ impl Future for Dropped {
 #[test]
 fn a_panic_sends_a_500_also_if_its_payload_or_the_handler_panics_when_it_is_dropped() {
     let server = TestServer::start(|| {
-        let dropped = |is_ready| move |_| Dropped { is_ready, _value: PanicsInDrop(3) };
-        let at_once = |_| -> std::future::Ready<()> { std::panic::panic_any(PanicsInDrop(3)) };
-        let later = async |_| -> StatusCode {
+        let dropped = |is_ready| move || Dropped { is_ready, _value: PanicsInDrop(3) };
+        let at_once = || -> std::future::Ready<()> { std::panic::panic_any(PanicsInDrop(3)) };
+        let later = async || -> StatusCode {
             brigade_runtime::task::yield_now().await;
             std::panic::panic_any(PanicsInDrop(3))
         };
@@ -346,21 +346,21 @@ fn a_body_of_unknown_length_that_is_cut_ends_in_a_reset_for_http_1_0() {
         let first = || stream::iter([Ok(Bytes::from_static(b"first"))]);
         // Not at once, so that the first part is sent before.
         let moment = || brigade_runtime::time::sleep(Duration::from_millis(1));
-        let fails = move |_| {
+        let fails = move || {
             let failure = stream::once(async move {
                 moment().await;
                 Err::<Bytes, _>("as asked")
             });
             std::future::ready(Response::new(Body::stream(first().chain(failure))))
         };
-        let panics = move |_| {
+        let panics = move || {
             let panic = stream::once(async move {
                 moment().await;
                 panic!("as asked")
             });
             std::future::ready(Response::new(Body::stream(first().chain(panic))))
         };
-        let waits = move |_| {
+        let waits = move || {
             let body = Body::stream(first().chain(stream::pending::<Result<_, &str>>()));
             std::future::ready(Response::new(body))
         };
@@ -387,7 +387,7 @@ fn a_handler_whose_client_has_gone_is_dropped() {
         let sender = sender.clone();
         Router::new().route(
             "/",
-            on_get(move |_| {
+            on_get(move || {
                 let sender = sender.clone();
                 async move {
                     sender.send("began").unwrap();
@@ -411,7 +411,7 @@ fn a_detached_handler_runs_on_without_its_client() {
     let released = Arc::new(std::sync::Mutex::new(Some(released)));
     let server = TestServer::start(move || {
         let (sender, released) = (sender.clone(), released.clone());
-        let handler = move |_| {
+        let handler = move || {
             let (sender, released) = (sender.clone(), released.lock().unwrap().take());
             async move {
                 sender.send("began").unwrap();
@@ -434,7 +434,7 @@ fn trailers_and_parts_are_sent() {
     let server = TestServer::start(|| {
         Router::new().route(
             "/",
-            on_get(async |_| {
+            on_get(async || {
                 let mut trailers = HeaderMap::new();
                 trailers.insert("x-sum", HeaderValue::from_static("3"));
                 let parts = [Part::Data(Bytes::from_static(b"abc")), Part::Trailers(trailers)];
@@ -452,7 +452,7 @@ fn a_body_that_fails_midway_ends_the_connection_before_its_end() {
     let server = TestServer::start(|| {
         Router::new().route(
             "/",
-            on_get(async |_| {
+            on_get(async || {
                 let parts = [Ok(Bytes::from_static(b"abc")), Err(std::io::Error::other("broken"))];
                 Response::new(Body::stream(stream::iter(parts)))
             }),
@@ -503,8 +503,8 @@ fn nested_routes_are_found_below_their_prefix_with_their_layers() {
     }
     let server = TestServer::start(|| {
         let inner =
-            Router::new().route("/", on_get(async |_| "in")).route("/a", on_get(async |_| "a"));
-        let closed = Router::new().route("/x", on_get(async |_| "x")).layer(deny);
+            Router::new().route("/", on_get(async || "in")).route("/a", on_get(async || "a"));
+        let closed = Router::new().route("/x", on_get(async || "x")).layer(deny);
         app().nest("/in", inner).nest("/closed", closed)
     });
     let mut client = server.connect();
@@ -524,7 +524,7 @@ fn each_loop_builds_its_own_application() {
             let calls = Rc::new(Cell::new(0));
             Router::new().route(
                 "/",
-                on_get(move |_| {
+                on_get(move || {
                     calls.set(calls.get() + 1);
                     std::future::ready(calls.get().to_string())
                 }),
@@ -592,7 +592,7 @@ fn shutdown_completes_requests_in_flight_and_closes_idle_connections() {
         let (sender, released) = (sender.clone(), released.clone());
         app().route(
             "/slow",
-            on_get(move |_| {
+            on_get(move || {
                 let (sender, released) = (sender.clone(), released.lock().unwrap().take());
                 async move {
                     sender.send(()).unwrap();
@@ -706,7 +706,7 @@ fn a_client_that_reads_nothing_is_reset_and_its_body_dropped() {
         |server| server.loops(1).pin(false).timeouts(timeouts),
         move || {
             let sender = sender.clone();
-            let endless = move |_| {
+            let endless = move || {
                 let told = Told(sender.clone());
                 let parts = stream::repeat_with(move || {
                     let _held = &told;
@@ -753,7 +753,7 @@ fn a_client_that_pipelines_without_end_does_not_starve_others() {
 #[test]
 fn a_waiting_handler_does_not_block_the_loop() {
     let server = TestServer::start(|| {
-        app().route("/hour", on_get(async |_| time::sleep(Duration::from_secs(3600)).await))
+        app().route("/hour", on_get(async || time::sleep(Duration::from_secs(3600)).await))
     });
     let mut waiting: Vec<_> = (0..50).map(|_| server.connect()).collect();
     waiting.iter_mut().for_each(|client| client.send(get("/hour")));

@@ -123,7 +123,7 @@ fn a_client_that_reads_slowly_is_served_and_one_that_stops_is_reset() {
     let app = move || {
         spawn(keep_time(receiver.lock().unwrap().take().unwrap())).detach();
         let (given_up, counter) = (given_up.clone(), counter.clone());
-        let endless = move |_| {
+        let endless = move || {
             let (told, counter) = (Told(given_up.clone()), counter.clone());
             let parts = stream::repeat_with(move || {
                 let _held = &told;
@@ -167,8 +167,8 @@ fn start_large(orders: mpsc::Receiver<Order>) -> TestServer {
     let orders = Arc::new(Mutex::new(Some(orders)));
     let app = move || {
         spawn(keep_time(orders.lock().unwrap().take().unwrap())).detach();
-        let full = async |_| Bytes::from(vec![b'x'; 1 << 20]);
-        let parts = async |_| {
+        let full = async || Bytes::from(vec![b'x'; 1 << 20]);
+        let parts = async || {
             let part = || Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 100]));
             Response::new(Body::stream(stream::repeat_with(part)))
         };

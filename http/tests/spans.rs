@@ -55,14 +55,14 @@ fn app() -> Router {
         )
         .route(
             "/panic/{name}",
-            on_get(async |_| -> Response {
+            on_get(async || -> Response {
                 yield_now().await;
                 panic!("as asked")
             }),
         )
         .route(
             "/never/{name}",
-            on_get(async |_| {
+            on_get(async || {
                 let _guard = TellsAtItsEnd;
                 tracing::info!(target: "test", "never began");
                 std::future::pending::<()>().await;
@@ -70,7 +70,7 @@ fn app() -> Router {
         )
         .route(
             "/stream/{name}",
-            on_get(async |_| {
+            on_get(async || {
                 Response::new(Body::stream(stream::iter(["one", "two"]).map(|part| {
                     tracing::info!(target: "test", "part {part}");
                     Ok::<_, std::io::Error>(Bytes::from(part))

@@ -29,17 +29,17 @@ fn gate() -> (SyncSender<()>, Gate) {
 fn app(gate: &Gate) -> Router {
     let gate = gate.clone();
     Router::new()
-        .route("/", on_get(async |_| "hello"))
+        .route("/", on_get(async || "hello"))
         .route("/status/{code}", on_get(status))
-        .route("/panic", on_get(async |_| -> &'static str { panic!("on purpose") }))
+        .route("/panic", on_get(async || -> &'static str { panic!("on purpose") }))
         .route("/upgrade", on_get(upgrade))
-        .route("/wait", on_get(async |_| std::future::pending::<()>().await))
-        .route("/late", on_get(async |_| std::future::pending::<()>().await).detach_on_disconnect())
+        .route("/wait", on_get(async || std::future::pending::<()>().await))
+        .route("/late", on_get(async || std::future::pending::<()>().await).detach_on_disconnect())
         .route("/upload", on_post(upload))
-        .route("/endless", on_get(async |_| body_of(stream::repeat_with(part))))
-        .route("/fails", on_get(async |_| body_of(stream::iter([part(), Err("broken".into())]))))
-        .route("/bursts", on_get(async |_| body_of(stream::repeat_with(|| panic!("midway")))))
-        .route("/gate", on_get(move |_| hold(gate.clone())))
+        .route("/endless", on_get(async || body_of(stream::repeat_with(part))))
+        .route("/fails", on_get(async || body_of(stream::iter([part(), Err("broken".into())]))))
+        .route("/bursts", on_get(async || body_of(stream::repeat_with(|| panic!("midway")))))
+        .route("/gate", on_get(move || hold(gate.clone())))
 }
 
 async fn hold(gate: Gate) -> &'static str {
@@ -279,7 +279,7 @@ fn counts_continue_when_a_new_loop_replaces_one_that_died() {
     let server = server.on_loop_death(OnLoopDeath::Restart);
     let (stats, phases) = (server.stats(), server.state());
     let app = || {
-        let router = Router::new().route("/", on_get(async |_| "hello"));
+        let router = Router::new().route("/", on_get(async || "hello"));
         router.route("/stop", on_get(stop_loop))
     };
     let (address, shutdown, thread) = serve(server, app);

@@ -63,8 +63,8 @@ fn a_warm_server_allocates_nothing_per_request_and_keeps_no_buffer_per_connectio
 
 fn app() -> Router {
     Router::new()
-        .route("/", get(async |_| "Hello, World!"))
-        .route("/users/{user}/posts/{post}", get(async |_| "a post"))
+        .route("/", get(async || "Hello, World!"))
+        .route("/users/{user}/posts/{post}", get(async || "a post"))
         .route("/delay", get(delay))
         .route("/wait", get(wait))
 }

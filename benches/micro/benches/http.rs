@@ -200,7 +200,7 @@ fn route(criterion: &mut Criterion, name: &str, path: &'static str, status: Stat
         });
     });
     route.bench_function("brigade", |bencher| {
-        let add = |router: Router, pattern| router.route(pattern, get(async |_| HELLO));
+        let add = |router: Router, pattern| router.route(pattern, get(async || HELLO));
         let service = PATTERNS.into_iter().fold(Router::new(), add).into_service();
         let request = || {
             let request = Request::builder(Method::GET, path).build();

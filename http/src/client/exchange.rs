@@ -232,6 +232,7 @@ impl Exchange {
         self.upload = match body.kind {
             BodyKind::Empty | BodyKind::Upgrade(_) => return self.end_upload(None, out),
             BodyKind::Full(bytes) => Upload::Full(bytes),
+            BodyKind::Error(error) => Upload::Full(error.text),
             BodyKind::Stream(stream, _) => Upload::Stream(stream),
         };
         let expected = headers.value(&EXPECT).map(HeaderValue::as_bytes);

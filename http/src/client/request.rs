@@ -167,6 +167,7 @@ fn replay(body: &Body) -> Option<Body> {
     match &body.kind {
         BodyKind::Empty => Some(Body::empty()),
         BodyKind::Full(bytes) => Some(bytes.clone().into()),
+        BodyKind::Error(error) => Some(error.text.clone().into()),
         BodyKind::Stream(..) | BodyKind::Upgrade(_) => None,
     }
 }

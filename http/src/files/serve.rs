@@ -40,11 +40,11 @@ use crate::message::response::Response;
 ///
 /// # Examples
 /// ```
-/// use brigade_http::{Router, get, serve_file};
+/// use brigade_http::{Request, Router, get, serve_file};
 ///
 /// let router = Router::new().route(
 ///     "/report",
-///     get(async |request| serve_file("/srv/report.pdf", &request).await),
+///     get(async |request: Request| serve_file("/srv/report.pdf", &request).await),
 /// );
 /// ```
 pub async fn serve_file(path: impl AsRef<Path>, request: &Request) -> Response {

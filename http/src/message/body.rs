@@ -12,6 +12,7 @@ use futures_core::Stream;
 use http::HeaderMap;
 
 use crate::message::body_error::BoxError;
+use crate::message::failure::Failure;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::error::{EncodeError, ProtocolError};
@@ -30,6 +31,14 @@ pub(crate) enum BodyKind {
     Stream(PartStream, BodyLength),
     /// Starts another protocol on the connection.
     Upgrade(Upgrade),
+    /// The text of an error, which the application may replace.
+    Error(Box<ErrorBody>),
+}
+
+/// The body of an error response.
+pub(crate) struct ErrorBody {
+    pub(crate) text: Bytes,
+    pub(crate) failure: Box<Failure>,
 }
 
 pub(crate) type Upgrade = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
@@ -88,6 +97,7 @@ impl Body {
             BodyKind::Empty | BodyKind::Upgrade(_) => BodyLength::Empty,
             BodyKind::Full(bytes) => BodyLength::Known(bytes.len() as u64),
             BodyKind::Stream(_, length) => *length,
+            BodyKind::Error(body) => BodyLength::Known(body.text.len() as u64),
         }
     }
 
@@ -97,6 +107,7 @@ impl Body {
         match &self.kind {
             BodyKind::Empty => Some(&[]),
             BodyKind::Full(bytes) => Some(bytes),
+            BodyKind::Error(body) => Some(&body.text),
             BodyKind::Stream(..) | BodyKind::Upgrade(_) => None,
         }
     }
@@ -110,10 +121,14 @@ impl Body {
     ///   its announced length
     /// - the error that a stream ends with
     pub async fn collect(self, limit: usize) -> Result<Bytes, BoxError> {
+        let full = |bytes: Bytes| match bytes.len() <= limit {
+            true => Ok(bytes),
+            false => Err(ProtocolError::BodyTooLarge.into()),
+        };
         let (mut stream, length) = match self.kind {
             BodyKind::Empty | BodyKind::Upgrade(_) => return Ok(Bytes::new()),
-            BodyKind::Full(bytes) if bytes.len() <= limit => return Ok(bytes),
-            BodyKind::Full(_) => return Err(ProtocolError::BodyTooLarge.into()),
+            BodyKind::Full(bytes) => return full(bytes),
+            BodyKind::Error(body) => return full(body.text),
             BodyKind::Stream(stream, length) => (stream, length),
         };
         let mut all = BytesMut::new();
@@ -202,6 +217,7 @@ impl fmt::Debug for Body {
             BodyKind::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
             BodyKind::Stream(_, length) => write!(f, "Stream({length:?})"),
             BodyKind::Upgrade(_) => f.write_str("Upgrade"),
+            BodyKind::Error(body) => write!(f, "Error({} bytes)", body.text.len()),
         }
     }
 }

@@ -29,8 +29,8 @@ impl RequestHead {
     /// }
     /// ```
     #[must_use]
-    pub fn cookies(&self) -> Cookies<'_> {
-        Cookies { lines: self.header_lines(), rest: &[] }
+    pub fn cookies(&self) -> CookieIter<'_> {
+        CookieIter { lines: self.header_lines(), rest: &[] }
     }
 
     /// Returns the value of the first cookie of this name. Names are case-sensitive.
@@ -40,15 +40,60 @@ impl RequestHead {
     }
 }
 
+/// The cookies of a request, as an argument of a handler. It holds a copy of the head; see
+/// [`RequestHead::cookies`] for reading them without one.
+///
+/// # Examples
+/// ```
+/// use brigade_http::{Cookies, Router, get};
+///
+/// async fn greet(cookies: Cookies) -> String {
+///     format!("Hello, {}!", cookies.value("name").unwrap_or("stranger"))
+/// }
+///
+/// let router = Router::new().route("/", get(greet));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cookies {
+    head: RequestHead,
+}
+
+impl Cookies {
+    pub(crate) fn new(head: &RequestHead) -> Self {
+        Self { head: head.clone() }
+    }
+
+    /// Returns the value of the first cookie of this name. Names are case-sensitive.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.head.cookie(name)
+    }
+
+    /// Returns an iterator over the cookies, as name and value.
+    #[must_use]
+    pub fn iter(&self) -> CookieIter<'_> {
+        self.head.cookies()
+    }
+}
+
+impl<'a> IntoIterator for &'a Cookies {
+    type Item = (&'a str, &'a str);
+    type IntoIter = CookieIter<'a>;
+
+    fn into_iter(self) -> CookieIter<'a> {
+        self.iter()
+    }
+}
+
 /// An iterator over the cookies of a request; see [`RequestHead::cookies`].
 #[derive(Clone, Debug)]
-pub struct Cookies<'a> {
+pub struct CookieIter<'a> {
     lines: HeaderLines<'a>,
     /// The rest of the current line.
     rest: &'a [u8],
 }
 
-impl<'a> Iterator for Cookies<'a> {
+impl<'a> Iterator for CookieIter<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -21,7 +21,7 @@ impl RequestHead {
     /// repeated.
     ///
     /// # Errors
-    /// [`FormError::Content`] if a field is missing or malformed, and [`FormError::TooManyPairs`]
+    /// [`FormError::Query`] if a field is missing or malformed, and [`FormError::TooManyPairs`]
     /// if there are more than [`FORM_PAIRS_MAX`] names and values. As a response that is a 400 with
     /// the reason.
     ///
@@ -48,7 +48,7 @@ impl RequestHead {
     pub fn query_as<'a, T: Deserialize<'a>>(&'a self) -> Result<T, FormError> {
         let query = self.query().unwrap_or_default();
         check_pairs(query.as_bytes(), FORM_PAIRS_MAX)?;
-        serde_html_form::from_str(query).map_err(|error| FormError::Content(error.into()))
+        deserialize(query.as_bytes()).map_err(FormError::Query)
     }
 }
 
@@ -80,8 +80,17 @@ impl Request {
         }
         let body = self.parts.body.collect(limit).await.map_err(FormError::Body)?;
         check_pairs(&body, pairs_max)?;
-        serde_html_form::from_bytes(&body).map_err(|error| FormError::Content(error.into()))
+        deserialize(&body).map_err(FormError::Content)
     }
+}
+
+/// Deserializes names and values.
+fn deserialize<'de, T: Deserialize<'de>>(form: &'de [u8]) -> Result<T, FieldError> {
+    let pairs = serde_html_form::Deserializer::from_bytes(form);
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let path = error.path().to_string();
+        FieldError { path, error: error.into_inner().into() }
+    })
 }
 
 /// Checks the number of pairs before any memory is allocated for them.
@@ -105,8 +114,42 @@ pub enum FormError {
     Body(BodyError),
     /// There are more names and values than this maximum. The response is 400.
     TooManyPairs(usize),
-    /// A field is missing or malformed. The response is 400.
-    Content(BoxError),
+    /// A field of the query is missing or malformed. The response is 400.
+    Query(FieldError),
+    /// A field of the form is missing or malformed. The response is 422.
+    Content(FieldError),
+}
+
+/// The error when a field of a query or of a form is missing or malformed.
+#[derive(Debug)]
+pub struct FieldError {
+    /// Such as `limit`, or `.` for the whole.
+    path: String,
+    error: BoxError,
+}
+
+impl FieldError {
+    /// Returns the name of the field, or `None` if the error is not about one, such as a field that
+    /// is missing.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        (self.path != ".").then_some(&*self.path)
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field() {
+            Some(field) => write!(f, "{}: {}", Escaped(field), Escaped(&self.error)),
+            None => Escaped(&self.error).fmt(f),
+        }
+    }
+}
+
+impl Error for FieldError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.error)
+    }
 }
 
 impl FormError {
@@ -116,7 +159,8 @@ impl FormError {
         match self {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(error) => error.status(),
-            Self::TooManyPairs(_) | Self::Content(_) => StatusCode::BAD_REQUEST,
+            Self::TooManyPairs(_) | Self::Query(_) => StatusCode::BAD_REQUEST,
+            Self::Content(_) => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
 }
@@ -131,7 +175,8 @@ impl fmt::Display for FormError {
             Self::TooManyPairs(pairs_max) => {
                 write!(f, "there are more than {pairs_max} names and values")
             }
-            Self::Content(error) => write!(f, "cannot read the fields: {}", Escaped(error)),
+            Self::Query(error) => write!(f, "query: {error}"),
+            Self::Content(error) => write!(f, "form: {error}"),
         }
     }
 }
@@ -141,13 +186,13 @@ impl Error for FormError {
         match self {
             Self::MediaType | Self::TooManyPairs(_) => None,
             Self::Body(error) => Some(error),
-            Self::Content(error) => Some(&**error),
+            Self::Query(error) | Self::Content(error) => Some(error),
         }
     }
 }
 
 impl IntoResponse for FormError {
     fn into_response(self) -> Response {
-        Response::plain(self.status(), &self.to_string())
+        Response::plain(self.status(), self.to_string())
     }
 }

@@ -44,7 +44,7 @@ impl Request {
             return Err(JsonError::MediaType);
         }
         let body = self.parts.body.collect(limit).await.map_err(JsonError::Body)?;
-        serde_json::from_slice(&body).map_err(JsonError::Content)
+        serde_json::from_slice(&body).map_err(|error| JsonError::of_content::<T>(error, &body))
     }
 }
 
@@ -54,9 +54,10 @@ fn is_json(media_type: &[u8]) -> bool {
         || media_type[suffix..].eq_ignore_ascii_case(b"+json")
 }
 
-/// A response in JSON: 200 with `Content-Type: application/json`.
+/// JSON: as the argument of a handler the body, deserialized by serde (see [`Request::json`]), and as
+/// a response a 200 with `Content-Type: application/json`.
 ///
-/// If the value cannot be serialized, such as a map whose keys are not strings, the response is a
+/// If the value of a response cannot be serialized, such as a map whose keys are not strings, the response is a
 /// 500 and the error is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
@@ -85,18 +86,38 @@ pub enum JsonError {
     /// The body could not be read to its end, or is too long. The response has the
     /// [status of the error](BodyError::status), usually 408 or 413.
     Body(BodyError),
-    /// The body is not JSON, or does not fit the type. The response is 400.
-    Content(serde_json::Error),
+    /// The body is not JSON. The response is 400.
+    Syntax(serde_json::Error),
+    /// The body does not fit the type. The response is 422.
+    Data {
+        /// Where it does not, such as `items[2].name`, or `.` for the whole.
+        path: String,
+        /// What is wrong there.
+        error: serde_json::Error,
+    },
 }
 
 impl JsonError {
+    /// Returns the error for `body`, which failed with `error`.
+    fn of_content<T: DeserializeOwned>(error: serde_json::Error, body: &[u8]) -> Self {
+        if !error.is_data() {
+            return Self::Syntax(error);
+        }
+        // Read once more for the path, which is not tracked before there is an error.
+        let input = &mut serde_json::Deserializer::from_slice(body);
+        let again = serde_path_to_error::deserialize::<_, T>(input);
+        let path = again.err().map_or_else(|| ".".to_owned(), |again| again.path().to_string());
+        Self::Data { path, error }
+    }
+
     /// Returns the status of the response to this error.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(error) => error.status(),
-            Self::Content(_) => StatusCode::BAD_REQUEST,
+            Self::Syntax(_) => StatusCode::BAD_REQUEST,
+            Self::Data { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
 }
@@ -106,7 +127,11 @@ impl fmt::Display for JsonError {
         match self {
             Self::MediaType => f.write_str("the Content-Type must be application/json"),
             Self::Body(error) => error.fmt(f),
-            Self::Content(error) => write!(f, "cannot read the JSON: {}", Escaped(error)),
+            Self::Syntax(error) => write!(f, "json: {}", Escaped(error)),
+            Self::Data { path, error } if path == "." => write!(f, "json: {}", Escaped(error)),
+            Self::Data { path, error } => {
+                write!(f, "json: {}: {}", Escaped(path), Escaped(error))
+            }
         }
     }
 }
@@ -116,13 +141,13 @@ impl Error for JsonError {
         match self {
             Self::MediaType => None,
             Self::Body(error) => Some(error),
-            Self::Content(error) => Some(error),
+            Self::Syntax(error) | Self::Data { error, .. } => Some(error),
         }
     }
 }
 
 impl IntoResponse for JsonError {
     fn into_response(self) -> Response {
-        Response::plain(self.status(), &self.to_string())
+        Response::plain(self.status(), self.to_string())
     }
 }

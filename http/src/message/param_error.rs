@@ -77,6 +77,6 @@ impl Error for ParamError {}
 
 impl IntoResponse for ParamError {
     fn into_response(self) -> Response {
-        Response::plain(self.status(), &self.to_string())
+        Response::plain(self.status(), self.to_string())
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
@@ -13,6 +14,7 @@ use crate::message::param_error::{ParamError, Reason, parse};
 use crate::message::parts::PartsBox;
 use crate::message::presence::Disconnected;
 use crate::message::request_body::RequestBody;
+use crate::message::states::States;
 use crate::protocol::head::RequestHead;
 
 /// A request: its head, its path parameters, its body and the address of the client.
@@ -69,6 +71,21 @@ impl Request {
         T::Err: Display,
     {
         parse(name, &self.param_decoded(name)?)
+    }
+
+    /// Returns the names of the path parameters, in the order of the route.
+    #[cfg_attr(not(feature = "query"), expect(dead_code, reason = "only `Path` needs it"))]
+    pub(crate) fn param_names(&self) -> impl Iterator<Item = &str> {
+        self.parts.route.iter().flat_map(|route| route.params.iter().map(|name| &**name))
+    }
+
+    /// Returns the state of type `T` that the router has.
+    pub(crate) fn state<T: 'static>(&self) -> Option<&T> {
+        let states = match &self.parts.route {
+            Some(route) => &route.states,
+            None => self.extensions().get::<Rc<States>>()?,
+        };
+        states.get()
     }
 
     /// Returns the pattern of the route that matched, such as `/delay/{duration}`.

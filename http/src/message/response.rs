@@ -1,13 +1,15 @@
 //! Responses, and the types that convert into one.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, UPGRADE};
+use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::message::body::{Body, BodyKind};
+use crate::message::body::{Body, BodyKind, ErrorBody};
 use crate::message::body_error::BodyError;
+use crate::message::failure::Failure;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::headers::Headers;
@@ -61,15 +63,6 @@ impl Response {
         Self { status: StatusCode::OK, headers, body: body.into() }
     }
 
-    /// Creates a 303, which redirects to `location` with GET (RFC 9110 section 15.4.4).
-    ///
-    /// # Errors
-    /// If `location` is not a valid header value.
-    pub fn see_other(location: &str) -> Result<Self, http::Error> {
-        let location = HeaderValue::try_from(location)?;
-        Ok(Self::empty(StatusCode::SEE_OTHER).with_header(LOCATION, location))
-    }
-
     /// Creates a 101, after which `run` speaks `protocol` over the connection (RFC 9110 section
     /// 7.8).
     ///
@@ -104,14 +97,15 @@ impl Response {
     }
 
     /// Creates a response with a line of text: the status, and `reason` unless that is empty.
-    pub(crate) fn plain(status: StatusCode, reason: &str) -> Self {
-        let mut text = status.to_string();
-        if !reason.is_empty() {
-            text.push_str(": ");
-            text.push_str(reason);
-        }
-        text.push('\n');
-        Self::text(text).with_status(status)
+    pub(crate) fn plain(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::failed(Box::new(Failure::new(status, reason)))
+    }
+
+    /// Creates the response to an error, a line of text that the application may replace.
+    pub(crate) fn failed(failure: Box<Failure>) -> Self {
+        let status = failure.status;
+        let error = ErrorBody { text: failure.text().into(), failure };
+        Self::text(Body { kind: BodyKind::Error(Box::new(error)) }).with_status(status)
     }
 
     /// Sets the status.
@@ -129,6 +123,12 @@ impl Response {
 }
 
 /// A type that a handler can return.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be returned as a response",
+    label = "not a response",
+    note = "return a text, a `Response`, `Json(value)`, a status, or a tuple of a status, headers and a body",
+    note = "or implement `IntoResponse` for it"
+)]
 pub trait IntoResponse {
     /// Converts the value into a response.
     fn into_response(self) -> Response;
@@ -137,6 +137,16 @@ pub trait IntoResponse {
 impl IntoResponse for Response {
     fn into_response(self) -> Response {
         self
+    }
+}
+
+/// The status, the headers and the body; the version and the extensions are dropped.
+impl<B: Into<Body>> IntoResponse for http::Response<B> {
+    fn into_response(self) -> Response {
+        let (parts, body) = self.into_parts();
+        let mut headers = Headers::new();
+        headers.insert_all(parts.headers);
+        Response { status: parts.status, headers, body: body.into() }
     }
 }
 
@@ -182,23 +192,6 @@ impl IntoResponse for Body {
     }
 }
 
-/// Replaces the status of a response.
-impl<R: IntoResponse> IntoResponse for (StatusCode, R) {
-    fn into_response(self) -> Response {
-        self.1.into_response().with_status(self.0)
-    }
-}
-
-/// Replaces the status of a response and sets headers, each name in place of any of that name. All
-/// values that a name has in the map are sent.
-impl<R: IntoResponse> IntoResponse for (StatusCode, HeaderMap, R) {
-    fn into_response(self) -> Response {
-        let mut response = (self.0, self.2).into_response();
-        response.headers.insert_all(self.1);
-        response
-    }
-}
-
 impl<R: IntoResponse, E: IntoResponse> IntoResponse for Result<R, E> {
     fn into_response(self) -> Response {
         match self {
@@ -226,7 +219,7 @@ impl IntoResponse for Infallible {
 
 impl IntoResponse for ProtocolError {
     fn into_response(self) -> Response {
-        Response::plain(self.status(), &self.to_string())
+        Response::plain(self.status(), self.to_string())
     }
 }
 

@@ -1,8 +1,11 @@
 //! The route that a request matched, with its options.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use brigade_runtime::task::Note;
+
+use crate::message::states::States;
 
 /// The route that a request matched.
 #[derive(Debug)]
@@ -13,6 +16,8 @@ pub(crate) struct Route {
     /// The names of the parameters.
     pub(crate) params: Box<[Box<str>]>,
     pub(crate) options: RouteOptions,
+    /// What its handlers and layers receive by `State`.
+    pub(crate) states: Rc<States>,
 }
 
 /// Options of a route; `None` stands for the server's option.

@@ -1,7 +1,6 @@
 //! Access for web pages of other origins: the CORS protocol of the Fetch standard
 //! (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{
@@ -12,9 +11,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::middleware::future::ResponseFuture;
 use crate::protocol::headers::Headers;
-use crate::routing::handler::Next;
+use crate::routing::endpoint::Next;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// Browsers use two hours at most.
@@ -38,13 +36,12 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 /// use brigade_http::{Router, get};
 ///
 /// let shop = CorsOptions::new().origins(["https://shop.example"]).credentials();
-/// let router = Router::new().route("/cart", get(async |_| "empty")).layer(cors(shop));
+/// let router = Router::new().route("/cart", get(async || "empty")).layer(cors(shop));
 /// ```
-pub fn cors(options: CorsOptions) -> impl Fn(Request, Next) -> ResponseFuture {
+pub fn cors(options: CorsOptions) -> impl AsyncFn(Request, Next) -> Response {
     let is_open = options.credentials && options.origins.is_none();
     assert!(!is_open, "credentials need a list of origins; set one with `CorsOptions::origins`");
-    let options = Rc::new(options);
-    move |request, next| Box::pin(respond(options.clone(), request, next))
+    async move |request: Request, next: Next| respond(&options, request, next).await
 }
 
 /// The origins that may read responses, and the requests that they may send; for [`cors`].
@@ -148,14 +145,14 @@ fn list(names: impl Iterator<Item = String>) -> HeaderValue {
     header_value(&names.collect::<Vec<_>>().join(", "))
 }
 
-async fn respond(options: Rc<CorsOptions>, request: Request, next: Next) -> Response {
+async fn respond(options: &CorsOptions, request: Request, next: Next) -> Response {
     let origin = request.header("origin");
     let allowed = options.allowed(origin);
     let is_preflight = request.method() == Method::OPTIONS
         && origin.is_some()
         && request.header("access-control-request-method").is_some();
     let mut response = match is_preflight {
-        true => preflight(&options, &request, allowed.is_some()),
+        true => preflight(options, &request, allowed.is_some()),
         false => {
             let mut response = next.run(request).await;
             let exposed = options.exposed.clone().filter(|_| allowed.is_some());

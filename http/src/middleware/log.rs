@@ -9,7 +9,7 @@ use tracing::Level;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::protocol::head::RequestHead;
-use crate::routing::handler::Next;
+use crate::routing::endpoint::Next;
 
 /// Logs each request when its handler ends: an event of level `INFO` and target `brigade::access`,
 /// with the fields `method`, `path` (without the query, which may contain secrets), `status`,

@@ -1,8 +1,9 @@
 //! Middleware, for [`Router::layer`](crate::Router::layer).
 //!
 //! A middleware is an `async fn(Request, Next) -> impl IntoResponse`. A middleware with options is
-//! returned by a function that takes them. The layer that is added last is the first to see a
-//! request and the last to see its response, so a usual order is:
+//! returned by a function that takes them, as an `impl AsyncFn(Request, Next) -> Response`. A layer
+//! wraps what the router holds so far. The layer that is added last is the first to see a request
+//! and the last to see its response, so a usual order is:
 //!
 //! ```
 //! use std::time::Duration;
@@ -11,7 +12,7 @@
 //! use brigade_http::{Router, get};
 //!
 //! let router = Router::new()
-//!     .route("/", get(async |_| "hello"))
+//!     .route("/", get(async || "hello"))
 //!     .layer(middleware::timeout(Duration::from_secs(30)))
 //!     .layer(middleware::catch_panic)
 //!     .layer(middleware::cors(CorsOptions::new()))
@@ -25,14 +26,12 @@
 
 mod catch_panic;
 mod cors;
-mod future;
 mod log;
 mod request_id;
 mod timeout;
 
 pub use catch_panic::catch_panic;
 pub use cors::{CorsOptions, cors};
-pub use future::ResponseFuture;
 pub use log::log;
 pub use request_id::{RequestId, request_id};
 pub use timeout::timeout;

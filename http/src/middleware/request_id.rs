@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::routing::handler::Next;
+use crate::routing::endpoint::Next;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Several times the length of a UUID. A client must not fill the log with longer ones.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::message::request::Request;
-use crate::middleware::future::ResponseFuture;
-use crate::routing::handler::Next;
+use crate::message::response::Response;
+use crate::routing::endpoint::Next;
 use crate::routing::timeout::within_limit;
 
 /// Returns a middleware that drops a handler after `limit` and responds with a 503.
@@ -13,6 +13,6 @@ use crate::routing::timeout::within_limit;
 /// gateways. The limit applies to the head of the response. A streamed body may take longer.
 ///
 /// See [`MethodRouter::timeout`](crate::MethodRouter::timeout) for a single route.
-pub fn timeout(limit: Duration) -> impl Fn(Request, Next) -> ResponseFuture {
-    move |request, next| Box::pin(within_limit(limit, request, next))
+pub fn timeout(limit: Duration) -> impl AsyncFn(Request, Next) -> Response {
+    async move |request: Request, next: Next| within_limit(limit, request, next).await
 }

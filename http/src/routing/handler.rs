@@ -1,177 +1,126 @@
-//! Handlers: async functions from a request to a response, called without an allocation.
-//!
-//! The future of a handler lives in a box, since only the handler knows its type. When a call ends,
-//! its empty box is kept for the next one. So a handler that never waits needs a single box, and of
-//! those that wait each call in progress has one.
+//! Handlers: async functions whose arguments are made from the request.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 
-use pin_project_lite::pin_project;
-
+use crate::extract::from_request::{FromRequest, FromRequestParts};
 use crate::message::request::Request;
-use crate::message::response::{IntoResponse, Response};
+use crate::message::response::IntoResponse;
+use crate::message::states::Requirements;
+use crate::routing::endpoint::{Endpoint, FnEndpoint};
 
-/// Maximum number of empty boxes that a handler keeps. Further ones are freed after a burst of
-/// waiting calls.
-const SPARE_BOXES_MAX: usize = 16;
-
-/// A handler without its type. Routes hold it, and middleware wraps it.
-pub(crate) trait Endpoint {
-    /// Starts to handle `request`. The handler's future runs only when it is polled.
-    fn call(&self, request: Request) -> Running;
+/// An async function that handles requests: up to eight arguments, each made from the request, and
+/// a result that is a response.
+///
+/// It is implemented for functions and closures, also for those that borrow what they capture. All
+/// arguments are [`FromRequestParts`]; the last may be [`FromRequest`] instead, and take the body.
+/// Nothing needs to be `Send`.
+///
+/// # Examples
+/// ```
+/// use std::cell::Cell;
+///
+/// use brigade_http::{Method, Request, Router, any, get};
+///
+/// async fn describe(method: Method, request: Request) -> String {
+///     format!("{method} {}", request.path())
+/// }
+///
+/// let visits = Cell::new(0);
+/// let count = async move || {
+///     visits.set(visits.get() + 1);
+///     format!("visit {}", visits.get())
+/// };
+/// let router = Router::new().route("/visits", get(count)).route("/{*path}", any(describe));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "not an async function whose arguments are made from a request",
+    note = "a handler is an async function of up to eight arguments",
+    note = "each argument implements `FromRequestParts`; the last may implement `FromRequest`",
+    note = "its result implements `IntoResponse`",
+    note = "name the types of a closure's arguments: `async |request: Request| …`"
+)]
+pub trait Handler<A>: 'static {
+    /// Returns the handler without its type.
+    fn into_boxed(self) -> BoxedHandler;
 }
 
-/// A call of a handler that is in progress.
-pub(crate) struct Running {
-    /// `None` only while it is dropped.
-    call: Option<Pin<Box<dyn Call>>>,
-}
-
-trait Call {
-    /// Polls the future. When it is ready, puts the response into `response`.
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        response: &mut Option<Response>,
-    ) -> Poll<()>;
-
-    /// Drops the future and keeps the box for the next call.
-    fn finish(self: Pin<Box<Self>>);
-}
-
-impl Running {
-    /// Polls the handler. When it is ready, puts the response into `response`, since moving one is
-    /// expensive.
-    pub(crate) fn poll_into(
-        &mut self,
-        cx: &mut Context<'_>,
-        response: &mut Option<Response>,
-    ) -> Poll<()> {
-        let call = self.call.as_mut().expect("the call is present until it is dropped");
-        call.as_mut().poll(cx, response)
-    }
-
-    /// Drops the handler's future. To be called when it is ready, or not at all.
-    #[inline]
-    pub(crate) fn end(&mut self) {
-        if let Some(call) = self.call.take() {
-            call.finish();
-        }
-    }
-}
-
-impl Future for Running {
-    type Output = Response;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        let mut response = None;
-        ready!(self.poll_into(cx, &mut response));
-        Poll::Ready(response.expect("a call that is ready has a response"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Running")
-    }
-}
-
-/// The endpoint for an async function `F`.
-pub(crate) struct Handler<F, Fut> {
-    function: F,
-    spare: Rc<Spare<Fut>>,
-}
-
-type Spare<Fut> = RefCell<Vec<Pin<Box<Slot<Fut>>>>>;
-
-pin_project! {
-    /// The content of a box: the handler's future, and the list that the box returns to.
-    struct Slot<Fut> {
-        #[pin]
-        future: Option<Fut>,
-        home: Rc<Spare<Fut>>,
-    }
-}
-
-impl<F, Fut> Handler<F, Fut>
-where
-    F: Fn(Request) -> Fut + 'static,
-    Fut: Future + 'static,
-    Fut::Output: IntoResponse,
-{
-    pub(crate) fn endpoint(function: F) -> Rc<dyn Endpoint> {
-        Rc::new(Self { function, spare: Rc::default() })
-    }
-}
-
-impl<F, Fut> Endpoint for Handler<F, Fut>
-where
-    F: Fn(Request) -> Fut,
-    Fut: Future + 'static,
-    Fut::Output: IntoResponse,
-{
-    fn call(&self, request: Request) -> Running {
-        let spare = self.spare.borrow_mut().pop();
-        let mut slot =
-            spare.unwrap_or_else(|| Box::pin(Slot { future: None, home: self.spare.clone() }));
-        slot.as_mut().project().future.set(Some((self.function)(request)));
-        Running { call: Some(slot) }
-    }
-}
-
-impl<Fut> Call for Slot<Fut>
-where
-    Fut: Future,
-    Fut::Output: IntoResponse,
-{
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        response: &mut Option<Response>,
-    ) -> Poll<()> {
-        let future = self.project().future.as_pin_mut().expect("a call has a future");
-        let output = ready!(future.poll(cx));
-        *response = Some(output.into_response());
-        Poll::Ready(())
-    }
-
-    fn finish(mut self: Pin<Box<Self>>) {
-        let this = self.as_mut().project();
-        let mut future = this.future;
-        future.set(None);
-        let home = this.home.clone();
-        let mut home = home.borrow_mut();
-        if home.len() < SPARE_BOXES_MAX {
-            home.push(self);
-        }
-    }
-}
-
-/// The next middleware or the handler, as a middleware receives it.
+/// A handler without its type.
 #[derive(Clone)]
-pub struct Next {
+pub struct BoxedHandler {
     pub(crate) endpoint: Rc<dyn Endpoint>,
+    pub(crate) requirements: Requirements,
 }
 
-impl Next {
-    /// Runs the next middleware or the handler, and returns its response.
-    pub fn run(self, request: Request) -> impl Future<Output = Response> {
-        self.endpoint.call(request)
-    }
-}
-
-impl fmt::Debug for Next {
+impl fmt::Debug for BoxedHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Next")
+        f.write_str("BoxedHandler")
     }
+}
+
+impl<F, R> Handler<()> for F
+where
+    F: AsyncFn() -> R + 'static,
+    R: IntoResponse,
+{
+    fn into_boxed(self) -> BoxedHandler {
+        let function = Rc::new(self);
+        let endpoint = FnEndpoint::endpoint(move |request: Request| {
+            drop(request);
+            let function = function.clone();
+            async move { function().await.into_response() }
+        });
+        BoxedHandler { endpoint, requirements: Requirements::default() }
+    }
+}
+
+macro_rules! handlers {
+    ($($($Arg:ident)* ; $Last:ident,)*) => {
+        $(
+            impl<F, R, M, $($Arg,)* $Last> Handler<(M, $($Arg,)* $Last)> for F
+            where
+                F: AsyncFn($($Arg,)* $Last) -> R + 'static,
+                R: IntoResponse,
+                $($Arg: FromRequestParts,)*
+                $Last: FromRequest<M>,
+            {
+                #[expect(non_snake_case, reason = "the arguments have the names of their types")]
+                fn into_boxed(self) -> BoxedHandler {
+                    let function = Rc::new(self);
+                    #[allow(unused_mut, reason = "a single argument takes the request as it is")]
+                    let endpoint = FnEndpoint::endpoint(move |mut request: Request| {
+                        let function = function.clone();
+                        async move {
+                            $(
+                                let $Arg = match $Arg::from_request_parts(&mut request).await {
+                                    Ok(argument) => argument,
+                                    Err(rejection) => return rejection.into_response(),
+                                };
+                            )*
+                            match $Last::from_request(request).await {
+                                Ok($Last) => function($($Arg,)* $Last).await.into_response(),
+                                Err(rejection) => rejection.into_response(),
+                            }
+                        }
+                    });
+                    let mut requirements = Requirements::default();
+                    $($Arg::requirements(&mut requirements);)*
+                    $Last::requirements(&mut requirements);
+                    BoxedHandler { endpoint, requirements }
+                }
+            }
+        )*
+    };
+}
+
+handlers! {
+    ; A,
+    A; B,
+    A B; C,
+    A B C; D,
+    A B C D; E,
+    A B C D E; G,
+    A B C D E G; H,
+    A B C D E G H; I,
 }

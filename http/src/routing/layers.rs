@@ -8,22 +8,24 @@ use http::{HeaderValue, StatusCode};
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::error::ProtocolError;
-use crate::routing::handler::{Endpoint, Handler, Next};
+use crate::routing::endpoint::{Endpoint, FnEndpoint, Next};
 
 /// Wraps an endpoint into another one.
 pub(super) type Layer = Rc<dyn Fn(Rc<dyn Endpoint>) -> Rc<dyn Endpoint>>;
 
 /// Makes a layer of a middleware.
-pub(super) fn layer<F, Fut>(middleware: F) -> Layer
+pub(super) fn layer<F, R>(middleware: F) -> Layer
 where
-    F: Fn(Request, Next) -> Fut + 'static,
-    Fut: Future + 'static,
-    Fut::Output: IntoResponse,
+    F: AsyncFn(Request, Next) -> R + 'static,
+    R: IntoResponse,
 {
     let middleware = Rc::new(middleware);
     Rc::new(move |endpoint| {
         let middleware = middleware.clone();
-        Handler::endpoint(move |request| middleware(request, Next { endpoint: endpoint.clone() }))
+        FnEndpoint::endpoint(move |request| {
+            let (middleware, next) = (middleware.clone(), Next { endpoint: endpoint.clone() });
+            async move { middleware(request, next).await.into_response() }
+        })
     })
 }
 
@@ -32,9 +34,24 @@ pub(super) fn layered(endpoint: Rc<dyn Endpoint>, layers: &[Layer]) -> Rc<dyn En
     layers.iter().fold(endpoint, |inner, layer| layer(inner))
 }
 
+/// Returns a layer that adds an `Allow` header to a 405 that has none.
+pub(super) fn allow_layer(allow: HeaderValue) -> Layer {
+    layer(move |request, next: Next| {
+        let allow = allow.clone();
+        async move {
+            let mut response = next.run(request).await;
+            let is_refusal = response.status == StatusCode::METHOD_NOT_ALLOWED;
+            if is_refusal && !response.headers.contains(&ALLOW) {
+                response.headers.insert(ALLOW, allow);
+            }
+            response
+        }
+    })
+}
+
 /// Returns an endpoint whose response is always `status`, with `allow` as its `Allow` header.
 pub(super) fn status_endpoint(status: StatusCode, allow: Option<HeaderValue>) -> Rc<dyn Endpoint> {
-    Handler::endpoint(move |_| {
+    FnEndpoint::endpoint(move |_| {
         let mut response = match status.is_success() {
             true => Response::empty(status),
             false => Response::plain(status, ""),
@@ -48,5 +65,5 @@ pub(super) fn status_endpoint(status: StatusCode, allow: Option<HeaderValue>) ->
 
 /// Returns an endpoint whose response is always the one to `error`.
 pub(super) fn error_endpoint(error: ProtocolError) -> Rc<dyn Endpoint> {
-    Handler::endpoint(move |_| std::future::ready(error))
+    FnEndpoint::endpoint(move |_| std::future::ready(error))
 }

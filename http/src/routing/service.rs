@@ -14,7 +14,7 @@ use crate::message::route::Route;
 use crate::protocol::framing::Framing;
 use crate::protocol::head::RequestHead;
 use crate::protocol::limits::BODY_BYTES_MAX;
-use crate::routing::handler::{Endpoint, Running};
+use crate::routing::endpoint::{Endpoint, Running};
 use crate::routing::literals::Literals;
 use crate::routing::path::{normal_path, offset_in_path};
 
@@ -55,29 +55,41 @@ pub struct Service {
     pub(crate) literals: Literals<PathEntry>,
     /// The paths with parameters.
     pub(crate) patterns: matchit::Router<PathEntry>,
-    pub(crate) fallback: Rc<dyn Endpoint>,
-    /// Handles requests that no route matches and whose body is too large.
-    pub(crate) body_too_large: Rc<dyn Endpoint>,
+    /// Handle the requests below a prefix that no route matches.
+    pub(crate) nested_fallbacks: matchit::Router<Rc<Fallback>>,
+    /// Handles the other requests that no route matches.
+    pub(crate) fallback: Fallback,
     /// Handles `OPTIONS *`, which is about the server and not about a path.
-    pub(crate) asterisk: Rc<dyn Endpoint>,
+    pub(crate) asterisk: Fallback,
 }
 
-/// A path with its route and its handlers.
+/// Handles requests that no route matches.
+pub(crate) struct Fallback {
+    pub(crate) endpoint: Rc<dyn Endpoint>,
+    /// Handles those whose body is too large.
+    pub(crate) body_too_large: Rc<dyn Endpoint>,
+}
+
+/// A path with its handlers.
 pub(crate) struct PathEntry {
-    pub(crate) route: Rc<Route>,
-    pub(crate) handlers: Vec<(Method, Rc<dyn Endpoint>)>,
+    pub(crate) handlers: Vec<(Method, Entry)>,
     pub(crate) other: OtherMethods,
-    /// Handles requests whose body is too large, in place of a handler. It has the layers of the
-    /// route.
+}
+
+/// A handler with its route.
+pub(crate) struct Entry {
+    pub(crate) route: Rc<Route>,
+    pub(crate) endpoint: Rc<dyn Endpoint>,
+    /// Handles requests whose body is too large, in place of the handler. It has the same layers.
     pub(crate) body_too_large: Rc<dyn Endpoint>,
 }
 
 /// How a path handles the methods that have no handler.
 pub(crate) enum OtherMethods {
     /// By this handler.
-    Any(Rc<dyn Endpoint>),
+    Any(Entry),
     /// With a 204 for OPTIONS and a 405 for the others, both with `Allow`.
-    Refused { options: Rc<dyn Endpoint>, rest: Rc<dyn Endpoint> },
+    Refused { options: Entry, rest: Entry },
 }
 
 /// The endpoint for a request, and the route that matched.
@@ -152,11 +164,10 @@ impl Service {
                 }
                 matched.value.matched(head.method(), params)
             }
-            Err(_) => RouteMatch {
-                endpoint: if path == "*" { &self.asterisk } else { &self.fallback },
-                body_too_large: &self.body_too_large,
-                route: None,
-                params: ParamSpans::default(),
+            Err(_) if path == "*" => self.asterisk.matched(),
+            Err(_) => match self.nested_fallbacks.at(&normal) {
+                Ok(nested) => nested.value.matched(),
+                Err(_) => self.fallback.matched(),
             },
         }
     }
@@ -168,21 +179,28 @@ impl fmt::Debug for Service {
     }
 }
 
-impl PathEntry {
-    fn matched(&self, method: &Method, params: ParamSpans) -> RouteMatch<'_> {
+impl Fallback {
+    fn matched(&self) -> RouteMatch<'_> {
         RouteMatch {
-            endpoint: self.endpoint(method),
+            endpoint: &self.endpoint,
             body_too_large: &self.body_too_large,
-            route: Some(&self.route),
-            params,
+            route: None,
+            params: ParamSpans::default(),
         }
     }
+}
 
-    /// Returns the endpoint for `method`.
-    fn endpoint(&self, method: &Method) -> &Rc<dyn Endpoint> {
+impl PathEntry {
+    fn matched(&self, method: &Method, params: ParamSpans) -> RouteMatch<'_> {
+        let Entry { route, endpoint, body_too_large } = self.entry(method);
+        RouteMatch { endpoint, body_too_large, route: Some(route), params }
+    }
+
+    /// Returns the entry for `method`.
+    fn entry(&self, method: &Method) -> &Entry {
         let handler_of = |wanted: &Method| {
             let handler = self.handlers.iter().find(|(known, _)| known == wanted);
-            handler.map(|(_, endpoint)| endpoint)
+            handler.map(|(_, entry)| entry)
         };
         let handler = handler_of(method).or_else(|| match &self.other {
             OtherMethods::Refused { .. } if *method == Method::HEAD => handler_of(&Method::GET),

@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::message::log_limit::limited_log;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::routing::handler::Next;
+use crate::routing::endpoint::Next;
 
 /// Runs the handler. Drops it and returns a 503 if it takes longer than `limit`.
 pub(crate) async fn within_limit(limit: Duration, request: Request, next: Next) -> Response {

@@ -26,7 +26,7 @@ use crate::server::timeouts::Timeouts;
 ///
 /// fn main() -> std::io::Result<()> {
 ///     let server = Server::bind("127.0.0.1:8080")?;
-///     server.run(|| Router::new().route("/", get(async |_| "Hello, World!")))?;
+///     server.run(|| Router::new().route("/", get(async || "Hello, World!")))?;
 ///     Ok(())
 /// }
 /// ```
@@ -63,7 +63,7 @@ impl Server {
     /// fn main() -> std::io::Result<()> {
     ///     let listener = TcpListener::bind("127.0.0.1:8080")?;
     ///     let server = Server::from_listener(listener)?;
-    ///     server.run(|| Router::new().route("/", get(async |_| "Hello, World!")))?;
+    ///     server.run(|| Router::new().route("/", get(async || "Hello, World!")))?;
     ///     Ok(())
     /// }
     /// ```

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn an_idle_connection_whose_next_request_has_just_arrived_is_not_closed() {
         run(async {
-            let routes = Router::new().route("/", get(async |_| "hello")).into_service();
+            let routes = Router::new().route("/", get(async || "hello")).into_service();
             let stats = Stats::new(Default::default());
             let counters = stats.register(0);
             let context = LoopContext::new(routes, Options::default(), 0, counters, stats);

@@ -36,7 +36,7 @@ impl Block {
     /// Returns a handler that blocks its loop, and responds with `done`.
     pub fn handler(&self) -> MethodRouter {
         let block = self.clone();
-        get(move |_| {
+        get(move || {
             block.wait();
             std::future::ready("done")
         })

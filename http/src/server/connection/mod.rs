@@ -51,7 +51,7 @@ use crate::message::pipe::Pipe;
 use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::server_connection::ServerConnection;
-use crate::routing::handler::Running;
+use crate::routing::endpoint::Running;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::counters::Outcome;
 use crate::server::loop_context::LoopContext;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use brigade_runtime::{panic_message, task};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::message::body::{BodyKind, Part, PartStream, Upgrade};
@@ -19,7 +20,7 @@ use crate::message::response::{IntoResponse, Response};
 use crate::message::route::Route;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::error::EncodeError;
-use crate::routing::handler::Running;
+use crate::routing::endpoint::Running;
 use crate::server::connection::{ConnectionTask, PollContext, State, Step};
 use crate::server::counters::Outcome;
 use crate::transport::outgoing::UNCOPIED_BYTES_MIN;
@@ -130,21 +131,28 @@ impl ConnectionTask {
             BodyKind::Upgrade(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
                 self.upgrade(upgrade, cx)
             }
-            BodyKind::Full(bytes) => {
-                let body = self.protocol.outgoing_body();
-                match self.outgoing.send_part(body, bytes, &mut cx.out) {
-                    Ok(()) => {
-                        let rate = route.and_then(|route| route.options.write_bytes_per_second_min);
-                        self.outgoing.set_rate(rate);
-                        self.send_end(None, cx)
-                    }
-                    Err(_) => Ok(Step::Done),
-                }
-            }
+            BodyKind::Full(bytes) => self.send_full(bytes, route, cx),
+            BodyKind::Error(error) => self.send_full(error.text, route, cx),
             BodyKind::Empty | BodyKind::Stream(..) | BodyKind::Upgrade(_) => {
                 self.send_end(None, cx)
             }
         }
+    }
+
+    /// Sends a body that is complete and large, after its head.
+    fn send_full(
+        &mut self,
+        bytes: Bytes,
+        route: Option<&Route>,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
+        let body = self.protocol.outgoing_body();
+        if self.outgoing.send_part(body, bytes, &mut cx.out).is_err() {
+            return Ok(Step::Done);
+        }
+        let rate = route.and_then(|route| route.options.write_bytes_per_second_min);
+        self.outgoing.set_rate(rate);
+        self.send_end(None, cx)
     }
 
     /// Sends the head of a response, and its body if that is complete and small. Returns `true` if

@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
 
 fn router() -> Router {
     Router::new()
-        .route("/", get(async |_| text(HELLO)))
+        .route("/", get(async || text(HELLO)))
         .route("/delay/{seconds}", get(delay))
         .route("/block/{milliseconds}", get(block))
         .route("/users/{user}", get(user))
