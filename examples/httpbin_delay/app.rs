@@ -1,8 +1,6 @@
 //! The routes.
 
-use std::future::ready;
-
-use brigade::http::Router;
+use brigade::http::{Request, Router};
 
 use crate::endpoint::{Allowed, deferred, immediate, respond};
 use crate::events::Format::{JsonLines, ServerSent};
@@ -17,8 +15,8 @@ pub(crate) fn app(max_delay: GoDuration, with_chaos: bool) -> Router {
     let index = index::page(max_delay, with_chaos);
     let router = Router::new()
         .route("/", immediate(Allowed::GET, move |_| Ok(index::response(&index))))
-        .fallback(|request| {
-            ready(respond(&request, &Allowed::Any, |request| Err(Failure::not_found(request))))
+        .fallback(async |request: Request| {
+            respond(&request, &Allowed::Any, |request| Err(Failure::not_found(request)))
         });
     let router = timed(bytes(echoes(router)), max_delay);
     if !with_chaos {
@@ -59,26 +57,23 @@ fn timed(router: Router, max: GoDuration) -> Router {
     router
         .route(
             "/delay/{duration}",
-            deferred(Allowed::Any, async move |request: Request| delay::delay(request, max).await),
+            deferred(Allowed::Any, async move |request| delay::delay(request, max).await),
         )
-        .route(
-            "/drip",
-            deferred(Allowed::Any, async move |request: Request| drip::drip(request, max).await),
-        )
+        .route("/drip", deferred(Allowed::Any, async move |request| drip::drip(request, max).await))
         .route(
             "/sse",
-            deferred(Allowed::Any, async move |request: Request| {
+            deferred(Allowed::Any, async move |request| {
                 events::events(request, ServerSent, max).await
             }),
         )
         .route(
             "/jsonl",
-            deferred(Allowed::Any, async move |request: Request| {
+            deferred(Allowed::Any, async move |request| {
                 events::events(request, JsonLines, max).await
             }),
         )
         .route(
             "/range/{count}",
-            deferred(Allowed::Any, async move |request: Request| range::range(request, max).await),
+            deferred(Allowed::Any, async move |request| range::range(request, max).await),
         )
 }

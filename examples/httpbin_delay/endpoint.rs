@@ -3,9 +3,6 @@
 //! This wraps each handler, rather than being middleware, so that a waiting request costs only one
 //! future, which holds the request once.
 
-use std::future::ready;
-use std::rc::Rc;
-
 use brigade::http::{MethodRouter, Request, Response, any};
 use http::Method;
 
@@ -42,7 +39,7 @@ pub(crate) fn immediate(
     allowed: Allowed,
     endpoint: impl Fn(&Request) -> EndpointResult + 'static,
 ) -> MethodRouter {
-    any(move |request| ready(respond(&request, &allowed, &endpoint)))
+    any(async move |request: Request| respond(&request, &allowed, &endpoint))
 }
 
 /// Returns the response of an endpoint that is [`immediate`].
@@ -61,18 +58,13 @@ pub(crate) fn deferred<F>(allowed: Allowed, endpoint: F) -> MethodRouter
 where
     F: AsyncFn(&mut Request) -> EndpointResult + 'static,
 {
-    let shared = Rc::new((allowed, endpoint));
-    any(move |mut request| {
-        let shared = shared.clone();
-        async move {
-            let (allowed, endpoint) = &*shared;
-            if let Some(response) = early_response(&request, allowed) {
-                return cors::allow(&request, response);
-            }
-            // While this waits it holds only the request and what the endpoint needs.
-            let result = endpoint(&mut request).await;
-            cors::allow(&request, result.unwrap_or_else(Failure::into_response))
+    any(async move |mut request: Request| {
+        if let Some(response) = early_response(&request, &allowed) {
+            return cors::allow(&request, response);
         }
+        // While this waits it holds only the request and what the endpoint needs.
+        let result = endpoint(&mut request).await;
+        cors::allow(&request, result.unwrap_or_else(Failure::into_response))
     })
 }
 

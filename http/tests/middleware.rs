@@ -87,8 +87,8 @@ fn the_response_is_503_if_a_handler_takes_too_long() {
         Router::new()
             .route("/limited", never().timeout(limit).detach_on_disconnect())
             .route("/quick", on_get(async || "quick").timeout(Duration::from_secs(3600)))
-            .layer(tag)
             .nest("/outer", outer)
+            .layer(tag)
     });
     let mut client = server.connect();
     for (path, status) in

@@ -150,6 +150,12 @@ impl<B: Into<Body>> IntoResponse for http::Response<B> {
     }
 }
 
+impl IntoResponse for Box<Response> {
+    fn into_response(self) -> Response {
+        *self
+    }
+}
+
 impl IntoResponse for () {
     fn into_response(self) -> Response {
         Response::empty(StatusCode::OK)

@@ -4,8 +4,9 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::extract::from_request::{FromRequest, FromRequestParts};
+use crate::message::guarded::GuardedFuture;
 use crate::message::request::Request;
-use crate::message::response::IntoResponse;
+use crate::message::response::{IntoResponse, Response};
 use crate::message::states::Requirements;
 use crate::routing::endpoint::{Endpoint, FnEndpoint};
 
@@ -69,10 +70,16 @@ where
         let endpoint = FnEndpoint::endpoint(move |request: Request| {
             drop(request);
             let function = function.clone();
-            async move { function().await.into_response() }
+            async move { GuardedFuture::new(function()).await }
         });
         BoxedHandler { endpoint, requirements: Requirements::default() }
     }
+}
+
+/// Returns the response to an argument that cannot be made. Boxed, since it is rare and large.
+#[cold]
+fn refused(rejection: impl IntoResponse) -> Box<Response> {
+    Box::new(rejection.into_response())
 }
 
 macro_rules! handlers {
@@ -95,12 +102,14 @@ macro_rules! handlers {
                             $(
                                 let $Arg = match $Arg::from_request_parts(&mut request).await {
                                     Ok(argument) => argument,
-                                    Err(rejection) => return rejection.into_response(),
+                                    Err(rejection) => return Err(refused(rejection)),
                                 };
                             )*
                             match $Last::from_request(request).await {
-                                Ok($Last) => function($($Arg,)* $Last).await.into_response(),
-                                Err(rejection) => rejection.into_response(),
+                                Ok($Last) => {
+                                    Ok(GuardedFuture::new(function($($Arg,)* $Last)).await)
+                                }
+                                Err(rejection) => Err(refused(rejection)),
                             }
                         }
                     });

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use http::header::ALLOW;
 use http::{HeaderValue, StatusCode};
 
+use crate::message::guarded::GuardedFuture;
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::error::ProtocolError;
@@ -24,7 +25,7 @@ where
         let middleware = middleware.clone();
         FnEndpoint::endpoint(move |request| {
             let (middleware, next) = (middleware.clone(), Next { endpoint: endpoint.clone() });
-            async move { middleware(request, next).await.into_response() }
+            async move { GuardedFuture::new(middleware(request, next)).await }
         })
     })
 }
