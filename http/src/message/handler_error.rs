@@ -130,12 +130,31 @@ macro_rules! from_errors {
 from_errors! {
     shown:
     ParamError,
-    BodyError,
     ProtocolError,
     #[cfg(feature = "json")]
     crate::message::json::JsonError,
     #[cfg(feature = "query")]
     crate::message::form::FormError,
+}
+
+/// The error of a stream of the application is not shown to the client.
+impl From<BodyError> for HandlerError {
+    fn from(error: BodyError) -> Self {
+        match error.status() {
+            status if status.is_server_error() => Self::internal(error),
+            status => Self::new(status, error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for BodyError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Protocol(error) => error.into_response(),
+            Self::Gone => Response::plain(self.status(), "the body was not received"),
+            error => HandlerError::from(error).into_response(),
+        }
+    }
 }
 
 from_errors! {

@@ -7,7 +7,6 @@ use http::header::{CONTENT_TYPE, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::message::body::{Body, BodyKind};
-use crate::message::body_error::BodyError;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::headers::Headers;
@@ -120,6 +119,13 @@ impl Response {
         Self { status, ..self }
     }
 
+    /// Replaces the body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// Sets a header, in place of any of that name.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -227,14 +233,5 @@ impl IntoResponse for Infallible {
 impl IntoResponse for ProtocolError {
     fn into_response(self) -> Response {
         Response::plain(self.status(), &self.to_string())
-    }
-}
-
-impl IntoResponse for BodyError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Protocol(error) => error.into_response(),
-            Self::Gone => Response::plain(self.status(), "the body was not received"),
-        }
     }
 }

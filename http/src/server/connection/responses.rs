@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 use brigade_runtime::{panic_message, task};
 use http::{HeaderMap, StatusCode};
 
-use crate::message::body::{BodyKind, Part, PartStream, Upgrade};
+use crate::message::body::{Body, BodyKind, Part, PartStream, Upgrade};
 use crate::message::body_error::BodyError;
 use crate::message::escaped::Escaped;
 use crate::message::guarded::drop_guarded;
@@ -141,9 +141,11 @@ impl ConnectionTask {
                     Err(_) => Ok(Step::Done),
                 }
             }
-            BodyKind::Empty | BodyKind::Stream(..) | BodyKind::Upgrade(_) => {
-                self.send_end(None, cx)
+            kind @ (BodyKind::Incoming(_) | BodyKind::Failed) if self.protocol.sends_body() => {
+                let stream = Body { kind }.into_part_stream();
+                self.enter(State::Sending(stream), Step::Again)
             }
+            _ => self.send_end(None, cx),
         }
     }
 
