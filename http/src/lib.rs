@@ -8,13 +8,15 @@
 //! | route requests, with options for each route | [`Router`], [`MethodRouter`] |
 //! | receive the path, the query, the state and more as arguments | [`Handler`], [`FromRequestParts`], [`State`]; with features `Path`, `Query` |
 //! | read the path, the query, headers and cookies | [`Request`], [`RequestHead`] |
-//! | read a body | [`Request::body_mut`], [`RequestBody`]; with features `Json`, `Form`, `Request::json`, `form` |
+//! | read a body | [`Request::body_mut`], [`Body`]; with features `Json`, `Form`, `Request::json`, `form` |
+//! | replace or transform a body | [`Request::map_body`], [`Body::inspect`], [`Body::map_data`] |
 //! | respond | [`IntoResponse`], [`Response`], [`Html`], [`Redirect`] |
 //! | return errors, and shape them in one place | [`HandlerError`], [`ResultExt`], [`Router::on_error`] |
 //! | serve files | `serve_file`, `Router::files` (feature `files`) |
 //! | log, allow other origins, catch panics, limit the time, add request ids | [`middleware`] |
 //! | measure where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
 //! | notice that a client has disconnected | [`Request::disconnected`] |
+//! | end an endless response at a shutdown | [`Body::until_draining`], [`draining`] |
 //! | switch to another protocol | [`Response::upgrade`] |
 //! | observe a running server | [`Server::stats`]; `metrics` (feature `metrics`) |
 //! | send requests to other servers | [`Client`] |
@@ -62,7 +64,9 @@ mod server;
 mod transport;
 
 // Types of other crates in our signatures, so that an application needs no dependency for them.
-pub use brigade_runtime::server::{OnLoopDeath, Phase, STALL_THRESHOLD, ServerState};
+pub use brigade_runtime::server::{
+    OnLoopDeath, Phase, STALL_THRESHOLD, ServerState, draining, until_draining,
+};
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
@@ -97,7 +101,6 @@ pub use message::path_error::PathError;
 pub use message::presence::Disconnected;
 pub use message::redirect::Redirect;
 pub use message::request::Request;
-pub use message::request_body::RequestBody;
 pub use message::request_builder::RequestBuilder;
 pub use message::response::{IntoResponse, Response};
 pub use message::response_parts::{IntoResponseParts, InvalidHeader};

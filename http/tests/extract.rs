@@ -30,7 +30,7 @@ type Headers = &'static [(&'static str, &'static str)];
 
 /// Returns the status, the headers and the body of the response to `request`.
 async fn answer(service: &Service, request: Request) -> (u16, HeaderMap, String) {
-    let response = service.call(request).await;
+    let mut response = service.call(request).await;
     let headers = response.headers.iter();
     let headers = headers.map(|(name, value)| (name.clone(), value.clone())).collect();
     let body = response.body.collect(1 << 20).await.unwrap();

@@ -14,7 +14,7 @@ use brigade_runtime::run;
 fn ask(router: Router, method: Method, target: &str) -> String {
     let request = Request::builder(method, target).build().unwrap();
     run(async move {
-        let response = router.into_service().call(request).await;
+        let mut response = router.into_service().call(request).await;
         let layers: Vec<_> =
             response.headers.iter().filter(|(name, _)| *name == "x-layer").collect();
         let layers: String = layers.iter().map(|(_, value)| value.to_str().unwrap()).collect();

@@ -4,6 +4,7 @@
 mod sockets;
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,7 +74,7 @@ async fn send_to_service(
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let to_head = method == Method::HEAD;
     let request = Request::builder(method, target).header("X-Mark", "m").body(body);
-    let response = service.call(request.build().unwrap()).await;
+    let mut response = service.call(request.build().unwrap()).await;
     let header = |name| {
         let value: Option<&HeaderValue> = response.headers.value(&name);
         value.map(|value| value.to_str().unwrap().to_owned())
@@ -126,7 +127,7 @@ fn handled_by(routes: &[(&'static str, Method)], method: Method, path: &str) -> 
     let service = router.into_service();
     let request = Request::builder(method, path).build().unwrap();
     run(async move {
-        let response = service.call(request).await;
+        let mut response = service.call(request).await;
         let status = response.status.as_u16();
         let text = response.body.collect(1024).await.unwrap();
         (status, String::from_utf8_lossy(&text).into_owned())
@@ -286,40 +287,43 @@ fn a_built_request_has_the_given_parts() {
     assert_eq!(request.header("content-length"), Some(&b"2"[..]));
     assert!(!request.body_mut().is_end());
     run(async move {
-        assert_eq!(request.body_mut().chunk().await, Some(Ok(Bytes::from_static(&[0, 255]))));
-        assert_eq!(request.body_mut().chunk().await, None);
+        assert_eq!(request.body_mut().chunk().await.unwrap().unwrap(), [0, 255][..]);
+        assert!(request.body_mut().chunk().await.is_none());
         assert!(request.body_mut().is_end());
     });
 }
 
 #[test]
 fn bodies_are_collected_if_they_have_their_announced_length() {
-    async fn collect(body: Body, limit: usize) -> Result<Bytes, String> {
-        body.collect(limit).await.map_err(|error| error.to_string())
+    async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+        body.collect(limit).await
     }
     let of = |length| {
         let parts = ["ab", "c"].map(|text| Ok(Part::Data(text.into())));
         let end = [Ok(Part::Trailers(HeaderMap::new()))];
         Body::parts(stream::iter(parts.into_iter().chain(end)), length)
     };
-    let abc = Ok(Bytes::from_static(b"abc"));
-    let too_large = Err(ProtocolError::BodyTooLarge.to_string());
+    let is_too_large =
+        |result| matches!(result, Err(BodyError::Protocol(ProtocolError::BodyTooLarge)));
     let broken = stream::iter([Ok("ab".into()), Err("broken")]);
     run(async move {
-        assert_eq!(collect(Body::empty(), 0).await, Ok(Bytes::new()));
-        assert_eq!(collect("abc".into(), 3).await, abc);
-        assert_eq!(collect("abc".into(), 2).await, too_large);
-        assert_eq!(collect(of(BodyLength::Unknown), 3).await, abc);
-        assert_eq!(collect(of(BodyLength::Unknown), 2).await, too_large);
-        assert_eq!(collect(of(BodyLength::Known(3)), 3).await, abc);
-        for (length, error) in [
+        assert_eq!(collect(Body::empty(), 0).await.unwrap(), "");
+        assert_eq!(collect("abc".into(), 3).await.unwrap(), "abc");
+        assert!(is_too_large(collect("abc".into(), 2).await));
+        assert_eq!(collect(of(BodyLength::Unknown), 3).await.unwrap(), "abc");
+        assert!(is_too_large(collect(of(BodyLength::Unknown), 2).await));
+        assert_eq!(collect(of(BodyLength::Known(3)), 3).await.unwrap(), "abc");
+        assert!(is_too_large(collect(of(BodyLength::Known(3)), 2).await));
+        for (length, expected) in [
             (BodyLength::Known(5), EncodeError::BodyTooShort(2)),
-            (BodyLength::Known(1), EncodeError::BodyTooLong(2)),
-            (BodyLength::Empty, EncodeError::BodyTooLong(3)),
+            (BodyLength::Known(1), EncodeError::BodyTooLong(1)),
+            (BodyLength::Empty, EncodeError::BodyTooLong(2)),
         ] {
-            assert_eq!(collect(of(length), 9).await, Err(error.to_string()));
+            let error = collect(of(length), 9).await.unwrap_err();
+            assert!(matches!(error, BodyError::Length(error) if error == expected), "{error:?}");
         }
-        assert_eq!(collect(Body::stream(broken), 9).await, Err("broken".to_owned()));
+        let error = collect(Body::stream(broken), 9).await.unwrap_err();
+        assert_eq!(error.source().unwrap().to_string(), "broken");
     });
 }
 
@@ -412,7 +416,7 @@ fn bodies_are_read_as_forms_and_json() {
             ("/form", "application/x-www-form-urlencoded", "name=Ada", 200, "Ada"),
         ] {
             let request = Request::builder(Method::POST, path).header("content-type", content_type);
-            let response = service.call(request.body(body).build().unwrap()).await;
+            let mut response = service.call(request.body(body).build().unwrap()).await;
             assert_eq!(response.status.as_u16(), status);
             assert_eq!(response.body.collect(64).await.unwrap(), text);
         }

@@ -230,10 +230,12 @@ impl Exchange {
         protocol.set_body_limit(self.client.options.body_bytes_max);
         self.asks_upgrade = headers.contains(&UPGRADE);
         self.upload = match body.kind {
-            BodyKind::Empty | BodyKind::Upgrade(_) => return self.end_upload(None, out),
+            BodyKind::Empty | BodyKind::Trailers(_) | BodyKind::Upgrade(_) => {
+                return self.end_upload(None, out);
+            }
             BodyKind::Full(bytes) => Upload::Full(bytes),
             BodyKind::Error(error) => Upload::Full(error.text),
-            BodyKind::Stream(stream, _) => Upload::Stream(stream),
+            kind => Upload::Stream(Body { kind }.into_part_stream()),
         };
         let expected = headers.value(&EXPECT).map(HeaderValue::as_bytes);
         self.is_held = expected.is_some_and(|what| what.eq_ignore_ascii_case(b"100-continue"));

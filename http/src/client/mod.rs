@@ -1,7 +1,7 @@
 //! An HTTP client for the tasks of one loop, with a pool of idle connections.
 //!
 //! Reading order: `error` and `options`, `target` (a parsed URL), `pool` (what requests share),
-//! `exchange` (one request and its response), `response`, `request`.
+//! `exchange` (one request and its response), `response_body`, `response`, `request`.
 
 mod error;
 mod exchange;
@@ -9,6 +9,7 @@ mod options;
 mod pool;
 mod request;
 mod response;
+mod response_body;
 mod target;
 
 use std::rc::Rc;

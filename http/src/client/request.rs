@@ -165,10 +165,10 @@ impl fmt::Debug for ClientRequest {
 /// Returns a copy of the body, unless it is a stream.
 fn replay(body: &Body) -> Option<Body> {
     match &body.kind {
-        BodyKind::Empty => Some(Body::empty()),
+        BodyKind::Empty | BodyKind::Trailers(_) => Some(Body::empty()),
         BodyKind::Full(bytes) => Some(bytes.clone().into()),
         BodyKind::Error(error) => Some(error.text.clone().into()),
-        BodyKind::Stream(..) | BodyKind::Upgrade(_) => None,
+        _ => None,
     }
 }
 

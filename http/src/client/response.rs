@@ -6,14 +6,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use brigade_runtime::task;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode, Version};
 
 use crate::client::error::{ClientError, ClientErrorKind};
 use crate::client::exchange::{BodyPart, Exchange};
+use crate::client::response_body::Remainder;
+use crate::message::body::Body;
 use crate::message::upgrade::Upgraded;
+use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::head::ResponseHead;
 
 /// A response: its head, and its body part by part. It is also a [`Stream`] of [`Bytes`].
@@ -27,16 +29,14 @@ use crate::protocol::head::ResponseHead;
 #[must_use = "a response that is dropped may close its connection; read its body"]
 pub struct ClientResponse {
     head: ResponseHead,
-    /// Method and URL, for errors.
-    label: Rc<str>,
-    /// Absent once the body has ended or failed.
-    exchange: Option<Box<Exchange>>,
+    rest: Remainder,
     trailers: Option<Box<HeaderMap>>,
 }
 
 impl ClientResponse {
     pub(super) fn new(head: ResponseHead, label: Rc<str>, exchange: Box<Exchange>) -> Self {
-        Self { head, label, exchange: Some(exchange), trailers: None }
+        let is_upgrade = head.status() == StatusCode::SWITCHING_PROTOCOLS;
+        Self { head, rest: Remainder::new(label, exchange, is_upgrade), trailers: None }
     }
 
     /// Returns the status.
@@ -73,7 +73,7 @@ impl ClientResponse {
     /// Returns how many bytes of the body have not been read; `None` if that is unknown.
     #[must_use]
     pub fn body_remaining(&self) -> Option<u64> {
-        self.exchange.as_ref().map_or(Some(0), |exchange| exchange.body_remaining())
+        self.rest.length()
     }
 
     /// Returns the next part of the body, never empty; `None` at the end.
@@ -101,21 +101,15 @@ impl ClientResponse {
 
     /// Polls for the next part; see [`ClientResponse::chunk`].
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
-        let is_upgrade = self.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let Some(exchange) = self.exchange.as_mut().filter(|_| !is_upgrade) else {
-            return task::poll_proceed(cx).map(|()| None);
-        };
-        match ready!(exchange.poll_body(cx)) {
-            Ok(BodyPart::Data(data)) => Poll::Ready(Some(Ok(data))),
-            Ok(BodyPart::End(trailers)) => {
+        Poll::Ready(match ready!(self.rest.poll_part(cx)) {
+            Some(Ok(BodyPart::Data(data))) => Some(Ok(data)),
+            Some(Ok(BodyPart::End(trailers))) => {
                 self.trailers = trailers;
-                if let Some(exchange) = self.exchange.take() {
-                    exchange.finish();
-                }
-                Poll::Ready(None)
+                None
             }
-            Err(kind) => Poll::Ready(Some(Err(self.fail(kind)))),
-        }
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        })
     }
 
     /// Reads the body to its end and returns it in one piece.
@@ -125,7 +119,7 @@ impl ClientResponse {
     /// [`ClientResponse::chunk`].
     pub async fn collect(&mut self, limit: usize) -> Result<Bytes, ClientError> {
         if self.body_remaining().is_some_and(|left| left > limit as u64) {
-            return Err(self.fail(ClientErrorKind::TooLarge(limit as u64)));
+            return Err(self.rest.fail(ClientErrorKind::TooLarge(limit as u64)));
         }
         let Some(first) = self.chunk().await.transpose()? else { return Ok(Bytes::new()) };
         let mut all = BytesMut::from(first);
@@ -135,7 +129,7 @@ impl ClientResponse {
                 None => return Ok(all.freeze()),
             }
         }
-        Err(self.fail(ClientErrorKind::TooLarge(limit as u64)))
+        Err(self.rest.fail(ClientErrorKind::TooLarge(limit as u64)))
     }
 
     /// Reads the body to its end and returns it as text. It has to be UTF-8, whatever
@@ -145,7 +139,7 @@ impl ClientResponse {
     /// [`ClientErrorKind::NotText`] if it is not, and those of [`ClientResponse::collect`].
     pub async fn text(&mut self, limit: usize) -> Result<String, ClientError> {
         let bytes = self.collect(limit).await?;
-        String::from_utf8(bytes.into()).map_err(|_| self.fail(ClientErrorKind::NotText))
+        String::from_utf8(bytes.into()).map_err(|_| self.rest.fail(ClientErrorKind::NotText))
     }
 
     /// Returns the trailers, if there are any and the end has been read (RFC 9110 section 6.5).
@@ -154,25 +148,46 @@ impl ClientResponse {
         self.trailers.as_deref()
     }
 
+    /// Returns what has not been read of the body, to be passed on or to be read as any other body.
+    /// A part that cannot be read is a [`BodyError::Stream`](crate::BodyError::Stream) with a
+    /// [`ClientError`]. After the end of the body, and if there is none, it is empty.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use brigade_http::{Client, ClientError, Request, Response};
+    ///
+    /// /// Sends the body of a request on, and the response back, both as they arrive.
+    /// async fn forward(client: Client, request: Request) -> Result<Response, ClientError> {
+    ///     let request = client.post("http://127.0.0.1:8080/").body(request.into_body());
+    ///     let response = request.send().await?;
+    ///     Ok(Response::empty(response.status()).with_body(response.into_body()))
+    /// }
+    /// ```
+    pub fn into_body(self) -> Body {
+        self.into_parts().1
+    }
+
+    /// Splits the response into its head and its [body](Self::into_body).
+    #[must_use = "a response that is dropped may close its connection; read its body"]
+    pub fn into_parts(self) -> (ResponseHead, Body) {
+        let Self { head, rest, .. } = self;
+        let body = match rest.body_length() {
+            BodyLength::Empty => Body::empty(),
+            length => Body::parts(rest, length),
+        };
+        (head, body)
+    }
+
     /// Returns the connection, to be used for the protocol that the request's `Upgrade` offered;
     /// `None` unless the status is 101 (RFC 9110 section 7.8).
     #[must_use]
     pub fn upgrade(mut self) -> Option<Upgraded> {
-        let is_upgrade = self.status() == StatusCode::SWITCHING_PROTOCOLS;
-        self.exchange.take_if(|_| is_upgrade).map(|exchange| exchange.upgrade())
+        self.rest.take_upgrade().map(|exchange| exchange.upgrade())
     }
 
     /// Ends a response without a body.
     pub(super) fn end_at_once(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.finish_bodiless();
-        }
-    }
-
-    /// Closes the connection.
-    fn fail(&mut self, kind: ClientErrorKind) -> ClientError {
-        self.exchange = None;
-        ClientError::new(&self.label, kind)
+        self.rest.end_at_once();
     }
 }
 
@@ -184,20 +199,12 @@ impl Stream for ClientResponse {
     }
 }
 
-impl Drop for ClientResponse {
-    fn drop(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.abandon();
-        }
-    }
-}
-
 impl fmt::Debug for ClientResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientResponse")
-            .field("request", &self.label)
+            .field("request", &self.rest.label)
             .field("head", &self.head)
-            .field("ended", &self.exchange.is_none())
+            .field("ended", &self.rest.is_ended())
             .finish_non_exhaustive()
     }
 }

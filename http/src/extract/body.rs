@@ -6,17 +6,17 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::extract::from_request::FromRequest;
+use crate::message::body::Body;
 use crate::message::body_error::BodyError;
 use crate::message::handler_error::HandlerError;
 use crate::message::request::Request;
-use crate::message::request_body::RequestBody;
 
 /// The body, to be read part by part.
-impl FromRequest for RequestBody {
+impl FromRequest for Body {
     type Rejection = Infallible;
 
     async fn from_request(request: Request) -> Result<Self, Infallible> {
-        Ok(request.into_parts().1)
+        Ok(request.into_body())
     }
 }
 

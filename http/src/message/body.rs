@@ -1,9 +1,10 @@
-//! The body of a response.
+//! The body of a request or a response.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use brigade_runtime::task;
@@ -11,13 +12,38 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::HeaderMap;
 
-use crate::message::body_error::BoxError;
+use crate::message::body_error::{BodyError, BoxError};
 use crate::message::failure::Failure;
+use crate::message::pipe::Pipe;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::error::{EncodeError, ProtocolError};
 
-/// The body of a response: empty, full, or a stream.
+/// The body of a request or a response, on a server and on a client: empty, full, a stream, or
+/// incoming from a connection.
+///
+/// It is read part by part, and a part is produced only when it is wanted. While nobody reads an
+/// incoming body, its sender cannot send more than a buffer full. A body is also a [`Stream`] of
+/// [`Bytes`] and an [`http_body::Body`].
+///
+/// # Examples
+/// ```
+/// use brigade_http::{Body, BodyError, Request, Router, post};
+///
+/// async fn count(mut request: Request) -> Result<String, BodyError> {
+///     let mut bytes = 0;
+///     while let Some(part) = request.body_mut().chunk().await {
+///         bytes += part?.len();
+///     }
+///     Ok(format!("{bytes} bytes"))
+/// }
+///
+/// async fn echo(request: Request) -> Body {
+///     request.into_body()
+/// }
+///
+/// let router = Router::new().route("/count", post(count)).route("/echo", post(echo));
+/// ```
 #[derive(Default)]
 pub struct Body {
     pub(crate) kind: BodyKind,
@@ -28,7 +54,14 @@ pub(crate) enum BodyKind {
     #[default]
     Empty,
     Full(Bytes),
+    /// The body of a request, from the connection on which it arrives.
+    Incoming(Rc<Pipe>),
+    /// The length is that of what has not been read.
     Stream(PartStream, BodyLength),
+    /// A body that has been read to its end, with trailers.
+    Trailers(Box<HeaderMap>),
+    /// A stream whose error was returned.
+    Failed,
     /// Starts another protocol on the connection.
     Upgrade(Upgrade),
     /// The text of an error, which the application may replace.
@@ -55,6 +88,7 @@ pub enum Part {
     Trailers(HeaderMap),
 }
 
+/// # Creating
 impl Body {
     /// Creates an empty body.
     #[must_use]
@@ -63,7 +97,7 @@ impl Body {
     }
 
     /// Creates a body of unknown length, which is sent in chunks. If the stream ends with an error,
-    /// the connection is closed before the end of the body, so that the client notices.
+    /// the connection is closed before the end of the body, so that the peer notices.
     pub fn stream<S, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<Bytes, E>> + 'static,
@@ -90,76 +124,224 @@ impl Body {
         Self { kind: BodyKind::Stream(Box::pin(stream), length) }
     }
 
-    /// Returns the length, as far as it is known.
+    /// Creates the body of a request that arrives on a connection.
+    pub(crate) fn incoming(pipe: Rc<Pipe>) -> Self {
+        Self { kind: BodyKind::Incoming(pipe) }
+    }
+}
+
+/// # Reading
+impl Body {
+    /// Reads the next part, which is never empty. Returns `None` at the end.
+    ///
+    /// # Errors
+    /// - [`BodyError::Protocol`] if the client violates the protocol or a limit
+    /// - [`BodyError::Gone`] if it has disconnected, or its response was sent without reading the
+    ///   body
+    /// - [`BodyError::Stream`] if a stream fails, and [`BodyError::Length`] if it does not have its
+    ///   announced length
+    ///
+    /// After an error every further call returns one, too.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no data.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Polls for the next part; see [`Body::chunk`].
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            return Poll::Ready(match ready!(self.poll_part(cx)) {
+                Some(Ok(Part::Data(data))) if data.is_empty() => continue,
+                Some(Ok(Part::Data(data))) => Some(Ok(data)),
+                Some(Ok(Part::Trailers(trailers))) => {
+                    self.kind = BodyKind::Trailers(Box::new(trailers));
+                    None
+                }
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            });
+        }
+    }
+
+    /// Reads the rest of the body and returns it in one piece.
+    ///
+    /// # Errors
+    /// [`ProtocolError::BodyTooLarge`] if it is longer than `limit` bytes, and the errors of
+    /// [`Body::chunk`]. Nothing is read of a body that is known to be too long.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses the parts that it has read.
+    pub async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyError> {
+        let too_large = BodyError::Protocol(ProtocolError::BodyTooLarge);
+        if matches!(self.length(), BodyLength::Known(length) if length > limit as u64) {
+            return Err(too_large);
+        }
+        let Some(first) = self.chunk().await.transpose()? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await.transpose()? else {
+            return if first.len() > limit { Err(too_large) } else { Ok(first) };
+        };
+        let mut all = BytesMut::with_capacity(2 * (first.len() + second.len()));
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&second);
+        while all.len() <= limit {
+            match self.chunk().await.transpose()? {
+                Some(part) => all.extend_from_slice(&part),
+                None => return Ok(all.freeze()),
+            }
+        }
+        Err(too_large)
+    }
+
+    /// Returns the trailers, if there are any and the body has been read to its end (RFC 9110
+    /// section 6.5).
+    #[must_use]
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        match &self.kind {
+            BodyKind::Trailers(trailers) => Some(trailers),
+            _ => None,
+        }
+    }
+
+    /// Returns `true` if it is known that nothing is left to read. A stream may turn out to be at
+    /// its end only when it is read.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        match &self.kind {
+            BodyKind::Empty | BodyKind::Trailers(_) | BodyKind::Upgrade(_) => true,
+            BodyKind::Full(bytes) => bytes.is_empty(),
+            BodyKind::Error(body) => body.text.is_empty(),
+            BodyKind::Incoming(pipe) => pipe.is_end(),
+            BodyKind::Stream(..) | BodyKind::Failed => false,
+        }
+    }
+
+    /// Returns the length of what has not been read, as far as it is known.
     #[must_use]
     pub fn length(&self) -> BodyLength {
         match &self.kind {
-            BodyKind::Empty | BodyKind::Upgrade(_) => BodyLength::Empty,
+            BodyKind::Empty | BodyKind::Trailers(_) | BodyKind::Upgrade(_) => BodyLength::Empty,
             BodyKind::Full(bytes) => BodyLength::Known(bytes.len() as u64),
+            BodyKind::Incoming(pipe) => pipe.length(),
             BodyKind::Stream(_, length) => *length,
             BodyKind::Error(body) => BodyLength::Known(body.text.len() as u64),
+            BodyKind::Failed => BodyLength::Unknown,
         }
     }
 
-    /// Returns the bytes of a complete body, or `None` for a stream.
+    /// Returns the bytes of a body that is empty or full, or `None` if it has to be read.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.kind {
-            BodyKind::Empty => Some(&[]),
+            BodyKind::Empty | BodyKind::Trailers(_) => Some(&[]),
             BodyKind::Full(bytes) => Some(bytes),
             BodyKind::Error(body) => Some(&body.text),
-            BodyKind::Stream(..) | BodyKind::Upgrade(_) => None,
-        }
-    }
-
-    /// Reads the body to its end and returns all of it in one piece, without the trailers. The body
-    /// of an upgrade is empty.
-    ///
-    /// # Errors
-    /// - [`ProtocolError::BodyTooLarge`] if the body is longer than `limit` bytes
-    /// - [`EncodeError::BodyTooLong`] or [`EncodeError::BodyTooShort`] if a stream does not have
-    ///   its announced length
-    /// - the error that a stream ends with
-    pub async fn collect(self, limit: usize) -> Result<Bytes, BoxError> {
-        let full = |bytes: Bytes| match bytes.len() <= limit {
-            true => Ok(bytes),
-            false => Err(ProtocolError::BodyTooLarge.into()),
-        };
-        let (mut stream, length) = match self.kind {
-            BodyKind::Empty | BodyKind::Upgrade(_) => return Ok(Bytes::new()),
-            BodyKind::Full(bytes) => return full(bytes),
-            BodyKind::Error(body) => return full(body.text),
-            BodyKind::Stream(stream, length) => (stream, length),
-        };
-        let mut all = BytesMut::new();
-        while let Some(part) = poll_fn(|cx| poll_part(&mut stream, cx)).await {
-            let Part::Data(data) = part? else { break };
-            all.extend_from_slice(&data);
-            if all.len() > limit {
-                return Err(ProtocolError::BodyTooLarge.into());
-            }
-        }
-        let received = all.len() as u64;
-        let announced = match length {
-            BodyLength::Empty => 0,
-            BodyLength::Known(length) => length,
-            BodyLength::Unknown => received,
-        };
-        match received.cmp(&announced) {
-            Ordering::Less => Err(EncodeError::BodyTooShort(announced - received).into()),
-            Ordering::Equal => Ok(all.freeze()),
-            Ordering::Greater => Err(EncodeError::BodyTooLong(received - announced).into()),
+            _ => None,
         }
     }
 }
 
-/// Polls for the next part, which takes a unit of the task's budget.
-fn poll_part(
+impl Body {
+    /// Polls for the next part. Each takes a unit of the task's budget.
+    pub(crate) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Part, BodyError>>> {
+        let part = match &mut self.kind {
+            BodyKind::Incoming(pipe) => ready!(poll_incoming(pipe, cx)),
+            BodyKind::Stream(stream, length) => ready!(poll_stream(stream, length, cx)),
+            kind => {
+                ready!(task::poll_proceed(cx));
+                return Poll::Ready(match kind {
+                    BodyKind::Full(bytes) => {
+                        let bytes = mem::take(bytes);
+                        *kind = BodyKind::Empty;
+                        Some(Ok(Part::Data(bytes)))
+                    }
+                    BodyKind::Error(body) => {
+                        let text = mem::take(&mut body.text);
+                        *kind = BodyKind::Empty;
+                        Some(Ok(Part::Data(text)))
+                    }
+                    BodyKind::Failed => Some(Err(BodyError::Gone)),
+                    _ => None,
+                });
+            }
+        };
+        match (&part, &self.kind) {
+            (Some(Ok(Part::Data(_))), _) | (Some(Err(_)), BodyKind::Incoming(_)) => {}
+            (Some(Err(_)), _) => self.kind = BodyKind::Failed,
+            (Some(Ok(Part::Trailers(_))) | None, _) => self.kind = BodyKind::Empty,
+        }
+        Poll::Ready(part)
+    }
+
+    /// Returns the stream of what is left.
+    pub(crate) fn into_part_stream(self) -> PartStream {
+        match self.kind {
+            BodyKind::Stream(stream, _) => stream,
+            kind => Box::pin(AllParts { body: Self { kind } }),
+        }
+    }
+}
+
+fn poll_incoming(pipe: &Pipe, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BodyError>>> {
+    if pipe.is_ready() {
+        ready!(task::poll_proceed(cx));
+    }
+    Poll::Ready(match ready!(pipe.poll_take(cx)) {
+        Some(part) => Some(part.map(Part::Data)),
+        None => pipe.take_trailers().map(|trailers| Ok(Part::Trailers(*trailers))),
+    })
+}
+
+fn poll_stream(
     stream: &mut PartStream,
+    length: &mut BodyLength,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<Part, BoxError>>> {
+) -> Poll<Option<Result<Part, BodyError>>> {
     ready!(task::poll_proceed(cx));
-    stream.as_mut().poll_next(cx)
+    let part = ready!(stream.as_mut().poll_next(cx)).transpose()?;
+    let left = match *length {
+        BodyLength::Unknown => return Poll::Ready(part.map(Ok)),
+        BodyLength::Known(left) => left,
+        BodyLength::Empty => 0,
+    };
+    Poll::Ready(match part {
+        Some(Part::Data(data)) => match left.checked_sub(data.len() as u64) {
+            Some(left) => {
+                *length = BodyLength::Known(left);
+                Some(Ok(Part::Data(data)))
+            }
+            None => Some(Err(EncodeError::BodyTooLong(data.len() as u64 - left).into())),
+        },
+        None | Some(Part::Trailers(_)) if left > 0 => {
+            Some(Err(EncodeError::BodyTooShort(left).into()))
+        }
+        part => part.map(Ok),
+    })
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chunk(cx)
+    }
+}
+
+/// The parts of a body that is no stream.
+struct AllParts {
+    body: Body,
+}
+
+impl Stream for AllParts {
+    type Item = Result<Part, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.body.poll_part(cx).map_err(BodyError::into_cause)
+    }
 }
 
 /// Turns a stream of bytes into a stream of parts.
@@ -215,7 +397,10 @@ impl fmt::Debug for Body {
         match &self.kind {
             BodyKind::Empty => f.write_str("Empty"),
             BodyKind::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            BodyKind::Incoming(pipe) => write!(f, "Incoming({:?})", pipe.length()),
             BodyKind::Stream(_, length) => write!(f, "Stream({length:?})"),
+            BodyKind::Trailers(_) => f.write_str("Trailers"),
+            BodyKind::Failed => f.write_str("Failed"),
             BodyKind::Upgrade(_) => f.write_str("Upgrade"),
             BodyKind::Error(body) => write!(f, "Error({} bytes)", body.text.len()),
         }

@@ -152,9 +152,12 @@ fn known(error: &(dyn Error + 'static)) -> Option<StatusCode> {
             )+
         };
     }
+    if let Some(error) = error.downcast_ref::<BodyError>() {
+        // The error of a stream of the application is not shown.
+        return Some(error.status()).filter(|status| !status.is_server_error());
+    }
     status_of! {
         ParamError,
-        BodyError,
         ProtocolError,
         #[cfg(feature = "json")]
         crate::message::json::JsonError,
@@ -191,6 +194,16 @@ impl IntoResponse for HandlerError {
             limited_log!(error, { error = %Escaped(&self) }, "handler failed");
         }
         Response::failed(self.failure)
+    }
+}
+
+impl IntoResponse for BodyError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Protocol(error) => error.into_response(),
+            Self::Gone => Response::plain(self.status(), "the body was not received"),
+            error => HandlerError::from(error).into_response(),
+        }
     }
 }
 

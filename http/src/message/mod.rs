@@ -2,6 +2,8 @@
 
 pub(crate) mod body;
 pub(crate) mod body_error;
+pub(crate) mod body_interop;
+pub(crate) mod body_map;
 pub(crate) mod cookies;
 pub(crate) mod escaped;
 pub(crate) mod extensions;
@@ -26,7 +28,6 @@ pub(crate) mod presence;
 pub(crate) mod query;
 pub(crate) mod redirect;
 pub(crate) mod request;
-pub(crate) mod request_body;
 pub(crate) mod request_builder;
 pub(crate) mod response;
 pub(crate) mod response_parts;

@@ -11,9 +11,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use crate::message::body::Body;
 use crate::message::extensions::Extensions;
 use crate::message::params::ParamSpans;
-use crate::message::request_body::RequestBody;
+use crate::message::pipe::Pipe;
 use crate::message::route::Route;
 use crate::protocol::head::RequestHead;
 
@@ -21,7 +22,10 @@ use crate::protocol::head::RequestHead;
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) head: RequestHead,
-    pub(crate) body: RequestBody,
+    pub(crate) body: Body,
+    /// What reports that the client has disconnected. It stays if the body is replaced. `None` if
+    /// the request has no body and nothing would report a disconnect.
+    pub(crate) pipe: Option<Rc<Pipe>>,
     pub(crate) peer: SocketAddr,
     /// `None` if no route matched.
     pub(crate) route: Option<Rc<Route>>,
@@ -33,7 +37,8 @@ impl Parts {
     fn new() -> Self {
         Self {
             head: RequestHead::empty(),
-            body: RequestBody::new(None),
+            body: Body::empty(),
+            pipe: None,
             peer: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
             route: None,
             params: ParamSpans::default(),
@@ -45,7 +50,8 @@ impl Parts {
     /// so does the memory of the head unless it is large.
     fn clear(&mut self) {
         self.head.fields.release(HEAD_BYTES_KEPT_MAX);
-        self.body = RequestBody::new(None);
+        self.body = Body::empty();
+        self.pipe = None;
         self.route = None;
         self.extensions.clear();
     }

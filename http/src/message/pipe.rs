@@ -11,12 +11,15 @@ use http::HeaderMap;
 
 use crate::message::body_error::BodyError;
 use crate::message::presence::Presence;
+use crate::protocol::body_encoder::BodyLength;
 
 /// Passes the body of a request from the connection, which decodes it, to the handler, which asks
 /// for one part after the other. Also notes that the client has gone.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     state: RefCell<PipeState>,
+    /// The length that the client has announced.
+    announced: Option<u64>,
     /// How long the handler has waited for parts, without the current wait.
     pub(crate) waited: Cell<Duration>,
     /// How many bytes of the body have been received.
@@ -40,10 +43,11 @@ struct PipeState {
 }
 
 impl Pipe {
-    /// Returns the pipe of a request with a body.
-    pub(crate) fn new() -> Self {
+    /// Returns the pipe of a request with a body, which may have an announced length.
+    pub(crate) fn new(announced: Option<u64>) -> Self {
         Self {
             state: RefCell::default(),
+            announced,
             waited: Cell::new(Duration::ZERO),
             received: Cell::new(0),
             presence: OnceCell::new(),
@@ -53,7 +57,7 @@ impl Pipe {
 
     /// Returns the pipe of a request without a body.
     pub(crate) fn ended() -> Self {
-        let pipe = Self::new();
+        let pipe = Self::new(Some(0));
         pipe.state.borrow_mut().end = Some(Ok(None));
         pipe
     }
@@ -72,12 +76,21 @@ impl Pipe {
         state.parts.is_empty() && matches!(state.end, Some(Ok(_)))
     }
 
+    /// Returns the length of what has not been taken, as far as it is known.
+    pub(crate) fn length(&self) -> BodyLength {
+        let state = self.state.borrow();
+        let queued = state.parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let to_come = match (&state.end, self.announced) {
+            (Some(Ok(_)), _) => Some(0),
+            (_, Some(announced)) => announced.checked_sub(self.received.get()),
+            (_, None) => None,
+        };
+        to_come.map_or(BodyLength::Unknown, |to_come| BodyLength::Known(queued + to_come))
+    }
+
     /// Returns the trailers, once the end has come.
-    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
-        match &self.state.borrow().end {
-            Some(Ok(Some(trailers))) => Some(HeaderMap::clone(trailers)),
-            _ => None,
-        }
+    pub(crate) fn take_trailers(&self) -> Option<Box<HeaderMap>> {
+        self.state.borrow_mut().end.as_mut()?.as_mut().ok()?.take()
     }
 
     /// Returns the shared note of whether the client has gone.
@@ -99,7 +112,7 @@ impl Pipe {
             return Poll::Ready(Some(Ok(part)));
         }
         if let Some(end) = &state.end {
-            return Poll::Ready(end.as_ref().err().map(|error| Err(*error)));
+            return Poll::Ready(end.as_ref().err().map(|error| Err(error.again())));
         }
         state.is_wanted = true;
         let waker = cx.waker();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::mem;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -9,11 +10,11 @@ use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
+use crate::message::body::Body;
 use crate::message::extensions::Extensions;
 use crate::message::param_error::{ParamError, Reason, parse};
 use crate::message::parts::PartsBox;
 use crate::message::presence::Disconnected;
-use crate::message::request_body::RequestBody;
 use crate::message::states::States;
 use crate::protocol::head::RequestHead;
 
@@ -106,14 +107,66 @@ impl Request {
         &self.parts.head
     }
 
-    /// Returns the body, for reading it.
-    pub fn body_mut(&mut self) -> &mut RequestBody {
+    /// Returns the body, for reading it, or for replacing it.
+    pub fn body_mut(&mut self) -> &mut Body {
         &mut self.parts.body
+    }
+
+    /// Replaces the body. The head stays as the client sent it, with its `Content-Length`.
+    ///
+    /// # Examples
+    /// ```
+    /// use brigade_http::{BodyError, Next, Request, Response, StatusCode};
+    ///
+    /// /// Lets only bodies through whose signature is right.
+    /// async fn check_signature(mut request: Request, next: Next) -> Result<Response, BodyError> {
+    ///     let body = request.body_mut().collect(64 * 1024).await?;
+    ///     if request.header("signature") != Some(&sign(&body)[..]) {
+    ///         return Ok(Response::empty(StatusCode::FORBIDDEN));
+    ///     }
+    ///     Ok(next.run(request.with_body(body)).await)
+    /// }
+    ///
+    /// fn sign(body: &[u8]) -> Vec<u8> {
+    ///     body.len().to_string().into_bytes()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.parts.body = body.into();
+        self
+    }
+
+    /// Replaces the body by what `map` makes of it. The head stays as the client sent it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    ///
+    /// use brigade_http::{Next, Request, Response};
+    ///
+    /// /// Counts the bytes of bodies while their handlers read them.
+    /// async fn count(received: Rc<Cell<usize>>, request: Request, next: Next) -> Response {
+    ///     let add = move |part: &[u8]| received.update(|bytes| bytes + part.len());
+    ///     next.run(request.map_body(|body| body.inspect(add))).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn map_body(mut self, map: impl FnOnce(Body) -> Body) -> Self {
+        self.parts.body = map(mem::take(&mut self.parts.body));
+        self
+    }
+
+    /// Returns the body.
+    #[must_use]
+    pub fn into_body(mut self) -> Body {
+        mem::take(&mut self.parts.body)
     }
 
     /// Splits the request into its head and its body.
     #[must_use]
-    pub fn into_parts(self) -> (RequestHead, RequestBody) {
+    pub fn into_parts(self) -> (RequestHead, Body) {
         let parts = self.parts.into_parts();
         (parts.head, parts.body)
     }
@@ -148,7 +201,8 @@ impl Request {
     pub fn disconnected(&self) -> Disconnected {
         let detaches_on_disconnect =
             self.parts.route.as_ref().is_some_and(|route| route.options.detaches_on_disconnect);
-        Disconnected::new(self.parts.body.presence().filter(|_| detaches_on_disconnect))
+        let pipe = self.parts.pipe.as_ref().filter(|_| detaches_on_disconnect);
+        Disconnected::new(pipe.map(|pipe| pipe.presence()))
     }
 
     /// Returns the values attached to the request, for instance by middleware.

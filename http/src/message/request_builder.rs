@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::message::body::Body;
 use crate::message::parts::PartsBox;
 use crate::message::request::Request;
-use crate::message::request_body::RequestBody;
+use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::headers::Headers;
 use crate::protocol::limits::Limits;
@@ -18,6 +18,8 @@ use crate::protocol::syntax::is_target;
 /// The `Host` of a request for which none is set.
 const HOST_DEFAULT: HeaderValue = HeaderValue::from_static("localhost");
 
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+
 /// Builds a [`Request`]; see [`Request::builder`].
 #[derive(Debug)]
 #[must_use = "a request is built by `build`"]
@@ -25,7 +27,7 @@ pub struct RequestBuilder {
     method: Method,
     target: String,
     headers: Headers,
-    body: Bytes,
+    body: Body,
     peer: SocketAddr,
     /// The first error in a header.
     error: Option<ProtocolError>,
@@ -54,7 +56,7 @@ impl Request {
             method,
             target: target.into(),
             headers: Headers::new(),
-            body: Bytes::new(),
+            body: Body::empty(),
             peer: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             error: None,
         }
@@ -74,8 +76,8 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets the body.
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+    /// Sets the body. `Transfer-Encoding: chunked` is added if its length is unknown.
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }
@@ -103,10 +105,10 @@ impl RequestBuilder {
                 return Err(ProtocolError::UnexpectedEnd);
             }
         }
-        if self.body.is_empty() && parts.head.framing().has_body() {
+        if self.body.is_end() && parts.head.framing().has_body() {
             return Err(ProtocolError::UnexpectedEnd);
         }
-        parts.body = RequestBody::full(self.body);
+        parts.body = self.body;
         parts.peer = self.peer;
         Ok(Request { parts })
     }
@@ -130,8 +132,10 @@ impl RequestBuilder {
             add(&HOST, &HOST_DEFAULT);
         }
         self.headers.iter().for_each(|(name, value)| add(name, value));
-        if !self.body.is_empty() {
-            add(&CONTENT_LENGTH, &self.body.len().into());
+        match self.body.length() {
+            BodyLength::Empty | BodyLength::Known(0) => {}
+            BodyLength::Known(length) => add(&CONTENT_LENGTH, &length.into()),
+            BodyLength::Unknown => add(&TRANSFER_ENCODING, &CHUNKED),
         }
         head.extend_from_slice(b"\r\n");
         Ok(head)

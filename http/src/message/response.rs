@@ -8,7 +8,6 @@ use http::header::{CONTENT_TYPE, UPGRADE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::message::body::{Body, BodyKind, ErrorBody};
-use crate::message::body_error::BodyError;
 use crate::message::failure::Failure;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::error::ProtocolError;
@@ -112,6 +111,13 @@ impl Response {
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
+    }
+
+    /// Replaces the body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
     }
 
     /// Sets a header, in place of any of that name.
@@ -226,14 +232,5 @@ impl IntoResponse for Infallible {
 impl IntoResponse for ProtocolError {
     fn into_response(self) -> Response {
         Response::plain(self.status(), self.to_string())
-    }
-}
-
-impl IntoResponse for BodyError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Protocol(error) => error.into_response(),
-            Self::Gone => Response::plain(self.status(), "the body was not received"),
-        }
     }
 }

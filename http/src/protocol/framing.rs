@@ -27,6 +27,16 @@ impl Framing {
     pub const fn has_body(self) -> bool {
         !matches!(self, Self::None | Self::Length(0))
     }
+
+    /// Returns the length of the body, if the head announces it.
+    #[must_use]
+    pub const fn length(self) -> Option<u64> {
+        match self {
+            Self::None => Some(0),
+            Self::Length(length) => Some(length),
+            Self::Chunked | Self::UntilClose => None,
+        }
+    }
 }
 
 /// The fields of a head that determine the length of its body, as they were sent.

@@ -42,7 +42,7 @@ use crate::routing::path::{normal_path, offset_in_path};
 ///     brigade_runtime::run(async {
 ///         let service = app().into_service();
 ///         let request = Request::builder(Method::GET, "/greet/Ada").build()?;
-///         let response = service.call(request).await;
+///         let mut response = service.call(request).await;
 ///         assert_eq!(response.status, StatusCode::OK);
 ///         assert_eq!(response.body.collect(1024).await?, "Hello, Ada!");
 ///         Ok(())
@@ -123,8 +123,10 @@ impl Service {
         let matched = self.find(&request);
         let options = matched.route.map(|route| route.options).unwrap_or_default();
         let limit = options.body_bytes_max.unwrap_or(BODY_BYTES_MAX);
-        let disconnect =
-            options.detaches_on_disconnect.then(|| DisconnectOnDrop(request.body_mut().pipe()));
+        let disconnect = options.detaches_on_disconnect.then(|| {
+            let pipe = request.parts.pipe.get_or_insert_with(|| Rc::new(Pipe::ended()));
+            DisconnectOnDrop(pipe.clone())
+        });
         let is_too_large = matches!(request.framing(), Framing::Length(length) if length > limit);
         let running = matched.call(request, is_too_large);
         async move {

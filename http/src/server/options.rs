@@ -261,6 +261,10 @@ impl Server {
     /// [`Timeouts::drain`] is cancelled, and logged with its state and route. A loop that is stuck
     /// is logged and waited for.
     ///
+    /// A response that never ends and an upgraded connection are cancelled as well, unless they end
+    /// by themselves: see [`Body::until_draining`](crate::Body::until_draining) and
+    /// [`draining`](crate::draining).
+    ///
     /// Returns what each loop did.
     ///
     /// # Errors

@@ -378,7 +378,7 @@ mod tests {
             ("ConnectionTask", size_of::<ConnectionTask>(), 320),
             ("State", size_of::<State>(), 32),
             ("Running", size_of::<Running>(), 16),
-            ("Parts", size_of::<Parts>(), 192),
+            ("Parts", size_of::<Parts>(), 216),
             ("Request", size_of::<Request>(), 8),
             ("Response", size_of::<Response>(), 160),
         ];

@@ -7,10 +7,10 @@ use std::task::Poll;
 
 use brigade_runtime::task;
 
+use crate::message::body::Body;
 use crate::message::parts::PartsBox;
 use crate::message::pipe::Pipe;
 use crate::message::request::Request;
-use crate::message::request_body::RequestBody;
 use crate::message::response::IntoResponse;
 use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;
@@ -118,8 +118,9 @@ impl ConnectionTask {
         if self.may_be_watched() {
             self.watch_request(&request, route.map(|route| &**route));
         }
-        let body = if request.framing().has_body() {
-            Some(Rc::new(Pipe::new()))
+        let framing = request.framing();
+        let body = if framing.has_body() {
+            Some(Rc::new(Pipe::new(framing.length())))
         } else {
             // A detached handler notices through it that its client has gone.
             detaches_on_disconnect(route.map(|route| &**route)).then(|| Rc::new(Pipe::ended()))
@@ -132,7 +133,10 @@ impl ConnectionTask {
         }
         let is_too_large = self.protocol.check_body_limit().is_err();
         let parts = &mut *request.parts;
-        parts.body = RequestBody::new(self.request.body.clone());
+        if let Some(pipe) = &self.request.body {
+            parts.body = Body::incoming(pipe.clone());
+            parts.pipe = Some(pipe.clone());
+        }
         parts.peer = self.peer;
         cx.server.notebook.set(route.map(|route| route.note));
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request, is_too_large)));

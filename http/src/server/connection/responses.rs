@@ -11,7 +11,7 @@ use brigade_runtime::{panic_message, task};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::message::body::{BodyKind, Part, PartStream, Upgrade};
+use crate::message::body::{Body, BodyKind, Part, PartStream, Upgrade};
 use crate::message::body_error::BodyError;
 use crate::message::escaped::Escaped;
 use crate::message::guarded::drop_guarded;
@@ -133,9 +133,11 @@ impl ConnectionTask {
             }
             BodyKind::Full(bytes) => self.send_full(bytes, route, cx),
             BodyKind::Error(error) => self.send_full(error.text, route, cx),
-            BodyKind::Empty | BodyKind::Stream(..) | BodyKind::Upgrade(_) => {
-                self.send_end(None, cx)
+            kind @ (BodyKind::Incoming(_) | BodyKind::Failed) if self.protocol.sends_body() => {
+                let stream = Body { kind }.into_part_stream();
+                self.enter(State::Sending(stream), Step::Again)
             }
+            _ => self.send_end(None, cx),
         }
     }
 
