@@ -308,6 +308,43 @@ fn a_tcp_socket_applies_its_options_before_it_listens_and_connects() {
 }
 
 #[test]
+fn sockets_bind_to_the_first_address_that_works() {
+    run(async {
+        let (_socket, taken) = closed_port();
+        let listener = TcpListener::bind(&[taken, any_port()][..]).unwrap();
+        assert_ne!(listener.local_addr().unwrap(), taken);
+        assert!(TcpListener::bind(("localhost", 0)).is_ok());
+
+        let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let bound_at = bound.local_addr().unwrap();
+        let socket = UdpSocket::bind(&[bound_at, any_port()][..]).unwrap();
+        assert_ne!(socket.local_addr().unwrap(), bound_at);
+        let other_family = "[::1]:9".parse().unwrap();
+        socket.connect(&[other_family, bound_at][..]).unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), bound_at);
+    });
+}
+
+#[test]
+fn the_error_of_a_bind_names_each_address() {
+    run(async {
+        let (one, two) = (closed_port(), closed_port());
+        let addresses = [one.1, two.1];
+        let error = TcpListener::bind(&addresses[..]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        let text = error.to_string();
+        assert!(addresses.iter().all(|address| text.contains(&address.to_string())), "{text}");
+        let error = TcpListener::bind(&[][..]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+
+        let socket = UdpSocket::bind(any_port()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let text = UdpSocket::bind(address).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("cannot bind to {address}: ")), "{text}");
+    });
+}
+
+#[test]
 fn connecting_a_tcp_socket_to_a_closed_port_is_refused() {
     run(async {
         let (_socket, address) = closed_port();

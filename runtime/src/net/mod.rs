@@ -14,9 +14,10 @@
 //! `StorageFull` if the user's limit on watched descriptors is reached, see epoll_ctl(2).
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
-//! Unix streams share), `tcp_socket` (options), `connect` (several addresses), `tcp_stream`,
-//! `tcp_halves`, `tcp_listener`, `udp`, `unix`.
+//! Unix streams share), `tcp_socket` (options), `addresses` and `connect` (several addresses),
+//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `unix`.
 
+mod addresses;
 mod connect;
 mod registered;
 #[macro_use]
