@@ -132,6 +132,10 @@ impl UdpSocket {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.socket().peer_addr()
     }
+
+    pub(super) fn socket(&self) -> &mio::net::UdpSocket {
+        self.io.socket()
+    }
 }
 
 impl fmt::Debug for UdpSocket {
