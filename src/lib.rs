@@ -18,6 +18,7 @@
 //! | call a function soon, later, or at an instant | [`call_soon`], [`call_later`], [`call_at`] |
 //! | start a thread with a loop, or one per core | [`run_in_thread`], [`EventLoopGroup`] |
 //! | reach a loop from other threads | [`LoopHandle`] |
+//! | keep state in shards, one per loop, and reach it from any handler | [`Loops`] |
 //! | run code that blocks or computes for a long time | [`spawn_blocking`] |
 //! | distribute connections over loops | [`server`] |
 //! | wait for signals | [`signal`] |
@@ -69,9 +70,9 @@ pub use brigade_runtime::{
 #[doc(inline)]
 pub use brigade_runtime::{
     BlockingHandle, CallbackHandle, EventLoop, EventLoopGroup, Gather, JoinError, JoinHandle,
-    LoopEnded, LoopHandle, PollTimes, RemoteJoinHandle, Snapshot, Stall, TaskGroup, TcpServer,
-    ThreadHandle, TryGather, Unhandled, call_at, call_later, call_soon, gather, gather_all, run,
-    run_in_thread, spawn, spawn_blocking, try_gather, try_gather_all,
+    LoopEnded, LoopHandle, Loops, PollTimes, RemoteJoinHandle, Snapshot, Stall, TaskGroup,
+    TcpServer, ThreadHandle, TryGather, Unhandled, call_at, call_later, call_soon, gather,
+    gather_all, run, run_in_thread, spawn, spawn_blocking, try_gather, try_gather_all,
 };
 
 /// Compiles the examples of README.md.

@@ -104,4 +104,5 @@ pub use task::{
 };
 pub use threads::blocking::{BlockingHandle, spawn_blocking};
 pub use threads::group::{self, EventLoopGroup};
+pub use threads::loops::Loops;
 pub use threads::thread::{self, ThreadHandle, run_in_thread};

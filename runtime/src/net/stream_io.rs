@@ -82,9 +82,9 @@ impl<S: StreamSocket> Registered<S> {
         Ok(read)
     }
 
-    /// Reads into the spare capacity of `buffer`. Only unsafe code could let the system write there,
-    /// so the bytes are received on the stack and copied. Nothing is initialised before it is
-    /// overwritten.
+    /// Reads into the spare capacity of `buffer`. Only unsafe code could let the system write
+    /// there, so the bytes are received on the stack and copied. Nothing is initialised before it
+    /// is overwritten.
     fn try_read_any_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
         let mut received = [MaybeUninit::uninit(); READ_BUF_BYTES_MAX];
         let room = buffer.chunk_mut().len().min(received.len());
