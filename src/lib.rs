@@ -13,6 +13,7 @@
 //! | await several futures at once | [`gather`], [`try_gather`], [`task::shield`] |
 //! | sleep, set a timeout, tick at an interval | [`time`] |
 //! | use TCP, UDP and Unix sockets | [`net`] |
+//! | copy from a reader to a writer, or in both directions | [`io`] |
 //! | complete a future by hand | [`oneshot`] |
 //! | pass values between tasks of one loop | [`local`] |
 //! | call a function soon, later, or at an instant | [`call_soon`], [`call_later`], [`call_at`] |
@@ -64,7 +65,7 @@ pub use brigade_http as http;
 
 #[doc(inline)]
 pub use brigade_runtime::{
-    event_loop, group, local, net, oneshot, server, signal, task, thread, time,
+    event_loop, group, io, local, net, oneshot, server, signal, task, thread, time,
 };
 
 #[doc(inline)]

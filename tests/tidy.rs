@@ -17,7 +17,7 @@ use source::{Source, Violation, files, read, sources, words};
 
 /// The folders of `runtime/src` in reading order. Each may import from those before it, without the
 /// names in its own row.
-const RUNTIME: [Folder; 13] = [
+const RUNTIME: [Folder; 14] = [
     // The types that cross threads, which loom replaces.
     ("sync", &[]),
     // Plain data about tasks and loops that any thread can read.
@@ -33,6 +33,7 @@ const RUNTIME: [Folder; 13] = [
     ("callback", &[]),
     ("local", &[]),
     ("threads", &[]),
+    ("io", &[]),
     ("net", &[]),
     ("signal", &[]),
     ("server", &[]),

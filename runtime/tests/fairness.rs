@@ -21,7 +21,9 @@ use brigade_runtime::net::{
 use brigade_runtime::server::{Phase, TcpServer};
 use brigade_runtime::task::{self, TaskGroup, yield_now};
 use brigade_runtime::time::{self, MissedTickBehavior, interval, sleep, timeout};
-use brigade_runtime::{gather, gather_all, oneshot, run, spawn, spawn_blocking, try_gather_all};
+use brigade_runtime::{
+    gather, gather_all, io, oneshot, run, spawn, spawn_blocking, try_gather_all,
+};
 use futures_util::future::{self, Either, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
@@ -142,6 +144,25 @@ fn a_timeout_fires_while_the_peer_writes_faster_than_16_bytes_are_read() {
             }
         };
         timeout(MOMENT, read).await.unwrap_err();
+    });
+}
+
+#[test]
+fn a_timeout_fires_while_a_copy_never_waits() {
+    run_within_patience(|| async {
+        let (mut reader, mut writer) = (futures_util::io::repeat(7), futures_util::io::sink());
+        timeout(MOMENT, io::copy(&mut reader, &mut writer)).await.unwrap_err();
+
+        let mut stream = tcp_with_fast_writer();
+        timeout(MOMENT, io::copy(&mut stream, &mut writer)).await.unwrap_err();
+
+        let echo = |mut peer: StdTcpStream| {
+            let mut reader = peer.try_clone().unwrap();
+            let _ = std::io::copy(&mut reader, &mut peer);
+        };
+        let (mut one, mut other) = (tcp(echo), tcp(echo));
+        one.write_all(&[7; 64 * 1024]).await.unwrap();
+        timeout(MOMENT, io::copy_bidirectional(&mut one, &mut other)).await.unwrap_err();
     });
 }
 
