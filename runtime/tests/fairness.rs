@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use brigade_runtime::local::{Notify, Semaphore, channel, unbounded_channel};
+use brigade_runtime::local::{Notify, Semaphore, broadcast, channel, unbounded_channel, watch};
 use brigade_runtime::net::{
     TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream,
 };
@@ -378,6 +378,26 @@ fn notifications_and_semaphores_are_fair() {
         let semaphore = Semaphore::new(1);
         assert_fair(async || semaphore.acquire().await).await;
         assert_eq!(semaphore.available_permits(), 1);
+    });
+}
+
+#[test]
+fn broadcast_and_watch_channels_are_fair() {
+    run_within_patience(|| async {
+        let (sender, mut receiver) = broadcast::channel(2 * MANY);
+        for value in 0..=MANY {
+            sender.send(value).unwrap();
+        }
+        assert_fair(async || receiver.recv().await.unwrap()).await;
+        let (sender, mut receiver) = watch::channel(0);
+        assert_fair(async || {
+            sender.send(1).unwrap();
+            receiver.changed().await.unwrap();
+        })
+        .await;
+        assert_fair(async || drop(receiver.wait_for(|value| *value == 1).await.unwrap())).await;
+        drop(receiver);
+        assert_fair(async || sender.closed().await).await;
     });
 }
 
