@@ -15,6 +15,7 @@
 )]
 //! | spawn, name, list and cancel tasks | [`spawn`], [`task`], [`TaskGroup`] |
 //! | await several futures at once | [`gather`], [`try_gather`], [`task::shield`] |
+//! | await the first of several futures | [`select!`] |
 //! | sleep, set a timeout, tick at an interval | [`time`] |
 //! | use TCP, UDP and Unix sockets | [`net`] |
 //! | copy from a reader to a writer, or in both directions | [`io`] |
@@ -78,7 +79,7 @@ pub use brigade_runtime::{
     BlockingHandle, CallbackHandle, EventLoop, EventLoopGroup, Gather, JoinError, JoinHandle,
     LoopEnded, LoopHandle, Loops, PollTimes, RemoteJoinHandle, Snapshot, Stall, TaskGroup,
     TcpServer, ThreadHandle, TryGather, Unhandled, call_at, call_later, call_soon, gather,
-    gather_all, run, run_in_thread, spawn, spawn_blocking, try_gather, try_gather_all,
+    gather_all, run, run_in_thread, select, spawn, spawn_blocking, try_gather, try_gather_all,
 };
 
 /// Runs an async function on a new event loop of this thread, see [`run`].

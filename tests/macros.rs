@@ -1,4 +1,4 @@
-//! The attributes `#[brigade::main]` and `#[brigade::test]`.
+//! The attributes `#[brigade::main]` and `#[brigade::test]`, and `select!` through the facade.
 #![cfg(feature = "macros")]
 #![forbid(unsafe_code)]
 
@@ -62,6 +62,15 @@ async fn a_test_that_panics_fails() {
 #[ignore = "only its attribute matters: it would fail"]
 async fn attributes_of_a_test_are_kept() {
     panic!("it is ignored");
+}
+
+#[brigade::test]
+async fn select_needs_no_other_crate() {
+    let first = brigade::select! {
+        () = sleep(HOUR) => "sleep",
+        text = async { "async" } => text,
+    };
+    assert_eq!(first, "async");
 }
 
 mod imported {
