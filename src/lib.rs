@@ -143,3 +143,8 @@ pub use brigade_macros::test;
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../README.md")]
 pub mod readme {}
+
+/// Compiles the examples of docs/channels.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/channels.md")]
+pub mod channels {}

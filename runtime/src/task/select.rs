@@ -28,7 +28,7 @@ use pin_project_lite::pin_project;
 /// too, so in a loop they should be cancel safe: those of this crate say whether they are.
 ///
 /// # Examples
-/// A task that serves orders until it has had nothing to do for a while, or is told to stop:
+/// A task that serves orders until it has had nothing to do for a while, or is stopped:
 ///
 /// ```
 /// use std::pin::pin;
