@@ -9,15 +9,22 @@
 //! | to | see |
 //! | --- | --- |
 //! | run a future to completion, as `asyncio.run` does | [`run`], [`EventLoop`] |
+#![cfg_attr(
+    feature = "macros",
+    doc = "| make `main` or a test async | [`macro@main`], [`macro@test`] |"
+)]
 //! | spawn, name, list and cancel tasks | [`spawn`], [`task`], [`TaskGroup`] |
 //! | await several futures at once | [`gather`], [`try_gather`], [`task::shield`] |
+//! | await the first of several futures | [`select!`] |
 //! | sleep, set a timeout, tick at an interval | [`time`] |
 //! | use TCP, UDP and Unix sockets | [`net`] |
+//! | copy from a reader to a writer, or in both directions | [`io`] |
 //! | complete a future by hand | [`oneshot`] |
 //! | pass values between tasks of one loop | [`local`] |
 //! | call a function soon, later, or at an instant | [`call_soon`], [`call_later`], [`call_at`] |
 //! | start a thread with a loop, or one per core | [`run_in_thread`], [`EventLoopGroup`] |
 //! | reach a loop from other threads | [`LoopHandle`] |
+//! | keep state in shards, one per loop, and reach it from any handler | [`Loops`] |
 //! | run code that blocks or computes for a long time | [`spawn_blocking`] |
 //! | distribute connections over loops | [`server`] |
 //! | wait for signals | [`signal`] |
@@ -51,6 +58,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `http`, on by default | the HTTP/1.1 layer; without it only the runtime is built |
+//! | `macros`, on by default | the attributes [`macro@main`] and [`macro@test`] |
 //! | `query` | query strings and forms, parsed into your types by serde |
 //! | `json` | JSON bodies, parsed and written by serde |
 //! | `files` | responses from files: conditional requests, ranges, media types |
@@ -63,18 +71,80 @@ pub use brigade_http as http;
 
 #[doc(inline)]
 pub use brigade_runtime::{
-    event_loop, group, local, net, oneshot, server, signal, task, thread, time,
+    event_loop, group, io, local, net, oneshot, server, signal, task, thread, time,
 };
 
 #[doc(inline)]
 pub use brigade_runtime::{
     BlockingHandle, CallbackHandle, EventLoop, EventLoopGroup, Gather, JoinError, JoinHandle,
-    LoopEnded, LoopHandle, PollTimes, RemoteJoinHandle, Snapshot, Stall, TaskGroup, TcpServer,
-    ThreadHandle, TryGather, Unhandled, call_at, call_later, call_soon, gather, gather_all, run,
-    run_in_thread, spawn, spawn_blocking, try_gather, try_gather_all,
+    LoopEnded, LoopHandle, Loops, PollTimes, RemoteJoinHandle, Snapshot, Stall, TaskGroup,
+    TcpServer, ThreadHandle, TryGather, Unhandled, call_at, call_later, call_soon, gather,
+    gather_all, run, run_in_thread, select, spawn, spawn_blocking, try_gather, try_gather_all,
 };
+
+/// Runs an async function on a new event loop of this thread, see [`run`].
+///
+/// # Examples
+/// ```
+/// #[brigade::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let answer = brigade::spawn(async { "42".parse::<u32>() }).await??;
+///     assert_eq!(answer, 42);
+///     Ok(())
+/// }
+/// ```
+///
+/// The same without the attribute:
+///
+/// ```
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     brigade::run(async {
+///         let answer = brigade::spawn(async { "42".parse::<u32>() }).await??;
+///         assert_eq!(answer, 42);
+///         Ok(())
+///     })
+/// }
+/// ```
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use brigade_macros::main;
+
+/// Runs an async function as a test, on a new event loop.
+///
+/// The loop has a [manual clock](event_loop::Builder::manual_clock): it stands still, and jumps to
+/// the next deadline when nothing is ready. So a test of a timeout of an hour takes no time. The
+/// clock does not know what other threads and processes are about to send; use
+/// `#[brigade::test(real_clock)]` for a test that waits for them.
+///
+/// The function may return a `Result`, and have further attributes, such as `#[should_panic]`.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use brigade::time::{now, sleep};
+///
+/// #[brigade::test]
+/// async fn an_hour_takes_no_time() {
+///     let began = now();
+///     sleep(Duration::from_secs(3600)).await;
+///     assert_eq!(now() - began, Duration::from_secs(3600));
+/// }
+///
+/// #[brigade::test(real_clock)]
+/// async fn work_on_a_thread_is_awaited() -> Result<(), brigade::JoinError> {
+///     brigade::spawn_blocking(|| ()).await
+/// }
+/// ```
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use brigade_macros::test;
 
 /// Compiles the examples of README.md.
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../README.md")]
 pub mod readme {}
+
+/// Compiles the examples of docs/channels.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/channels.md")]
+pub mod channels {}

@@ -14,7 +14,7 @@
 //! | module | |
 //! | --- | --- |
 //! | `command` | bytes to commands, replies to bytes |
-//! | `shards` | the keys of each loop, and which loop owns a key |
+//! | `shards` | the keys of each loop, and commands for the keys of other loops |
 #![forbid(unsafe_code)]
 
 mod command;
@@ -23,13 +23,13 @@ mod shards;
 use std::error::Error;
 use std::io;
 
-use brigade::TcpServer;
 use brigade::net::TcpStream;
 use brigade::server::until_draining;
+use brigade::{Loops, TcpServer};
 use lexopt::ValueExt;
 
 use crate::command::{ProtocolError, parse};
-use crate::shards::{Batch, Shards};
+use crate::shards::Batch;
 
 /// The size limit of a command.
 const COMMAND_BYTES_MAX: usize = 1024 * 1024;
@@ -42,12 +42,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(loops) = loops {
         server = server.loops(loops);
     }
-    let shards = Shards::new(server.loop_count());
     println!("listening on {} ({} event loops)", server.local_addr()?, server.loop_count());
-    server.run(move || {
-        let shards = shards.join();
+    server.run(|| {
+        let loops = Loops::current();
         async move |stream, peer| {
-            if let Err(error) = serve(stream, &shards).await {
+            if let Err(error) = serve(stream, &loops).await {
                 eprintln!("{peer}: {error}");
             }
         }
@@ -70,7 +69,7 @@ fn options() -> Result<(String, Option<usize>), lexopt::Error> {
 
 /// Serves one connection, until the client closes it or breaks the protocol, or the server shuts
 /// down.
-async fn serve(stream: TcpStream, shards: &Shards) -> io::Result<()> {
+async fn serve(stream: TcpStream, loops: &Loops) -> io::Result<()> {
     let mut received = vec![0; READ_BYTES];
     let mut filled = 0;
     let mut replies = Vec::new();
@@ -79,7 +78,7 @@ async fn serve(stream: TcpStream, shards: &Shards) -> io::Result<()> {
             None | Some(Ok(0)) => return Ok(()),
             Some(read) => filled += read?,
         }
-        let (used, outcome) = execute(&received[..filled], shards, &mut replies).await?;
+        let (used, outcome) = execute(&received[..filled], loops, &mut replies).await?;
         if let Err(error) = outcome {
             replies.extend(error.reply());
         }
@@ -103,10 +102,10 @@ async fn serve(stream: TcpStream, shards: &Shards) -> io::Result<()> {
 /// Returns how many bytes were used, and whether the rest breaks the protocol.
 async fn execute(
     received: &[u8],
-    shards: &Shards,
+    loops: &Loops,
     replies: &mut Vec<u8>,
 ) -> io::Result<(usize, Result<(), ProtocolError>)> {
-    let mut batch = Batch::new(shards, std::mem::take(replies));
+    let mut batch = Batch::new(loops, std::mem::take(replies));
     let mut used = 0;
     let outcome = loop {
         match parse(&received[used..]) {

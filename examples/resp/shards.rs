@@ -1,67 +1,16 @@
-//! The keys of each loop, and which loop owns a key.
+//! The keys of each loop, and the commands that are sent to the loops that own their keys.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::{self, Write};
-use std::sync::{Arc, OnceLock};
 
-use brigade::LoopHandle;
+use brigade::Loops;
 
 use crate::command::{Command, reply_bulk, reply_error, reply_integer, reply_ok, reply_pong};
 
 thread_local! {
     /// The keys that this loop owns.
     static KEYS: RefCell<HashMap<Vec<u8>, Vec<u8>>> = RefCell::default();
-}
-
-/// The loops of the server, each of which owns a part of the keys.
-#[derive(Clone)]
-pub(crate) struct Shards {
-    /// Each is set by its loop when that starts.
-    loops: Arc<[OnceLock<LoopHandle>]>,
-    /// The index of the loop that this value is used on.
-    own: usize,
-}
-
-impl Shards {
-    pub(crate) fn new(loops: usize) -> Self {
-        Self { loops: (0..loops).map(|_| OnceLock::new()).collect(), own: 0 }
-    }
-
-    /// Takes the next free shard for this thread's loop.
-    pub(crate) fn join(&self) -> Self {
-        let mut handle = LoopHandle::current();
-        for (own, slot) in self.loops.iter().enumerate() {
-            match slot.set(handle) {
-                Ok(()) => return Self { loops: self.loops.clone(), own },
-                Err(refused) => handle = refused,
-            }
-        }
-        panic!("there are more loops than shards");
-    }
-
-    /// Returns the index of the loop that owns `key`.
-    fn owner(&self, key: &[u8]) -> usize {
-        match self.loops.len() {
-            1 => 0,
-            count => {
-                let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(key);
-                hash as usize % count
-            }
-        }
-    }
-
-    /// Executes `work` on the loop with this index.
-    ///
-    /// # Errors
-    /// If that loop has not started yet, or has ended.
-    async fn execute(&self, index: usize, work: Vec<Work>) -> io::Result<Vec<Vec<u8>>> {
-        let handle = self.loops[index].get();
-        let handle = handle.ok_or_else(|| io::Error::other("a loop is still starting"))?;
-        let execute = move || async move { work.iter().map(Work::execute).collect() };
-        handle.spawn(execute).await.map_err(io::Error::other)
-    }
 }
 
 /// A command that is sent to the loop that owns its keys.
@@ -90,7 +39,7 @@ impl Work {
 /// Commands that arrived together. Those for keys of this loop are executed at once, the others
 /// when the batch is finished.
 pub(crate) struct Batch<'a> {
-    shards: &'a Shards,
+    loops: &'a Loops,
     /// The replies to this loop's commands, in order.
     local: Vec<u8>,
     /// The replies of other loops, in order.
@@ -112,8 +61,8 @@ struct Remote {
 
 impl<'a> Batch<'a> {
     /// Returns an empty batch that appends replies to `local`.
-    pub(crate) fn new(shards: &'a Shards, local: Vec<u8>) -> Self {
-        Self { shards, local, remote: Vec::new(), work: Vec::new() }
+    pub(crate) fn new(loops: &'a Loops, local: Vec<u8>) -> Self {
+        Self { loops, local, remote: Vec::new(), work: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, command: &Command<'_>) {
@@ -140,17 +89,20 @@ impl<'a> Batch<'a> {
     /// Waits for the replies of the other loops. Returns all replies in order.
     ///
     /// # Errors
-    /// If another loop has not started yet, or has ended.
+    /// If another loop has ended.
     pub(crate) async fn finish(self) -> io::Result<Vec<u8>> {
         if self.remote.is_empty() {
             return Ok(self.local);
         }
-        let shards = self.shards;
+        let loops = self.loops;
         let executing = self.work.into_iter().enumerate().map(async |(index, work)| {
-            if work.is_empty() { Ok(Vec::new()) } else { shards.execute(index, work).await }
+            if work.is_empty() {
+                return Ok(Vec::new());
+            }
+            let execute = move || async move { work.iter().map(Work::execute).collect() };
+            loops.spawn_on(index, execute).await.map_err(io::Error::other)
         });
-        let executed = brigade::gather_all(executing).await;
-        let executed = executed.into_iter().collect::<io::Result<Vec<_>>>()?;
+        let executed: Vec<Vec<Vec<u8>>> = brigade::try_gather_all(executing).await?;
         let (mut replies, mut copied) = (Vec::with_capacity(2 * self.local.len()), 0);
         for Remote { after, parts, sum } in self.remote {
             replies.extend_from_slice(&self.local[copied..after]);
@@ -186,8 +138,8 @@ impl<'a> Batch<'a> {
 
     /// Returns the loop that owns `key`, unless it is this one.
     fn remote_owner(&self, key: &[u8]) -> Option<usize> {
-        let owner = self.shards.owner(key);
-        (owner != self.shards.own).then_some(owner)
+        let owner = self.loops.by_key(key);
+        (owner != self.loops.index()).then_some(owner)
     }
 
     fn send(&mut self, owner: usize, work: Work) {
@@ -196,7 +148,7 @@ impl<'a> Batch<'a> {
     }
 
     fn enqueue(&mut self, owner: usize, work: Work) -> (usize, usize) {
-        self.work.resize_with(self.shards.loops.len(), Vec::new);
+        self.work.resize_with(self.loops.len(), Vec::new);
         self.work[owner].push(work);
         (owner, self.work[owner].len() - 1)
     }

@@ -381,7 +381,7 @@ fn bodies_are_forwarded_in_both_directions() {
         let echo = async |request: Request| request.into_body();
         Router::new()
             .route("/", post(echo))
-            .route("/none", on_get(async |_| StatusCode::NO_CONTENT))
+            .route("/none", on_get(async || StatusCode::NO_CONTENT))
     });
     let url = format!("http://{}", backend.address);
     let proxy = TestServer::start(move || {
@@ -411,7 +411,7 @@ fn bodies_are_forwarded_in_both_directions() {
 fn a_response_that_cannot_be_read_fails_with_the_error_of_the_client() {
     let backend = TestServer::start(|| {
         let items = [Ok(Bytes::from_static(b"abc")), Err("broken")];
-        let handler = move |_| {
+        let handler = move || {
             let body = Body::stream(stream::iter(items.clone()));
             async move { body }
         };
@@ -433,7 +433,7 @@ fn an_endless_body_ends_when_the_server_drains() {
     let (sender, receiver) = channel();
     let mut server = TestServer::start(move || {
         let sender = sender.clone();
-        let endless = move |_| {
+        let endless = move || {
             let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"abc"))]);
             let body = Body::stream(stream::select(first, stream::pending())).until_draining();
             sender.send(()).unwrap();

@@ -59,6 +59,7 @@
 //! | `callback` | functions that the loop calls soon, later or at an instant |
 //! | [`local`] | channels, notifications and semaphores within a loop |
 //! | `threads/` | threads with a loop, groups of loops, the pool for blocking work |
+//! | [`io`] | copying from readers to writers |
 //! | [`net`] | TCP, UDP and Unix sockets |
 //! | [`signal`] | signals of the operating system |
 //! | [`server`] | accepting connections and spreading them over loops |
@@ -67,6 +68,7 @@
 mod budget;
 mod callback;
 mod executor;
+pub mod io;
 pub mod local;
 pub mod net;
 mod observe;
@@ -104,4 +106,5 @@ pub use task::{
 };
 pub use threads::blocking::{BlockingHandle, spawn_blocking};
 pub use threads::group::{self, EventLoopGroup};
+pub use threads::loops::Loops;
 pub use threads::thread::{self, ThreadHandle, run_in_thread};

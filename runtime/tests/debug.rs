@@ -145,6 +145,38 @@ fn panics_on_other_threads_that_are_not_awaited_are_reported() {
 }
 
 #[test]
+fn the_panic_of_a_detached_thread_is_reported_before_and_after_its_end() {
+    let (sender, reports) = mpsc::channel();
+    let event_loop = EventLoop::builder().on_unhandled(move |unhandled| {
+        sender.send(unhandled.to_string()).unwrap();
+    });
+    let start = |text: &'static str, begin: oneshot::SyncReceiver<()>| {
+        let thread = thread::Builder::new().name("falling").event_loop(event_loop.clone());
+        let thread: std::io::Result<brigade_runtime::ThreadHandle<()>> =
+            thread.run(move || async move {
+                begin.await.unwrap();
+                panic!("{text}")
+            });
+        thread.unwrap()
+    };
+    let (begin, begun) = oneshot::sync_channel();
+    start("after detach", begun).detach();
+    begin.send(()).unwrap();
+    assert!(reports.recv().unwrap().ends_with(": after detach"));
+
+    let (begin, begun) = oneshot::sync_channel();
+    let thread = start("before detach", begun);
+    let handle = thread.loop_handle().clone();
+    begin.send(()).unwrap();
+    while !handle.is_ended() {
+        std::thread::yield_now();
+    }
+    assert!(reports.try_recv().is_err(), "the handle may still be awaited");
+    thread.detach();
+    assert!(reports.recv().unwrap().ends_with(": before detach"));
+}
+
+#[test]
 fn a_hook_that_panics_does_not_end_the_loop() {
     let builder = EventLoop::builder().on_unhandled(|_| panic!("in the hook"));
     let one = builder.build().unwrap().run_until_complete(async {

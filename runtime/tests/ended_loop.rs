@@ -85,7 +85,7 @@ fn a_task_group_that_began_on_a_loop_that_ended_returns_an_error() {
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     (client, listener.accept().await.unwrap().0)
 }
@@ -132,7 +132,7 @@ fn a_read_that_began_to_wait_on_a_loop_that_ended_returns_an_error() {
 #[test]
 fn listeners_and_datagram_sockets_of_a_loop_that_ended_return_an_error() {
     let (listener, udp) = run(async {
-        let any = "127.0.0.1:0".parse().unwrap();
+        let any = "127.0.0.1:0";
         (TcpListener::bind(any).unwrap(), UdpSocket::bind(any).unwrap())
     });
     let address = udp.local_addr().unwrap();
@@ -218,7 +218,7 @@ fn a_loop_in_a_thread_local_ends_with_its_thread() {
                     let _sleep = sleep(SOON).await;
                     std::future::pending::<()>().await;
                 });
-                let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
                 let mut sleep = Box::pin(sleep(SOON));
                 assert!(futures_util::poll!(sleep.as_mut()).is_pending());
                 brigade_runtime::task::yield_now().await;

@@ -14,14 +14,16 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use brigade_runtime::local::{Notify, Semaphore, channel, unbounded_channel};
+use brigade_runtime::local::{Notify, Semaphore, broadcast, channel, unbounded_channel, watch};
 use brigade_runtime::net::{
     TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream,
 };
 use brigade_runtime::server::{Phase, TcpServer};
 use brigade_runtime::task::{self, TaskGroup, yield_now};
 use brigade_runtime::time::{self, MissedTickBehavior, interval, sleep, timeout};
-use brigade_runtime::{gather, gather_all, oneshot, run, spawn, spawn_blocking, try_gather_all};
+use brigade_runtime::{
+    gather, gather_all, io, oneshot, run, spawn, spawn_blocking, try_gather_all,
+};
 use futures_util::future::{self, Either, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
@@ -142,6 +144,25 @@ fn a_timeout_fires_while_the_peer_writes_faster_than_16_bytes_are_read() {
             }
         };
         timeout(MOMENT, read).await.unwrap_err();
+    });
+}
+
+#[test]
+fn a_timeout_fires_while_a_copy_never_waits() {
+    run_within_patience(|| async {
+        let (mut reader, mut writer) = (futures_util::io::repeat(7), futures_util::io::sink());
+        timeout(MOMENT, io::copy(&mut reader, &mut writer)).await.unwrap_err();
+
+        let mut stream = tcp_with_fast_writer();
+        timeout(MOMENT, io::copy(&mut stream, &mut writer)).await.unwrap_err();
+
+        let echo = |mut peer: StdTcpStream| {
+            let mut reader = peer.try_clone().unwrap();
+            let _ = std::io::copy(&mut reader, &mut peer);
+        };
+        let (mut one, mut other) = (tcp(echo), tcp(echo));
+        one.write_all(&[7; 64 * 1024]).await.unwrap();
+        timeout(MOMENT, io::copy_bidirectional(&mut one, &mut other)).await.unwrap_err();
     });
 }
 
@@ -357,6 +378,26 @@ fn notifications_and_semaphores_are_fair() {
         let semaphore = Semaphore::new(1);
         assert_fair(async || semaphore.acquire().await).await;
         assert_eq!(semaphore.available_permits(), 1);
+    });
+}
+
+#[test]
+fn broadcast_and_watch_channels_are_fair() {
+    run_within_patience(|| async {
+        let (sender, mut receiver) = broadcast::channel(2 * MANY);
+        for value in 0..=MANY {
+            sender.send(value).unwrap();
+        }
+        assert_fair(async || receiver.recv().await.unwrap()).await;
+        let (sender, mut receiver) = watch::channel(0);
+        assert_fair(async || {
+            sender.send(1).unwrap();
+            receiver.changed().await.unwrap();
+        })
+        .await;
+        assert_fair(async || drop(receiver.wait_for(|value| *value == 1).await.unwrap())).await;
+        drop(receiver);
+        assert_fair(async || sender.closed().await).await;
     });
 }
 

@@ -9,6 +9,7 @@ use brigade_runtime::net::{
 };
 use brigade_runtime::task::yield_now;
 use brigade_runtime::{gather, gather_all, run, run_in_thread, spawn, time};
+use bytes::{BufMut, BytesMut};
 use futures_util::{AsyncReadExt, AsyncWriteExt, FutureExt};
 
 mod support;
@@ -308,6 +309,43 @@ fn a_tcp_socket_applies_its_options_before_it_listens_and_connects() {
 }
 
 #[test]
+fn sockets_bind_to_the_first_address_that_works() {
+    run(async {
+        let (_socket, taken) = closed_port();
+        let listener = TcpListener::bind(&[taken, any_port()][..]).unwrap();
+        assert_ne!(listener.local_addr().unwrap(), taken);
+        assert!(TcpListener::bind(("localhost", 0)).is_ok());
+
+        let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let bound_at = bound.local_addr().unwrap();
+        let socket = UdpSocket::bind(&[bound_at, any_port()][..]).unwrap();
+        assert_ne!(socket.local_addr().unwrap(), bound_at);
+        let other_family = "[::1]:9".parse().unwrap();
+        socket.connect(&[other_family, bound_at][..]).unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), bound_at);
+    });
+}
+
+#[test]
+fn the_error_of_a_bind_names_each_address() {
+    run(async {
+        let (one, two) = (closed_port(), closed_port());
+        let addresses = [one.1, two.1];
+        let error = TcpListener::bind(&addresses[..]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        let text = error.to_string();
+        assert!(addresses.iter().all(|address| text.contains(&address.to_string())), "{text}");
+        let error = TcpListener::bind(&[][..]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+
+        let socket = UdpSocket::bind(any_port()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let text = UdpSocket::bind(address).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("cannot bind to {address}: ")), "{text}");
+    });
+}
+
+#[test]
 fn connecting_a_tcp_socket_to_a_closed_port_is_refused() {
     run(async {
         let (_socket, address) = closed_port();
@@ -389,6 +427,71 @@ fn streams_implement_the_traits_of_futures_io() {
         assert_eq!(copying.await.unwrap().unwrap(), 6);
         reader.read_to_string(&mut text).await.unwrap();
         assert_eq!((&first, text.as_str()), (b"cop", "ied"));
+    });
+}
+
+#[test]
+fn read_buf_appends_to_the_spare_capacity_of_any_buffer() {
+    run(async {
+        let (client, server) = pair().await;
+        client.write_all(b"one two three four").await.unwrap();
+        let mut bytes = BytesMut::with_capacity(8);
+        bytes.extend_from_slice(b"> ");
+        assert_eq!(server.read_buf(&mut bytes).await.unwrap(), 6);
+        assert_eq!(bytes, "> one tw");
+        let mut limited = Vec::new().limit(4);
+        assert_eq!(server.read_buf(&mut limited).await.unwrap(), 4);
+        let mut slice = [0_u8; 2];
+        assert_eq!(server.read_buf(&mut &mut slice[..]).await.unwrap(), 2);
+        let mut rest = Vec::new();
+        drop(client);
+        while server.read_buf(&mut rest).await.unwrap() > 0 {}
+        assert_eq!(limited.into_inner(), b"o th");
+        assert_eq!((&slice[..], &rest[..]), (&b"re"[..], &b"e four"[..]));
+        assert_eq!(server.read_buf(&mut rest).await.unwrap(), 0, "the end of the stream");
+    });
+}
+
+#[test]
+fn read_buf_returns_zero_if_the_buffer_can_take_no_more() {
+    run(async {
+        let (client, server) = pair().await;
+        client.write_all(b"kept").await.unwrap();
+        assert_eq!(server.read_buf(&mut &mut [0_u8; 0][..]).await.unwrap(), 0);
+        let mut buffer = Vec::with_capacity(16);
+        assert_eq!(server.read_buf(&mut buffer).await.unwrap(), 4);
+        assert_eq!(buffer, b"kept");
+    });
+}
+
+#[test]
+fn read_buf_that_is_dropped_while_it_waits_has_read_nothing() {
+    run(async {
+        let (one, other) = UnixStream::pair().unwrap();
+        let mut buffer = BytesMut::new();
+        assert!(other.read_buf(&mut buffer).now_or_never().is_none());
+        one.write_all(b"pair").await.unwrap();
+        assert_eq!(other.read_buf(&mut buffer).await.unwrap(), 4);
+
+        let (client, server) = pair().await;
+        let (mut reader, _writer) = server.into_split();
+        assert!(reader.read_buf(&mut buffer).now_or_never().is_none());
+        client.write_all(b" of halves").await.unwrap();
+        assert_eq!(reader.read_buf(&mut buffer).await.unwrap(), 10);
+        assert_eq!(buffer, "pair of halves");
+    });
+}
+
+#[test]
+fn read_buf_reads_all_bytes_of_a_large_transfer() {
+    run(async {
+        let (client, server) = pair().await;
+        let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let expected = sent.clone();
+        spawn(async move { client.write_all(&sent).await.unwrap() }).detach();
+        let mut received = Vec::with_capacity(64 * 1024);
+        while server.read_buf(&mut received).await.unwrap() > 0 {}
+        assert!(received == expected, "{} bytes", received.len());
     });
 }
 

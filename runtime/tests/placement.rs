@@ -46,7 +46,7 @@ impl Service {
         let (shutdown, signal) = sync_channel();
         let (bound, is_bound) = mpsc::channel();
         let acceptor = run_in_thread("acceptor", move || async move {
-            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             bound.send(listener.local_addr().unwrap()).unwrap();
             accept_until(acceptor, listener, signal).await;
         });
@@ -256,7 +256,7 @@ fn peer(event: Option<LoopEvent>) -> SocketAddr {
 async fn end_and_replace(turns: usize) {
     let (mut acceptor, mut receivers) = Acceptor::new(1);
     let mut first = receivers.remove(0);
-    let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let accepting = spawn(async move {
         acceptor.accept_from(std::slice::from_ref(&listener)).await;

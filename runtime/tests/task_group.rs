@@ -161,6 +161,27 @@ fn failures_of_one_turn_are_all_returned_in_order() {
 }
 
 #[test]
+fn the_debug_text_is_one_line_that_counts_the_other_failures() {
+    run_on_manual_clock(async {
+        let fail = async |others: usize| {
+            let outcome = Group::run(async |group| {
+                for error in ["no bread", "no milk"].into_iter().take(others) {
+                    group.spawn(async move { Err::<(), _>(error) });
+                }
+                let _ = group.spawn(async { Err::<(), _>("no salt") }).await;
+                Ok(())
+            });
+            outcome.await.unwrap_err()
+        };
+        let (alone, first) = (fail(0).await, fail(2).await);
+        assert_eq!(format!("{alone:?}"), r#"GroupError("no salt")"#);
+        assert_eq!(format!("{first:?}"), r#"GroupError("no bread" and 2 more)"#);
+        let all = format!("{first:#?}");
+        assert!(["no bread", "no milk", "no salt"].iter().all(|text| all.contains(text)), "{all}");
+    });
+}
+
+#[test]
 fn a_panic_of_a_child_ends_the_group() {
     run_on_manual_clock(async {
         let log = Log::default();

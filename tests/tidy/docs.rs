@@ -56,7 +56,10 @@ fn targets(line: &str) -> Vec<String> {
     let mut missing = Vec::new();
     for (option, places) in [
         ("--example ", &["examples/{}.rs", "examples/{}/main.rs"][..]),
-        ("--test ", &["tests/{}.rs", "http/tests/{}.rs", "runtime/tests/{}.rs"]),
+        (
+            "--test ",
+            &["tests/{}.rs", "http/tests/{}.rs", "runtime/tests/{}.rs", "macros/tests/{}.rs"],
+        ),
         ("--bench ", &["benches/micro/benches/{}.rs"]),
     ] {
         for rest in line.split(option).skip(1) {

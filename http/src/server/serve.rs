@@ -66,7 +66,7 @@ mod tests {
     /// Serves one connection with `context`, in a task of this name.
     async fn serve_one(context: &Rc<LoopContext>, name: &'static str) -> TcpStream {
         let (mut acceptor, mut receivers) = Acceptor::new(1);
-        let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let accepting = spawn(async move { acceptor.accept_from(&[listener]).await });
         let Some(LoopEvent::Connection(accepted)) = receivers[0].recv().await else {

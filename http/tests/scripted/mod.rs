@@ -17,7 +17,7 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap() }
+        Self { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -105,9 +105,22 @@ impl LoopHandle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
+        self.spawn_from(Location::caller(), make)
+    }
+
+    /// Spawns like [`LoopHandle::spawn`], for the code at `site`.
+    pub(crate) fn spawn_from<M, F>(
+        &self,
+        site: &'static Location<'static>,
+        make: M,
+    ) -> RemoteJoinHandle<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
         let (sender, outcome) = sync_channel();
         let key = Arc::new(OnceLock::new());
-        let site = Location::caller();
         let task_key = key.clone();
         // An error here drops `sender`, so the handle returns an error.
         let _ = self.call_soon(move || {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use crate::net::addresses::all_failed;
 use crate::time::timeout;
 
 /// How long an attempt may take before the next address is tried as well: the recommended value of
@@ -42,7 +43,7 @@ where
         match ended {
             Some((_, Ok(connection))) => return Ok(connection),
             Some((address, Err(error))) => failures.push((address, error)),
-            None => return Err(all_failed(&failures)),
+            None => return Err(all_failed("connect to", &failures)),
         }
     }
 }
@@ -60,15 +61,6 @@ fn interleave_families(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         interleaved.extend(second.next());
     }
     interleaved
-}
-
-fn all_failed(failures: &[(SocketAddr, io::Error)]) -> io::Error {
-    let Some((_, last)) = failures.last() else {
-        return io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-    };
-    let reasons: Vec<_> =
-        failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
-    io::Error::new(last.kind(), format!("cannot connect to {}", reasons.join("; ")))
 }
 
 #[cfg(all(test, not(brigade_loom)))]

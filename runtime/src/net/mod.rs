@@ -14,9 +14,10 @@
 //! `StorageFull` if the user's limit on watched descriptors is reached, see epoll_ctl(2).
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
-//! Unix streams share), `tcp_socket` (options), `connect` (several addresses), `tcp_stream`,
-//! `tcp_halves`, `tcp_listener`, `udp`, `unix`.
+//! Unix streams share), `tcp_socket` (options), `addresses` and `connect` (several addresses),
+//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`.
 
+mod addresses;
 mod connect;
 mod registered;
 #[macro_use]
@@ -27,6 +28,7 @@ mod tcp_listener;
 mod tcp_socket;
 mod tcp_stream;
 mod udp;
+mod udp_options;
 mod unix;
 
 pub use tcp_halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
@@ -34,4 +36,5 @@ pub use tcp_listener::TcpListener;
 pub use tcp_socket::TcpSocket;
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
+pub use udp_options::UdpBuilder;
 pub use unix::{UnixListener, UnixStream};

@@ -93,6 +93,29 @@ macro_rules! stream_methods {
                 ::std::future::poll_fn(|cx| self.io.poll_read(cx, buffer)).await
             }
 
+            /// Waits for bytes and appends them to `buffer`, such as a `Vec<u8>` or a `BytesMut`.
+            /// Returns the number of bytes; 0 at the end of the stream, or if `buffer` can take
+            /// no more.
+            ///
+            /// Reads at most 16 KiB, and no more than the spare capacity of `buffer`. A buffer
+            /// that can grow and has no spare capacity grows by at least 64 bytes first, so
+            /// reserve as much as you want to read.
+            ///
+            /// The spare capacity need not be initialised. The bytes are copied once more than
+            /// with `read`; `try_read_buf` reads into a `Vec` without that copy.
+            ///
+            /// # Errors
+            /// Those of recv(2), such as `ConnectionReset`.
+            ///
+            /// # Cancel safety
+            /// If the future is dropped before it is ready, nothing was read.
+            pub async fn read_buf(
+                &self,
+                buffer: &mut impl ::bytes::BufMut,
+            ) -> ::std::io::Result<usize> {
+                ::std::future::poll_fn(|cx| self.io.poll_read_buf(cx, buffer)).await
+            }
+
             /// Reads until `buffer` is full.
             ///
             /// # Errors

@@ -9,9 +9,11 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
@@ -51,6 +53,10 @@ impl StreamSocket for mio::net::UnixStream {
 /// The most slices that sendmsg(2) takes: `UIO_MAXIOV` on Linux, `IOV_MAX` elsewhere.
 const SLICES_MAX: usize = 1024;
 
+/// The most bytes of one [`Registered::poll_read_buf`]: they pass through the stack. As many as a
+/// buffer of a loop usually has, and few enough for the stack of any thread.
+const READ_BUF_BYTES_MAX: usize = 16 * 1024;
+
 /// Makes a write to a closed connection return an error instead of raising SIGPIPE. Where the flag
 /// does not exist, std and mio have set an option of the socket.
 #[cfg(not(target_vendor = "apple"))]
@@ -71,6 +77,22 @@ impl<S: StreamSocket> Registered<S> {
         let room = buffer.capacity() - buffer.len();
         let read = self.attempt(Direction::Read, |socket| {
             Ok(rustix::net::recv(socket, spare_capacity(buffer), RecvFlags::empty())?.0)
+        })?;
+        self.note_progress(Direction::Read, read, room);
+        Ok(read)
+    }
+
+    /// Reads into the spare capacity of `buffer`. Only unsafe code could let the system write
+    /// there, so the bytes are received on the stack and copied. Nothing is initialised before it
+    /// is overwritten.
+    fn try_read_any_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
+        let mut received = [MaybeUninit::uninit(); READ_BUF_BYTES_MAX];
+        let room = buffer.chunk_mut().len().min(received.len());
+        let read = self.attempt(Direction::Read, |socket| {
+            let room = &mut received[..room];
+            let ((received, _), _) = rustix::net::recv(socket, room, RecvFlags::empty())?;
+            buffer.put_slice(received);
+            Ok(received.len())
         })?;
         self.note_progress(Direction::Read, read, room);
         Ok(read)
@@ -108,6 +130,14 @@ impl<S: StreamSocket> Registered<S> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         self.poll_attempt(Direction::Read, cx, || self.try_read(buffer))
+    }
+
+    pub(crate) fn poll_read_buf(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut impl BufMut,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_attempt(Direction::Read, cx, || self.try_read_any_buf(buffer))
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {

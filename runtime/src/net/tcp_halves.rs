@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::net::tcp_stream::TcpStream;
@@ -71,6 +72,17 @@ macro_rules! halves {
             /// If the future is dropped before it is ready, nothing was read.
             pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.stream.read(buffer).await
+            }
+
+            /// Reads like [`TcpStream::read_buf`].
+            ///
+            /// # Errors
+            /// Those of recv(2).
+            ///
+            /// # Cancel safety
+            /// If the future is dropped before it is ready, nothing was read.
+            pub async fn read_buf(&mut self, buffer: &mut impl BufMut) -> io::Result<usize> {
+                self.stream.read_buf(buffer).await
             }
 
             /// Returns the stream that this is a half of.

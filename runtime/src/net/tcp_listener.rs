@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::SockRef;
 
 use crate::executor::selector::Direction;
+use crate::net::addresses::first_that_works;
 use crate::net::registered::Registered;
 use crate::net::tcp_socket::TcpSocket;
 use crate::net::tcp_stream::TcpStream;
@@ -22,7 +23,7 @@ use crate::net::tcp_stream::TcpStream;
 /// use brigade_runtime::net::{TcpListener, TcpStream};
 ///
 /// brigade_runtime::run(async {
-///     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+///     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
 ///     let address = listener.local_addr().unwrap();
 ///     let (client, accepted) = gather((TcpStream::connect(address), listener.accept())).await;
 ///     let (_stream, peer) = accepted.unwrap();
@@ -43,23 +44,29 @@ impl TcpListener {
     /// The backlog of [`TcpListener::bind`].
     pub const BACKLOG: u32 = 4096;
 
-    /// Listens at `address`. With port 0 the system chooses a free port, see
-    /// [`TcpListener::local_addr`].
+    /// Listens at the first of the addresses that works. With port 0 the system chooses a free
+    /// port, see [`TcpListener::local_addr`]. A host name is resolved on this thread, which blocks
+    /// the loop meanwhile.
     ///
     /// `SO_REUSEADDR` is set, so that a server that was just stopped can start again at once. The
     /// backlog is [`TcpListener::BACKLOG`]. For other options use [`TcpSocket`].
     ///
     /// # Errors
-    /// Those of socket(2), bind(2), listen(2) and epoll_ctl(2), such as `AddrInUse`.
+    /// Those of the name resolution. If no address works, the error names each address with its
+    /// error (socket(2), bind(2), listen(2)), such as `AddrInUse`; its kind is that of the last
+    /// one. Those of epoll_ctl(2).
     ///
     /// # Panics
     /// If there is no event loop on this thread.
     #[track_caller]
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpSocket::for_address(&address)?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(Self::BACKLOG)
+    pub fn bind(addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        let listener = first_that_works(addresses, "listen at", |address| {
+            let socket = TcpSocket::for_address(&address)?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen_std(Self::BACKLOG)
+        });
+        Self::from_nonblocking(listener?, true)
     }
 
     /// Takes over a listening socket. It becomes non-blocking, and the connections that it accepts

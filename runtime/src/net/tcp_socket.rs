@@ -143,6 +143,14 @@ impl TcpSocket {
         self.socket.set_only_v6(only_v6)
     }
 
+    /// Returns the value of `IPV6_V6ONLY`.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2), such as for a socket that is not an IPv6 one.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        self.socket.only_v6()
+    }
+
     /// Sets `SO_SNDBUF`, the size of the system's send buffer in bytes (socket(7)). Linux doubles
     /// the value, and a system-wide limit applies.
     ///

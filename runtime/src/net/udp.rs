@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::executor::selector::Direction;
+use crate::net::addresses::first_that_works;
 use crate::net::registered::Registered;
 
 /// A UDP socket.
@@ -14,8 +15,8 @@ use crate::net::registered::Registered;
 /// use brigade_runtime::net::UdpSocket;
 ///
 /// brigade_runtime::run(async {
-///     let receiver = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-///     let sender = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+///     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+///     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
 ///     sender.send_to(b"hello", receiver.local_addr().unwrap()).await.unwrap();
 ///     let mut buffer = [0; 16];
 ///     let (length, _) = receiver.recv_from(&mut buffer).await.unwrap();
@@ -27,16 +28,20 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Creates a socket and binds it to `address`. With port 0 the system chooses a free port.
+    /// Creates a socket and binds it to the first of the addresses that works. With port 0 the
+    /// system chooses a free port. A host name is resolved on this thread, which blocks the loop
+    /// meanwhile.
     ///
     /// # Errors
-    /// Those of socket(2) and bind(2).
+    /// Those of the name resolution. If no address works, the error names each address with its
+    /// error (socket(2), bind(2)); its kind is that of the last one.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
     #[track_caller]
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { io: Registered::lazy(mio::net::UdpSocket::bind(address)?) })
+    pub fn bind(addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        let socket = first_that_works(addresses, "bind to", mio::net::UdpSocket::bind)?;
+        Ok(Self { io: Registered::lazy(socket) })
     }
 
     /// Takes over a socket, and makes it non-blocking.
@@ -52,12 +57,15 @@ impl UdpSocket {
         Ok(Self { io: Registered::lazy(mio::net::UdpSocket::from_std(socket)) })
     }
 
-    /// Sets the peer: [`UdpSocket::send`] sends to it, and only its datagrams are received.
+    /// Sets the peer: [`UdpSocket::send`] sends to it, and only its datagrams are received. Of
+    /// several addresses it is the first one that works. A host name is resolved on this thread,
+    /// which blocks the loop meanwhile.
     ///
     /// # Errors
-    /// Those of connect(2).
-    pub fn connect(&self, peer: SocketAddr) -> io::Result<()> {
-        self.io.socket().connect(peer)
+    /// Those of the name resolution. If no address works, the error names each address with its
+    /// error (connect(2)); its kind is that of the last one.
+    pub fn connect(&self, peer: impl ToSocketAddrs) -> io::Result<()> {
+        first_that_works(peer, "connect to", |address| self.io.socket().connect(address))
     }
 
     /// Sends `data` as one datagram to `peer`. Returns its length in bytes.
@@ -123,6 +131,10 @@ impl UdpSocket {
     /// Those of getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.socket().peer_addr()
+    }
+
+    pub(super) fn socket(&self) -> &mio::net::UdpSocket {
+        self.io.socket()
     }
 }
 

@@ -9,6 +9,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | serve a protocol with an async function | [`TcpServer`], [`until_draining`] |
+//! | reach the other loops from a handler | [`Loops`] |
 //! | follow a server from its start to its end | [`ServerState`], [`Phase`] |
 //! | read its counters; read what it did | [`Stats`], [`LoopStats`]; [`LoopReport`] |
 //! | write a protocol that knows its idle connections | [`Protocol`], [`Connections`] |
@@ -35,6 +36,7 @@ mod supervisor;
 mod tcp_server;
 
 pub use crate::task::notebook::Notebook;
+pub use crate::threads::loops::Loops;
 pub use acceptor::Acceptor;
 pub use connection_queue::{
     AcceptedConnection, ConnectionCounts, ConnectionGuard, ConnectionReceiver, LoopEvent,

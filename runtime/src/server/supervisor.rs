@@ -13,7 +13,6 @@ use crate::server::phase::{Phase, ServerState};
 use crate::server::report::{Observe, describe_from_outside};
 use crate::task::JoinError;
 use crate::threads::group::{Builder, EventLoopGroup};
-use crate::threads::thread::ThreadHandle;
 use crate::time::{self, sleep};
 
 /// What a server does when one of its loops dies: by a panic outside of connections, in the
@@ -38,13 +37,13 @@ const DEATHS_WITHIN: Duration = Duration::from_secs(60);
 /// How long a loop may overrun the drain deadline before it is reported, and again after that.
 const OVERRUN_REPORTED_AFTER: Duration = Duration::from_secs(1);
 
-/// Starts the loop with this number.
-type Start<T> = Box<dyn Fn(usize, LoopListener) -> io::Result<ThreadHandle<T>>>;
+/// Replaces the loop with this number.
+type Restart<T> = Box<dyn Fn(&mut EventLoopGroup<T>, usize, LoopListener) -> io::Result<()>>;
 
 /// The loops of one server, each returning a `T`.
 pub(super) struct Supervisor<T: 'static> {
     group: EventLoopGroup<T>,
-    start: Start<T>,
+    restart: Restart<T>,
     on_death: OnLoopDeath,
     deaths: Vec<Instant>,
     alive: usize,
@@ -70,15 +69,15 @@ impl<T: Send + 'static> Supervisor<T> {
         F: Future<Output = T> + 'static,
     {
         let group = builder.clone().start(listeners, make.clone())?;
-        let start = move |index, listener| {
+        let restart = move |group: &mut EventLoopGroup<T>, index, listener| {
             let make = make.clone();
-            builder.thread(index).run(move || make(index, listener))
+            group.replace(index, builder.thread(index), move || make(index, listener))
         };
         let handles: Vec<_> = group.handles().cloned().collect();
         Ok(Self {
             alive: group.len(),
             group,
-            start: Box::new(start),
+            restart: Box::new(restart),
             on_death,
             deaths: Vec::new(),
             observe,
@@ -118,9 +117,8 @@ impl<T: Send + 'static> Supervisor<T> {
             return Err(io::Error::other(death));
         }
         tracing::error!(target: "brigade::server", "{death}; replacing it");
-        let thread = (self.start)(index, listener()?)?;
-        self.handles.borrow_mut()[index] = thread.loop_handle().clone();
-        self.group.replace(index, thread);
+        (self.restart)(&mut self.group, index, listener()?)?;
+        *self.handles.borrow_mut() = self.group.handles().cloned().collect();
         self.alive += 1;
         Ok(())
     }

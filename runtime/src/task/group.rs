@@ -242,7 +242,9 @@ impl<V> fmt::Debug for Child<'_, V> {
 
 /// The error of a [`TaskGroup`]: the failure that ended it, and the failures of other children
 /// until then. Like Python's `ExceptionGroup`.
-#[derive(Debug)]
+///
+/// `{}` shows all failures. `{:?}`, which `unwrap` prints, shows the first and the number of the
+/// others; `{:#?}` shows all of them.
 #[non_exhaustive]
 pub struct GroupError<E> {
     /// The failure that ended the group.
@@ -252,7 +254,6 @@ pub struct GroupError<E> {
 }
 
 /// How the body or a child of a [`TaskGroup`] failed.
-#[derive(Debug)]
 pub enum Failure<E> {
     /// It returned an error.
     Error(E),
@@ -299,6 +300,28 @@ impl<E: std::error::Error + 'static> std::error::Error for GroupError<E> {
         match &self.first {
             Failure::Error(error) => Some(error),
             Failure::Task(error) => Some(error),
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for GroupError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.debug_list().entries(self.iter()).finish();
+        }
+        write!(f, "GroupError({:?}", self.first)?;
+        match self.others.len() {
+            0 => f.write_str(")"),
+            others => write!(f, " and {others} more)"),
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Task(error) => error.fmt(f),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `notebook` | what a task works on, for reports of stalls |
 //! | `gather` | several futures at once, within one task |
 //! | `group` | tasks that end together |
+//! | `select` | the first of several futures: the macro [`select!`](crate::select) |
 //! | `shield` | a future that runs on if its awaiter is cancelled |
 //! | `wakers` | the wakers of futures that wait for the same event |
 //!
@@ -28,6 +29,8 @@ mod gather;
 mod group;
 mod join;
 pub(crate) mod notebook;
+#[doc(hidden)]
+pub mod select;
 mod shield;
 pub(crate) mod spawn;
 pub(crate) mod wakers;

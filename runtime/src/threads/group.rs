@@ -10,7 +10,9 @@ use std::thread::available_parallelism;
 use crate::executor::builder;
 use crate::executor::event_loop::EventLoop;
 use crate::executor::handle::LoopHandle;
+use crate::oneshot::sync_channel;
 use crate::task::JoinError;
+use crate::threads::loops::{Loops, run_in_group};
 use crate::threads::thread;
 use crate::threads::thread::ThreadHandle;
 
@@ -69,8 +71,9 @@ impl Builder {
         Self { event_loop, ..self }
     }
 
-    /// Starts the loops. Each calls `make` with its number and its item of `each`, and runs the
-    /// future that `make` returns.
+    /// Starts the loops. Once all are there, each calls `make` with its number and its item of
+    /// `each`, and runs the future that `make` returns. Code on a loop reaches the others with
+    /// [`Loops::current`].
     ///
     /// # Errors
     /// If a thread or its loop cannot be started. The loops that were started before are stopped.
@@ -89,22 +92,33 @@ impl Builder {
         F::Output: Send + 'static,
     {
         let mut each = each.into_iter();
-        let mut group = EventLoopGroup { handles: Vec::new(), threads: Vec::new() };
+        let (mut handles, mut threads, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..self.loops {
             let item = each.next().expect("an item for each loop");
             let make = make.clone();
-            match self.thread(index).run(move || make(index, item)) {
+            let (enter, loops) = sync_channel();
+            match self.thread(index).run(move || run_in_group(loops, move || make(index, item))) {
                 Ok(thread) => {
-                    group.handles.push(thread.loop_handle().clone());
-                    group.threads.push(Some(thread));
+                    handles.push(thread.loop_handle().clone());
+                    threads.push(Some(thread));
+                    entrances.push(enter);
                 }
                 Err(error) => {
-                    group.handles().for_each(LoopHandle::stop);
+                    handles.iter().for_each(LoopHandle::stop);
                     return Err(error);
                 }
             }
         }
-        Ok(group)
+        let loops = Loops::new(handles.iter().cloned());
+        // All of them first, because the loops that are let in first may send to the others.
+        for (index, handle) in handles.iter().enumerate() {
+            loops.prepare(index, handle);
+        }
+        for (index, enter) in entrances.into_iter().enumerate() {
+            // Fails if the loop has been stopped already.
+            let _ = enter.send(loops.of_loop(index));
+        }
+        Ok(EventLoopGroup { handles, threads, loops })
     }
 
     /// Returns the builder of the thread of loop `index`, as [`Builder::start`] uses it. Use it to
@@ -123,6 +137,8 @@ impl Builder {
 /// A group of event loops, one thread each. Dropping the group lets them run on.
 pub struct EventLoopGroup<T: 'static> {
     handles: Vec<LoopHandle>,
+    /// The same handles, for code on the loops.
+    loops: Loops,
     /// Absent once `ended` has returned the thread's outcome.
     threads: Vec<Option<ThreadHandle<T>>>,
 }
@@ -179,13 +195,35 @@ impl<T: 'static> EventLoopGroup<T> {
         .await
     }
 
-    /// Replaces a loop that has ended by a new one.
+    /// Replaces a loop that has ended: starts `thread`, calls `make` there, and runs the future
+    /// that it returns. [`Builder::thread`] returns the builder of a thread like the one before.
+    ///
+    /// # Errors
+    /// If the thread or its loop cannot be started.
     ///
     /// # Panics
     /// If there is no loop with this number.
-    pub fn replace(&mut self, index: usize, thread: ThreadHandle<T>) {
-        self.handles[index] = thread.loop_handle().clone();
+    pub fn replace<M, F>(
+        &mut self,
+        index: usize,
+        thread: thread::Builder,
+        make: M,
+    ) -> io::Result<()>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + 'static,
+        T: Send,
+    {
+        assert!(index < self.len(), "there is no loop {index}, only {}", self.len());
+        let (enter, loops) = sync_channel();
+        let thread = thread.run(move || run_in_group(loops, make))?;
+        let handle = thread.loop_handle().clone();
+        self.loops.replace(index, &handle);
+        self.handles[index] = handle;
         self.threads[index] = Some(thread);
+        // Fails if the loop has been stopped already.
+        let _ = enter.send(self.loops.of_loop(index));
+        Ok(())
     }
 
     /// Waits until all loops have ended. Returns the output of each, or the reason why there is

@@ -126,13 +126,13 @@ fn pin(index: usize) {
 
 /// A handle to a thread that runs an event loop: await it on another loop, or [`join`] it.
 ///
-/// Dropping the handle lets the thread run on.
+/// Dropping the handle detaches the thread, see [`ThreadHandle::detach`].
 ///
 /// [`join`]: ThreadHandle::join
 ///
 /// # Panics
 /// If polled again after it was ready.
-#[must_use = "the end of the process also ends a thread that was not joined"]
+#[must_use = "dropping a handle detaches the thread; call `.detach()` if that is intended"]
 pub struct ThreadHandle<T: 'static> {
     handle: LoopHandle,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -145,6 +145,24 @@ impl<T: 'static> ThreadHandle<T> {
     pub fn loop_handle(&self) -> &LoopHandle {
         &self.handle
     }
+
+    /// Lets the thread run on without a handle. The same as dropping the handle, made explicit.
+    ///
+    /// The output of the thread's future is dropped. If the future has panicked, or panics later,
+    /// that is reported by the [`on_unhandled`] hook of the thread's loop, or logged if there is
+    /// none. The thread ends with its future, when its loop is stopped, or with the process.
+    ///
+    /// [`on_unhandled`]: crate::event_loop::Builder::on_unhandled
+    ///
+    /// # Examples
+    /// ```
+    /// use brigade_runtime::{oneshot, run_in_thread};
+    ///
+    /// let (sender, receiver) = oneshot::sync_channel();
+    /// run_in_thread("cook", || async { drop(sender.send("soup")) }).unwrap().detach();
+    /// assert_eq!(brigade_runtime::run(receiver), Ok("soup"));
+    /// ```
+    pub fn detach(self) {}
 
     /// Blocks this thread until the other one has ended, and returns the output of its future.
     ///
