@@ -148,3 +148,13 @@ pub mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/channels.md")]
 pub mod channels {}
+
+/// Compiles the examples of docs/handlers.md.
+#[cfg(all(doctest, feature = "json", feature = "query"))]
+#[doc = include_str!("../docs/handlers.md")]
+pub mod handlers {}
+
+/// Compiles the examples of docs/errors.md.
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../docs/errors.md")]
+pub mod errors {}
