@@ -25,8 +25,8 @@
 //!
 //! | feature | |
 //! | --- | --- |
-//! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, parsed by serde |
-//! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde |
+//! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, by serde; for clients too |
+//! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde; for clients too |
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!

@@ -14,11 +14,11 @@ use bytes::Bytes;
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::client::error::{ClientErrorKind, TimeoutKind};
 use crate::client::options::CONTINUE_TIMEOUT;
 use crate::client::pool::{InUse, Link};
 use crate::client::target::Target;
 use crate::message::body::{Body, BodyKind, Part, PartStream};
+use crate::message::client_error::{ClientErrorKind, TimeoutKind};
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_decoder::BodyEvent;
 use crate::protocol::client_connection::ResponseEvent;

@@ -1,29 +1,37 @@
 //! An HTTP client for the tasks of one loop, with a pool of idle connections.
 //!
-//! Reading order: `error` and `options`, `target` (a parsed URL), `pool` (what requests share),
-//! `exchange` (one request and its response), `response`, `request`.
+//! Reading order: `options`, `target` (a parsed URL), `pool` (what requests share), `exchange` (one
+//! request and its response), `response`, `request`.
+//! `json` and `form` add to requests and responses. The errors
+//! are in `message`, since handlers return them.
 
-mod error;
 mod exchange;
+#[cfg(feature = "query")]
+mod form;
+#[cfg(feature = "json")]
+mod json;
 mod options;
 mod pool;
 mod request;
 mod response;
+#[cfg(any(feature = "json", feature = "query"))]
+mod serialized;
 mod target;
 
 use std::rc::Rc;
 
 use http::Method;
 
-pub use error::{ClientError, ClientErrorKind, TimeoutKind};
 pub use options::{
-    BODY_GAP_TIMEOUT, BODY_RATE, CONNECT_TIMEOUT, CONTINUE_TIMEOUT, ClientBuilder, HEAD_TIMEOUT,
-    IDLE_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT, UPGRADED_IDLE_TIMEOUT,
+    BODY_GAP_TIMEOUT, BODY_RATE, COLLECT_BYTES_MAX, CONNECT_TIMEOUT, CONTINUE_TIMEOUT,
+    ClientBuilder, HEAD_TIMEOUT, IDLE_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT, UPGRADED_IDLE_TIMEOUT,
 };
 pub use request::ClientRequest;
 pub use response::ClientResponse;
 
 use pool::LoopClient;
+
+pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind};
 
 /// A client for `http://` URLs. It belongs to one loop; its clones share its connections.
 ///
@@ -42,7 +50,7 @@ use pool::LoopClient;
 /// brigade_runtime::run(async {
 ///     let client = Client::new();
 ///     let mut response = client.get("http://127.0.0.1:8080/").send().await?;
-///     println!("{}: {}", response.status(), response.text(1024 * 1024).await?);
+///     println!("{}: {}", response.status(), response.text().await?);
 ///     Ok::<_, brigade_http::ClientError>(())
 /// })
 /// .unwrap();

@@ -30,6 +30,10 @@ pub const IDLE_PER_HOST_MAX: usize = 32;
 /// Default of [`ClientBuilder::idle_max`]: a quarter of the 1,024 descriptors that a process may
 /// usually open.
 pub const IDLE_MAX: usize = 256;
+/// How many bytes [`ClientResponse::bytes`](crate::ClientResponse::bytes), `text` and `json`
+/// collect at most: ten times what a server accepts by default, since responses are longer than
+/// requests.
+pub const COLLECT_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// The limits of a client.
 #[derive(Clone, Debug)]

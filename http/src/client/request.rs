@@ -7,16 +7,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::{task, time};
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::client::error::{ClientError, ClientErrorKind, TimeoutKind};
 use crate::client::exchange::{Exchange, Outline};
 use crate::client::pool::{InUse, Link, LoopClient};
 use crate::client::response::ClientResponse;
 use crate::client::target::{Target, without_credentials};
 use crate::message::body::{Body, BodyKind};
+use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind};
 use crate::protocol::head::ResponseHead;
 use crate::protocol::headers::Headers;
 
@@ -26,9 +29,10 @@ use crate::protocol::headers::Headers;
 pub struct ClientRequest {
     client: Rc<LoopClient>,
     method: Method,
-    /// Without credentials, for messages.
+    /// The URL as it was given, without credentials, for messages about an invalid one.
     url: String,
-    target: Result<Target, ClientErrorKind>,
+    /// The first error in the request, if there is one.
+    pub(super) target: Result<Target, ClientErrorKind>,
     headers: Headers,
     body: Body,
     timeout: Option<Duration>,
@@ -56,12 +60,51 @@ impl ClientRequest {
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match (HeaderName::try_from(name.as_ref()), value.try_into()) {
             (Ok(name), Ok(value)) => self.headers.insert(name, value),
-            _ if self.target.is_ok() => {
-                self.target = Err(ClientErrorKind::Header(name.as_ref().into()));
-            }
-            _ => {}
+            _ => self.fail(ClientErrorKind::Header(name.as_ref().into())),
         }
         self
+    }
+
+    /// Sets `Authorization` to this token (RFC 6750 section 2.1). The value is marked as sensitive,
+    /// so that it does not appear in debug output.
+    ///
+    /// [`send`](ClientRequest::send) returns [`ClientErrorKind::Header`] if the token has
+    /// characters that a header may not have.
+    pub fn bearer_auth(self, token: impl AsRef<str>) -> Self {
+        self.authorization(HeaderValue::try_from(format!("Bearer {}", token.as_ref())).ok())
+    }
+
+    /// Sets `Authorization` to a user name and a password (RFC 7617). The value is marked as
+    /// sensitive, so that it does not appear in debug output. Anybody who can read the connection
+    /// can read the password.
+    ///
+    /// [`send`](ClientRequest::send) returns [`ClientErrorKind::Header`] if the user name has a
+    /// colon, or one of the two has a control character.
+    pub fn basic_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        let (user, password) = (user.as_ref(), password.as_ref());
+        let is_valid =
+            !user.contains(':') && !user.chars().chain(password.chars()).any(char::is_control);
+        let encoded = || format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+        let value = is_valid.then(encoded).map(HeaderValue::try_from);
+        self.authorization(value.transpose().ok().flatten())
+    }
+
+    fn authorization(mut self, value: Option<HeaderValue>) -> Self {
+        match value {
+            Some(mut value) => {
+                value.set_sensitive(true);
+                self.headers.insert(AUTHORIZATION, value);
+            }
+            None => self.fail(ClientErrorKind::Header(AUTHORIZATION.as_str().into())),
+        }
+        self
+    }
+
+    /// Records an error, to be returned by [`send`](ClientRequest::send). The first one counts.
+    pub(super) fn fail(&mut self, kind: ClientErrorKind) {
+        if self.target.is_ok() {
+            self.target = Err(kind);
+        }
     }
 
     /// Returns the headers, to be changed.
@@ -111,11 +154,14 @@ impl ClientRequest {
     /// async fn greet(client: &Client) -> Result<String, ClientError> {
     ///     let request = client.post("http://127.0.0.1:8080/greet").header("accept", "text/plain");
     ///     let request = request.body("name=Ada").timeout(Duration::from_secs(5));
-    ///     request.send().await?.text(64 * 1024).await
+    ///     request.send().await?.text().await
     /// }
     /// ```
     pub async fn send(self) -> Result<ClientResponse, ClientError> {
-        let label: Rc<str> = format!("{} {}", self.method, self.url).into();
+        let label: Rc<str> = match &self.target {
+            Ok(target) => format!("{} {}", self.method, target).into(),
+            Err(_) => format!("{} {}", self.method, self.url).into(),
+        };
         let response = self.exchange(&label).await;
         response.map_err(|kind| ClientError::new(&label, kind))
     }

@@ -1,5 +1,6 @@
 //! Where a request goes.
 
+use std::fmt;
 use std::rc::Rc;
 
 use http::Uri;
@@ -56,6 +57,13 @@ impl Target {
             authority: authority.as_str().to_owned(),
             path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
         })
+    }
+}
+
+/// Writes the URL, without a fragment.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod body_error;
+pub(crate) mod client_error;
 pub(crate) mod cookies;
 pub(crate) mod escaped;
 pub(crate) mod extensions;
