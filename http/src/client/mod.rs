@@ -1,10 +1,11 @@
 //! An HTTP client for the tasks of one loop, with a pool of idle connections.
 //!
 //! Reading order: `options`, `target` (a parsed URL), `pool` (what requests share), `exchange` (one
-//! request and its response), `response`, `request`.
-//! `json` and `form` add to requests and responses. The errors
+//! request and its response), `response`, `sending` (with `connect`),
+//! `request`. `json` and `form` add to requests and responses. The errors
 //! are in `message`, since handlers return them.
 
+mod connect;
 mod exchange;
 #[cfg(feature = "query")]
 mod form;
@@ -14,17 +15,20 @@ mod options;
 mod pool;
 mod request;
 mod response;
+mod sending;
 #[cfg(any(feature = "json", feature = "query"))]
 mod serialized;
 mod target;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use http::Method;
 
 pub use options::{
     BODY_GAP_TIMEOUT, BODY_RATE, COLLECT_BYTES_MAX, CONNECT_TIMEOUT, CONTINUE_TIMEOUT,
-    ClientBuilder, HEAD_TIMEOUT, IDLE_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT, UPGRADED_IDLE_TIMEOUT,
+    ClientBuilder, HEAD_TIMEOUT, IDLE_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT, RETRY_BACKOFF,
+    RETRY_BACKOFF_MAX, UPGRADED_IDLE_TIMEOUT,
 };
 pub use request::ClientRequest;
 pub use response::ClientResponse;
@@ -40,7 +44,8 @@ pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind
 ///   [`Semaphore`](brigade_runtime::local::Semaphore).
 /// - Responses are parsed as strictly as the server parses requests, and bodies stream both ways.
 /// - Time and sizes are limited; see [`ClientBuilder`].
-/// - Redirects are not followed, cookies are not kept, and nothing is decompressed. There is no
+/// - Failed requests are sent again and Unix sockets are used only if the [`ClientBuilder`] says
+///   so. Redirects are not followed, cookies are not kept, and nothing is decompressed. There is no
 ///   TLS: an `https://` URL is an error.
 ///
 /// # Examples
@@ -70,6 +75,13 @@ impl Client {
     /// Returns a builder for a client with other options.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::new()
+    }
+
+    /// Returns a client that sends all requests to the Unix socket at this path; see
+    /// [`ClientBuilder::unix_socket`].
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        ClientBuilder::new().unix_socket(path).build()
     }
 
     /// Returns a request with any method, to a URL such as `http://host:8080/path?query`.

@@ -9,6 +9,7 @@ use http::StatusCode;
 
 use crate::message::body_error::{BodyError, BoxError};
 use crate::message::escaped::Escaped;
+use crate::message::parked::Ticket;
 use crate::protocol::error::{EncodeError, ProtocolError};
 
 /// Why a request got no response, or only a part of one. Displays the request and the
@@ -40,6 +41,8 @@ struct Inner {
     /// Method and URL.
     request: Box<str>,
     kind: ClientErrorKind,
+    /// For the request itself, if nothing of it was sent.
+    unsent: Option<Ticket>,
 }
 
 /// What went wrong with a request.
@@ -98,7 +101,17 @@ pub enum TimeoutKind {
 
 impl ClientError {
     pub(crate) fn new(request: &str, kind: ClientErrorKind) -> Self {
-        Self(Box::new(Inner { request: request.into(), kind }))
+        Self(Box::new(Inner { request: request.into(), kind, unsent: None }))
+    }
+
+    /// Adds the request, of which nothing was sent.
+    pub(crate) fn with_unsent(mut self, request: Ticket) -> Self {
+        self.0.unsent = Some(request);
+        self
+    }
+
+    pub(crate) fn take_unsent(&mut self) -> Option<Ticket> {
+        self.0.unsent.take()
     }
 
     /// Returns what went wrong.

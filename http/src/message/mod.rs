@@ -19,6 +19,7 @@ pub(crate) mod log_limit;
 pub(crate) mod media_type;
 pub(crate) mod param_error;
 pub(crate) mod params;
+pub(crate) mod parked;
 pub(crate) mod parts;
 #[cfg(feature = "query")]
 pub(crate) mod path_error;
