@@ -1,8 +1,8 @@
 //! An HTTP client for the tasks of one loop, with a pool of idle connections.
 //!
 //! Reading order: `options`, `target` (a parsed URL), `pool` (what requests share), `exchange` (one
-//! request and its response), `response`, `sending` (with `connect`),
-//! `request`. `json` and `form` add to requests and responses. The errors
+//! request and its response), `response`, `sending` (with `connect` and
+//! `redirect`), `request`. `json` and `form` add to requests and responses. The errors
 //! are in `message`, since handlers return them.
 
 mod connect;
@@ -13,6 +13,7 @@ mod form;
 mod json;
 mod options;
 mod pool;
+mod redirect;
 mod request;
 mod response;
 mod sending;
@@ -44,9 +45,9 @@ pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind
 ///   [`Semaphore`](brigade_runtime::local::Semaphore).
 /// - Responses are parsed as strictly as the server parses requests, and bodies stream both ways.
 /// - Time and sizes are limited; see [`ClientBuilder`].
-/// - Failed requests are sent again and Unix sockets are used only if the [`ClientBuilder`] says
-///   so. Redirects are not followed, cookies are not kept, and nothing is decompressed. There is no
-///   TLS: an `https://` URL is an error.
+/// - Redirects are followed, failed requests are sent again, and Unix sockets are used only if the
+///   [`ClientBuilder`] says so. Cookies are not kept, and nothing is decompressed. There is no TLS:
+///   an `https://` URL is an error.
 ///
 /// # Examples
 /// ```no_run

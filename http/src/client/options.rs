@@ -54,6 +54,7 @@ pub(super) struct Options {
     pub(super) idle_per_host_max: usize,
     pub(super) idle_max: usize,
     pub(super) body_bytes_max: u64,
+    pub(super) redirects_max: u32,
     pub(super) retries_max: u32,
     pub(super) retry_backoff: Duration,
     pub(super) unix_socket: Option<PathBuf>,
@@ -93,6 +94,7 @@ impl ClientBuilder {
             idle_per_host_max: IDLE_PER_HOST_MAX,
             idle_max: IDLE_MAX,
             body_bytes_max: u64::MAX,
+            redirects_max: 0,
             retries_max: 0,
             retry_backoff: RETRY_BACKOFF,
             unix_socket: None,
@@ -174,6 +176,23 @@ impl ClientBuilder {
     /// read only as the caller asks for it.
     pub fn body_bytes_max(mut self, bytes: u64) -> Self {
         self.options.body_bytes_max = bytes;
+        self
+    }
+
+    /// Sets how many redirects a request follows: responses of status 301, 302, 303, 307 and 308
+    /// with a `Location`. 0 by default: they are returned like any other response.
+    ///
+    /// Methods change as in browsers: after 301 and 302 a `POST` becomes a `GET`, and after 303 all
+    /// but `HEAD` do, without their body and the headers that describe it. If the host or the port
+    /// changes, `Authorization`, `Cookie`, `Proxy-Authorization` and a `Host` of your own are left
+    /// out from then on. [`ClientResponse::url`](crate::ClientResponse::url) returns the last URL.
+    ///
+    /// A redirect too many is the error
+    /// [`TooManyRedirects`](crate::ClientErrorKind::TooManyRedirects). One that cannot be followed,
+    /// since its URL cannot be requested or the body would have to be sent again and is a stream,
+    /// is the error [`Redirect`](crate::ClientErrorKind::Redirect).
+    pub fn redirects(mut self, count_max: u32) -> Self {
+        self.options.redirects_max = count_max;
         self
     }
 

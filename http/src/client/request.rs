@@ -139,7 +139,7 @@ impl ClientRequest {
     /// the body of the request is complete: the rest is then sent while the response's body is
     /// read. If the server refuses the request with a status of 400 or more, no more of it is sent.
     ///
-    /// Redirects are not followed.
+    /// Redirects are [followed](crate::ClientBuilder::redirects) only if the client was built so.
     /// Informational responses are skipped. If a reused connection fails before the first byte of a
     /// response, the server has most likely just closed it: then the request is sent once more, on
     /// a new connection, if none of it had been sent, or it is idempotent and its body is not a

@@ -1,4 +1,5 @@
-//! How a request is sent: over a kept connection or a new one, and again if that is safe.
+//! How a request is sent: over a kept connection or a new one, again if that is safe, and to
+//! another URL after a redirect.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use crate::client::connect::connect;
 use crate::client::exchange::{Exchange, Outline};
 use crate::client::options::RETRY_BACKOFF_MAX;
 use crate::client::pool::{InUse, Link, LoopClient};
+use crate::client::redirect;
 use crate::client::response::ClientResponse;
 use crate::message::body::{Body, BodyKind};
 use crate::message::client_error::ClientErrorKind;
@@ -48,18 +50,42 @@ impl Failed {
     }
 }
 
-/// Sends a request. Returns the response with its head received.
+/// Sends a request and follows redirects, as far as the client's options say. Returns the response
+/// with its head received.
 pub(super) async fn send(
     client: &Rc<LoopClient>,
-    outline: Outline,
-    body: Body,
+    mut outline: Outline,
+    mut body: Body,
 ) -> Result<ClientResponse, Box<Failure>> {
-    match retry(client, &outline, body).await {
-        Ok((head, exchange)) => Ok(response(head, outline.label().into(), exchange)),
-        Err(Failed { kind, is_unsent, body, .. }) => {
-            let unsent = body.filter(|_| is_unsent);
-            Err(Box::new(Failure { kind, outline, unsent }))
-        }
+    let redirects_max = client.options.redirects_max;
+    let mut redirects = 0;
+    loop {
+        let again = if redirects < redirects_max { replay(&body) } else { None };
+        let (head, exchange) = match retry(client, &outline, body).await {
+            Ok(answer) => answer,
+            Err(Failed { kind, is_unsent, body, .. }) => {
+                // After a redirect the first server has acted on the request.
+                let unsent = body.filter(|_| is_unsent && redirects == 0);
+                return Err(Box::new(Failure { kind, outline, unsent }));
+            }
+        };
+        let redirected = redirect::location(&head).filter(|_| redirects_max > 0);
+        let Some(location) = redirected.map(<[u8]>::to_vec) else {
+            return Ok(response(head, outline.label().into(), exchange));
+        };
+        let status = head.status();
+        // Keeps the connection if the rest of the response is short.
+        drop(response(head, outline.label().into(), exchange));
+        let followed = if redirects == redirects_max {
+            Err(ClientErrorKind::TooManyRedirects(redirects_max))
+        } else {
+            redirect::follow(&mut outline, status, &location, again)
+        };
+        body = match followed {
+            Ok(body) => body,
+            Err(kind) => return Err(Box::new(Failure { kind, outline, unsent: None })),
+        };
+        redirects += 1;
     }
 }
 

@@ -64,6 +64,15 @@ pub enum ClientErrorKind {
     /// The server takes the request, or sends the body of the response, at a rate below this many
     /// bytes a second, which is the minimum.
     TooSlow(u32),
+    /// There is one redirect more than this maximum.
+    TooManyRedirects(u32),
+    /// A redirect cannot be followed.
+    Redirect {
+        /// The `Location` of the response.
+        location: Box<str>,
+        /// What stands in the way.
+        reason: &'static str,
+    },
     /// The connection failed.
     Broken(io::Error),
     /// The server closed the connection without a response.
@@ -120,7 +129,8 @@ impl ClientError {
         &self.0.kind
     }
 
-    /// Returns the URL of the request, without a user name, password or fragment.
+    /// Returns the URL of the request; after a redirect, of the one that failed. It has no user
+    /// name, password or fragment.
     #[must_use]
     pub fn url(&self) -> &str {
         url_of(&self.0.request)
@@ -192,6 +202,12 @@ impl fmt::Display for ClientErrorKind {
                 "the server takes or sends fewer than {rate} bytes a second; lower the minimum \
                  with `body_rate`"
             ),
+            Self::TooManyRedirects(limit) => {
+                write!(f, "there are more than {limit} redirects; raise the limit with `redirects`")
+            }
+            Self::Redirect { location, reason } => {
+                write!(f, "cannot follow the redirect to '{}': {reason}", Escaped(location))
+            }
             Self::Broken(error) => write!(f, "the connection failed: {error}"),
             Self::NoResponse => f.write_str(
                 "the server closed the connection without a response; it may have acted on the \
