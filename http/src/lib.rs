@@ -18,6 +18,7 @@
 //! | switch to another protocol | [`Response::upgrade`] |
 //! | observe a running server | [`Server::stats`]; `metrics` (feature `metrics`) |
 //! | send requests to other servers | [`Client`] |
+//! | pass requests on to other servers | [`Client::forward`], [`Headers::remove_hop_by_hop`] |
 //! | test handlers and routers without sockets | [`Service`], [`Request::builder`] |
 //! | drive HTTP/1.1 without this crate's server and client | [`protocol`] |
 //!
