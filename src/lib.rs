@@ -78,3 +78,8 @@ pub use brigade_runtime::{
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../README.md")]
 pub mod readme {}
+
+/// Compiles the examples of docs/client.md.
+#[cfg(all(doctest, feature = "json", feature = "query"))]
+#[doc = include_str!("../docs/client.md")]
+pub mod client_page {}
