@@ -38,7 +38,7 @@ fn app(second: Duration) -> Router {
 async fn fetch(client: &Client, root: &str, path: &str) -> Result<(), ClientError> {
     let began = now();
     let mut response = client.get(format!("{root}{path}")).send().await?;
-    let (status, text) = (response.status(), response.text(1024).await?);
+    let (status, text) = (response.status(), response.text().await?);
     println!("{path}: {status} after {:.2} s, {text}", (now() - began).as_secs_f64());
     Ok(())
 }

@@ -40,7 +40,7 @@ fn app() -> Router {
 async fn fetch(client: &Client, root: &str, path: &str) -> Result<String, Box<dyn Error>> {
     let mut response = client.get(format!("{root}{path}")).send().await?;
     println!("{path}: {}", response.status());
-    Ok(response.text(1024 * 1024).await?)
+    Ok(response.text().await?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

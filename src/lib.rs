@@ -158,3 +158,8 @@ pub mod handlers {}
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../docs/errors.md")]
 pub mod errors {}
+
+/// Compiles the examples of docs/client.md.
+#[cfg(all(doctest, feature = "json", feature = "query"))]
+#[doc = include_str!("../docs/client.md")]
+pub mod client_page {}

@@ -20,6 +20,7 @@
 //! | switch to another protocol | [`Response::upgrade`] |
 //! | observe a running server | [`Server::stats`]; `metrics` (feature `metrics`) |
 //! | send requests to other servers | [`Client`] |
+//! | pass requests on to other servers | [`Client::forward`], [`Headers::remove_hop_by_hop`] |
 //! | test handlers and routers without sockets | [`Service`], [`Request::builder`] |
 //! | drive HTTP/1.1 without this crate's server and client | [`protocol`] |
 //!
@@ -27,8 +28,8 @@
 //!
 //! | feature | |
 //! | --- | --- |
-//! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, parsed by serde |
-//! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde |
+//! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, by serde; for clients too |
+//! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde; for clients too |
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!

@@ -379,9 +379,7 @@ fn the_body_of_a_request_is_sent_back_with_its_length_and_its_trailers() {
 fn bodies_are_forwarded_in_both_directions() {
     let backend = TestServer::start(|| {
         let echo = async |request: Request| request.into_body();
-        Router::new()
-            .route("/", post(echo))
-            .route("/none", on_get(async || StatusCode::NO_CONTENT))
+        Router::new().route("/", post(echo)).route("/none", on_get(async || StatusCode::NO_CONTENT))
     });
     let url = format!("http://{}", backend.address);
     let proxy = TestServer::start(move || {

@@ -44,7 +44,7 @@ fn parts(count: usize, size: usize) -> impl stream::Stream<Item = Result<Bytes, 
 
 /// Returns the body of a `GET` of `url`, or the error.
 async fn text(client: &Client, url: &str) -> Result<String, ClientError> {
-    client.get(url).send().await?.text(LIMIT).await
+    client.get(url).send().await?.text().await
 }
 
 /// Returns what the client reads of `answer`, after which the server closes its connection.
@@ -164,7 +164,7 @@ fn a_response_has_its_head_and_trailers() {
         );
         assert_eq!((response.headers().len(), response.head().reason()), (2, "Not here"));
         assert_eq!((response.body_remaining(), response.trailers()), (None, None));
-        assert_eq!(response.text(2).await.unwrap(), "hi");
+        assert_eq!(response.text_with_limit(2).await.unwrap(), "hi");
         assert_eq!(response.trailers().unwrap()["x-sum"], "2");
         assert_eq!(response.body_remaining(), Some(0));
         assert!(response.chunk().await.is_none());
@@ -405,7 +405,7 @@ fn a_server_that_reads_nothing_causes_a_write_timeout() {
         let client = Client::new();
         let upload = async |body: Body| {
             let mut response = client.post(&url).body(body).send().await?;
-            response.text(LIMIT).await
+            response.text().await
         };
         let full = timed(upload(vec![0; 64 * 1024 * 1024].into())).await;
         assert_eq!(full, (TimeoutKind::Write, 30 * SECOND, 30));
@@ -427,7 +427,7 @@ fn the_total_time_of_a_request_can_be_limited() {
         let client = Client::builder().timeout(3600 * SECOND).build();
         let mut response = client.get(&url).timeout(5 * SECOND).send().await.unwrap();
         let began = time::now();
-        let error = response.text(LIMIT).await.unwrap_err();
+        let error = response.text().await.unwrap_err();
         assert!(matches!(error.kind(), ClientErrorKind::Timeout(TimeoutKind::Total, _)), "{error}");
         assert_eq!((time::now() - began).as_secs(), 5);
     });
@@ -439,7 +439,7 @@ fn a_slow_caller_causes_no_timeout() {
         let (url, server) = answering(ok("hello"));
         let mut response = Client::new().get(&url).send().await.unwrap();
         time::sleep(3600 * SECOND).await;
-        assert_eq!(response.text(LIMIT).await.unwrap(), "hello");
+        assert_eq!(response.text().await.unwrap(), "hello");
         server.await.unwrap();
     });
 }
@@ -458,7 +458,7 @@ fn a_slow_request_body_causes_no_timeout() {
             Ok::<_, ClientError>(Bytes::from_static(b"x"))
         });
         let request = Client::new().post(&url).body(Body::stream(slow));
-        assert_eq!(request.send().await.unwrap().text(LIMIT).await.unwrap(), "done");
+        assert_eq!(request.send().await.unwrap().text().await.unwrap(), "done");
         server.await.unwrap();
     });
 }
@@ -478,7 +478,7 @@ fn a_refusal_ends_the_upload() {
         let client = Client::new();
         let mut response = client.post(&url).body(Body::stream(endless)).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(response.text(LIMIT).await.unwrap(), "no!");
+        assert_eq!(response.text().await.unwrap(), "no!");
         assert_eq!((server.await.unwrap(), client.connections_idle()), (b"".to_vec(), 0));
     });
 }
@@ -503,7 +503,7 @@ fn a_response_is_read_although_the_server_reads_no_more_of_the_request() {
         let sent = client.post(format!("http://{address}/")).body(body).send().await;
         let mut response = sent.unwrap();
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(response.text(LIMIT).await.unwrap(), "no!");
+        assert_eq!(response.text().await.unwrap(), "no!");
         assert_eq!(client.connections_idle(), 0);
     });
     server.join().unwrap();
@@ -651,7 +651,7 @@ fn folded_header_lines_of_a_response_are_joined_by_a_space() {
             let mut response = Client::new().get(&url).send().await.unwrap();
             let value = String::from_utf8(response.header("x").unwrap().to_vec()).unwrap();
             let count = response.headers().len();
-            let text = response.text(10).await.unwrap();
+            let text = response.text_with_limit(10).await.unwrap();
             drop(peer);
             (value, count, text)
         });

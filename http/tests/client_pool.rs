@@ -17,8 +17,6 @@ use http::{Method, StatusCode};
 use scripted::{Host, answering, ok, on_loop, script};
 use sockets::TestServer;
 
-const LIMIT: usize = 1024 * 1024;
-
 fn app() -> Router {
     Router::new()
         .route("/peer", any(async |request: Request| request.peer_addr().to_string()))
@@ -38,7 +36,7 @@ async fn chunks(request: Request) -> Response {
 }
 
 async fn text(client: &Client, url: &str) -> String {
-    client.get(url).send().await.unwrap().text(LIMIT).await.unwrap()
+    client.get(url).send().await.unwrap().text().await.unwrap()
 }
 
 #[test]
@@ -51,7 +49,7 @@ fn successive_requests_share_a_connection() {
         for _ in 0..10 {
             assert_eq!(text(&client.clone(), &format!("{root}/peer")).await, peers[0]);
             let post = client.post(format!("{root}/peer")).body("x").send().await;
-            assert_eq!(post.unwrap().text(LIMIT).await.unwrap(), peers[0]);
+            assert_eq!(post.unwrap().text().await.unwrap(), peers[0]);
         }
         assert_eq!((client.connections_opened(), client.connections_idle()), (1, 1));
     });
@@ -99,8 +97,8 @@ fn the_connection_that_became_idle_last_is_used_first() {
         let client = Client::new();
         let mut first = client.get(&url).send().await.unwrap();
         let mut second = client.get(&url).send().await.unwrap();
-        first.text(LIMIT).await.unwrap();
-        let last = second.text(LIMIT).await.unwrap();
+        first.text().await.unwrap();
+        let last = second.text().await.unwrap();
         assert_eq!((client.connections_opened(), client.connections_idle()), (2, 2));
         for _ in 0..3 {
             assert_eq!(text(&client, &url).await, last);
@@ -123,7 +121,7 @@ fn idle_connections_are_limited_per_host_and_in_total() {
                 }
                 let mut peer = String::new();
                 for mut response in open {
-                    peer = response.text(LIMIT).await.unwrap();
+                    peer = response.text().await.unwrap();
                 }
                 peer
             }
@@ -196,7 +194,7 @@ fn a_connection_that_the_server_closed_is_not_reused() {
         assert_eq!(text(&client, &url).await, "first");
         task::yield_now().await;
         let response = client.post(&url).body("not to be sent twice").send().await;
-        assert_eq!(response.unwrap().text(LIMIT).await.unwrap(), "second");
+        assert_eq!(response.unwrap().text().await.unwrap(), "second");
         server.await.unwrap();
         assert_eq!(client.connections_opened(), 2);
     });
@@ -230,7 +228,7 @@ fn after_the_first(
         let client = Client::new();
         assert_eq!(text(&client, &url).await, "first");
         let outcome = match request(&client, &url).send().await {
-            Ok(mut response) => response.text(LIMIT).await,
+            Ok(mut response) => response.text().await,
             Err(error) => Err(error),
         };
         (outcome, server.await.unwrap())
@@ -305,7 +303,7 @@ fn a_connection_that_either_side_closes_is_not_kept() {
         let (url, server) = answering(ok("hi"));
         let client = Client::new();
         let mut response = client.get(&url).header("connection", "close").send().await.unwrap();
-        assert_eq!(response.text(LIMIT).await.unwrap(), "hi");
+        assert_eq!(response.text().await.unwrap(), "hi");
         assert_eq!(client.connections_idle(), 0);
         server.await.unwrap();
     });

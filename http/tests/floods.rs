@@ -216,7 +216,7 @@ fn a_hundred_informational_responses_are_skipped() {
         let client = Client::new();
         for _ in 0..2 {
             let mut response = client.get(&url).send().await.unwrap();
-            assert_eq!(response.text(10).await.unwrap(), "hello");
+            assert_eq!(response.text_with_limit(10).await.unwrap(), "hello");
         }
         server.await.unwrap();
     });

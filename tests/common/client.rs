@@ -82,6 +82,15 @@ impl Client {
         bytes
     }
 
+    /// Returns all that arrives until the server closes the connection, also by a reset.
+    pub(crate) fn read_rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        if let Err(error) = self.stream.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+        rest
+    }
+
     /// Sends a request and reads its response.
     pub(crate) fn request(&mut self, request_line: &str) -> Response {
         self.send(request_line, "", b"");

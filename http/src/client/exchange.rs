@@ -6,6 +6,7 @@
 //! and both stop while the caller awaits nothing.
 
 use std::io;
+use std::mem;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,14 @@ use bytes::Bytes;
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::client::error::{ClientErrorKind, TimeoutKind};
 use crate::client::options::CONTINUE_TIMEOUT;
 use crate::client::pool::{InUse, Link};
 use crate::client::target::Target;
 use crate::message::body::{Body, BodyKind, Part, PartStream};
+use crate::message::client_error::{ClientErrorKind, TimeoutKind};
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_decoder::BodyEvent;
+use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::client_connection::ResponseEvent;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::head::ResponseHead;
@@ -41,6 +43,13 @@ pub(super) struct Outline {
     pub(super) headers: Headers,
     /// The timeout of the whole exchange, and the instant at which it passes.
     pub(super) deadline: Option<(Duration, Instant)>,
+}
+
+impl Outline {
+    /// Returns the method and the URL, for messages.
+    pub(super) fn label(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
 }
 
 /// A request in progress on its connection.
@@ -72,10 +81,14 @@ pub(super) struct Exchange {
 }
 
 /// What is left to send of the request's body, besides what is in `outgoing`.
+#[derive(Default)]
 enum Upload {
+    #[default]
     Done,
     Full(Bytes),
-    Stream(PartStream),
+    /// First polled after a part of the request has been sent, so one that nothing was sent of is
+    /// untouched.
+    Stream(PartStream, BodyLength),
 }
 
 /// What the request waits for, if that has a timeout.
@@ -170,6 +183,16 @@ impl Exchange {
         self.is_sent
     }
 
+    /// Returns the stream that is the request's body, unless some of the request was sent.
+    pub(super) fn take_unsent_stream(&mut self) -> Option<Body> {
+        match mem::take(&mut self.upload) {
+            Upload::Stream(stream, length) if !self.is_sent => {
+                Some(Body { kind: BodyKind::Stream(stream, length) })
+            }
+            _ => None,
+        }
+    }
+
     /// Returns how many bytes of the response's body have not been returned, if that is known.
     pub(super) fn body_remaining(&self) -> Option<u64> {
         self.link.protocol.body_remaining()
@@ -210,7 +233,7 @@ impl Exchange {
     }
 
     fn is_sending(&self) -> bool {
-        !matches!(self.upload, Upload::Done) || !self.outgoing.is_empty()
+        !self.is_cut && (!matches!(self.upload, Upload::Done) || !self.outgoing.is_empty())
     }
 }
 
@@ -235,12 +258,17 @@ impl Exchange {
             }
             BodyKind::Full(bytes) => Upload::Full(bytes),
             BodyKind::Error(error) => Upload::Full(error.text),
-            kind => Upload::Stream(Body { kind }.into_part_stream()),
+            BodyKind::Stream(stream, length) => Upload::Stream(stream, length),
+            kind => {
+                let body = Body { kind };
+                let length = body.length();
+                Upload::Stream(body.into_part_stream(), length)
+            }
         };
         let expected = headers.value(&EXPECT).map(HeaderValue::as_bytes);
         self.is_held = expected.is_some_and(|what| what.eq_ignore_ascii_case(b"100-continue"));
         if let (Upload::Full(bytes), false) = (&mut self.upload, self.is_held) {
-            let bytes = std::mem::take(bytes);
+            let bytes = mem::take(bytes);
             self.send_part(bytes, out)?;
             self.end_upload(None, out)?;
         }
@@ -273,15 +301,15 @@ impl Exchange {
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Poll<()>, ClientErrorKind> {
-        let is_done = matches!(self.upload, Upload::Done);
+        let is_done = self.is_cut || matches!(self.upload, Upload::Done);
         if is_done || task::poll_proceed(cx).is_pending() {
             return Ok(Poll::Pending);
         }
         let part = match &mut self.upload {
             Upload::Done => return Ok(Poll::Pending),
             Upload::Full(bytes) if bytes.is_empty() => None,
-            Upload::Full(bytes) => Some(Ok(Part::Data(std::mem::take(bytes)))),
-            Upload::Stream(stream) => match stream.as_mut().poll_next(cx) {
+            Upload::Full(bytes) => Some(Ok(Part::Data(mem::take(bytes)))),
+            Upload::Stream(stream, _) => match stream.as_mut().poll_next(cx) {
                 Poll::Ready(part) => part,
                 Poll::Pending => return Ok(Poll::Pending),
             },
@@ -329,11 +357,14 @@ impl Exchange {
         }
     }
 
-    /// Sends no more of the request. The connection cannot be used again.
+    /// Sends no more of the request. The connection cannot be used again. A stream is kept if
+    /// nothing was sent, so that another connection can send it.
     fn cut_upload(&mut self) {
         self.is_cut = true;
         self.is_held = false;
-        self.upload = Upload::Done;
+        if self.is_sent {
+            self.upload = Upload::Done;
+        }
         self.outgoing = Outgoing::default();
     }
 }

@@ -1,30 +1,44 @@
 //! An HTTP client for the tasks of one loop, with a pool of idle connections.
 //!
-//! Reading order: `error` and `options`, `target` (a parsed URL), `pool` (what requests share),
-//! `exchange` (one request and its response), `response_body`, `response`, `request`.
+//! Reading order: `options`, `target` (a parsed URL), `pool` (what requests share), `exchange` (one
+//! request and its response), `response_body`, `response`, `sending` (with `connect` and `redirect`), `request`.
+//! `json` and `form` add to requests and responses; `forward` is for proxies. The errors are in
+//! `message`, since handlers return them.
 
-mod error;
+mod connect;
 mod exchange;
+#[cfg(feature = "query")]
+mod form;
+mod forward;
+#[cfg(feature = "json")]
+mod json;
 mod options;
 mod pool;
+mod redirect;
 mod request;
 mod response;
 mod response_body;
+mod sending;
+#[cfg(any(feature = "json", feature = "query"))]
+mod serialized;
 mod target;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use http::Method;
 
-pub use error::{ClientError, ClientErrorKind, TimeoutKind};
 pub use options::{
-    BODY_GAP_TIMEOUT, BODY_RATE, CONNECT_TIMEOUT, CONTINUE_TIMEOUT, ClientBuilder, HEAD_TIMEOUT,
-    IDLE_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT, UPGRADED_IDLE_TIMEOUT,
+    BODY_GAP_TIMEOUT, BODY_RATE, COLLECT_BYTES_MAX, CONNECT_TIMEOUT, CONTINUE_TIMEOUT,
+    ClientBuilder, HEAD_TIMEOUT, IDLE_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT, RETRY_BACKOFF,
+    RETRY_BACKOFF_MAX, UPGRADED_IDLE_TIMEOUT,
 };
 pub use request::ClientRequest;
 pub use response::ClientResponse;
 
 use pool::LoopClient;
+
+pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind};
 
 /// A client for `http://` URLs. It belongs to one loop; its clones share its connections.
 ///
@@ -33,8 +47,9 @@ use pool::LoopClient;
 ///   [`Semaphore`](brigade_runtime::local::Semaphore).
 /// - Responses are parsed as strictly as the server parses requests, and bodies stream both ways.
 /// - Time and sizes are limited; see [`ClientBuilder`].
-/// - Redirects are not followed, cookies are not kept, and nothing is decompressed. There is no
-///   TLS: an `https://` URL is an error.
+/// - Redirects are followed, failed requests are sent again, and Unix sockets are used only if the
+///   [`ClientBuilder`] says so. Cookies are not kept, and nothing is decompressed. There is no TLS:
+///   an `https://` URL is an error.
 ///
 /// # Examples
 /// ```no_run
@@ -43,7 +58,7 @@ use pool::LoopClient;
 /// brigade_runtime::run(async {
 ///     let client = Client::new();
 ///     let mut response = client.get("http://127.0.0.1:8080/").send().await?;
-///     println!("{}: {}", response.status(), response.text(1024 * 1024).await?);
+///     println!("{}: {}", response.status(), response.text().await?);
 ///     Ok::<_, brigade_http::ClientError>(())
 /// })
 /// .unwrap();
@@ -63,6 +78,13 @@ impl Client {
     /// Returns a builder for a client with other options.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::new()
+    }
+
+    /// Returns a client that sends all requests to the Unix socket at this path; see
+    /// [`ClientBuilder::unix_socket`].
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        ClientBuilder::new().unix_socket(path).build()
     }
 
     /// Returns a request with any method, to a URL such as `http://host:8080/path?query`.

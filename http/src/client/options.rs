@@ -1,5 +1,6 @@
 //! The options of a client, and their builder.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::protocol::limits::Limits;
@@ -30,6 +31,14 @@ pub const IDLE_PER_HOST_MAX: usize = 32;
 /// Default of [`ClientBuilder::idle_max`]: a quarter of the 1,024 descriptors that a process may
 /// usually open.
 pub const IDLE_MAX: usize = 256;
+/// Default of [`ClientBuilder::retry_backoff`]: enough for a server that restarts its listener.
+pub const RETRY_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest pause before a request is sent again.
+pub const RETRY_BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// How many bytes [`ClientResponse::bytes`](crate::ClientResponse::bytes), `text` and `json`
+/// collect at most: ten times what a server accepts by default, since responses are longer than
+/// requests.
+pub const COLLECT_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// The limits of a client.
 #[derive(Clone, Debug)]
@@ -45,6 +54,10 @@ pub(super) struct Options {
     pub(super) idle_per_host_max: usize,
     pub(super) idle_max: usize,
     pub(super) body_bytes_max: u64,
+    pub(super) redirects_max: u32,
+    pub(super) retries_max: u32,
+    pub(super) retry_backoff: Duration,
+    pub(super) unix_socket: Option<PathBuf>,
     pub(super) limits: Limits,
 }
 
@@ -81,6 +94,10 @@ impl ClientBuilder {
             idle_per_host_max: IDLE_PER_HOST_MAX,
             idle_max: IDLE_MAX,
             body_bytes_max: u64::MAX,
+            redirects_max: 0,
+            retries_max: 0,
+            retry_backoff: RETRY_BACKOFF,
+            unix_socket: None,
             limits: Limits::default(),
         };
         Self { options }
@@ -159,6 +176,66 @@ impl ClientBuilder {
     /// read only as the caller asks for it.
     pub fn body_bytes_max(mut self, bytes: u64) -> Self {
         self.options.body_bytes_max = bytes;
+        self
+    }
+
+    /// Sets how many redirects a request follows: responses of status 301, 302, 303, 307 and 308
+    /// with a `Location`. 0 by default: they are returned like any other response.
+    ///
+    /// Methods change as in browsers: after 301 and 302 a `POST` becomes a `GET`, and after 303 all
+    /// but `HEAD` do, without their body and the headers that describe it. If the host or the port
+    /// changes, `Authorization`, `Cookie`, `Proxy-Authorization` and a `Host` of your own are left
+    /// out from then on. [`ClientResponse::url`](crate::ClientResponse::url) returns the last URL.
+    ///
+    /// A redirect too many is the error
+    /// [`TooManyRedirects`](crate::ClientErrorKind::TooManyRedirects). One that cannot be followed,
+    /// since its URL cannot be requested or the body would have to be sent again and is a stream,
+    /// is the error [`Redirect`](crate::ClientErrorKind::Redirect).
+    pub fn redirects(mut self, count_max: u32) -> Self {
+        self.options.redirects_max = count_max;
+        self
+    }
+
+    /// Sets how many times a request is sent again after it has failed. 0 by default.
+    ///
+    /// A request is sent again if nothing of it was sent, since connecting failed, for instance; or
+    /// if it is idempotent (RFC 9110 section 9.2.2) and the connection failed before the first byte
+    /// of a response. A body that is a stream cannot be sent again once a part of it was sent. A
+    /// response is never a reason, whatever its status, and neither is a timeout, except that for
+    /// connecting.
+    ///
+    /// Whatever is set here, a request whose kept connection turns out to be closed is sent once
+    /// more at once, on a new connection, under the same conditions.
+    pub fn retries(mut self, count_max: u32) -> Self {
+        self.options.retries_max = count_max;
+        self
+    }
+
+    /// Sets the pause before a request is sent again for the first time. 100 ms by default. Each
+    /// further pause is twice as long, up to 10 s. If the total timeout would pass meanwhile, the
+    /// request fails at once.
+    pub fn retry_backoff(mut self, pause: Duration) -> Self {
+        self.options.retry_backoff = pause;
+        self
+    }
+
+    /// Sends all requests to the Unix socket at this path, whatever the host and the port of their
+    /// URLs, which only become the `Host`. Connections are kept for each host and port, as usual.
+    ///
+    /// After an [upgrade](crate::ClientResponse::upgrade) the stream has the type of a TCP
+    /// connection nevertheless, but no addresses.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use brigade_http::{Client, ClientError};
+    ///
+    /// async fn images() -> Result<String, ClientError> {
+    ///     let client = Client::builder().unix_socket("/run/docker.sock").build();
+    ///     client.get("http://docker/images/json").send().await?.text().await
+    /// }
+    /// ```
+    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.unix_socket = Some(path.into());
         self
     }
 

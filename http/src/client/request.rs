@@ -1,23 +1,23 @@
-//! A request that is being built, and how it is sent.
+//! A request that is being built.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use brigade_runtime::net::TcpStream;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use brigade_runtime::{task, time};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue, Method};
 
-use crate::client::error::{ClientError, ClientErrorKind, TimeoutKind};
-use crate::client::exchange::{Exchange, Outline};
-use crate::client::pool::{InUse, Link, LoopClient};
+use crate::client::exchange::Outline;
+use crate::client::pool::LoopClient;
 use crate::client::response::ClientResponse;
+use crate::client::sending::{self, Failure};
 use crate::client::target::{Target, without_credentials};
-use crate::message::body::{Body, BodyKind};
-use crate::protocol::head::ResponseHead;
+use crate::message::body::Body;
+use crate::message::client_error::{ClientError, ClientErrorKind};
+use crate::message::parked::Ticket;
 use crate::protocol::headers::Headers;
 
 /// A request that is being built. [`send`](ClientRequest::send) sends it, and returns the error if
@@ -26,9 +26,10 @@ use crate::protocol::headers::Headers;
 pub struct ClientRequest {
     client: Rc<LoopClient>,
     method: Method,
-    /// Without credentials, for messages.
+    /// The URL as it was given, without credentials, for messages about an invalid one.
     url: String,
-    target: Result<Target, ClientErrorKind>,
+    /// The first error in the request, if there is one.
+    pub(super) target: Result<Target, ClientErrorKind>,
     headers: Headers,
     body: Body,
     timeout: Option<Duration>,
@@ -47,6 +48,17 @@ impl ClientRequest {
         }
     }
 
+    /// Sets the URL, in place of the one that the request was built with. Queries that were added
+    /// to that are not added to this one.
+    pub fn url(mut self, url: impl AsRef<str>) -> Self {
+        let url = url.as_ref();
+        self.url = without_credentials(url);
+        if matches!(self.target, Ok(_) | Err(ClientErrorKind::Url(_))) {
+            self.target = Target::parse(url).map_err(ClientErrorKind::Url);
+        }
+        self
+    }
+
     /// Sets a header, in place of any other of that name.
     ///
     /// `Host` and the headers that frame the body are added when the request is sent. A `Host` set
@@ -56,12 +68,51 @@ impl ClientRequest {
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match (HeaderName::try_from(name.as_ref()), value.try_into()) {
             (Ok(name), Ok(value)) => self.headers.insert(name, value),
-            _ if self.target.is_ok() => {
-                self.target = Err(ClientErrorKind::Header(name.as_ref().into()));
-            }
-            _ => {}
+            _ => self.fail(ClientErrorKind::Header(name.as_ref().into())),
         }
         self
+    }
+
+    /// Sets `Authorization` to this token (RFC 6750 section 2.1). The value is marked as sensitive,
+    /// so that it does not appear in debug output.
+    ///
+    /// [`send`](ClientRequest::send) returns [`ClientErrorKind::Header`] if the token has
+    /// characters that a header may not have.
+    pub fn bearer_auth(self, token: impl AsRef<str>) -> Self {
+        self.authorization(HeaderValue::try_from(format!("Bearer {}", token.as_ref())).ok())
+    }
+
+    /// Sets `Authorization` to a user name and a password (RFC 7617). The value is marked as
+    /// sensitive, so that it does not appear in debug output. Anybody who can read the connection
+    /// can read the password.
+    ///
+    /// [`send`](ClientRequest::send) returns [`ClientErrorKind::Header`] if the user name has a
+    /// colon, or one of the two has a control character.
+    pub fn basic_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        let (user, password) = (user.as_ref(), password.as_ref());
+        let is_valid =
+            !user.contains(':') && !user.chars().chain(password.chars()).any(char::is_control);
+        let encoded = || format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+        let value = is_valid.then(encoded).map(HeaderValue::try_from);
+        self.authorization(value.transpose().ok().flatten())
+    }
+
+    fn authorization(mut self, value: Option<HeaderValue>) -> Self {
+        match value {
+            Some(mut value) => {
+                value.set_sensitive(true);
+                self.headers.insert(AUTHORIZATION, value);
+            }
+            None => self.fail(ClientErrorKind::Header(AUTHORIZATION.as_str().into())),
+        }
+        self
+    }
+
+    /// Records an error, to be returned by [`send`](ClientRequest::send). The first one counts.
+    pub(super) fn fail(&mut self, kind: ClientErrorKind) {
+        if self.target.is_ok() {
+            self.target = Err(kind);
+        }
     }
 
     /// Returns the headers, to be changed.
@@ -88,13 +139,16 @@ impl ClientRequest {
     /// the body of the request is complete: the rest is then sent while the response's body is
     /// read. If the server refuses the request with a status of 400 or more, no more of it is sent.
     ///
-    /// Redirects are not followed, and informational responses are skipped. If a reused connection
-    /// fails before the first byte of a response, the server has most likely just closed it: then
-    /// the request is sent once more, on a new connection, if its body is not a stream, and if it
-    /// is idempotent or none of it had been sent.
+    /// Redirects are [followed](crate::ClientBuilder::redirects) only if the client was built so.
+    /// Informational responses are skipped. If a reused connection fails before the first byte of a
+    /// response, the server has most likely just closed it: then the request is sent once more, on
+    /// a new connection, if none of it had been sent, or it is idempotent and its body is not a
+    /// stream. See
+    /// [`ClientBuilder::retries`](crate::ClientBuilder::retries) for other failures.
     ///
     /// # Errors
-    /// If there is no response; see [`ClientErrorKind`].
+    /// If there is no response; see [`ClientErrorKind`]. If nothing of the request was sent,
+    /// [`ClientError::take_request`] returns it.
     ///
     /// # Panics
     /// If there is no event loop on this thread.
@@ -111,43 +165,69 @@ impl ClientRequest {
     /// async fn greet(client: &Client) -> Result<String, ClientError> {
     ///     let request = client.post("http://127.0.0.1:8080/greet").header("accept", "text/plain");
     ///     let request = request.body("name=Ada").timeout(Duration::from_secs(5));
-    ///     request.send().await?.text(64 * 1024).await
+    ///     request.send().await?.text().await
     /// }
     /// ```
     pub async fn send(self) -> Result<ClientResponse, ClientError> {
-        let label: Rc<str> = format!("{} {}", self.method, self.url).into();
-        let response = self.exchange(&label).await;
-        response.map_err(|kind| ClientError::new(&label, kind))
-    }
-
-    async fn exchange(self, label: &Rc<str>) -> Result<ClientResponse, ClientErrorKind> {
-        let Self { client, method, target, headers, body, timeout, .. } = self;
+        let Self { client, method, url, target, headers, body, timeout } = self;
         // An invalid request fails without waiting for anything.
         task::consume_budget().await;
+        let target = target.map_err(|kind| ClientError::new(&format!("{method} {url}"), kind))?;
         let deadline = timeout.and_then(|limit| Some((limit, time::now().checked_add(limit)?)));
-        let outline = Outline { method, target: target?, headers, deadline };
-        let mut body = Some(body);
-        if let Some(link) = client.take(&outline.target.host_and_port) {
-            let again = body.as_ref().and_then(replay);
-            let mut exchange = new_exchange(&client, link, deadline);
-            let first = body.take().unwrap_or_default();
-            match send_and_wait(&mut exchange, &outline, first).await {
-                Ok(head) => return Ok(response(head, label, exchange)),
-                Err(error) => {
-                    // A server that received nothing has not acted on it.
-                    let may_repeat = outline.method.is_idempotent() || !exchange.is_sent();
-                    let may_repeat = may_repeat && exchange.failed_unheard(&error);
-                    body = again.filter(|_| may_repeat);
-                    if body.is_none() {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        let link = connect(&client, &outline).await?;
-        let mut exchange = new_exchange(&client, link, deadline);
-        let head = send_and_wait(&mut exchange, &outline, body.unwrap_or_default()).await?;
-        Ok(response(head, label, exchange))
+        let outline = Outline { method, target, headers, deadline };
+        let sent = sending::send(&client, outline, body).await;
+        sent.map_err(|failure| {
+            let Failure { kind, outline, unsent } = *failure;
+            let error = ClientError::new(&outline.label(), kind);
+            let Some(body) = unsent else { return error };
+            let Outline { method, target, headers, .. } = outline;
+            let target = Ok(target);
+            error.with_unsent(Ticket::park(Self {
+                client,
+                method,
+                url,
+                target,
+                headers,
+                body,
+                timeout,
+            }))
+        })
+    }
+}
+
+impl ClientError {
+    /// Takes the request out of the error, if nothing of it was sent: since connecting failed, for
+    /// instance. It is as it was before it was sent, with its body, of which a stream was not
+    /// polled. So it can be sent to another server, even if it is not idempotent (RFC 9110 section
+    /// 9.2.2). Its total timeout then begins anew.
+    ///
+    /// Returns `None` if some of the request may have been sent, if the request is invalid, and on
+    /// any other thread than that of the request. An error that is kept keeps its request.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use brigade_http::{ClientError, ClientRequest, ClientResponse};
+    ///
+    /// /// Sends a request, and to the second URL if the server at the first one is down.
+    /// async fn send(request: ClientRequest, second: &str) -> Result<ClientResponse, ClientError> {
+    ///     let mut error = match request.send().await {
+    ///         Ok(response) => return Ok(response),
+    ///         Err(error) => error,
+    ///     };
+    ///     match error.take_request() {
+    ///         Some(request) => request.url(second).send().await,
+    ///         None => Err(error),
+    ///     }
+    /// }
+    /// ```
+    pub fn take_request(&mut self) -> Option<ClientRequest> {
+        self.take_unsent()?.take()
+    }
+
+    /// Returns the request, if nothing of it was sent; see [`take_request`](Self::take_request).
+    #[must_use]
+    pub fn into_request(mut self) -> Option<ClientRequest> {
+        self.take_request()
     }
 }
 
@@ -159,70 +239,5 @@ impl fmt::Debug for ClientRequest {
             .field("headers", &self.headers)
             .field("body", &self.body)
             .finish_non_exhaustive()
-    }
-}
-
-/// Returns a copy of the body, unless it is a stream.
-fn replay(body: &Body) -> Option<Body> {
-    match &body.kind {
-        BodyKind::Empty | BodyKind::Trailers(_) => Some(Body::empty()),
-        BodyKind::Full(bytes) => Some(bytes.clone().into()),
-        BodyKind::Error(error) => Some(error.text.clone().into()),
-        _ => None,
-    }
-}
-
-fn new_exchange(
-    client: &Rc<LoopClient>,
-    link: Link,
-    deadline: Option<(Duration, Instant)>,
-) -> Box<Exchange> {
-    Box::new(Exchange::new(InUse::new(client), link, deadline))
-}
-
-/// Sends the request and waits for the head of the response.
-async fn send_and_wait(
-    exchange: &mut Exchange,
-    outline: &Outline,
-    body: Body,
-) -> Result<ResponseHead, ClientErrorKind> {
-    exchange.begin(outline, body)?;
-    poll_fn(|cx| exchange.poll_head(cx)).await
-}
-
-/// Returns the response. Without a body it is complete, and its connection is kept at once.
-fn response(head: ResponseHead, label: &Rc<str>, exchange: Box<Exchange>) -> ClientResponse {
-    let has_body = head.framing().has_body() || head.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let mut response = ClientResponse::new(head, label.clone(), exchange);
-    if !has_body {
-        response.end_at_once();
-    }
-    response
-}
-
-async fn connect(client: &Rc<LoopClient>, outline: &Outline) -> Result<Link, ClientErrorKind> {
-    let mut timeout = (TimeoutKind::Connect, client.options.connect_timeout);
-    let mut left = timeout.1;
-    if let Some((limit, deadline)) = outline.deadline {
-        let rest = deadline.saturating_duration_since(time::now());
-        if rest < left {
-            (timeout, left) = ((TimeoutKind::Total, limit), rest);
-        }
-    }
-    match time::timeout(left, open(&outline.target)).await {
-        Ok(Ok(stream)) => {
-            client.opened.update(|opened| opened + 1);
-            Ok(Link::new(stream, outline.target.host_and_port.clone()))
-        }
-        Ok(Err(error)) => Err(ClientErrorKind::Connect(error)),
-        Err(_) => Err(ClientErrorKind::Timeout(timeout.0, timeout.1)),
-    }
-}
-
-/// Connects. Only a name needs a lookup, which runs on another thread.
-async fn open(target: &Target) -> io::Result<TcpStream> {
-    match target.host.parse::<IpAddr>() {
-        Ok(address) => TcpStream::connect_to(SocketAddr::new(address, target.port)).await,
-        Err(_) => TcpStream::connect((target.host.clone(), target.port)).await,
     }
 }

@@ -10,10 +10,11 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode, Version};
 
-use crate::client::error::{ClientError, ClientErrorKind};
 use crate::client::exchange::{BodyPart, Exchange};
+use crate::client::options::COLLECT_BYTES_MAX;
 use crate::client::response_body::Remainder;
 use crate::message::body::Body;
+use crate::message::client_error::{ClientError, ClientErrorKind, url_of};
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::head::ResponseHead;
@@ -45,6 +46,12 @@ impl ClientResponse {
         self.head.status()
     }
 
+    /// Returns the URL that responded: after redirects, the last one. It has no fragment.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        url_of(&self.rest.label)
+    }
+
     /// Returns the version: HTTP/1.0 or HTTP/1.1.
     #[must_use]
     pub const fn version(&self) -> Version {
@@ -68,6 +75,18 @@ impl ClientResponse {
     #[must_use]
     pub const fn head(&self) -> &ResponseHead {
         &self.head
+    }
+
+    /// Returns the response, or an error if its status is 400 or more. The body is then discarded.
+    ///
+    /// # Errors
+    /// [`ClientErrorKind::Status`], with the status and the URL.
+    pub fn error_for_status(self) -> Result<Self, ClientError> {
+        let status = self.status();
+        if status.is_client_error() || status.is_server_error() {
+            return Err(ClientError::new(&self.rest.label, ClientErrorKind::Status(status)));
+        }
+        Ok(self)
     }
 
     /// Returns how many bytes of the body have not been read; `None` if that is unknown.
@@ -132,12 +151,29 @@ impl ClientResponse {
         Err(self.rest.fail(ClientErrorKind::TooLarge(limit as u64)))
     }
 
-    /// Reads the body to its end and returns it as text. It has to be UTF-8, whatever
-    /// `Content-Type` says.
+    /// Reads the body to its end and returns it in one piece, at most [`COLLECT_BYTES_MAX`] bytes.
+    /// [`collect`](ClientResponse::collect) takes another limit.
+    ///
+    /// # Errors
+    /// As for [`ClientResponse::collect`].
+    pub async fn bytes(&mut self) -> Result<Bytes, ClientError> {
+        self.collect(COLLECT_BYTES_MAX).await
+    }
+
+    /// Reads the body to its end and returns it as text, at most [`COLLECT_BYTES_MAX`] bytes. It
+    /// has to be UTF-8, whatever `Content-Type` says.
     ///
     /// # Errors
     /// [`ClientErrorKind::NotText`] if it is not, and those of [`ClientResponse::collect`].
-    pub async fn text(&mut self, limit: usize) -> Result<String, ClientError> {
+    pub async fn text(&mut self) -> Result<String, ClientError> {
+        self.text_with_limit(COLLECT_BYTES_MAX).await
+    }
+
+    /// Does what [`text`](ClientResponse::text) does, for a body of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As for [`ClientResponse::text`].
+    pub async fn text_with_limit(&mut self, limit: usize) -> Result<String, ClientError> {
         let bytes = self.collect(limit).await?;
         String::from_utf8(bytes.into()).map_err(|_| self.rest.fail(ClientErrorKind::NotText))
     }
@@ -188,6 +224,11 @@ impl ClientResponse {
     /// Ends a response without a body.
     pub(super) fn end_at_once(&mut self) {
         self.rest.end_at_once();
+    }
+
+    /// Closes the connection.
+    pub(super) fn fail(&mut self, kind: ClientErrorKind) -> ClientError {
+        self.rest.fail(kind)
     }
 }
 

@@ -1,8 +1,23 @@
 //! Where a request goes.
 
+use std::fmt;
 use std::rc::Rc;
 
 use http::Uri;
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+
+/// The characters of a `Location` that are percent-encoded, besides those outside of ASCII.
+const INVALID_IN_URLS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// A parsed URL.
 #[derive(Debug)]
@@ -57,6 +72,70 @@ impl Target {
             path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
         })
     }
+
+    /// Resolves a reference, as it is in `Location`, against this URL (RFC 3986 section 5.2). Bytes
+    /// that a URL may not have are percent-encoded first, as browsers do. The error says what is
+    /// wrong with the result.
+    pub(super) fn join(&self, reference: &[u8]) -> Result<Self, &'static str> {
+        let reference = percent_encode(reference, INVALID_IN_URLS).to_string();
+        let reference = reference.split('#').next().unwrap_or_default();
+        if has_scheme(reference) {
+            return Self::parse(reference);
+        }
+        if reference.starts_with("//") {
+            return Self::parse(&format!("http:{reference}"));
+        }
+        let base = self.path.split('?').next().unwrap_or_default();
+        let (path, query) = match reference.find('?') {
+            Some(at) => reference.split_at(at),
+            None => (reference, ""),
+        };
+        let path = match path {
+            "" if query.is_empty() => self.path.clone(),
+            "" => format!("{base}{query}"),
+            _ if path.starts_with('/') => without_dots(path) + query,
+            _ => {
+                let folder = &base[..base.rfind('/').map_or(0, |at| at + 1)];
+                without_dots(&format!("{folder}{path}")) + query
+            }
+        };
+        Self::parse(&format!("http://{}{path}", self.authority))
+    }
+}
+
+/// Writes the URL, without a fragment.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
+/// Returns `true` if `reference` begins with a scheme (RFC 3986 section 3.1).
+fn has_scheme(reference: &str) -> bool {
+    let scheme = reference.split_once(':').map(|(scheme, _)| scheme.as_bytes());
+    scheme.is_some_and(|scheme| {
+        let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+        scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.iter().all(is_allowed)
+    })
+}
+
+/// Removes the segments `.` and `..` of an absolute path (RFC 3986 section 5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        if segment == ".." {
+            kept.pop();
+        } else if segment != "." {
+            kept.push(segment);
+            continue;
+        }
+        // What is left is a folder.
+        if segments.peek().is_none() {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
 }
 
 /// Returns `url` without a user name and password, for messages.
@@ -115,6 +194,56 @@ mod tests {
             let error = Target::parse(url).expect_err(url);
             assert!(error.contains(reason), "{url}: {error}");
         }
+    }
+
+    /// The examples of RFC 3986 section 5.4, with `http://a/b/c/d;p?q` as the base.
+    #[test]
+    fn references_are_resolved_as_in_the_standard() {
+        let base = Target::parse("http://a/b/c/d;p?q").unwrap();
+        let joined =
+            |reference: &str| base.join(reference.as_bytes()).map(|target| target.to_string());
+        for (reference, expected) in [
+            ("g", "/b/c/g"),
+            ("./g", "/b/c/g"),
+            ("g/", "/b/c/g/"),
+            ("/g", "/g"),
+            ("?y", "/b/c/d;p?y"),
+            ("g?y", "/b/c/g?y"),
+            ("#s", "/b/c/d;p?q"),
+            ("g#s", "/b/c/g"),
+            ("g?y#s", "/b/c/g?y"),
+            (";x", "/b/c/;x"),
+            ("g;x=1/./y", "/b/c/g;x=1/y"),
+            ("", "/b/c/d;p?q"),
+            (".", "/b/c/"),
+            ("./", "/b/c/"),
+            ("..", "/b/"),
+            ("../", "/b/"),
+            ("../g", "/b/g"),
+            ("../..", "/"),
+            ("../../g", "/g"),
+            ("../../../g", "/g"),
+            ("/./g", "/g"),
+            ("/../g", "/g"),
+            ("g.", "/b/c/g."),
+            ("..g", "/b/c/..g"),
+            ("./g/.", "/b/c/g/"),
+            ("g/../h", "/b/c/h"),
+            ("g?y/../x", "/b/c/g?y/../x"),
+            ("a:b/../c", ""),
+            ("two words/\u{fc}", "/b/c/two%20words/%C3%BC"),
+        ] {
+            match expected {
+                "" => assert!(joined(reference).is_err(), "{reference}"),
+                path => assert_eq!(joined(reference).unwrap(), format!("http://a{path}")),
+            }
+        }
+        assert_eq!(joined("//g").unwrap(), "http://g/");
+        assert_eq!(joined("//g:8/x?y").unwrap(), "http://g:8/x?y");
+        assert_eq!(joined("HTTP://G/../x").unwrap(), "http://G/../x");
+        assert!(joined("https://a/").unwrap_err().contains("https"));
+        assert!(joined("//u@b/").unwrap_err().contains("user name"));
+        assert!(base.join(b"//\xff/").is_err());
     }
 
     #[test]

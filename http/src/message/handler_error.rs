@@ -7,6 +7,7 @@ use std::fmt;
 use http::StatusCode;
 
 use crate::message::body_error::{BodyError, BoxError};
+use crate::message::client_error::ClientError;
 use crate::message::escaped::Escaped;
 use crate::message::failure::Failure;
 use crate::message::log_limit::limited_log;
@@ -20,6 +21,8 @@ use crate::protocol::error::ProtocolError;
 ///
 /// - Errors of the client (rejections of arguments such as [`JsonError`](crate::JsonError),
 ///   [`ParamError`], [`BodyError`]) keep their status, and their text is the message.
+/// - A [`ClientError`](crate::ClientError), of a request to another server, becomes a 504 after a
+///   timeout and a 502 otherwise, without details.
 /// - Any other error becomes a 500 without details. [`ResultExt::status`] and
 ///   [`ResultExt::context`] are more precise.
 /// - What is only a `Box<dyn Error>`, or an error type that wraps one, converts by
@@ -72,6 +75,13 @@ impl HandlerError {
 
     /// Converts an error with its own status and text, if it is one of ours.
     fn from_error(error: BoxError) -> Self {
+        if let Some(client) = error.downcast_ref::<ClientError>() {
+            let (status, message) = match client.of_the_upload() {
+                Some(error) => (error.status(), error.to_string()),
+                None => (client.gateway_status(), String::new()),
+            };
+            return Self::new(status, message).with_cause(error);
+        }
         match known(&*error) {
             Some(status) => {
                 let mut new = Self::new(status, error.to_string()).with_cause(error);
@@ -204,6 +214,12 @@ impl IntoResponse for BodyError {
             Self::Gone => Response::plain(self.status(), "the body was not received"),
             error => HandlerError::from(error).into_response(),
         }
+    }
+}
+
+impl IntoResponse for ClientError {
+    fn into_response(self) -> Response {
+        HandlerError::from(self).into_response()
     }
 }
 

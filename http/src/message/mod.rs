@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod body_error;
 pub(crate) mod body_interop;
 pub(crate) mod body_map;
+pub(crate) mod client_error;
 pub(crate) mod cookies;
 pub(crate) mod escaped;
 pub(crate) mod extensions;
@@ -20,6 +21,7 @@ pub(crate) mod log_limit;
 pub(crate) mod media_type;
 pub(crate) mod param_error;
 pub(crate) mod params;
+pub(crate) mod parked;
 pub(crate) mod parts;
 #[cfg(feature = "query")]
 pub(crate) mod path_error;

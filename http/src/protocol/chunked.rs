@@ -303,7 +303,7 @@ pub(crate) fn write_last_chunk(
 
 /// Returns `false` for fields that a recipient needs before the body: those for framing, routing,
 /// authentication and the content's format (RFC 9110 section 6.5.1).
-fn is_allowed_in_trailers(name: &HeaderName) -> bool {
+pub(crate) fn is_allowed_in_trailers(name: &HeaderName) -> bool {
     const FORBIDDEN: [HeaderName; 13] = [
         header::TRANSFER_ENCODING,
         header::CONTENT_LENGTH,

@@ -96,6 +96,14 @@ impl Fields {
     /// Builds a map whose values share one copy of the received bytes.
     pub(crate) fn to_map(&self) -> Box<HeaderMap> {
         let mut map = Box::new(HeaderMap::with_capacity(self.lines().count()));
+        self.for_each(|name, value| {
+            map.append(name, value);
+        });
+        map
+    }
+
+    /// Calls `take` with each line. The values share one copy of the received bytes.
+    pub(crate) fn for_each(&self, mut take: impl FnMut(HeaderName, HeaderValue)) {
         let bytes = Bytes::copy_from_slice(&self.bytes);
         let lines = HeaderLines { rest: bytes.get(usize::from(self.start)..).unwrap_or_default() };
         for (name, value) in lines {
@@ -107,10 +115,9 @@ impl Fields {
                 "the decoder accepts only what these types accept"
             );
             if let (Ok(name), Ok(value)) = (name, value) {
-                map.append(name, value);
+                take(name, value);
             }
         }
-        map
     }
 }
 

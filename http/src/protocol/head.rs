@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 // ours
 use crate::protocol::fields::{Fields, HeaderLines, Span};
 use crate::protocol::framing::Framing;
+use crate::protocol::headers::Headers;
 
 /// The head of a request: its request line and headers.
 ///
@@ -265,4 +266,24 @@ impl fmt::Debug for ResponseHead {
             .field("headers", &self.fields)
             .finish()
     }
+}
+
+/// The headers of a request, to be sent on.
+impl From<&RequestHead> for Headers {
+    fn from(head: &RequestHead) -> Self {
+        to_headers(&head.fields)
+    }
+}
+
+/// The headers of a response, to be sent on.
+impl From<&ResponseHead> for Headers {
+    fn from(head: &ResponseHead) -> Self {
+        to_headers(&head.fields)
+    }
+}
+
+fn to_headers(fields: &Fields) -> Headers {
+    let mut headers = Headers::new();
+    fields.for_each(|name, value| headers.append(name, value));
+    headers
 }

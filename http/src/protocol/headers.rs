@@ -4,13 +4,15 @@
 //! one is kept in place without an allocation, further ones in a vector.
 
 // std
-use std::{fmt, iter, option, slice};
+use std::{fmt, iter, mem, option, slice};
 
 // crates
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 // ours
 use crate::protocol::error::EncodeError;
+use crate::protocol::syntax::list_contains;
 
 type Line = (HeaderName, HeaderValue);
 
@@ -110,6 +112,40 @@ impl Headers {
         self.len() != before
     }
 
+    /// Removes the headers that are meant for one connection only, so that an intermediary does not
+    /// forward them (RFC 9110 section 7.6.1): `Connection`, those that it names, `Keep-Alive`,
+    /// `Proxy-Authenticate`, `Proxy-Authorization`, `Proxy-Connection`, `TE`, `Transfer-Encoding`
+    /// and `Upgrade`. `Trailer` stays, since trailers are forwarded.
+    ///
+    /// Add headers of your own, such as `X-Forwarded-For`, after this: a client can name any header
+    /// in `Connection`.
+    ///
+    /// # Examples
+    /// ```
+    /// use brigade_http::Headers;
+    ///
+    /// let mut headers = Headers::new();
+    /// headers.try_insert("connection", "close, x-hop")?;
+    /// headers.try_insert("x-hop", "1")?;
+    /// headers.try_insert("accept", "*/*")?;
+    /// headers.remove_hop_by_hop();
+    /// assert_eq!(headers.len(), 1);
+    /// # Ok::<_, brigade_http::EncodeError>(())
+    /// ```
+    pub fn remove_hop_by_hop(&mut self) {
+        let options: Vec<HeaderValue> = self
+            .iter()
+            .filter(|(name, _)| *name == CONNECTION)
+            .map(|(_, value)| value.clone())
+            .collect();
+        let is_named = |name: &HeaderName| {
+            let name = name.as_str().as_bytes();
+            options.iter().any(|options| list_contains(options.as_bytes(), name))
+        };
+        let all = mem::take(self).into_iter();
+        self.extend(all.filter(|(name, _)| !is_hop_by_hop(name) && !is_named(name)));
+    }
+
     /// Returns the value of the first header of this name.
     #[must_use]
     pub fn value(&self, name: &HeaderName) -> Option<&HeaderValue> {
@@ -145,6 +181,22 @@ impl Headers {
         self.first = None;
         self.rest.clear();
     }
+}
+
+/// Returns `true` for the names that RFC 9110 section 7.6.1 lists, and those of proxy
+/// authentication, which is between two neighbours as well (section 11.7).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 impl fmt::Debug for Headers {
@@ -274,6 +326,36 @@ mod tests {
         for line in ["set-cookie=a", "set-cookie=b", "set-cookie=c", "accept=1", "server=s"] {
             assert!(cookies.iter().any(|known| known == line), "{line}");
         }
+    }
+
+    #[test]
+    fn headers_for_one_connection_are_removed_with_those_that_connection_names() {
+        let mut headers = Headers::new();
+        for (name, value) in [
+            ("connection", "Keep-Alive, X-Hop ,,"),
+            ("keep-alive", "timeout=5"),
+            ("x-hop", "1"),
+            ("accept", "*/*"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-authorization", "Basic eA=="),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("trailer", "x-sum"),
+            ("x-hop", "2"),
+            ("Connection", "other"),
+            ("x-hops", "3"),
+            ("other", "4"),
+            ("authorization", "Basic eA=="),
+        ] {
+            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static(value));
+        }
+        headers.remove_hop_by_hop();
+        let expected = "accept=*/* trailer=x-sum x-hops=3 authorization=Basic eA==";
+        assert_eq!(list(&headers), expected);
+        headers.remove_hop_by_hop();
+        assert_eq!(list(&headers), expected);
     }
 
     #[test]

@@ -1,23 +1,48 @@
-//! The errors of a client.
+//! The errors of the client, which handlers may return.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::message::body_error::BoxError;
+use http::StatusCode;
+
+use crate::message::body_error::{BodyError, BoxError};
+use crate::message::escaped::Escaped;
+use crate::message::parked::Ticket;
 use crate::protocol::error::{EncodeError, ProtocolError};
 
 /// Why a request got no response, or only a part of one. Displays the request and the
 /// [`kind`](ClientError::kind) of the error.
 ///
-/// A response with a status such as 404 or 500 is not an error.
+/// A response with a status such as 404 or 500 is not an error, unless
+/// [`error_for_status`](crate::ClientResponse::error_for_status) makes one of it.
+///
+/// A handler can return it: the response to it is a 504 after a [timeout](Self::is_timeout), and a
+/// 502 otherwise. If the request's body came from a client that was too slow or sent too much, it
+/// is that error's, such as 408 or 413. The cause is only logged.
+///
+/// # Examples
+/// ```
+/// use brigade_http::{Client, HandlerError, Router, get};
+///
+/// fn app() -> Router {
+///     let client = Client::new();
+///     let weather = async move || -> Result<String, HandlerError> {
+///         let request = client.get("http://127.0.0.1:8081/weather");
+///         Ok(request.send().await?.error_for_status()?.text().await?)
+///     };
+///     Router::new().route("/weather", get(weather))
+/// }
+/// ```
 pub struct ClientError(Box<Inner>);
 
 struct Inner {
     /// Method and URL.
     request: Box<str>,
     kind: ClientErrorKind,
+    /// For the request itself, if nothing of it was sent.
+    unsent: Option<Ticket>,
 }
 
 /// What went wrong with a request.
@@ -28,6 +53,8 @@ pub enum ClientErrorKind {
     Url(&'static str),
     /// The header of this name has characters in its name or value that are not allowed.
     Header(Box<str>),
+    /// The value for the query or the body of the request cannot be serialized.
+    Serialize(BoxError),
     /// The request cannot be sent, for example because its body is shorter than was announced.
     Encode(EncodeError),
     /// Connecting failed.
@@ -37,6 +64,15 @@ pub enum ClientErrorKind {
     /// The server takes the request, or sends the body of the response, at a rate below this many
     /// bytes a second, which is the minimum.
     TooSlow(u32),
+    /// There is one redirect more than this maximum.
+    TooManyRedirects(u32),
+    /// A redirect cannot be followed.
+    Redirect {
+        /// The `Location` of the response.
+        location: Box<str>,
+        /// What stands in the way.
+        reason: &'static str,
+    },
     /// The connection failed.
     Broken(io::Error),
     /// The server closed the connection without a response.
@@ -47,6 +83,11 @@ pub enum ClientErrorKind {
     TooLarge(u64),
     /// The body of the response is not UTF-8.
     NotText,
+    /// The body of the response cannot be deserialized.
+    Content(BoxError),
+    /// The response has this status, which is 400 or more. Only
+    /// [`ClientResponse::error_for_status`](crate::ClientResponse::error_for_status) returns it.
+    Status(StatusCode),
     /// The body of the request, a stream, failed.
     RequestBody(BoxError),
 }
@@ -68,14 +109,40 @@ pub enum TimeoutKind {
 }
 
 impl ClientError {
-    pub(super) fn new(request: &str, kind: ClientErrorKind) -> Self {
-        Self(Box::new(Inner { request: request.into(), kind }))
+    pub(crate) fn new(request: &str, kind: ClientErrorKind) -> Self {
+        Self(Box::new(Inner { request: request.into(), kind, unsent: None }))
+    }
+
+    /// Adds the request, of which nothing was sent.
+    pub(crate) fn with_unsent(mut self, request: Ticket) -> Self {
+        self.0.unsent = Some(request);
+        self
+    }
+
+    pub(crate) fn take_unsent(&mut self) -> Option<Ticket> {
+        self.0.unsent.take()
     }
 
     /// Returns what went wrong.
     #[must_use]
     pub fn kind(&self) -> &ClientErrorKind {
         &self.0.kind
+    }
+
+    /// Returns the URL of the request; after a redirect, of the one that failed. It has no user
+    /// name, password or fragment.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        url_of(&self.0.request)
+    }
+
+    /// Returns the status of the response, if that is the [error](ClientErrorKind::Status).
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self.0.kind {
+            ClientErrorKind::Status(status) => Some(status),
+            _ => None,
+        }
     }
 
     /// Returns `true` if a timeout has passed, or the server was too slow.
@@ -92,6 +159,29 @@ impl ClientError {
     }
 }
 
+impl ClientError {
+    /// Returns the error of the client that a handler passes a body on from, if that failed.
+    pub(crate) fn of_the_upload(&self) -> Option<&BodyError> {
+        let ClientErrorKind::RequestBody(error) = &self.0.kind else { return None };
+        let error: &BodyError = error.downcast_ref()?;
+        (!error.status().is_server_error()).then_some(error)
+    }
+
+    /// Returns the status of the response of a handler that could not get one (RFC 9110 sections
+    /// 15.6.3 and 15.6.5).
+    pub(crate) fn gateway_status(&self) -> StatusCode {
+        match self.is_timeout() {
+            true => StatusCode::GATEWAY_TIMEOUT,
+            false => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+/// Returns the URL in a label, which consists of a method and a URL.
+pub(crate) fn url_of(label: &str) -> &str {
+    label.split_once(' ').map_or(label, |(_, url)| url)
+}
+
 impl fmt::Display for ClientErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,6 +189,7 @@ impl fmt::Display for ClientErrorKind {
             Self::Header(name) => {
                 write!(f, "the header '{name}' has a name or a value that cannot be sent")
             }
+            Self::Serialize(error) => write!(f, "the value cannot be serialized: {error}"),
             Self::Encode(error) => write!(f, "the request cannot be sent: {error}"),
             Self::Connect(error) => write!(f, "connecting failed: {error}"),
             Self::Timeout(waited, limit) => {
@@ -110,6 +201,12 @@ impl fmt::Display for ClientErrorKind {
                 "the server takes or sends fewer than {rate} bytes a second; lower the minimum \
                  with `body_rate`"
             ),
+            Self::TooManyRedirects(limit) => {
+                write!(f, "there are more than {limit} redirects; raise the limit with `redirects`")
+            }
+            Self::Redirect { location, reason } => {
+                write!(f, "cannot follow the redirect to '{}': {reason}", Escaped(location))
+            }
             Self::Broken(error) => write!(f, "the connection failed: {error}"),
             Self::NoResponse => f.write_str(
                 "the server closed the connection without a response; it may have acted on the \
@@ -122,8 +219,12 @@ impl fmt::Display for ClientErrorKind {
                  the body part by part"
             ),
             Self::NotText => {
-                f.write_str("the body of the response is not UTF-8; read it with `collect`")
+                f.write_str("the body of the response is not UTF-8; read it with `bytes`")
             }
+            Self::Content(error) => {
+                write!(f, "cannot read the body of the response: {}", Escaped(error))
+            }
+            Self::Status(status) => write!(f, "the status of the response is {status}"),
             Self::RequestBody(error) => write!(f, "the body of the request failed: {error}"),
         }
     }
@@ -163,7 +264,9 @@ impl Error for ClientError {
             ClientErrorKind::Encode(error) => Some(error),
             ClientErrorKind::Connect(error) | ClientErrorKind::Broken(error) => Some(error),
             ClientErrorKind::Protocol(error) => Some(error),
-            ClientErrorKind::RequestBody(error) => Some(&**error),
+            ClientErrorKind::Serialize(error)
+            | ClientErrorKind::Content(error)
+            | ClientErrorKind::RequestBody(error) => Some(&**error),
             _ => None,
         }
     }
@@ -175,7 +278,10 @@ impl From<ClientError> for io::Error {
             ClientErrorKind::Connect(error) | ClientErrorKind::Broken(error) => error.kind(),
             ClientErrorKind::Timeout(..) | ClientErrorKind::TooSlow(_) => io::ErrorKind::TimedOut,
             ClientErrorKind::NoResponse => io::ErrorKind::UnexpectedEof,
-            ClientErrorKind::Url(_) | ClientErrorKind::Header(_) => io::ErrorKind::InvalidInput,
+            ClientErrorKind::Url(_)
+            | ClientErrorKind::Header(_)
+            | ClientErrorKind::Serialize(_) => io::ErrorKind::InvalidInput,
+            ClientErrorKind::Status(_) => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
