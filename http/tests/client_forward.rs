@@ -76,6 +76,34 @@ fn an_expectation_of_http_10_is_left_out() {
 }
 
 #[test]
+fn a_body_that_was_replaced_is_sent_on_in_its_place() {
+    let backend = TestServer::start(|| {
+        Router::new().fallback(async |mut request: Request| {
+            let framing = request.head().framing();
+            let body = request.body_mut().collect(100).await.unwrap();
+            format!("{framing:?} {}", str::from_utf8(&body).unwrap())
+        })
+    });
+    let url = format!("http://{}/", backend.address);
+    let proxy = TestServer::start(move || {
+        let (client, url) = (Client::new(), url.clone());
+        Router::new().fallback(async move |request: Request| {
+            client.forward(request.with_body("replaced"), &url).send().await
+        })
+    });
+    let mut client = proxy.connect();
+    for request in [
+        get("/"),
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi".to_owned(),
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+            .to_owned(),
+    ] {
+        client.send(request);
+        assert_eq!(client.response().text(), "Length(8) replaced");
+    }
+}
+
+#[test]
 fn a_body_that_ends_with_its_connection_is_sent_on_in_chunks() {
     let proxy = proxy(once(b"HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nall of it"));
     let mut client = proxy.connect();

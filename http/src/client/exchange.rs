@@ -258,12 +258,7 @@ impl Exchange {
             }
             BodyKind::Full(bytes) => Upload::Full(bytes),
             BodyKind::Error(error) => Upload::Full(error.text),
-            BodyKind::Stream(stream, length) => Upload::Stream(stream, length),
-            kind => {
-                let body = Body { kind };
-                let length = body.length();
-                Upload::Stream(body.into_part_stream(), length)
-            }
+            kind => Upload::Stream(Body { kind }.into_part_stream(), length),
         };
         let expected = headers.value(&EXPECT).map(HeaderValue::as_bytes);
         self.is_held = expected.is_some_and(|what| what.eq_ignore_ascii_case(b"100-continue"));

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::client::Client;
 use crate::client::request::ClientRequest;
 use crate::client::response::ClientResponse;
-use crate::message::body::{Body, Part, PartStream};
-use crate::message::body_error::BoxError;
+use crate::message::body::{Body, Part};
+use crate::message::body_error::{BodyError, BoxError};
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 use crate::protocol::body_encoder::BodyLength;
@@ -55,11 +55,7 @@ impl Client {
     /// ```
     pub fn forward(&self, request: Request, url: impl AsRef<str>) -> ClientRequest {
         let (head, body) = request.into_parts();
-        let body = match head.framing() {
-            Framing::None | Framing::Length(0) => Body::empty(),
-            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => passed_on(body),
-        };
-        let mut request = self.request(head.method().clone(), url).body(body);
+        let mut request = self.request(head.method().clone(), url).body(allowed(body));
         *request.headers_mut() = headers_to_send_on(&head);
         request
     }
@@ -96,18 +92,20 @@ impl From<ClientResponse> for Response {
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Self::plain(StatusCode::BAD_GATEWAY, "");
         }
-        let mut headers = Headers::from(response.head());
+        let (head, body) = response.into_parts();
+        let mut headers = Headers::from(&head);
         headers.remove_hop_by_hop();
-        let body = match response.head().framing() {
+        let body = match head.framing() {
             // The length is that of another response, to GET.
             Framing::None if headers.contains(&CONTENT_LENGTH) => Body::empty(),
             // A length of 0 would be a statement about that other response.
             Framing::None => Body::parts(Nothing, BodyLength::Unknown),
-            Framing::Length(0) => Body::empty(),
-            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
+            Framing::Length(_) => {
+                // The body knows it.
                 headers.remove(&CONTENT_LENGTH);
-                passed_on(response.into_body())
+                body
             }
+            Framing::Chunked | Framing::UntilClose => allowed(body),
         };
         Self { status, headers, body }
     }
@@ -130,30 +128,32 @@ impl Stream for Nothing {
     }
 }
 
-/// Returns a received body as one to send: without the trailers that would be refused.
-fn passed_on(body: Body) -> Body {
-    let length = body.length();
-    Body::parts(PassedOn { parts: body.into_part_stream() }, length)
+/// Returns a body without the trailers that would be refused, so that they do not cost the rest.
+fn allowed(body: Body) -> Body {
+    match body.length() {
+        BodyLength::Unknown => Body::parts(Allowed { body }, BodyLength::Unknown),
+        // It comes without trailers.
+        BodyLength::Empty | BodyLength::Known(_) => body,
+    }
 }
 
-struct PassedOn {
-    parts: PartStream,
+struct Allowed {
+    body: Body,
 }
 
-impl Stream for PassedOn {
+impl Stream for Allowed {
     type Item = Result<Part, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let part = ready!(self.parts.as_mut().poll_next(cx));
-        Poll::Ready(part.map(|part| match part? {
-            Part::Trailers(trailers) => Ok(Part::Trailers(allowed(trailers))),
-            data => Ok(data),
+        let part = ready!(self.body.poll_part(cx));
+        Poll::Ready(part.map(|part| match part {
+            Ok(Part::Trailers(trailers)) => Ok(Part::Trailers(without_refused(trailers))),
+            part => part.map_err(BodyError::into_cause),
         }))
     }
 }
 
-/// Returns the trailers without those that would be refused, so that these do not cost the rest.
-fn allowed(mut trailers: HeaderMap) -> HeaderMap {
+fn without_refused(mut trailers: HeaderMap) -> HeaderMap {
     let refused: Vec<_> =
         trailers.keys().filter(|name| !is_allowed_in_trailers(name)).cloned().collect();
     refused.iter().for_each(|name| {

@@ -62,6 +62,6 @@ impl ClientResponse {
     ) -> Result<T, ClientError> {
         let bytes = self.collect(limit).await?;
         let value = serde_json::from_slice(&bytes);
-        value.map_err(|error| self.fail(ClientErrorKind::Content(error.into())))
+        value.map_err(|error| self.rest.fail(ClientErrorKind::Content(error.into())))
     }
 }

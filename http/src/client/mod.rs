@@ -1,9 +1,9 @@
 //! An HTTP client for the tasks of one loop, with a pool of idle connections.
 //!
 //! Reading order: `options`, `target` (a parsed URL), `pool` (what requests share), `exchange` (one
-//! request and its response), `response_body`, `response`, `sending` (with `connect` and `redirect`), `request`.
-//! `json` and `form` add to requests and responses; `forward` is for proxies. The errors are in
-//! `message`, since handlers return them.
+//! request and its response), `response_body`, `response`, `sending` (with `connect` and
+//! `redirect`), `request`. `json` and `form` add to requests and responses; `forward` is for
+//! proxies. The errors are in `message`, since handlers return them.
 
 mod connect;
 mod exchange;

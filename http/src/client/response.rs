@@ -30,7 +30,7 @@ use crate::protocol::head::ResponseHead;
 #[must_use = "a response that is dropped may close its connection; read its body"]
 pub struct ClientResponse {
     head: ResponseHead,
-    rest: Remainder,
+    pub(super) rest: Remainder,
     trailers: Option<Box<HeaderMap>>,
 }
 
@@ -224,11 +224,6 @@ impl ClientResponse {
     /// Ends a response without a body.
     pub(super) fn end_at_once(&mut self) {
         self.rest.end_at_once();
-    }
-
-    /// Closes the connection.
-    pub(super) fn fail(&mut self, kind: ClientErrorKind) -> ClientError {
-        self.rest.fail(kind)
     }
 }
 
