@@ -31,6 +31,7 @@
 //! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, by serde; for clients too |
 //! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde; for clients too |
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
+//! | `send-body` | `SendBody`: bodies for libraries that want them to be `Send`, such as `multer` |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
 //! # Headers for framing
@@ -106,6 +107,8 @@ pub use message::request_builder::RequestBuilder;
 pub use message::response::{IntoResponse, Response};
 pub use message::response_parts::{IntoResponseParts, InvalidHeader};
 pub use message::states::Requirements;
+#[cfg(feature = "send-body")]
+pub use message::send_body::SendBody;
 pub use message::upgrade::Upgraded;
 pub use protocol::limits::{self, Limits};
 pub use protocol::{BodyLength, EncodeError, Headers, ProtocolError, RequestHead, ResponseHead};

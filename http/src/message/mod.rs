@@ -34,5 +34,7 @@ pub(crate) mod request_builder;
 pub(crate) mod response;
 pub(crate) mod response_parts;
 pub(crate) mod route;
+#[cfg(feature = "send-body")]
+pub(crate) mod send_body;
 pub(crate) mod states;
 pub(crate) mod upgrade;
