@@ -16,6 +16,7 @@
 //! | log, allow other origins, catch panics, limit the time, add request ids | [`middleware`] |
 //! | measure where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
 //! | notice that a client has disconnected | [`Request::disconnected`] |
+//! | send events to browsers | [`Sse`], [`Event`] |
 //! | end an endless response at a shutdown | [`Body::until_draining`], [`draining`] |
 //! | switch to another protocol | [`Response::upgrade`] |
 //! | observe a running server | [`Server::stats`]; `metrics` (feature `metrics`) |
@@ -110,6 +111,8 @@ pub use message::response_parts::{IntoResponseParts, InvalidHeader};
 pub use message::states::Requirements;
 #[cfg(feature = "send-body")]
 pub use message::send_body::SendBody;
+pub use message::sse::Sse;
+pub use message::sse_event::{Event, EventError};
 pub use message::upgrade::Upgraded;
 pub use protocol::limits::{self, Limits};
 pub use protocol::{BodyLength, EncodeError, Headers, ProtocolError, RequestHead, ResponseHead};

@@ -44,5 +44,9 @@ pub(crate) mod response_parts;
 pub(crate) mod route;
 #[cfg(feature = "send-body")]
 pub(crate) mod send_body;
+pub(crate) mod sse;
+pub(crate) mod sse_event;
+#[cfg(feature = "json")]
+pub(crate) mod sse_json;
 pub(crate) mod states;
 pub(crate) mod upgrade;
