@@ -62,6 +62,8 @@
 //! | `query` | query strings and forms, parsed into your types by serde |
 //! | `json` | JSON bodies, parsed and written by serde |
 //! | `files` | responses from files: conditional requests, ranges, media types |
+//! | `compression` | compressed responses and requests: gzip, brotli and zstd |
+//! | `send-body` | bodies for libraries that want them to be `Send`, such as `multer` |
 //! | `metrics` | a handler that serves the server's statistics to Prometheus |
 #![forbid(unsafe_code)]
 

@@ -1,14 +1,10 @@
 //! Request bodies, parsed by their content type.
 
-use std::convert::Infallible;
-use std::future::ready;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
-use brigade::http::Request;
 use brigade::http::limits::BODY_BYTES_MAX;
+use brigade::http::{Body, Request};
 use bytes::Bytes;
-use futures_util::stream;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -66,8 +62,7 @@ async fn parse_multipart(
     boundary: String,
     body: Bytes,
 ) -> Result<(), multer::Error> {
-    let body = stream::once(ready(Ok::<_, Infallible>(body)));
-    let mut parts = multer::Multipart::new(body, boundary);
+    let mut parts = multer::Multipart::new(Body::from(body).into_send(), boundary);
     while let Some(part) = parts.next_field().await? {
         let name = part.name().unwrap_or_default().to_owned();
         let values = match part.file_name() {

@@ -16,6 +16,7 @@
 //! | log, allow other origins, catch panics, limit the time, add request ids | [`middleware`] |
 //! | measure where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
 //! | notice that a client has disconnected | [`Request::disconnected`] |
+//! | send events to browsers | [`Sse`], [`Event`] |
 //! | end an endless response at a shutdown | [`Body::until_draining`], [`draining`] |
 //! | switch to another protocol | [`Response::upgrade`] |
 //! | observe a running server | [`Server::stats`]; `metrics` (feature `metrics`) |
@@ -31,6 +32,8 @@
 //! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, by serde; for clients too |
 //! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde; for clients too |
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
+//! | `compression` | [`middleware`]`::{compression, decompression}`: gzip, brotli and zstd |
+//! | `send-body` | `SendBody`: bodies for libraries that want them to be `Send`, such as `multer` |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
 //! # Headers for framing
@@ -106,6 +109,10 @@ pub use message::request_builder::RequestBuilder;
 pub use message::response::{IntoResponse, Response};
 pub use message::response_parts::{IntoResponseParts, InvalidHeader};
 pub use message::states::Requirements;
+#[cfg(feature = "send-body")]
+pub use message::send_body::SendBody;
+pub use message::sse::Sse;
+pub use message::sse_event::{Event, EventError};
 pub use message::upgrade::Upgraded;
 pub use protocol::limits::{self, Limits};
 pub use protocol::{BodyLength, EncodeError, Headers, ProtocolError, RequestHead, ResponseHead};

@@ -741,3 +741,91 @@ fn loops_of_symbolic_links_are_not_found() {
         }
     }
 }
+
+/// Requests `path`. Returns the content, with its coding if it has one.
+fn coded(server: &TestServer, path: &str, accepted: &str) -> (TestResponse, String) {
+    let mut client = server.connect();
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {accepted}\r\n\r\n"));
+    let response = client.response();
+    let coding = response.header("content-encoding").unwrap_or("plain").to_owned();
+    (response, coding)
+}
+
+#[test]
+fn a_file_that_was_compressed_before_is_sent_in_place_of_the_plain_one() {
+    let directory = Temporary::new();
+    for (name, content) in [
+        ("a.js", "plain"),
+        ("a.js.br", "in brotli"),
+        ("a.js.gz", "in gzip"),
+        ("b.js", "only plain"),
+        ("c.js.gz", "only in gzip"),
+        ("sub/index.html", "plain index"),
+        ("sub/index.html.zst", "index in zstd"),
+    ] {
+        directory.write(name, content);
+    }
+    let root = directory.0.clone();
+    let server = TestServer::start(move || {
+        let options = Directory::new(&root).index("index.html").precompressed();
+        Router::new().files("/", options)
+    });
+    for (path, accepted, coding, content) in [
+        ("/a.js", "gzip, br, zstd", "br", "in brotli"),
+        ("/a.js", "gzip, zstd", "gzip", "in gzip"),
+        ("/a.js", "br;q=0.1, gzip", "gzip", "in gzip"),
+        ("/a.js", "zstd", "plain", "plain"),
+        ("/a.js", "", "plain", "plain"),
+        ("/a.js", "identity, gzip;q=0.5", "plain", "plain"),
+        ("/b.js", "gzip", "plain", "only plain"),
+        ("/sub/", "zstd", "zstd", "index in zstd"),
+    ] {
+        let (response, found) = coded(&server, path, accepted);
+        assert_eq!((&*found, response.text()), (coding, content), "{path} {accepted}");
+        assert_eq!(response.header("vary"), Some("accept-encoding"));
+        let kind = if path == "/sub/" { "text/html" } else { "text/javascript" };
+        assert_eq!(response.header("content-type"), Some(&*format!("{kind}; charset=utf-8")));
+    }
+    let (response, coding) = coded(&server, "/a.js.gz", "");
+    assert_eq!((&*coding, response.text()), ("plain", "in gzip"));
+    assert_eq!(coded(&server, "/c.js", "gzip").0.status, 404);
+}
+
+#[test]
+fn a_compressed_file_has_an_entity_tag_and_ranges_of_its_own() {
+    let directory = Temporary::new();
+    directory.write("a.txt", "plain");
+    directory.write("a.txt.gz", "0123456789");
+    let root = directory.0.clone();
+    let server =
+        TestServer::start(move || Router::new().files("/", Directory::new(&root).precompressed()));
+    let tag = |accepted: &str| {
+        let (response, _) = coded(&server, "/a.txt", accepted);
+        response.header("etag").unwrap().to_owned()
+    };
+    assert_ne!(tag("gzip"), tag(""));
+    let mut client = server.connect();
+    client.send(
+        "GET /a.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nRange: bytes=2-4\r\n\r\n",
+    );
+    let response = client.response();
+    assert_eq!((response.status, response.text()), (206, "234"));
+    assert_eq!(response.header("content-encoding"), Some("gzip"));
+    assert_eq!(response.header("content-range"), Some("bytes 2-4/10"));
+    client.send(format!(
+        "GET /a.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nIf-Modified-Since: {LATER}\r\n\r\n"
+    ));
+    let response = client.response();
+    assert_eq!((response.status, response.header("vary")), (304, Some("accept-encoding")));
+}
+
+#[test]
+fn a_compressed_file_that_may_not_be_served_is_left_out() {
+    let (directory, outside) = (Temporary::new(), Temporary::new());
+    directory.write("a.txt", "plain");
+    symlink(outside.write("secret.gz", "secret"), directory.0.join("a.txt.gz")).unwrap();
+    let root = directory.0.clone();
+    let server =
+        TestServer::start(move || Router::new().files("/", Directory::new(&root).precompressed()));
+    assert_eq!(coded(&server, "/a.txt", "gzip").0.text(), "plain");
+}

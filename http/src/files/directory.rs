@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-use crate::files::open::{OpenFile, open_resolved};
-use crate::files::response::FileResponse;
+use crate::files::open::{OpenFile, is_no_file, open_resolved};
+use crate::files::response::{Encoding, FileResponse};
 use crate::files::serve::respond;
+use crate::message::content_coding::ContentCoding;
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::protocol::head::RequestHead;
 use crate::routing::method_router::get;
 use crate::routing::router::Router;
 
@@ -27,6 +29,15 @@ pub struct Directory {
     index: Option<String>,
     dotfiles: bool,
     outside_links: bool,
+    precompressed: bool,
+}
+
+/// A file to serve.
+struct Located {
+    opened: OpenFile,
+    /// The path of the file whose type the content has.
+    path: PathBuf,
+    encoding: Encoding,
 }
 
 impl Directory {
@@ -34,7 +45,13 @@ impl Directory {
     /// a dot, and without symbolic links that lead out of the directory. `root` is resolved for
     /// each request, so it may be a link that changes.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), index: None, dotfiles: false, outside_links: false }
+        Self {
+            root: root.into(),
+            index: None,
+            dotfiles: false,
+            outside_links: false,
+            precompressed: false,
+        }
     }
 
     /// Serves the file of this name, such as `index.html`, for the directory that it is in. Paths
@@ -61,12 +78,24 @@ impl Directory {
         self
     }
 
+    /// Sends files that were compressed before: in place of `app.js`, the file `app.js.zst`,
+    /// `app.js.br` or `app.js.gz` beside it, whichever the client likes best by its
+    /// `Accept-Encoding`. If there is none of these, `app.js` itself is sent.
+    ///
+    /// Such a response has the `Content-Type` of `app.js`, the entity tag and the ranges of the
+    /// file that is sent, a `Content-Encoding`, and a `Vary`. Whether the files have the same
+    /// content is not checked: whatever changes one has to change the others.
+    pub fn precompressed(mut self) -> Self {
+        self.precompressed = true;
+        self
+    }
+
     /// Finds and opens the file for `path`, which is percent-encoded and relative to the directory.
     /// Returns `None` if it is a directory, whose path has to end in a slash.
     ///
     /// # Errors
     /// `NotFound` if the file may not be served, and the errors of the file system.
-    fn locate(&self, path: &str) -> io::Result<Option<(OpenFile, PathBuf)>> {
+    fn locate(&self, path: &str, head: &RequestHead) -> io::Result<Option<Located>> {
         let mut wanted = self.root.clone();
         // Without a path the directory itself is wanted. Otherwise an empty segment names nothing.
         let has_slash = path.is_empty() || path.ends_with('/');
@@ -86,10 +115,43 @@ impl Directory {
                 return Ok(None);
             }
             if let Some(opened) = open_resolved(&found)? {
-                return Ok(Some((opened, found)));
+                return Ok(Some(match self.compressed(&wanted, head)? {
+                    Some((opened, coding)) => {
+                        Located { opened, path: found, encoding: Encoding::Coded(coding) }
+                    }
+                    None if self.precompressed => {
+                        Located { opened, path: found, encoding: Encoding::Plain }
+                    }
+                    None => Located { opened, path: found, encoding: Encoding::Only },
+                }));
             }
         }
         Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// Opens the file beside `wanted` that contains the same, compressed in the way that the client
+    /// likes best.
+    fn compressed(
+        &self,
+        wanted: &Path,
+        head: &RequestHead,
+    ) -> io::Result<Option<(OpenFile, ContentCoding)>> {
+        let mut offered = match self.precompressed {
+            true => ContentCoding::ALL.to_vec(),
+            false => Vec::new(),
+        };
+        while let Some(coding) = ContentCoding::negotiate(head, offered.iter().copied()) {
+            let mut path = wanted.as_os_str().to_owned();
+            path.push(extension(coding));
+            match self.resolve(Path::new(&path)).and_then(|found| open_resolved(&found)) {
+                Ok(Some(opened)) => return Ok(Some((opened, coding))),
+                Ok(None) => {}
+                Err(error) if is_no_file(&error) => {}
+                Err(error) => return Err(error),
+            }
+            offered.retain(|known| *known != coding);
+        }
+        Ok(None)
     }
 
     /// Follows all symbolic links in `wanted`.
@@ -119,6 +181,15 @@ impl Directory {
         let name = percent_decode_str(segment).decode_utf8().ok();
         let name = name.filter(|name| is_name(name, self.dotfiles));
         name.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Returns the extension of files that are compressed in this way.
+const fn extension(coding: ContentCoding) -> &'static str {
+    match coding {
+        ContentCoding::Zstd => ".zst",
+        ContentCoding::Brotli => ".br",
+        ContentCoding::Gzip => ".gz",
     }
 }
 
@@ -167,8 +238,10 @@ async fn serve(directory: Arc<Directory>, request: Request) -> Response {
     let path: Box<str> = request.param("path").unwrap_or_default().into();
     let head = request.head().clone();
     let label = directory.root.join(&*path);
-    respond(label, move || match directory.locate(&path)? {
-        Some((opened, path)) => FileResponse::new(opened, &path, &head),
+    respond(label, move || match directory.locate(&path, &head)? {
+        Some(Located { opened, path, encoding }) => {
+            FileResponse::new(opened, &path, encoding, &head)
+        }
         None => Ok(FileResponse::redirect_to_slash(&head)),
     })
     .await

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
@@ -19,6 +19,7 @@ use crate::files::range::Selection;
 use crate::files::stream::{FileStream, read_chunk};
 use crate::files::version::Version;
 use crate::message::body::Body;
+use crate::message::content_coding::ContentCoding;
 use crate::message::response::Response;
 use crate::protocol::head::RequestHead;
 use crate::protocol::headers::Headers;
@@ -28,6 +29,16 @@ pub(super) struct FileResponse {
     status: StatusCode,
     headers: Headers,
     content: Content,
+}
+
+/// Whether the content is compressed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Encoding {
+    /// It is not, for any client.
+    Only,
+    /// It is not for this client, and may be for another one.
+    Plain,
+    Coded(ContentCoding),
 }
 
 enum Content {
@@ -42,20 +53,29 @@ enum Content {
 
 impl FileResponse {
     /// Decides what to send of a file, whose type is that of `path`.
-    pub(super) fn new(opened: OpenFile, path: &Path, head: &RequestHead) -> io::Result<Self> {
+    pub(super) fn new(
+        opened: OpenFile,
+        path: &Path,
+        encoding: Encoding,
+        head: &RequestHead,
+    ) -> io::Result<Self> {
         let OpenFile { file, metadata } = opened;
         let version = Version::new(&metadata, SystemTime::now());
         if let Some(status) = evaluate(head, &version) {
-            return Ok(Self { status, headers: validators(&version), content: Content::None });
+            return Ok(Self {
+                status,
+                headers: validators(&version, encoding),
+                content: Content::None,
+            });
         }
         let is_head = *head.method() == Method::HEAD;
         match selection(head, &version) {
             Selection::Whole => {
-                let headers = content_headers(path, &version);
+                let headers = content_headers(path, &version, encoding);
                 Self::with_content(StatusCode::OK, headers, file, 0..version.length, is_head)
             }
             Selection::Part(part) => {
-                let mut headers = content_headers(path, &version);
+                let mut headers = content_headers(path, &version, encoding);
                 let (last, length) = (part.end - 1, version.length);
                 let text = format!("bytes {}-{last}/{length}", part.start);
                 insert(&mut headers, CONTENT_RANGE, &text);
@@ -122,20 +142,26 @@ fn selection(head: &RequestHead, version: &Version) -> Selection {
 }
 
 /// Returns the headers that identify the version, which a 304 has too (RFC 9110 section 15.4.5).
-fn validators(version: &Version) -> Headers {
+fn validators(version: &Version, encoding: Encoding) -> Headers {
     let mut headers = Headers::new();
     insert(&mut headers, ETAG, &version.etag);
     if let Some(modified) = version.modified {
         insert(&mut headers, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     }
+    if !matches!(encoding, Encoding::Only) {
+        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
     headers
 }
 
 /// Returns the headers of a response with content.
-fn content_headers(path: &Path, version: &Version) -> Headers {
+fn content_headers(path: &Path, version: &Version, encoding: Encoding) -> Headers {
     let mut headers = Headers::new();
     insert(&mut headers, CONTENT_TYPE, &media_type(path));
-    headers.extend(validators(version));
+    if let Encoding::Coded(coding) = encoding {
+        headers.append(CONTENT_ENCODING, coding.value());
+    }
+    headers.extend(validators(version, encoding));
     headers.append(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.append(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers

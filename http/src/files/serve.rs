@@ -7,7 +7,7 @@ use brigade_runtime::spawn_blocking;
 use http::StatusCode;
 
 use crate::files::open::{is_no_file, open};
-use crate::files::response::FileResponse;
+use crate::files::response::{Encoding, FileResponse};
 use crate::message::escaped::Escaped;
 use crate::message::log_limit::limited_log;
 use crate::message::request::Request;
@@ -50,7 +50,8 @@ use crate::message::response::Response;
 pub async fn serve_file(path: impl AsRef<Path>, request: &Request) -> Response {
     let path = PathBuf::from(path.as_ref());
     let head = request.head().clone();
-    respond(path.clone(), move || FileResponse::new(open(&path)?, &path, &head)).await
+    respond(path.clone(), move || FileResponse::new(open(&path)?, &path, Encoding::Only, &head))
+        .await
 }
 
 /// Runs `prepare` on the blocking pool and returns its response, or the one for its error. `path`

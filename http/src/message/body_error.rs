@@ -24,6 +24,8 @@ pub enum BodyError {
     Stream(BoxError),
     /// The stream that the body is made of does not have the announced length.
     Length(EncodeError),
+    /// The body cannot be decompressed: it is not what its `Content-Encoding` says.
+    Coding(io::Error),
 }
 
 impl BodyError {
@@ -36,7 +38,7 @@ impl BodyError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Protocol(error) => error.status(),
-            Self::Gone => StatusCode::BAD_REQUEST,
+            Self::Gone | Self::Coding(_) => StatusCode::BAD_REQUEST,
             Self::Stream(error) => {
                 find(&**error).map_or(StatusCode::INTERNAL_SERVER_ERROR, Self::status)
             }
@@ -95,6 +97,7 @@ impl BodyError {
                 None => f.write_str("its stream failed"),
             },
             Self::Length(error) => fmt::Display::fmt(error, f),
+            Self::Coding(_) => f.write_str("it is not what its Content-Encoding says"),
         }
     }
 }
@@ -103,6 +106,7 @@ impl Error for BodyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Stream(error) => Some(&**error),
+            Self::Coding(error) => Some(error),
             Self::Protocol(_) | Self::Gone | Self::Length(_) => None,
         }
     }

@@ -5,7 +5,15 @@ pub(crate) mod body_error;
 pub(crate) mod body_interop;
 pub(crate) mod body_map;
 pub(crate) mod client_error;
+#[cfg(feature = "compression")]
+mod codec;
+#[cfg(feature = "compression")]
+pub(crate) mod compress;
+#[cfg(any(feature = "compression", feature = "files"))]
+pub(crate) mod content_coding;
 pub(crate) mod cookies;
+#[cfg(feature = "compression")]
+pub(crate) mod decompress;
 pub(crate) mod escaped;
 pub(crate) mod extensions;
 pub(crate) mod failure;
@@ -34,5 +42,11 @@ pub(crate) mod request_builder;
 pub(crate) mod response;
 pub(crate) mod response_parts;
 pub(crate) mod route;
+#[cfg(feature = "send-body")]
+pub(crate) mod send_body;
+pub(crate) mod sse;
+pub(crate) mod sse_event;
+#[cfg(feature = "json")]
+pub(crate) mod sse_json;
 pub(crate) mod states;
 pub(crate) mod upgrade;

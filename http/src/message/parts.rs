@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-use crate::message::body::Body;
+use crate::message::body::{Body, BodyKind};
 use crate::message::extensions::Extensions;
 use crate::message::params::ParamSpans;
 use crate::message::pipe::Pipe;
@@ -50,8 +50,13 @@ impl Parts {
     /// so does the memory of the head unless it is large.
     fn clear(&mut self) {
         self.head.fields.release(HEAD_BYTES_KEPT_MAX);
-        self.body = Body::empty();
-        self.pipe = None;
+        // Most requests have neither, and comparing costs less than dropping.
+        if !matches!(self.body.kind, BodyKind::Empty) {
+            self.body = Body::empty();
+        }
+        if self.pipe.is_some() {
+            self.pipe = None;
+        }
         self.route = None;
         self.extensions.clear();
     }

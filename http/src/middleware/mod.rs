@@ -25,13 +25,21 @@
 //! protocol to a malformed head, which has no route.
 
 mod catch_panic;
+#[cfg(feature = "compression")]
+mod compression;
 mod cors;
+#[cfg(feature = "compression")]
+mod decompression;
 mod log;
 mod request_id;
 mod timeout;
 
 pub use catch_panic::catch_panic;
+#[cfg(feature = "compression")]
+pub use compression::{CompressionOptions, compression};
 pub use cors::{CorsOptions, cors};
+#[cfg(feature = "compression")]
+pub use decompression::decompression;
 pub use log::log;
 pub use request_id::{RequestId, request_id};
 pub use timeout::timeout;
