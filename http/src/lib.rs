@@ -17,6 +17,7 @@
 //! | measure where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |
 //! | notice that a client has disconnected | [`Request::disconnected`] |
 //! | end an endless response at a shutdown | [`Body::until_draining`], [`draining`] |
+//! | serve WebSockets | `WebSocketUpgrade` (feature `websocket`) |
 //! | switch to another protocol | [`Response::upgrade`] |
 //! | observe a running server | [`Server::stats`]; `metrics` (feature `metrics`) |
 //! | send requests to other servers | [`Client`] |
@@ -31,6 +32,7 @@
 //! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, by serde; for clients too |
 //! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde; for clients too |
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
+//! | `websocket` | `WebSocketUpgrade`, `websocket`: WebSockets |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
 //! # Headers for framing
@@ -50,7 +52,8 @@
 //!
 //! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message`
 //! (requests and responses), `transport` (shared by server and client), `extract` (arguments of
-//! handlers), `routing`, `middleware`, `files`, `server`. `client` imports from `protocol`, `message` and `transport`.
+//! handlers), `websocket`, `routing`, `middleware`, `files`, `server`. `client` imports from
+//! `protocol`, `message` and `transport`.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -63,6 +66,8 @@ pub mod protocol;
 mod routing;
 mod server;
 mod transport;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 // Types of other crates in our signatures, so that an application needs no dependency for them.
 pub use brigade_runtime::server::{
@@ -120,3 +125,5 @@ pub use server::metrics::metrics;
 pub use server::options::Server;
 pub use server::stats::{LoopReport, LoopStats, RequestCounts, Stats};
 pub use server::timeouts::Timeouts;
+#[cfg(feature = "websocket")]
+pub use websocket::{WebSocket, WebSocketUpgrade};

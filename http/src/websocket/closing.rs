@@ -1,0 +1,73 @@
+//! The end of a WebSocket, when its handler is done.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use brigade_runtime::time::timeout;
+
+use crate::websocket::buffers::with_read_buffer;
+use crate::websocket::close_code::CloseCode;
+use crate::websocket::connection::Connection;
+use crate::websocket::shared::Shared;
+
+/// How long the bytes of a peer that was sent a close frame are read. Otherwise they would reset
+/// the connection, and the peer might lose that frame.
+const LINGER: Duration = Duration::from_secs(5);
+/// How many of these bytes are read. A peer that sends more does not look for a close frame.
+const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Closes a WebSocket with `code`, unless it is closed: exchanges the close frames, closes the
+/// sending side, and waits until the peer closes its own (RFC 6455 section 7.1.1).
+pub(super) async fn finish(shared: Rc<Shared>, code: CloseCode) {
+    shared.with(|connection| connection.start_close(code));
+    poll_fn(|cx| shared.with(|connection| connection.poll_closed(cx))).await;
+    if shared.with(|connection| connection.end_sending()).is_err() {
+        // The connection is gone.
+        return;
+    }
+    let mut bytes_left = LINGER_BYTES_MAX;
+    let lingered =
+        poll_fn(|cx| shared.with(|connection| connection.poll_lingered(&mut bytes_left, cx)));
+    // A peer that takes longer has had time to read the close frame.
+    let _ = timeout(LINGER, lingered).await;
+}
+
+impl Connection {
+    /// Polls until both close frames were exchanged, and discards the messages before the peer's.
+    /// Ready also if the connection fails.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(Some(_)) = self.poll_recv(cx) {}
+        self.poll_drive(cx);
+        match self.is_dead || (self.is_receive_done && self.outgoing.is_empty()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Sends a FIN.
+    fn end_sending(&mut self) -> io::Result<()> {
+        match self.is_dead {
+            true => Err(ErrorKind::NotConnected.into()),
+            false => self.stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Polls until the peer closes the connection, or has sent more than `bytes_left`.
+    fn poll_lingered(&self, bytes_left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.stream.poll_readable(cx));
+            match with_read_buffer(|buffer| self.stream.try_read(buffer)) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(count) => match bytes_left.checked_sub(count) {
+                    Some(left) => *bytes_left = left,
+                    None => return Poll::Ready(()),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The state of one WebSocket: what was received, what is to be sent, and the closing handshake.
+//!
+//! Knows no task: `receiving`, `sending` and `clock` have the operations that the handler and the
+//! driver poll.
+//!
+//! ```text
+//!            close received            close sent
+//!   open ──────────────────► (reply) ────────────► closed
+//!     │ close sent                                   ▲
+//!     └──────────► waiting for the peer's ───────────┘
+//! ```
+
+use std::net::Shutdown;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use brigade_runtime::net::TcpStream;
+use brigade_runtime::time;
+use bytes::Bytes;
+
+use crate::message::upgrade::Upgraded;
+use crate::transport::deadline::Deadline;
+use crate::transport::outgoing::Outgoing;
+use crate::websocket::decoder::Decoder;
+use crate::websocket::error::WsError;
+use crate::websocket::options::Options;
+
+/// The state of one WebSocket.
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) options: Options,
+    /// How long nothing may be received or sent if no pings are sent.
+    pub(super) idle_max: Duration,
+    pub(super) decoder: Decoder,
+    /// Frames that were not written yet, in the loop's write buffer. Follows `outgoing`.
+    pub(super) out: Vec<u8>,
+    /// What the socket has not accepted.
+    pub(super) outgoing: Outgoing,
+    /// The payload of a pong that waits for room among what is to be sent.
+    pub(super) pong: Option<Bytes>,
+    /// When a close frame was sent, or queued.
+    pub(super) close_sent: Option<Instant>,
+    /// Nothing more is received: the peer has sent its close frame, or has failed.
+    pub(super) is_receive_done: bool,
+    /// Nothing more is sent or received: the connection has failed.
+    pub(super) is_dead: bool,
+    /// Why it failed, until that is returned to the handler.
+    pub(super) error: Option<WsError>,
+    pub(super) received_at: Instant,
+    /// When the peer was sent a ping, if nothing was received since.
+    pub(super) pinged_at: Option<Instant>,
+    /// An empty pong is the response to a ping that the handler does not know of.
+    pub(super) awaits_pong: bool,
+    /// Since when the socket has accepted nothing, if bytes wait for it.
+    pub(super) blocked_since: Option<Instant>,
+    pub(super) timer: Deadline<()>,
+    /// The task that writes and watches the clock.
+    driver: Option<Waker>,
+    /// The task that waits for a message.
+    receiver: Option<Waker>,
+    /// The handler is polled by the driver, which writes afterwards.
+    pub(super) is_driven: bool,
+    /// What is woken, or dropped, when the connection is not borrowed any more. A waker may call
+    /// any code.
+    released: Released,
+}
+
+/// Wakers to be woken, and one to be dropped.
+#[derive(Default)]
+pub(super) struct Released {
+    to_wake: [Option<Waker>; 2],
+    _to_drop: Option<Waker>,
+}
+
+impl Released {
+    pub(super) fn wake(self) {
+        self.to_wake.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl Connection {
+    pub(super) fn new(upgraded: Upgraded, options: Options) -> Self {
+        let idle_max = upgraded.idle_max;
+        let (early, stream) = upgraded.into_parts();
+        let mut decoder = Decoder::new(options.frame_bytes_max, options.message_bytes_max);
+        decoder.keep(&early);
+        Self {
+            stream,
+            options,
+            idle_max,
+            decoder,
+            out: Vec::new(),
+            outgoing: Outgoing::default(),
+            pong: None,
+            close_sent: None,
+            is_receive_done: false,
+            is_dead: false,
+            error: None,
+            received_at: time::now(),
+            pinged_at: None,
+            awaits_pong: false,
+            blocked_since: None,
+            timer: Deadline::new(),
+            driver: None,
+            receiver: None,
+            is_driven: false,
+            released: Released::default(),
+        }
+    }
+
+    /// Ends the connection, and wakes the tasks that wait for it. The next operation returns
+    /// `error`.
+    pub(super) fn fail(&mut self, error: Option<WsError>) {
+        self.is_dead = true;
+        self.is_receive_done = true;
+        self.error = error;
+        self.out = Vec::new();
+        self.outgoing = Outgoing::default();
+        self.pong = None;
+        self.blocked_since = None;
+        self.decoder = Decoder::new(0, 0);
+        // Wakes the tasks that wait for the socket. Fails if the connection is gone, and then they
+        // have been woken.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.wake_receiver();
+        self.wake_driver();
+    }
+
+    pub(super) fn set_driver(&mut self, cx: &Context<'_>) {
+        replace(&mut self.driver, cx, &mut self.released);
+    }
+
+    pub(super) fn set_receiver(&mut self, cx: &Context<'_>) {
+        replace(&mut self.receiver, cx, &mut self.released);
+    }
+
+    /// Wakes the driver, unless it polls the handler right now.
+    pub(super) fn wake_driver(&mut self) {
+        if !self.is_driven {
+            self.released.to_wake[0] = self.driver.take();
+        }
+    }
+
+    pub(super) fn wake_receiver(&mut self) {
+        self.released.to_wake[1] = self.receiver.take();
+    }
+
+    pub(super) fn take_released(&mut self) -> Released {
+        std::mem::take(&mut self.released)
+    }
+}
+
+fn replace(slot: &mut Option<Waker>, cx: &Context<'_>, released: &mut Released) {
+    if !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        released._to_drop = slot.replace(cx.waker().clone());
+    }
+}
