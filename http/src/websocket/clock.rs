@@ -21,6 +21,9 @@ impl Connection {
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
+        if self.is_deaf {
+            self.discard(cx);
+        }
         self.write();
         while self.outgoing.is_blocked() && self.stream.poll_writable(cx).is_ready() {
             self.write();

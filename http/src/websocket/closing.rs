@@ -40,9 +40,9 @@ impl Connection {
     /// Polls until both close frames were exchanged, and discards the messages before the peer's.
     /// Ready also if the connection fails.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Poll::Ready(Some(_)) = self.poll_recv(cx) {}
+        self.is_deaf = true;
         self.poll_drive(cx);
-        match self.is_dead || (self.is_receive_done && self.outgoing.is_empty()) {
+        match self.is_closed() && self.outgoing.is_empty() {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }

@@ -42,6 +42,8 @@ pub(super) struct Connection {
     pub(super) close_sent: Option<Instant>,
     /// Nothing more is received: the peer has sent its close frame, or has failed.
     pub(super) is_receive_done: bool,
+    /// The receiving half is dropped: the driver discards what is received.
+    pub(super) is_deaf: bool,
     /// Nothing more is sent or received: the connection has failed.
     pub(super) is_dead: bool,
     /// Why it failed, until that is returned to the handler.
@@ -94,6 +96,7 @@ impl Connection {
             pong: None,
             close_sent: None,
             is_receive_done: false,
+            is_deaf: false,
             is_dead: false,
             error: None,
             received_at: time::now(),
@@ -124,6 +127,11 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Both);
         self.wake_receiver();
         self.wake_driver();
+    }
+
+    /// Returns `true` if close frames were sent and received, or the connection has failed.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.is_dead || (self.is_receive_done && self.close_sent.is_some())
     }
 
     pub(super) fn set_driver(&mut self, cx: &Context<'_>) {

@@ -16,7 +16,7 @@ use crate::websocket::closing::finish;
 use crate::websocket::close_code;
 use crate::websocket::connection::Connection;
 use crate::websocket::options::Options;
-use crate::websocket::shared::{Handle, Shared};
+use crate::websocket::shared::{ReceivingHandle, Shared};
 use crate::websocket::socket::WebSocket;
 
 /// How a handler ended.
@@ -28,7 +28,7 @@ where
     F: AsyncFnOnce(WebSocket),
 {
     let shared = Shared::new(Connection::new(upgraded, options));
-    let socket = WebSocket::new(Handle::new(shared.clone()));
+    let socket = WebSocket::new(ReceivingHandle::new(shared.clone()));
     match run(&shared, handler(socket)).await {
         Ok(()) => finish(shared, close_code::NORMAL).await,
         Err(payload) => {
@@ -39,8 +39,9 @@ where
     }
 }
 
-/// Runs `handler` until it has ended and all handles are dropped. Meanwhile writes what they send,
-/// watches the clock, and closes the WebSocket when the server drains.
+/// Runs `handler` until it has ended, and the WebSocket is closed or all handles are dropped.
+/// Meanwhile writes what they send, watches the clock, and closes the WebSocket when the server
+/// drains.
 async fn run(shared: &Rc<Shared>, handler: impl Future<Output = ()>) -> Ended {
     let (mut handler, mut drained) = (pin!(handler), pin!(draining()));
     let (mut is_ended, mut is_draining) = (false, false);
@@ -55,8 +56,11 @@ async fn run(shared: &Rc<Shared>, handler: impl Future<Output = ()>) -> Ended {
             is_draining = true;
             shared.with(|connection| connection.start_close(close_code::AWAY));
         }
-        shared.with(|connection| connection.poll_drive(cx));
-        match is_ended && Rc::strong_count(shared) == 1 {
+        let is_closed = shared.with(|connection| {
+            connection.poll_drive(cx);
+            connection.is_closed()
+        });
+        match is_ended && (is_closed || Rc::strong_count(shared) == 1) {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }

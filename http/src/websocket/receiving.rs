@@ -45,6 +45,11 @@ impl Connection {
         }
     }
 
+    /// Receives and discards messages, as long as that is possible without waiting.
+    pub(super) fn discard(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(_)) = self.poll_recv(cx) {}
+    }
+
     /// Polls for a frame, or a part of one.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, WsError>> {
         if self.decoder.has_kept() {

@@ -31,10 +31,6 @@ impl Shared {
 pub(super) struct Handle(Rc<Shared>);
 
 impl Handle {
-    pub(super) fn new(shared: Rc<Shared>) -> Self {
-        Self(shared)
-    }
-
     pub(super) fn with<R>(&self, operation: impl FnOnce(&mut Connection) -> R) -> R {
         self.0.with(operation)
     }
@@ -50,6 +46,39 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // The driver looks whether this was the last one.
         self.with(Connection::wake_driver);
+    }
+}
+
+/// A reference to a WebSocket whose messages it receives. There is one.
+pub(super) struct ReceivingHandle(Handle);
+
+impl ReceivingHandle {
+    pub(super) fn new(shared: Rc<Shared>) -> Self {
+        Self(Handle(shared))
+    }
+
+    /// Returns a handle that does not receive.
+    pub(super) fn to_handle(&self) -> Handle {
+        self.0.clone()
+    }
+
+    pub(super) fn with<R>(&self, operation: impl FnOnce(&mut Connection) -> R) -> R {
+        self.0.with(operation)
+    }
+}
+
+impl Drop for ReceivingHandle {
+    fn drop(&mut self) {
+        self.with(|connection| {
+            connection.is_deaf = true;
+            connection.wake_driver();
+        });
+    }
+}
+
+impl fmt::Debug for ReceivingHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

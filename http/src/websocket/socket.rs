@@ -11,7 +11,7 @@ use futures_sink::Sink;
 use crate::websocket::close_code;
 use crate::websocket::error::WsError;
 use crate::websocket::message::{CloseFrame, Message};
-use crate::websocket::shared::Handle;
+use crate::websocket::shared::{Handle, ReceivingHandle};
 
 /// A WebSocket, which [`WebSocketUpgrade::on_upgrade`](crate::WebSocketUpgrade::on_upgrade) passes
 /// to its handler.
@@ -19,7 +19,7 @@ use crate::websocket::shared::Handle;
 /// Messages that are sent while the handler does not have to wait are written together, when it
 /// waits or ends. Pings are responded to, and the peer is sent pings, without the handler.
 ///
-/// The WebSocket is closed when it is dropped, or both of its halves are: the peer is sent the code
+/// The WebSocket is closed when it is dropped, or all of its halves are: the peer is sent the code
 /// 1000, or 1011 after a panic of the handler, and is given some time to respond. When the server
 /// drains, the peer is sent the code 1001; the handler still receives what the peer had sent before
 /// its own close frame.
@@ -42,13 +42,13 @@ use crate::websocket::shared::Handle;
 /// ```
 #[derive(Debug)]
 pub struct WebSocket {
-    handle: Handle,
+    handle: ReceivingHandle,
 }
 
 /// The receiving half of a [`WebSocket`].
 #[derive(Debug)]
 pub struct WebSocketReceiver {
-    handle: Handle,
+    handle: ReceivingHandle,
 }
 
 /// The sending half of a [`WebSocket`]. Clones send to the same peer.
@@ -58,15 +58,16 @@ pub struct WebSocketSender {
 }
 
 impl WebSocket {
-    pub(super) fn new(handle: Handle) -> Self {
+    pub(super) fn new(handle: ReceivingHandle) -> Self {
         Self { handle }
     }
 
-    /// Splits the WebSocket into halves, for two tasks of this loop.
+    /// Splits the WebSocket into halves, for two tasks of this loop. When the receiving half is
+    /// dropped, what the peer still sends is discarded.
     #[must_use]
     pub fn split(self) -> (WebSocketSender, WebSocketReceiver) {
         let Self { handle } = self;
-        (WebSocketSender { handle: handle.clone() }, WebSocketReceiver { handle })
+        (WebSocketSender { handle: handle.to_handle() }, WebSocketReceiver { handle })
     }
 
     /// Closes the WebSocket: sends a close frame, unless one was sent, and waits for that of the
