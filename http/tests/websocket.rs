@@ -4,7 +4,7 @@
 
 // std
 use std::cell::RefCell;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::net::Shutdown;
 use std::pin::pin;
 use std::rc::Rc;
@@ -295,7 +295,7 @@ fn a_close_is_responded_to_when_the_receiving_half_is_dropped() {
     let server = start(|ws| ws, async |socket| {
         let (_sender, receiver) = socket.split();
         drop(receiver);
-        pending::<()>().await;
+        brigade_runtime::server::draining().await;
     });
     let mut peer = Peer::connect(&server, "/");
     peer.client.send([frame(TEXT, "discarded"), frame(PING, "p")].concat());
@@ -315,7 +315,7 @@ fn a_message_that_another_task_sends_is_written_while_the_handler_waits() {
             }
         })
         .detach();
-        pending::<()>().await;
+        brigade_runtime::server::draining().await;
     });
     let mut peer = Peer::connect(&server, "/");
     for n in 0..3 {

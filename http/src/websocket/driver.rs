@@ -19,53 +19,78 @@ use crate::websocket::options::Options;
 use crate::websocket::shared::{ReceivingHandle, Shared};
 use crate::websocket::socket::WebSocket;
 
-/// How a handler ended.
-type Ended = Result<(), Box<dyn Any + Send>>;
+/// What a handler panicked with.
+type Payload = Box<dyn Any + Send>;
 
-/// Runs `handler` with the WebSocket over `upgraded`, and closes it.
-pub(super) async fn drive<F>(upgraded: Upgraded, options: Options, handler: F)
+/// Runs `handler` with the WebSocket over `upgraded`, and closes it when the handler has ended and
+/// all handles are dropped. Meanwhile writes what they send, watches the clock, and closes the
+/// WebSocket when the server drains.
+///
+/// The future has the size of the handler's and little more: none of its parts is moved after it
+/// was made, and what follows the handler takes its place.
+pub(super) fn drive<F>(
+    upgraded: Upgraded,
+    options: Options,
+    handler: F,
+) -> impl Future<Output = ()> + use<F>
 where
     F: AsyncFnOnce(WebSocket),
 {
     let shared = Shared::new(Connection::new(upgraded, options));
-    let socket = WebSocket::new(ReceivingHandle::new(shared.clone()));
-    match run(&shared, handler(socket)).await {
-        Ok(()) => finish(shared, close_code::NORMAL).await,
-        Err(payload) => {
-            // The panic is reported at once.
-            task::spawn(finish(shared, close_code::ERROR)).detach();
-            resume_unwind(payload)
+    async move {
+        let ended = {
+            let socket = WebSocket::new(ReceivingHandle::new(shared.clone()));
+            let mut handler = pin!(handler(socket));
+            let mut drained = pin!(draining());
+            let mut state = Driver { shared: &shared, is_ended: false, is_draining: false };
+            poll_fn(|cx| state.poll(handler.as_mut(), drained.as_mut(), cx)).await
+        };
+        match ended {
+            Ok(()) => finish(shared, close_code::NORMAL).await,
+            Err(payload) => {
+                // The panic is reported at once.
+                task::spawn(finish(shared, close_code::ERROR)).detach();
+                resume_unwind(payload)
+            }
         }
     }
 }
 
-/// Runs `handler` until it has ended, and the WebSocket is closed or all handles are dropped.
-/// Meanwhile writes what they send, watches the clock, and closes the WebSocket when the server
-/// drains.
-async fn run(shared: &Rc<Shared>, handler: impl Future<Output = ()>) -> Ended {
-    let (mut handler, mut drained) = (pin!(handler), pin!(draining()));
-    let (mut is_ended, mut is_draining) = (false, false);
-    poll_fn(|cx| {
-        if !is_ended {
-            match poll_handler(shared, handler.as_mut(), cx) {
-                Ok(polled) => is_ended = polled.is_ready(),
+/// How far the handler and the server are.
+struct Driver<'a> {
+    shared: &'a Rc<Shared>,
+    is_ended: bool,
+    is_draining: bool,
+}
+
+impl Driver<'_> {
+    /// Polls all that happens before the WebSocket is closed. Returns the payload if the handler
+    /// panics.
+    fn poll(
+        &mut self,
+        handler: Pin<&mut impl Future<Output = ()>>,
+        drained: Pin<&mut impl Future<Output = ()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Payload>> {
+        if !self.is_ended {
+            match poll_handler(self.shared, handler, cx) {
+                Ok(polled) => self.is_ended = polled.is_ready(),
                 Err(payload) => return Poll::Ready(Err(payload)),
             }
         }
-        if !is_draining && drained.as_mut().poll(cx).is_ready() {
-            is_draining = true;
-            shared.with(|connection| connection.start_close(close_code::AWAY));
+        if !self.is_draining && drained.poll(cx).is_ready() {
+            self.is_draining = true;
+            self.shared.with(|connection| connection.start_close(close_code::AWAY));
         }
-        let is_closed = shared.with(|connection| {
+        let is_closed = self.shared.with(|connection| {
             connection.poll_drive(cx);
             connection.is_closed()
         });
-        match is_ended && (is_closed || Rc::strong_count(shared) == 1) {
+        match self.is_ended && (is_closed || Rc::strong_count(self.shared) == 1) {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }
-    })
-    .await
+    }
 }
 
 /// Polls the handler. Returns the payload if it panics.
@@ -73,7 +98,7 @@ fn poll_handler(
     shared: &Shared,
     handler: Pin<&mut impl Future<Output = ()>>,
     cx: &mut Context<'_>,
-) -> Result<Poll<()>, Box<dyn Any + Send>> {
+) -> Result<Poll<()>, Payload> {
     // Until `poll_drive` has been called.
     shared.with(|connection| connection.is_driven = true);
     catch_unwind(AssertUnwindSafe(|| handler.poll(cx)))

@@ -234,7 +234,7 @@ impl WebSocketUpgrade {
         F: AsyncFnOnce(WebSocket) + 'static,
     {
         let Self { accept, selected, options, .. } = self;
-        let run = async move |upgraded| drive(upgraded, options, handler).await;
+        let run = move |upgraded| drive(upgraded, options, handler);
         let response = Response::upgrade(HeaderValue::from_static("websocket"), run)
             .with_header(SEC_WEBSOCKET_ACCEPT, accept);
         match selected {
