@@ -7,16 +7,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use brigade_runtime::time::timeout;
+use brigade_runtime::time::{self, timeout};
 
 use crate::websocket::buffers::with_read_buffer;
 use crate::websocket::close_code::CloseCode;
 use crate::websocket::connection::Connection;
 use crate::websocket::shared::Shared;
 
-/// How long the bytes of a peer that was sent a close frame are read. Otherwise they would reset
-/// the connection, and the peer might lose that frame.
+/// How long the bytes of a peer that was sent a close frame are read, in all. Otherwise they would
+/// reset the connection, and the peer might lose that frame.
 const LINGER: Duration = Duration::from_secs(5);
+/// The longest silence of a peer that has sent its close frame, after which it may send nothing.
+const LINGER_QUIET: Duration = Duration::from_millis(250);
 /// How many of these bytes are read. A peer that sends more does not look for a close frame.
 const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -29,11 +31,17 @@ pub(super) async fn finish(shared: Rc<Shared>, code: CloseCode) {
         // The connection is gone.
         return;
     }
+    let ends = time::now() + LINGER;
+    let gap = shared.with(|connection| connection.linger_gap());
     let mut bytes_left = LINGER_BYTES_MAX;
-    let lingered =
-        poll_fn(|cx| shared.with(|connection| connection.poll_lingered(&mut bytes_left, cx)));
-    // A peer that takes longer has had time to read the close frame.
-    let _ = timeout(LINGER, lingered).await;
+    while bytes_left > 0 && time::now() < ends {
+        let read = poll_fn(|cx| shared.with(|connection| connection.poll_discard_read(cx)));
+        match timeout(gap, read).await {
+            Ok(Some(count)) => bytes_left = bytes_left.saturating_sub(count),
+            // The peer has closed the connection, or is silent.
+            Ok(None) | Err(_) => return,
+        }
+    }
 }
 
 impl Connection {
@@ -56,17 +64,19 @@ impl Connection {
         }
     }
 
-    /// Polls until the peer closes the connection, or has sent more than `bytes_left`.
-    fn poll_lingered(&self, bytes_left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+    /// Returns how long the peer may be silent before the connection is closed.
+    const fn linger_gap(&self) -> Duration {
+        if self.is_close_received { LINGER_QUIET } else { LINGER }
+    }
+
+    /// Polls for bytes, and discards them. Returns their number, or `None` at the end.
+    fn poll_discard_read(&self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         loop {
             ready!(self.stream.poll_readable(cx));
             match with_read_buffer(|buffer| self.stream.try_read(buffer)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(count) => match bytes_left.checked_sub(count) {
-                    Some(left) => *bytes_left = left,
-                    None => return Poll::Ready(()),
-                },
+                Ok(0) | Err(_) => return Poll::Ready(None),
+                Ok(count) => return Poll::Ready(Some(count)),
             }
         }
     }

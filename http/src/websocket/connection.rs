@@ -40,6 +40,8 @@ pub(super) struct Connection {
     pub(super) pong: Option<Bytes>,
     /// When a close frame was sent, or queued.
     pub(super) close_sent: Option<Instant>,
+    /// The peer has sent its close frame.
+    pub(super) is_close_received: bool,
     /// Nothing more is received: the peer has sent its close frame, or has failed.
     pub(super) is_receive_done: bool,
     /// The receiving half is dropped: the driver discards what is received.
@@ -95,6 +97,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             pong: None,
             close_sent: None,
+            is_close_received: false,
             is_receive_done: false,
             is_deaf: false,
             is_dead: false,

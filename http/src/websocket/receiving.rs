@@ -124,6 +124,7 @@ impl Connection {
                 }
             }
             Message::Close(frame) => {
+                self.is_close_received = true;
                 self.is_receive_done = true;
                 self.release_decoder();
                 if self.close_sent.is_none() {

@@ -164,15 +164,18 @@ macro_rules! sending {
                 .unwrap_or(Ok(()))
             }
 
-            /// Sends a message if that is possible without waiting.
+            /// Sends a message if that is possible without waiting. There is always room for a
+            /// close frame.
             ///
             /// # Errors
             /// [`WsError::Full`] if too many bytes wait for the peer, and those of
             /// [`send`](Self::send).
             pub fn try_send(&self, message: Message) -> Result<(), WsError> {
-                self.handle.with(|connection| match connection.has_room() {
-                    true => connection.start_send(message),
-                    false => Err(WsError::Full),
+                self.handle.with(|connection| {
+                    match matches!(message, Message::Close(_)) || connection.has_room() {
+                        true => connection.start_send(message),
+                        false => Err(WsError::Full),
+                    }
                 })
             }
 
