@@ -16,9 +16,11 @@ use std::sync::{Mutex, PoisonError};
 
 use brigade::LoopHandle;
 use brigade::http::websocket::{ByteString, Message, WebSocketSender, close_code};
-use brigade::http::{HandlerError, IntoResponse, Request, Response};
-use brigade::http::{Router, Server, WebSocketUpgrade, get};
+use brigade::http::{
+    HandlerError, Html, Path, Query, Response, Router, Server, WebSocketUpgrade, get,
+};
 use lexopt::ValueExt;
+use serde::Deserialize;
 
 /// The size limit of a message. A client that sends a larger one is disconnected.
 const MESSAGE_BYTES_MAX: usize = 4096;
@@ -53,22 +55,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{} ({} event loops)", server.local_addr()?, server.loop_count());
     server.run(|| {
         LOOPS.lock().unwrap_or_else(PoisonError::into_inner).push(LoopHandle::current());
-        let page = async |_: Request| Response::html(include_str!("chat.html"));
+        let page = async || Html(include_str!("chat.html"));
         Router::new().route("/", get(page)).route("/rooms/{room}", get(join))
     })?;
     Ok(())
 }
 
+#[derive(Deserialize)]
+struct Who {
+    name: String,
+}
+
 /// Lets a member into a room: announces it, and passes on what it says.
-async fn join(request: Request) -> Result<Response, HandlerError> {
-    let room = request.param_decoded("room")?.into_owned();
-    let name = request.query_value("name").unwrap_or("anonymous".into()).into_owned();
-    let ws = match WebSocketUpgrade::from_request(&request).and_then(WebSocketUpgrade::same_origin)
-    {
-        Ok(ws) => ws.max_message_size(MESSAGE_BYTES_MAX).max_write_buffer_size(BEHIND_BYTES_MAX),
-        Err(rejection) => return Ok(rejection.into_response()),
-    };
-    Ok(ws.on_upgrade(async move |socket| {
+async fn join(
+    Path(room): Path<String>,
+    Query(Who { name }): Query<Who>,
+    ws: WebSocketUpgrade,
+) -> Result<Response, HandlerError> {
+    let ws = ws.same_origin()?.max_message_size(MESSAGE_BYTES_MAX);
+    Ok(ws.max_write_buffer_size(BEHIND_BYTES_MAX).on_upgrade(async move |socket| {
         let (sender, mut receiver) = socket.split();
         let member = Member::enter(&room, sender);
         announce(&room, format!("{name} has joined"));

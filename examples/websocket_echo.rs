@@ -9,8 +9,7 @@
 use std::error::Error;
 
 use brigade::http::websocket::{MESSAGE_BYTES_MAX, WsError};
-use brigade::http::{Request, Response, Router, Server, WebSocket, WebSocketUpgrade, get};
-use brigade::http::websocket::WebSocketRejection;
+use brigade::http::{Peer, Router, Server, WebSocket, WebSocketUpgrade, get};
 use lexopt::ValueExt;
 
 struct Options {
@@ -24,8 +23,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Options { listen, message_bytes_max } = options()?;
     let server = Server::bind(listen)?;
     println!("listening on http://{} ({} event loops)", server.local_addr()?, server.loop_count());
-    let echo = move |request| echo(request, message_bytes_max);
-    server.run(move || Router::new().route("/echo", get(echo)))?;
+    server.run(move || {
+        let echo = async move |Peer(peer): Peer, ws: WebSocketUpgrade| {
+            let ws = ws.max_message_size(message_bytes_max).max_frame_size(message_bytes_max);
+            ws.on_upgrade(async move |socket| match echo_messages(socket).await {
+                Ok(messages) => tracing::info!(%peer, messages, "closed"),
+                Err(error) => tracing::info!(%peer, %error, "connection failed"),
+            })
+        };
+        Router::new().route("/echo", get(echo))
+    })?;
     Ok(())
 }
 
@@ -43,18 +50,6 @@ fn options() -> Result<Options, lexopt::Error> {
         }
     }
     Ok(options)
-}
-
-/// Accepts a handshake; the response to anything else is an error.
-async fn echo(request: Request, max: usize) -> Result<Response, WebSocketRejection> {
-    let ws = WebSocketUpgrade::from_request(&request)?;
-    let peer = request.peer_addr();
-    Ok(ws.max_message_size(max).max_frame_size(max).on_upgrade(async move |socket| {
-        match echo_messages(socket).await {
-            Ok(messages) => tracing::info!(%peer, messages, "closed"),
-            Err(error) => tracing::info!(%peer, %error, "connection failed"),
-        }
-    }))
 }
 
 /// Echoes messages until the client closes, and returns their number.

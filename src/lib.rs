@@ -62,6 +62,7 @@
 //! | `query` | query strings and forms, parsed into your types by serde |
 //! | `json` | JSON bodies, parsed and written by serde |
 //! | `files` | responses from files: conditional requests, ranges, media types |
+//! | `websocket` | WebSockets |
 //! | `metrics` | a handler that serves the server's statistics to Prometheus |
 #![forbid(unsafe_code)]
 
@@ -163,3 +164,8 @@ pub mod errors {}
 #[cfg(all(doctest, feature = "json", feature = "query"))]
 #[doc = include_str!("../docs/client.md")]
 pub mod client_page {}
+
+/// Compiles the examples of docs/websocket.md.
+#[cfg(all(doctest, feature = "websocket"))]
+#[doc = include_str!("../docs/websocket.md")]
+pub mod websocket_page {}

@@ -16,7 +16,7 @@ use brigade_http::websocket::{
     CloseFrame, Message, WebSocketRejection, WebSocketSender, WsError, close_code,
 };
 use brigade_http::{
-    IntoResponse, Request, Response, Router, Server, WebSocket, WebSocketUpgrade, any, get,
+    HandlerError, IntoResponse, Router, Server, WebSocket, WebSocketUpgrade, any, get,
 };
 use brigade_runtime::{spawn, task};
 use futures_util::StreamExt;
@@ -34,13 +34,9 @@ where
 {
     TestServer::start(move || {
         let handler = handler.clone();
-        let accept = move |request: Request| {
+        let accept = async move |ws: WebSocketUpgrade| {
             let handler = handler.clone();
-            async move {
-                let ws = WebSocketUpgrade::from_request(&request)?;
-                let run = async move |socket| handler(socket).await;
-                Ok::<_, WebSocketRejection>(options(ws).on_upgrade(run))
-            }
+            options(ws).on_upgrade(async move |socket| handler(socket).await)
         };
         Router::new().route("/", get(accept))
     })
@@ -71,11 +67,7 @@ async fn echo(mut socket: WebSocket) {
 #[test]
 fn a_request_that_is_no_valid_handshake_is_refused_with_the_status_that_says_why() {
     let server = TestServer::start(|| {
-        let accept = async |request: Request| match WebSocketUpgrade::from_request(&request) {
-            Ok(ws) => ws.on_upgrade(echo),
-            Err(rejection) => rejection.into_response(),
-        };
-        Router::new().route("/", any(accept))
+        Router::new().route("/", any(async |ws: WebSocketUpgrade| ws.on_upgrade(echo)))
     });
     let without = |name: &str| {
         let lines = HANDSHAKE.split_inclusive("\r\n");
@@ -111,6 +103,21 @@ fn a_request_that_is_no_valid_handshake_is_refused_with_the_status_that_says_why
             }
         }
     }
+}
+
+#[test]
+fn a_handler_can_serve_a_page_to_those_who_ask_for_no_websocket() {
+    let server = TestServer::start(|| {
+        let page = async |ws: Option<WebSocketUpgrade>| match ws {
+            Some(ws) => ws.on_upgrade(echo),
+            None => "a page".into_response(),
+        };
+        Router::new().route("/", get(page))
+    });
+    let mut client = server.connect();
+    client.send(sockets::get("/"));
+    assert_eq!(client.response().text(), "a page");
+    Peer::connect(&server, "/").end();
 }
 
 #[test]
@@ -155,13 +162,11 @@ fn the_first_known_subprotocol_that_the_client_speaks_is_selected() {
 #[test]
 fn pages_of_other_origins_are_refused_and_other_clients_are_not() {
     let server = TestServer::start(|| {
-        let same = async |request: Request| {
-            let ws = WebSocketUpgrade::from_request(&request)?.same_origin()?;
-            Ok::<_, WebSocketRejection>(ws.on_upgrade(echo))
+        let same = async |ws: WebSocketUpgrade| {
+            Ok::<_, WebSocketRejection>(ws.same_origin()?.on_upgrade(echo))
         };
-        let listed = async |request: Request| {
-            let ws = WebSocketUpgrade::from_request(&request)?;
-            Ok::<_, WebSocketRejection>(ws.allow_origins(["https://a.example"])?.on_upgrade(echo))
+        let listed = async |ws: WebSocketUpgrade| {
+            Ok::<_, HandlerError>(ws.allow_origins(["https://a.example"])?.on_upgrade(echo))
         };
         Router::new().route("/same", get(same)).route("/listed", get(listed))
     });
@@ -192,10 +197,13 @@ fn a_socket_that_is_dropped_is_closed_with_1000() {
 
 #[test]
 fn a_handler_that_panics_closes_with_1011_and_its_loop_goes_on() {
-    let server = start(|ws| ws, async |mut socket| {
-        let message = socket.recv().await;
-        panic!("{message:?}");
-    });
+    let server = start(
+        |ws| ws,
+        async |mut socket| {
+            let message = socket.recv().await;
+            panic!("{message:?}");
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     peer.send(TEXT, "x");
     assert_eq!(peer.receive_close(), 1011);
@@ -206,10 +214,13 @@ fn a_handler_that_panics_closes_with_1011_and_its_loop_goes_on() {
 
 #[test]
 fn close_waits_for_the_close_frame_of_the_peer_and_discards_messages() {
-    let (server, closed) = start_reporting(|ws| ws, async |socket, report| {
-        let frame = CloseFrame { code: 4000, reason: "enough".into() };
-        report.send(socket.close(Some(frame)).await.is_ok()).unwrap();
-    });
+    let (server, closed) = start_reporting(
+        |ws| ws,
+        async |socket, report| {
+            let frame = CloseFrame { code: 4000, reason: "enough".into() };
+            report.send(socket.close(Some(frame)).await.is_ok()).unwrap();
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     assert_eq!(peer.receive(), (CLOSE, close(4000, "enough")));
     peer.send(TEXT, "still here");
@@ -221,24 +232,27 @@ fn close_waits_for_the_close_frame_of_the_peer_and_discards_messages() {
 
 #[test]
 fn nothing_is_sent_after_a_close_frame_and_nothing_invalid_before() {
-    let (server, errors) = start_reporting(|ws| ws, async |mut socket, report| {
-        let invalid = [
-            Message::Ping(vec![0; 126].into()),
-            Message::close(1005, ""),
-            Message::close(1000, "x".repeat(124)),
-        ];
-        for message in invalid {
-            let error = socket.send(message).await.unwrap_err();
-            assert!(matches!(error, WsError::Invalid(_)), "{error}");
-        }
-        socket.send(Message::close(1000, "")).await.unwrap();
-        let error = socket.send("late".into()).await.unwrap_err();
-        assert!(matches!(error, WsError::Closed), "{error}");
-        assert!(matches!(socket.recv().await, Some(Ok(Message::Text(_)))));
-        assert!(matches!(socket.recv().await, Some(Ok(Message::Close(None)))));
-        assert!(socket.recv().await.is_none() && socket.recv().await.is_none());
-        report.send(()).unwrap();
-    });
+    let (server, errors) = start_reporting(
+        |ws| ws,
+        async |mut socket, report| {
+            let invalid = [
+                Message::Ping(vec![0; 126].into()),
+                Message::close(1005, ""),
+                Message::close(1000, "x".repeat(124)),
+            ];
+            for message in invalid {
+                let error = socket.send(message).await.unwrap_err();
+                assert!(matches!(error, WsError::Invalid(_)), "{error}");
+            }
+            socket.send(Message::close(1000, "")).await.unwrap();
+            let error = socket.send("late".into()).await.unwrap_err();
+            assert!(matches!(error, WsError::Closed), "{error}");
+            assert!(matches!(socket.recv().await, Some(Ok(Message::Text(_)))));
+            assert!(matches!(socket.recv().await, Some(Ok(Message::Close(None)))));
+            assert!(socket.recv().await.is_none() && socket.recv().await.is_none());
+            report.send(()).unwrap();
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     assert_eq!(peer.receive_close(), 1000);
     peer.send(TEXT, "sent before the close was received");
@@ -249,13 +263,16 @@ fn nothing_is_sent_after_a_close_frame_and_nothing_invalid_before() {
 
 #[test]
 fn a_peer_that_disconnects_without_a_close_is_an_error_once() {
-    let (server, errors) = start_reporting(|ws| ws, async |mut socket, report| {
-        let first = socket.recv().await;
-        assert!(matches!(first, Some(Err(WsError::Disconnected))), "{first:?}");
-        assert!(socket.recv().await.is_none());
-        assert!(matches!(socket.send("x".into()).await, Err(WsError::Closed)));
-        report.send(()).unwrap();
-    });
+    let (server, errors) = start_reporting(
+        |ws| ws,
+        async |mut socket, report| {
+            let first = socket.recv().await;
+            assert!(matches!(first, Some(Err(WsError::Disconnected))), "{first:?}");
+            assert!(socket.recv().await.is_none());
+            assert!(matches!(socket.send("x".into()).await, Err(WsError::Closed)));
+            report.send(()).unwrap();
+        },
+    );
     let peer = Peer::connect(&server, "/");
     peer.client.stream.shutdown(Shutdown::Both).unwrap();
     errors.recv_timeout(PATIENCE).unwrap();
@@ -263,22 +280,25 @@ fn a_peer_that_disconnects_without_a_close_is_an_error_once() {
 
 #[test]
 fn the_halves_work_in_two_tasks_after_the_handler_has_ended() {
-    let server = start(|ws| ws, async |socket| {
-        let (sender, mut receiver) = socket.split();
-        let (queue, mut queued) = brigade_runtime::local::channel::<Message>(10);
-        spawn(async move {
-            while let Some(message) = queued.recv().await {
-                sender.send(message).await.unwrap();
-            }
-        })
-        .detach();
-        spawn(async move {
-            while let Some(Ok(message @ Message::Text(_))) = receiver.recv().await {
-                queue.send(message).await.unwrap();
-            }
-        })
-        .detach();
-    });
+    let server = start(
+        |ws| ws,
+        async |socket| {
+            let (sender, mut receiver) = socket.split();
+            let (queue, mut queued) = brigade_runtime::local::channel::<Message>(10);
+            spawn(async move {
+                while let Some(message) = queued.recv().await {
+                    sender.send(message).await.unwrap();
+                }
+            })
+            .detach();
+            spawn(async move {
+                while let Some(Ok(message @ Message::Text(_))) = receiver.recv().await {
+                    queue.send(message).await.unwrap();
+                }
+            })
+            .detach();
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     for n in 0..100 {
         let text = format!("message {n}");
@@ -292,11 +312,14 @@ fn the_halves_work_in_two_tasks_after_the_handler_has_ended() {
 
 #[test]
 fn a_close_is_responded_to_when_the_receiving_half_is_dropped() {
-    let server = start(|ws| ws, async |socket| {
-        let (_sender, receiver) = socket.split();
-        drop(receiver);
-        brigade_runtime::server::draining().await;
-    });
+    let server = start(
+        |ws| ws,
+        async |socket| {
+            let (_sender, receiver) = socket.split();
+            drop(receiver);
+            brigade_runtime::server::draining().await;
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     peer.client.send([frame(TEXT, "discarded"), frame(PING, "p")].concat());
     assert_eq!(peer.receive(), (PONG, b"p".to_vec()));
@@ -306,17 +329,20 @@ fn a_close_is_responded_to_when_the_receiving_half_is_dropped() {
 
 #[test]
 fn a_message_that_another_task_sends_is_written_while_the_handler_waits() {
-    let server = start(|ws| ws, async |socket| {
-        let (sender, _receiver) = socket.split();
-        spawn(async move {
-            for n in 0..3 {
-                task::yield_now().await;
-                sender.try_send(Message::text(n.to_string())).unwrap();
-            }
-        })
-        .detach();
-        brigade_runtime::server::draining().await;
-    });
+    let server = start(
+        |ws| ws,
+        async |socket| {
+            let (sender, _receiver) = socket.split();
+            spawn(async move {
+                for n in 0..3 {
+                    task::yield_now().await;
+                    sender.try_send(Message::text(n.to_string())).unwrap();
+                }
+            })
+            .detach();
+            brigade_runtime::server::draining().await;
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     for n in 0..3 {
         assert_eq!(peer.receive(), (TEXT, n.to_string().into_bytes()));
@@ -325,10 +351,13 @@ fn a_message_that_another_task_sends_is_written_while_the_handler_waits() {
 
 #[test]
 fn a_socket_is_a_stream_and_a_sink() {
-    let server = start(|ws| ws, async |socket| {
-        let (sink, stream) = StreamExt::split(socket);
-        stream.take(3).forward(sink).await.unwrap();
-    });
+    let server = start(
+        |ws| ws,
+        async |socket| {
+            let (sink, stream) = StreamExt::split(socket);
+            stream.take(3).forward(sink).await.unwrap();
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     for text in ["a", "b", "c"] {
         peer.send(TEXT, text);
@@ -339,23 +368,27 @@ fn a_socket_is_a_stream_and_a_sink() {
 
 #[test]
 fn a_receive_that_is_dropped_loses_no_message() {
-    let server = start(|ws| ws, async |mut socket| {
-        loop {
-            let received = {
-                let mut receive = pin!(socket.recv());
-                let first = poll_fn(|cx| std::task::Poll::Ready(receive.as_mut().poll(cx))).await;
-                match first {
-                    std::task::Poll::Ready(message) => message,
-                    std::task::Poll::Pending => None,
+    let server = start(
+        |ws| ws,
+        async |mut socket| {
+            loop {
+                let received = {
+                    let mut receive = pin!(socket.recv());
+                    let first =
+                        poll_fn(|cx| std::task::Poll::Ready(receive.as_mut().poll(cx))).await;
+                    match first {
+                        std::task::Poll::Ready(message) => message,
+                        std::task::Poll::Pending => None,
+                    }
+                };
+                match received {
+                    Some(Ok(message)) if message.is_data() => socket.send(message).await.unwrap(),
+                    Some(_) => break,
+                    None => brigade_runtime::time::sleep(Duration::from_micros(100)).await,
                 }
-            };
-            match received {
-                Some(Ok(message)) if message.is_data() => socket.send(message).await.unwrap(),
-                Some(_) => break,
-                None => brigade_runtime::time::sleep(Duration::from_micros(100)).await,
             }
-        }
-    });
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     let large = vec![1; 300_000];
     peer.client.send([frame(TEXT, "a"), frame(TEXT, "b"), frame(BINARY, &large)].concat());
@@ -424,10 +457,7 @@ fn without_pings_a_silent_peer_is_given_up_after_the_idle_timeout_of_the_server(
     };
     let options = move |server: Server| server.loops(1).pin(false).timeouts(timeouts);
     let server = TestServer::start_with(options, || {
-        let accept = async |request: Request| {
-            let ws = WebSocketUpgrade::from_request(&request)?;
-            Ok::<_, WebSocketRejection>(ws.ping_interval(None).on_upgrade(echo))
-        };
+        let accept = async |ws: WebSocketUpgrade| ws.ping_interval(None).on_upgrade(echo);
         Router::new().route("/", get(accept))
     });
     let mut peer = Peer::connect(&server, "/");
@@ -487,34 +517,38 @@ fn pongs_that_the_peer_does_not_take_do_not_pile_up() {
 #[test]
 fn a_flood_of_tiny_frames_lets_other_tasks_run() {
     const FRAMES: usize = 10_000;
-    let (server, polls) = start_reporting(|ws| ws, async |mut socket, report| {
-        let mut polls = 0;
-        let message = {
-            let mut receive = pin!(socket.recv());
-            poll_fn(|cx| {
-                polls += 1;
-                receive.as_mut().poll(cx)
-            })
-            .await
-        };
-        assert!(matches!(message, Some(Ok(Message::Text(_)))));
-        report.send(polls).unwrap();
-    });
-    let mut peer = Peer::connect(&server, "/");
-    peer.client.send(
-        [frame(0x01, ""), frame(0x00, "").repeat(FRAMES), frame(0x80, "")].concat(),
+    let (server, polls) = start_reporting(
+        |ws| ws,
+        async |mut socket, report| {
+            let mut polls = 0;
+            let message = {
+                let mut receive = pin!(socket.recv());
+                poll_fn(|cx| {
+                    polls += 1;
+                    receive.as_mut().poll(cx)
+                })
+                .await
+            };
+            assert!(matches!(message, Some(Ok(Message::Text(_)))));
+            report.send(polls).unwrap();
+        },
     );
+    let mut peer = Peer::connect(&server, "/");
+    peer.client.send([frame(0x01, ""), frame(0x00, "").repeat(FRAMES), frame(0x80, "")].concat());
     let polls = polls.recv_timeout(PATIENCE).unwrap();
     assert!(polls >= FRAMES / 64, "{polls} polls for {FRAMES} frames");
 }
 
 #[test]
 fn a_drain_closes_with_1001_and_the_server_ends() {
-    let (mut server, messages) = start_reporting(|ws| ws, async |mut socket, report| {
-        while let Some(message) = socket.recv().await {
-            report.send(message.unwrap()).unwrap();
-        }
-    });
+    let (mut server, messages) = start_reporting(
+        |ws| ws,
+        async |mut socket, report| {
+            while let Some(message) = socket.recv().await {
+                report.send(message.unwrap()).unwrap();
+            }
+        },
+    );
     let mut peer = Peer::connect(&server, "/");
     server.begin_shutdown();
     assert_eq!(peer.receive_close(), close_code::AWAY);
@@ -533,18 +567,17 @@ fn a_broadcast_reaches_all_members_and_their_senders_do_not_outlive_the_connecti
     type Members = Rc<RefCell<Vec<WebSocketSender>>>;
     let server = TestServer::start(|| {
         let members: Members = Rc::default();
-        let accept = move |request: Request| {
+        let accept = async move |ws: WebSocketUpgrade| {
             let members = members.clone();
-            async move {
-                let ws = WebSocketUpgrade::from_request(&request)?;
-                Ok::<Response, WebSocketRejection>(ws.on_upgrade(async move |socket| {
-                    let (sender, mut receiver) = socket.split();
-                    members.borrow_mut().push(sender);
-                    while let Some(Ok(message @ Message::Text(_))) = receiver.recv().await {
-                        members.borrow_mut().retain(|member| member.try_send(message.clone()).is_ok());
-                    }
-                }))
-            }
+            ws.on_upgrade(async move |socket| {
+                let (sender, mut receiver) = socket.split();
+                members.borrow_mut().push(sender);
+                while let Some(Ok(message @ Message::Text(_))) = receiver.recv().await {
+                    let is_open =
+                        |member: &WebSocketSender| member.try_send(message.clone()).is_ok();
+                    members.borrow_mut().retain(is_open);
+                }
+            })
         };
         Router::new().route("/", get(accept))
     });

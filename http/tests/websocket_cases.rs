@@ -6,8 +6,7 @@
 mod sockets;
 mod websocket_peer;
 
-use brigade_http::websocket::WebSocketRejection;
-use brigade_http::{Request, Response, Router, WebSocket, WebSocketUpgrade, get};
+use brigade_http::{Response, Router, WebSocket, WebSocketUpgrade, get};
 use sockets::TestServer;
 use websocket_peer::{BINARY, CLOSE, Frame, PING, PONG, Peer, TEXT, close, frame, header};
 
@@ -18,9 +17,8 @@ fn app() -> Router {
     Router::new().route("/", get(accept))
 }
 
-async fn accept(request: Request) -> Result<Response, WebSocketRejection> {
-    let ws = WebSocketUpgrade::from_request(&request)?;
-    Ok(ws.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(echo))
+async fn accept(ws: WebSocketUpgrade) -> Response {
+    ws.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(echo)
 }
 
 async fn echo(mut socket: WebSocket) {
@@ -211,11 +209,7 @@ fn a_close_is_responded_to_with_the_same_code_and_ends_the_conversation() {
             [frame(CLOSE, close(1000, "")), frame(TEXT, "x"), frame(PING, "")].concat(),
             vec![closed()],
         ),
-        (
-            "7.3.2",
-            frame(CLOSE, [3]),
-            vec![violation("a close frame has half a code")],
-        ),
+        ("7.3.2", frame(CLOSE, [3]), vec![violation("a close frame has half a code")]),
         (
             "7.3.6",
             frame(CLOSE, close(1000, &"*".repeat(124))),

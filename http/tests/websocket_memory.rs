@@ -13,8 +13,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
 // crates
-use brigade_http::websocket::WebSocketRejection;
-use brigade_http::{Request, Response, Router, WebSocket, WebSocketUpgrade, get};
+use brigade_http::{Response, Router, WebSocket, WebSocketUpgrade, get};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 // ours
@@ -47,9 +46,8 @@ fn an_idle_websocket_holds_no_buffer_and_a_message_allocates_once() {
     assert!(idle <= IDLE_BYTES_MAX, "an idle WebSocket holds {idle} bytes of the heap");
 }
 
-async fn accept(request: Request) -> Result<Response, WebSocketRejection> {
-    let ws = WebSocketUpgrade::from_request(&request)?;
-    Ok(ws.on_upgrade(async |mut socket: WebSocket| {
+async fn accept(ws: WebSocketUpgrade) -> Response {
+    ws.on_upgrade(async |mut socket: WebSocket| {
         OPEN.fetch_add(1, SeqCst);
         while let Some(Ok(message)) = socket.recv().await {
             if socket.send(message).await.is_err() {
@@ -57,7 +55,7 @@ async fn accept(request: Request) -> Result<Response, WebSocketRejection> {
             }
         }
         OPEN.fetch_sub(1, SeqCst);
-    }))
+    })
 }
 
 /// Returns how many allocations the echo of a message costs.

@@ -36,3 +36,5 @@ pub(crate) mod response_parts;
 pub(crate) mod route;
 pub(crate) mod states;
 pub(crate) mod upgrade;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket_rejection;

@@ -11,6 +11,9 @@ use crate::websocket::error::WsError;
 use crate::websocket::frame::Opcode;
 use crate::websocket::options::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
 
+/// The shortest silence that is measured. The loop's time stands still within a turn.
+const SILENCE_MIN: Duration = Duration::from_millis(1);
+
 impl Connection {
     /// Writes what is queued, and watches the clock. Arranges for the task to be woken.
     pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) {
@@ -25,7 +28,7 @@ impl Connection {
             self.discard(cx);
         }
         self.write();
-        while self.outgoing.is_blocked() && self.stream.poll_writable(cx).is_ready() {
+        while self.outgoing.is_blocked() && self.stream().poll_writable(cx).is_ready() {
             self.write();
         }
         while let Some(deadline) = self.deadline() {
@@ -55,7 +58,8 @@ impl Connection {
         if let Some(pinged) = self.pinged_at {
             return pinged.checked_add(self.options.pong_timeout);
         }
-        self.received_at.checked_add(self.options.ping_interval.unwrap_or(self.idle_max))
+        let silence = self.options.ping_interval.unwrap_or(self.idle_max);
+        self.received_at.checked_add(silence.max(SILENCE_MIN))
     }
 
     /// Acts on the timeout that has passed.
@@ -100,7 +104,7 @@ impl Connection {
     /// is discarded.
     fn reset(&mut self, what: &'static str) {
         // Fails only if the connection is gone.
-        let _ = self.stream.set_linger(Some(Duration::ZERO));
+        let _ = self.stream().set_linger(Some(Duration::ZERO));
         self.fail(Some(WsError::Timeout(what)));
     }
 }

@@ -25,9 +25,14 @@ const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Closes a WebSocket with `code`, unless it is closed: exchanges the close frames, closes the
 /// sending side, and waits until the peer closes its own (RFC 6455 section 7.1.1).
 pub(super) async fn finish(shared: Rc<Shared>, code: CloseCode) {
+    close(&shared, code).await;
+    shared.with(Connection::release);
+}
+
+async fn close(shared: &Shared, code: CloseCode) {
     shared.with(|connection| connection.start_close(code));
     poll_fn(|cx| shared.with(|connection| connection.poll_closed(cx))).await;
-    if shared.with(|connection| connection.end_sending()).is_err() {
+    if shared.with(Connection::end_sending).is_err() {
         // The connection is gone.
         return;
     }
@@ -60,7 +65,7 @@ impl Connection {
     fn end_sending(&mut self) -> io::Result<()> {
         match self.is_dead {
             true => Err(ErrorKind::NotConnected.into()),
-            false => self.stream.shutdown(Shutdown::Write),
+            false => self.stream().shutdown(Shutdown::Write),
         }
     }
 
@@ -72,8 +77,8 @@ impl Connection {
     /// Polls for bytes, and discards them. Returns their number, or `None` at the end.
     fn poll_discard_read(&self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         loop {
-            ready!(self.stream.poll_readable(cx));
-            match with_read_buffer(|buffer| self.stream.try_read(buffer)) {
+            ready!(self.stream().poll_readable(cx));
+            match with_read_buffer(|buffer| self.stream().try_read(buffer)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Ok(0) | Err(_) => return Poll::Ready(None),
                 Ok(count) => return Poll::Ready(Some(count)),

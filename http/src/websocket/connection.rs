@@ -27,7 +27,8 @@ use crate::websocket::options::Options;
 
 /// The state of one WebSocket.
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    /// Absent once the WebSocket has ended. Halves may outlive it.
+    pub(super) stream: Option<TcpStream>,
     pub(super) options: Options,
     /// How long nothing may be received or sent if no pings are sent.
     pub(super) idle_max: Duration,
@@ -73,11 +74,12 @@ pub(super) struct Connection {
 #[derive(Default)]
 pub(super) struct Released {
     to_wake: [Option<Waker>; 2],
-    _to_drop: Option<Waker>,
+    to_drop: Option<Waker>,
 }
 
 impl Released {
     pub(super) fn wake(self) {
+        drop(self.to_drop);
         self.to_wake.into_iter().flatten().for_each(Waker::wake);
     }
 }
@@ -89,7 +91,7 @@ impl Connection {
         let mut decoder = Decoder::new(options.frame_bytes_max, options.message_bytes_max);
         decoder.keep(&early);
         Self {
-            stream,
+            stream: Some(stream),
             options,
             idle_max,
             decoder,
@@ -114,6 +116,17 @@ impl Connection {
         }
     }
 
+    /// Returns the stream. There is one unless the connection [is dead](Self::is_dead).
+    pub(super) fn stream(&self) -> &TcpStream {
+        self.stream.as_ref().expect("nothing is read or written after the end")
+    }
+
+    /// Returns the stream and the decoder of what it receives.
+    pub(super) fn incoming(&mut self) -> (&TcpStream, &mut Decoder) {
+        let stream = self.stream.as_ref().expect("nothing is read after the end");
+        (stream, &mut self.decoder)
+    }
+
     /// Ends the connection, and wakes the tasks that wait for it. The next operation returns
     /// `error`.
     pub(super) fn fail(&mut self, error: Option<WsError>) {
@@ -127,9 +140,17 @@ impl Connection {
         self.decoder = Decoder::new(0, 0);
         // Wakes the tasks that wait for the socket. Fails if the connection is gone, and then they
         // have been woken.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.stream().shutdown(Shutdown::Both);
         self.wake_receiver();
         self.wake_driver();
+    }
+
+    /// Closes the socket, at the very end.
+    pub(super) fn release(&mut self) {
+        if !self.is_dead {
+            self.fail(None);
+        }
+        self.stream = None;
     }
 
     /// Returns `true` if close frames were sent and received, or the connection has failed.
@@ -137,8 +158,10 @@ impl Connection {
         self.is_dead || (self.is_receive_done && self.close_sent.is_some())
     }
 
-    pub(super) fn set_driver(&mut self, cx: &Context<'_>) {
-        replace(&mut self.driver, cx, &mut self.released);
+    pub(super) fn set_driver(&mut self, cx: &mut Context<'_>) {
+        if replace(&mut self.driver, cx, &mut self.released) {
+            self.timer.register(cx);
+        }
     }
 
     pub(super) fn set_receiver(&mut self, cx: &Context<'_>) {
@@ -161,8 +184,42 @@ impl Connection {
     }
 }
 
-fn replace(slot: &mut Option<Waker>, cx: &Context<'_>, released: &mut Released) {
-    if !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-        released._to_drop = slot.replace(cx.waker().clone());
+/// Stores the waker of `cx`. Returns `true` if it was another one, or none, before.
+fn replace(slot: &mut Option<Waker>, cx: &Context<'_>, released: &mut Released) -> bool {
+    if slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        return false;
+    }
+    released.to_drop = slot.replace(cx.waker().clone());
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read};
+    use std::task::Waker;
+
+    use super::*;
+    use crate::websocket::message::Message;
+
+    #[test]
+    fn what_is_sent_without_waiting_is_written_at_once_and_leaves_no_buffer() {
+        brigade_runtime::run(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            peer.set_nonblocking(true).unwrap();
+            let stream = TcpStream::from_std(listener.accept().unwrap().0).unwrap();
+            let upgraded = Upgraded::new(Bytes::new(), stream, Duration::from_secs(60));
+            let mut connection = Connection::new(upgraded, Options::default());
+            connection.is_driven = true;
+            for _ in 0..20 {
+                connection.start_send(Message::text("x")).unwrap();
+            }
+            let mut received = [0; 100];
+            assert_eq!(peer.read(&mut received).unwrap_err().kind(), ErrorKind::WouldBlock);
+            connection.poll_drive(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(peer.read(&mut received).unwrap(), 60);
+            assert_eq!(received[..60], b"\x81\x01x".repeat(20));
+            assert!(connection.out.capacity() == 0 && connection.outgoing.is_empty());
+        });
     }
 }

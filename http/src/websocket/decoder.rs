@@ -363,13 +363,9 @@ mod tests {
     #[test]
     fn a_large_payload_is_received_in_place_together_with_what_follows_it() {
         let large: Vec<u8> = (0..90_000_u32).map(|n| n as u8).collect();
-        let input = [
-            frame(0x02, &large),
-            frame(0x80, &large),
-            frame(0x81, b"next"),
-            frame(0x89, b"ping"),
-        ]
-        .concat();
+        let input =
+            [frame(0x02, &large), frame(0x80, &large), frame(0x81, b"next"), frame(0x89, b"ping")]
+                .concat();
         let expected = vec![
             Message::binary([&large[..], &large].concat()),
             Message::text("next"),

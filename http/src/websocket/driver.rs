@@ -12,8 +12,8 @@ use brigade_runtime::server::draining;
 use brigade_runtime::task;
 
 use crate::message::upgrade::Upgraded;
-use crate::websocket::closing::finish;
 use crate::websocket::close_code;
+use crate::websocket::closing::finish;
 use crate::websocket::connection::Connection;
 use crate::websocket::options::Options;
 use crate::websocket::shared::{ReceivingHandle, Shared};

@@ -3,7 +3,7 @@
 //! A handler takes a [`WebSocketUpgrade`] and returns the response of
 //! [`on_upgrade`](WebSocketUpgrade::on_upgrade), which runs a function with the [`WebSocket`].
 //!
-//! Reading order: `upgrade`, `rejection` and `origin` (the handshake), `options`; `message`,
+//! Reading order: `upgrade` and `origin` (the handshake), `options`; `message`,
 //! `close_code` and `error`; `mask`, `frame`, `utf8` and `decoder` (the protocol, without I/O);
 //! `buffers`; `connection` with its operations in `receiving`, `sending`, `clock` and `closing`;
 //! `shared`, `driver` (the task of a WebSocket), and `socket`, which handlers see.
@@ -22,7 +22,6 @@ mod message;
 mod options;
 mod origin;
 mod receiving;
-mod rejection;
 mod sending;
 mod shared;
 mod socket;
@@ -31,6 +30,8 @@ mod utf8;
 
 pub use bytestring::ByteString;
 
+pub use crate::message::websocket_rejection::WebSocketRejection;
+
 pub use close_code::CloseCode;
 pub use error::WsError;
 pub use message::{CloseFrame, Message};
@@ -38,6 +39,5 @@ pub use options::{
     CLOSE_TIMEOUT, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, PING_INTERVAL, PONG_TIMEOUT,
     WRITE_BUFFER_BYTES_MAX, WRITE_TIMEOUT,
 };
-pub use rejection::WebSocketRejection;
 pub use socket::{WebSocket, WebSocketReceiver, WebSocketSender};
 pub use upgrade::WebSocketUpgrade;

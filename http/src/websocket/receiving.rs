@@ -56,13 +56,13 @@ impl Connection {
             ready!(task::poll_proceed(cx));
             return Poll::Ready(self.decoder.decode_kept());
         }
-        ready!(self.stream.poll_readable(cx));
+        ready!(self.stream().poll_readable(cx));
         Poll::Ready(self.read())
     }
 
     /// Reads once, and decodes a frame from what was read.
     fn read(&mut self) -> Result<Option<Message>, WsError> {
-        let (stream, decoder) = (&self.stream, &mut self.decoder);
+        let (stream, decoder) = self.incoming();
         if let Some(buffer) = decoder.payload_buffer() {
             let before = buffer.len();
             return match received(stream.try_read_buf(buffer))? {
@@ -87,7 +87,7 @@ impl Connection {
     /// # Errors
     /// If the connection has ended.
     pub(super) fn read_ahead(&mut self) -> Result<bool, WsError> {
-        let (stream, decoder) = (&self.stream, &mut self.decoder);
+        let (stream, decoder) = self.incoming();
         let read = with_read_buffer(|buffer| {
             let read = received(stream.try_read(buffer))?;
             read.iter().for_each(|count| decoder.keep(&buffer[..*count]));

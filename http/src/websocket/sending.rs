@@ -23,7 +23,7 @@ impl Connection {
     /// Polls for room to queue a message.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.is_dead && !self.has_room() {
-            ready!(self.stream.poll_writable(cx));
+            ready!(self.stream().poll_writable(cx));
             self.write();
         }
         Poll::Ready(())
@@ -80,7 +80,7 @@ impl Connection {
             if self.queued_bytes() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.stream.poll_writable(cx));
+            ready!(self.stream().poll_writable(cx));
         }
     }
 
@@ -136,7 +136,8 @@ impl Connection {
         if self.queued_bytes() == 0 || self.is_dead {
             return;
         }
-        let written = match self.outgoing.write(&mut self.out, &self.stream) {
+        let Some(stream) = &self.stream else { return };
+        let written = match self.outgoing.write(&mut self.out, stream) {
             Ok(written) => written,
             Err(error) => return self.fail(Some(WsError::Io(error))),
         };

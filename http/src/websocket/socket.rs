@@ -196,10 +196,7 @@ macro_rules! sending {
         impl Sink<Message> for $Socket {
             type Error = WsError;
 
-            fn poll_ready(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-            ) -> Poll<Result<(), WsError>> {
+            fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
                 ready!(task::poll_proceed(cx));
                 self.handle.with(|connection| connection.poll_ready(cx)).map(Ok)
             }
@@ -208,17 +205,11 @@ macro_rules! sending {
                 self.handle.with(|connection| connection.start_send(message))
             }
 
-            fn poll_flush(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-            ) -> Poll<Result<(), WsError>> {
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
                 self.handle.with(|connection| connection.poll_flush(cx))
             }
 
-            fn poll_close(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-            ) -> Poll<Result<(), WsError>> {
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
                 self.handle.with(|connection| {
                     connection.start_close(close_code::NORMAL);
                     connection.poll_flush(cx)

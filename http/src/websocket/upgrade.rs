@@ -8,14 +8,15 @@ use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderValue, Method};
 use sha1::{Digest, Sha1};
 
+use crate::extract::from_request::FromRequestParts;
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::message::websocket_rejection::{Reason, WebSocketRejection};
 use crate::protocol::head::RequestHead;
 use crate::protocol::syntax::{list_contains, list_members};
 use crate::websocket::driver::drive;
 use crate::websocket::options::Options;
 use crate::websocket::origin::Origin;
-use crate::websocket::rejection::{Reason, WebSocketRejection};
 use crate::websocket::socket::WebSocket;
 
 /// Follows the key in what is hashed (RFC 6455 section 1.3).
@@ -63,21 +64,12 @@ pub struct WebSocketUpgrade {
 }
 
 impl WebSocketUpgrade {
-    /// Checks the handshake of `request`.
-    ///
-    /// # Errors
-    /// If `request` does not ask for a WebSocket, or its headers are wrong. The response to that is
-    /// a 426, 405 or 400.
-    pub fn from_request(request: &Request) -> Result<Self, WebSocketRejection> {
-        let head = request.head();
+    /// Checks the handshake (RFC 6455 section 4.2.1).
+    fn of(head: &RequestHead) -> Result<Self, WebSocketRejection> {
         if !matches!(*head.method(), Method::GET | Method::HEAD) {
             return Err(Reason::Method.into());
         }
-        let offered = head.upgrade().is_some_and(|list| {
-            // Names of protocols ignore case (RFC 6455 section 4.2.1).
-            list_contains(list.as_bytes(), b"websocket")
-        });
-        if !offered {
+        if !is_offered(head) {
             return Err(Reason::NoUpgrade.into());
         }
         match head.header("sec-websocket-version") {
@@ -242,6 +234,25 @@ impl WebSocketUpgrade {
             None => response,
         }
     }
+}
+
+/// The rejection of a request that asks for no WebSocket, or has wrong headers, is a 426, 405 or
+/// 400. An `Option` of this is `None` if the request does not ask for a WebSocket.
+impl FromRequestParts for WebSocketUpgrade {
+    type Rejection = WebSocketRejection;
+
+    async fn from_request_parts(request: &mut Request) -> Result<Self, WebSocketRejection> {
+        Self::of(request.head())
+    }
+
+    fn is_missing(request: &Request) -> bool {
+        !is_offered(request.head())
+    }
+}
+
+/// Returns `true` if the client asks for a WebSocket.
+fn is_offered(head: &RequestHead) -> bool {
+    head.upgrade().is_some_and(|protocols| list_contains(protocols.as_bytes(), b"websocket"))
 }
 
 /// Returns the values of a header, which may be on several lines.

@@ -15,7 +15,7 @@ pub struct WebSocketRejection {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     Method,
     NoUpgrade,
     NoVersion,
@@ -47,7 +47,7 @@ impl From<Reason> for WebSocketRejection {
 
 impl IntoResponse for WebSocketRejection {
     fn into_response(self) -> Response {
-        let response = Response::plain(self.status(), &self.to_string());
+        let response = Response::plain(self.status(), self.to_string());
         match self.reason {
             Reason::Method => response.with_header(ALLOW, HeaderValue::from_static("GET")),
             Reason::NoUpgrade | Reason::Version | Reason::NoVersion | Reason::Key => response
