@@ -9,13 +9,13 @@
 //! Each loop keeps the members whose connections it serves, without a lock. What a member says is
 //! sent to every loop, and each loop passes it on to its members of the room.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::error::Error;
-use std::sync::{Mutex, PoisonError};
 
-use brigade::LoopHandle;
-use brigade::http::websocket::{ByteString, Message, WebSocketSender, close_code};
+use brigade::Loops;
+use brigade::http::websocket::{ByteString, Message, WebSocketSender, WsError, close_code};
 use brigade::http::{
     HandlerError, Html, Path, Query, Response, Router, Server, WebSocketUpgrade, get,
 };
@@ -28,13 +28,9 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 /// What may wait for a member to take it. A member that is further behind is disconnected.
 const BEHIND_BYTES_MAX: usize = 64 * 1024;
 
-/// The loops, each of which has entered itself.
-static LOOPS: Mutex<Vec<LoopHandle>> = Mutex::new(Vec::new());
-
 thread_local! {
-    /// The members that this loop serves, by room and number.
-    static ROOMS: RefCell<HashMap<String, HashMap<u64, WebSocketSender>>> = RefCell::default();
-    static LAST_NUMBER: Cell<u64> = const { Cell::new(0) };
+    /// The members that this loop serves, by room.
+    static ROOMS: RefCell<HashMap<String, Vec<WebSocketSender>>> = RefCell::default();
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -54,7 +50,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("listening on http://{} ({} event loops)", server.local_addr()?, server.loop_count());
     server.run(|| {
-        LOOPS.lock().unwrap_or_else(PoisonError::into_inner).push(LoopHandle::current());
         let page = async || Html(include_str!("chat.html"));
         Router::new().route("/", get(page)).route("/rooms/{room}", get(join))
     })?;
@@ -66,7 +61,7 @@ struct Who {
     name: String,
 }
 
-/// Lets a member into a room: announces it, and passes on what it says.
+/// Lets a member into a room, and passes on what it says.
 async fn join(
     Path(room): Path<String>,
     Query(Who { name }): Query<Who>,
@@ -75,67 +70,42 @@ async fn join(
     let ws = ws.same_origin()?.max_message_size(MESSAGE_BYTES_MAX);
     Ok(ws.max_write_buffer_size(BEHIND_BYTES_MAX).on_upgrade(async move |socket| {
         let (sender, mut receiver) = socket.split();
-        let member = Member::enter(&room, sender);
+        ROOMS.with_borrow_mut(|rooms| rooms.entry(room.clone()).or_default().push(sender));
         announce(&room, format!("{name} has joined"));
         while let Some(Ok(message)) = receiver.recv().await {
             if let Some(text) = message.as_text() {
                 announce(&room, format!("{name}: {text}"));
             }
         }
-        drop(member);
         announce(&room, format!("{name} has left"));
     }))
 }
 
 /// Sends `text` to all members of a room, on all loops.
 fn announce(room: &str, text: String) {
-    let text = ByteString::from(text);
-    let mut loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
-    loops.retain(|handle| {
+    let (text, loops) = (ByteString::from(text), Loops::current());
+    for index in 0..loops.len() {
         let (room, text) = (room.to_owned(), text.clone());
-        // An error means that the loop has ended, and with it its members.
-        handle.call_soon(move || deliver(&room, &Message::Text(text))).is_ok()
-    });
+        // Fails only if that loop has ended, and its members with it.
+        let _ = loops.handle(index).call_soon(move || deliver(room, &Message::Text(text)));
+    }
 }
 
-/// Sends `message` to the members of a room that this loop serves.
-fn deliver(room: &str, message: &Message) {
-    ROOMS.with_borrow(|rooms| {
-        for member in rooms.get(room).into_iter().flat_map(HashMap::values) {
-            if member.try_send(message.clone()).is_err() {
-                // It is closed already if this fails. Either way its handler ends.
+/// Sends `message` to the members of a room that this loop serves. Those that have left, or are too
+/// far behind, are members no longer.
+fn deliver(room: String, message: &Message) {
+    ROOMS.with_borrow_mut(|rooms| {
+        let Entry::Occupied(mut members) = rooms.entry(room) else { return };
+        members.get_mut().retain(|member| {
+            let sent = member.try_send(message.clone());
+            if matches!(sent, Err(WsError::Full)) {
+                // There is always room for a close frame.
                 let _ = member.try_send(Message::close(close_code::AGAIN, "too far behind"));
             }
+            sent.is_ok()
+        });
+        if members.get().is_empty() {
+            members.remove();
         }
     });
-}
-
-/// A member of a room on this loop, until dropped.
-struct Member {
-    room: String,
-    number: u64,
-}
-
-impl Member {
-    fn enter(room: &str, sender: WebSocketSender) -> Self {
-        let number = LAST_NUMBER.get() + 1;
-        LAST_NUMBER.set(number);
-        ROOMS.with_borrow_mut(|rooms| {
-            rooms.entry(room.to_owned()).or_default().insert(number, sender);
-        });
-        Self { room: room.to_owned(), number }
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        ROOMS.with_borrow_mut(|rooms| {
-            if let Some(members) = rooms.get_mut(&self.room) {
-                members.remove(&self.number);
-                if members.is_empty() {
-                    rooms.remove(&self.room);
-                }
-            }
-        });
-    }
 }

@@ -96,3 +96,24 @@ fn pages_of_other_sites_are_refused_and_the_own_page_is_served() {
     client.send("GET /rooms/cats", handshake, b"");
     assert_eq!(client.read().status, 403);
 }
+
+#[test]
+fn a_member_that_takes_nothing_is_disconnected_and_holds_up_nobody() {
+    let server = start();
+    let mut stuck = join(&server, "cats", "stuck");
+    let mut speaker = join(&server, "cats", "speaker");
+    let text = "x".repeat(4000);
+    // More than the buffers of the sockets and of the server can hold.
+    for _ in 0..4000 {
+        speaker.send(Message::text(&*text)).unwrap();
+        assert_eq!(next(&mut speaker).len(), "speaker: ".len() + text.len());
+    }
+    let code = loop {
+        match stuck.read().unwrap() {
+            Message::Close(Some(frame)) => break frame.code,
+            Message::Text(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(code, CloseCode::Again);
+}
