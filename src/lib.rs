@@ -64,6 +64,7 @@
 //! | `files` | responses from files: conditional requests, ranges, media types |
 //! | `compression` | compressed responses and requests: gzip, brotli and zstd |
 //! | `send-body` | bodies for libraries that want them to be `Send`, such as `multer` |
+//! | `websocket` | WebSockets |
 //! | `metrics` | a handler that serves the server's statistics to Prometheus |
 #![forbid(unsafe_code)]
 
@@ -165,3 +166,8 @@ pub mod errors {}
 #[cfg(all(doctest, feature = "json", feature = "query"))]
 #[doc = include_str!("../docs/client.md")]
 pub mod client_page {}
+
+/// Compiles the examples of docs/websocket.md.
+#[cfg(all(doctest, feature = "websocket"))]
+#[doc = include_str!("../docs/websocket.md")]
+pub mod websocket_page {}

@@ -40,18 +40,19 @@ const RUNTIME: [Folder; 14] = [
 ];
 
 /// The folders of `http/src`, as in [`RUNTIME`].
-const HTTP: [Folder; 9] = [
+const HTTP: [Folder; 10] = [
     // Bytes in, events out, bytes out: no I/O.
     ("protocol", &["brigade_runtime"]),
     ("message", &[]),
     // What the server and the client share.
     ("transport", &[]),
     ("extract", &["transport"]),
+    ("websocket", &[]),
     ("routing", &[]),
     ("middleware", &[]),
     ("files", &[]),
     ("server", &[]),
-    ("client", &["extract", "routing", "middleware", "files", "server"]),
+    ("client", &["extract", "websocket", "routing", "middleware", "files", "server"]),
 ];
 
 /// The files of `macros/src`, as in [`RUNTIME`].

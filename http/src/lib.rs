@@ -18,6 +18,7 @@
 //! | notice that a client has disconnected | [`Request::disconnected`] |
 //! | send events to browsers | [`Sse`], [`Event`] |
 //! | end an endless response at a shutdown | [`Body::until_draining`], [`draining`] |
+//! | serve WebSockets | `WebSocketUpgrade` (feature `websocket`) |
 //! | switch to another protocol | [`Response::upgrade`] |
 //! | observe a running server | [`Server::stats`]; `metrics` (feature `metrics`) |
 //! | send requests to other servers | [`Client`] |
@@ -34,6 +35,7 @@
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
 //! | `compression` | [`middleware`]`::{compression, decompression}`: gzip, brotli and zstd |
 //! | `send-body` | `SendBody`: bodies for libraries that want them to be `Send`, such as `multer` |
+//! | `websocket` | `WebSocketUpgrade`, `websocket`: WebSockets |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
 //! # Headers for framing
@@ -53,7 +55,8 @@
 //!
 //! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message`
 //! (requests and responses), `transport` (shared by server and client), `extract` (arguments of
-//! handlers), `routing`, `middleware`, `files`, `server`. `client` imports from `protocol`, `message` and `transport`.
+//! handlers), `websocket`, `routing`, `middleware`, `files`, `server`. `client` imports from
+//! `protocol`, `message` and `transport`.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -66,6 +69,8 @@ pub mod protocol;
 mod routing;
 mod server;
 mod transport;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 // Types of other crates in our signatures, so that an application needs no dependency for them.
 pub use brigade_runtime::server::{
@@ -127,3 +132,5 @@ pub use server::metrics::metrics;
 pub use server::options::Server;
 pub use server::stats::{LoopReport, LoopStats, RequestCounts, Stats};
 pub use server::timeouts::Timeouts;
+#[cfg(feature = "websocket")]
+pub use websocket::{WebSocket, WebSocketUpgrade};

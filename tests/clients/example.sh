@@ -28,7 +28,7 @@ need() {
 start_example() {
     local name="$1"
     shift
-    cargo build --quiet --example "$name"
+    cargo build --quiet --all-features --example "$name"
     "${CARGO_TARGET_DIR:-target}/debug/examples/$name" "$@" > "$work/listening" 2> "$work/log" &
     server=$!
     for _ in {1..100}; do

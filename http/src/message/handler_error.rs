@@ -175,6 +175,8 @@ fn known(error: &(dyn Error + 'static)) -> Option<StatusCode> {
         crate::message::form::FormError,
         #[cfg(feature = "query")]
         crate::message::path_error::PathError,
+        #[cfg(feature = "websocket")]
+        crate::message::websocket_rejection::WebSocketRejection,
     }
     None
 }

@@ -50,3 +50,5 @@ pub(crate) mod sse_event;
 pub(crate) mod sse_json;
 pub(crate) mod states;
 pub(crate) mod upgrade;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket_rejection;

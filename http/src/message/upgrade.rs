@@ -24,7 +24,7 @@ pub struct Upgraded {
     early: Bytes,
     stream: TcpStream,
     /// How long nothing may be read or written.
-    idle_max: Duration,
+    pub(crate) idle_max: Duration,
     /// When something was read or written last.
     active: Instant,
     /// Wakes the task that reads.

@@ -11,11 +11,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use crate::message::content_coding::ContentCoding;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::middleware::future::ResponseFuture;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::headers::Headers;
 use crate::protocol::syntax::{list_contains, parse_decimal, trim_ows};
-use crate::routing::handler::Next;
+use crate::routing::endpoint::Next;
 
 /// Shorter bodies fit into one packet, with or without compression.
 const BYTES_MIN: u64 = 1024;
@@ -54,9 +53,9 @@ const BYTES_MIN: u64 = 1024;
 ///     .route("/", get(async |_| "hello ".repeat(1000)))
 ///     .layer(compression(CompressionOptions::new()));
 /// ```
-pub fn compression(options: CompressionOptions) -> impl Fn(Request, Next) -> ResponseFuture {
+pub fn compression(options: CompressionOptions) -> impl AsyncFn(Request, Next) -> Response {
     let options = Rc::new(options);
-    move |request, next| Box::pin(respond(options.clone(), request, next))
+    async move |request: Request, next: Next| respond(options.clone(), request, next).await
 }
 
 /// What to compress, and how; for [`compression`].

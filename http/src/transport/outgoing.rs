@@ -85,7 +85,7 @@ impl Outgoing {
     }
 
     /// Keeps the bytes of `out`, which is then empty, and after them `payload`, without a copy.
-    fn push(&mut self, out: &mut Vec<u8>, payload: Bytes) {
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, payload: Bytes) {
         if !out.is_empty() {
             self.push_part(Bytes::copy_from_slice(out));
             out.clear();
