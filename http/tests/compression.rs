@@ -89,7 +89,7 @@ impl Decoder {
 /// Returns a service whose handler returns what `respond` does, compressed.
 fn compressing(respond: impl Fn() -> Response + 'static) -> Service {
     let respond = Rc::new(respond);
-    let handler = move |_| {
+    let handler = move || {
         let response = respond();
         async move { response }
     };
@@ -338,7 +338,7 @@ fn an_event_arrives_at_once_although_the_stream_is_compressed() {
 #[test]
 fn a_head_request_gets_the_headers_of_the_compressed_response() {
     let server = TestServer::start(|| {
-        let handler = async |_| Response::text(text(100_000));
+        let handler = async || Response::text(text(100_000));
         Router::new().route("/", any(handler)).layer(compression(CompressionOptions::new()))
     });
     let mut client = server.connect();

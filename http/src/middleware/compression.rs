@@ -1,7 +1,5 @@
 //! Compressed responses.
 
-use std::rc::Rc;
-
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, VARY,
@@ -11,11 +9,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use crate::message::content_coding::ContentCoding;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::middleware::future::ResponseFuture;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::headers::Headers;
 use crate::protocol::syntax::{list_contains, parse_decimal, trim_ows};
-use crate::routing::handler::Next;
+use crate::routing::endpoint::Next;
 
 /// Shorter bodies fit into one packet, with or without compression.
 const BYTES_MIN: u64 = 1024;
@@ -51,12 +48,11 @@ const BYTES_MIN: u64 = 1024;
 /// use brigade_http::{Router, get};
 ///
 /// let router = Router::new()
-///     .route("/", get(async |_| "hello ".repeat(1000)))
+///     .route("/", get(async || "hello ".repeat(1000)))
 ///     .layer(compression(CompressionOptions::new()));
 /// ```
-pub fn compression(options: CompressionOptions) -> impl Fn(Request, Next) -> ResponseFuture {
-    let options = Rc::new(options);
-    move |request, next| Box::pin(respond(options.clone(), request, next))
+pub fn compression(options: CompressionOptions) -> impl AsyncFn(Request, Next) -> Response {
+    async move |request: Request, next: Next| respond(&options, request, next).await
 }
 
 /// What to compress, and how; for [`compression`].
@@ -112,7 +108,7 @@ impl CompressionOptions {
     }
 }
 
-async fn respond(options: Rc<CompressionOptions>, request: Request, next: Next) -> Response {
+async fn respond(options: &CompressionOptions, request: Request, next: Next) -> Response {
     let coding = ContentCoding::negotiate(&request, options.codings.iter().copied());
     let is_required = ContentCoding::is_required(&request);
     let mut response = next.run(request).await;

@@ -6,10 +6,9 @@ use http::header::ACCEPT_ENCODING;
 use crate::message::content_coding::ContentCoding;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::middleware::future::ResponseFuture;
 use crate::protocol::head::RequestHead;
 use crate::protocol::syntax::list_members;
-use crate::routing::handler::Next;
+use crate::routing::endpoint::Next;
 
 /// Returns a middleware that decompresses the bodies of requests with `Content-Encoding: gzip`, `br`
 /// or `zstd`, while they are read. A body may have `bytes_max` bytes after that.
@@ -34,8 +33,8 @@ use crate::routing::handler::Next;
 ///
 /// let router = Router::new().route("/echo", post(echo)).layer(decompression(1024 * 1024));
 /// ```
-pub fn decompression(bytes_max: u64) -> impl Fn(Request, Next) -> ResponseFuture {
-    move |request, next| Box::pin(respond(bytes_max, request, next))
+pub fn decompression(bytes_max: u64) -> impl AsyncFn(Request, Next) -> Response {
+    async move |request: Request, next: Next| respond(bytes_max, request, next).await
 }
 
 /// In the extensions of a request whose body is decompressed already.
