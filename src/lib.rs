@@ -162,6 +162,11 @@ pub mod handlers {}
 #[doc = include_str!("../docs/errors.md")]
 pub mod errors {}
 
+/// Compiles the examples of docs/bodies.md.
+#[cfg(all(doctest, feature = "compression", feature = "json", feature = "send-body"))]
+#[doc = include_str!("../docs/bodies.md")]
+pub mod bodies {}
+
 /// Compiles the examples of docs/client.md.
 #[cfg(all(doctest, feature = "json", feature = "query"))]
 #[doc = include_str!("../docs/client.md")]

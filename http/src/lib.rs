@@ -113,11 +113,11 @@ pub use message::request::Request;
 pub use message::request_builder::RequestBuilder;
 pub use message::response::{IntoResponse, Response};
 pub use message::response_parts::{IntoResponseParts, InvalidHeader};
-pub use message::states::Requirements;
 #[cfg(feature = "send-body")]
 pub use message::send_body::SendBody;
 pub use message::sse::Sse;
 pub use message::sse_event::{Event, EventError};
+pub use message::states::Requirements;
 pub use message::upgrade::Upgraded;
 pub use protocol::limits::{self, Limits};
 pub use protocol::{BodyLength, EncodeError, Headers, ProtocolError, RequestHead, ResponseHead};

@@ -215,6 +215,25 @@ fn middleware_reads_the_body_and_passes_it_on() {
 }
 
 #[test]
+fn an_optional_body_is_the_one_that_middleware_has_put_there() {
+    let length = async |body: Option<Bytes>| body.map_or(-1, |body| body.len() as i32).to_string();
+    let replace = async |request: Request, next: Next| {
+        let body = if request.query().is_some() { Body::from("abc") } else { Body::empty() };
+        next.run(request.with_body(body)).await
+    };
+    let service = Router::new().route("/", post(length)).layer(replace).into_service();
+    run(async move {
+        for (target, body, expected) in
+            [("/?x", "", "3"), ("/?x", "other", "3"), ("/", "", "-1"), ("/", "other", "-1")]
+        {
+            let request = Request::builder(Method::POST, target).body(body).build().unwrap();
+            let mut response = service.call(request).await;
+            assert_eq!(response.body.collect(LIMIT).await.unwrap(), expected, "{target} {body}");
+        }
+    });
+}
+
+#[test]
 fn a_body_that_middleware_replaces_unread_is_discarded_by_the_connection() {
     let server = TestServer::start(|| {
         let replace =

@@ -23,7 +23,7 @@ where
 {
     Router::new().route(
         "/",
-        on_get(move |_| {
+        on_get(move || {
             let sse = make();
             async move { sse }
         }),

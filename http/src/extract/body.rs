@@ -29,7 +29,7 @@ impl FromRequest for Bytes {
     }
 
     fn is_missing(request: &Request) -> bool {
-        !request.framing().has_body()
+        request.parts.body.is_end()
     }
 }
 

@@ -35,6 +35,6 @@ impl<T: DeserializeOwned> FromRequest for Form<T> {
     }
 
     fn is_missing(request: &Request) -> bool {
-        request.header("content-type").is_none() && !request.framing().has_body()
+        request.header("content-type").is_none() && request.parts.body.is_end()
     }
 }

@@ -14,6 +14,6 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
     }
 
     fn is_missing(request: &Request) -> bool {
-        request.header("content-type").is_none() && !request.framing().has_body()
+        request.header("content-type").is_none() && request.parts.body.is_end()
     }
 }

@@ -1,7 +1,5 @@
 //! Compressed responses.
 
-use std::rc::Rc;
-
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, VARY,
@@ -50,12 +48,11 @@ const BYTES_MIN: u64 = 1024;
 /// use brigade_http::{Router, get};
 ///
 /// let router = Router::new()
-///     .route("/", get(async |_| "hello ".repeat(1000)))
+///     .route("/", get(async || "hello ".repeat(1000)))
 ///     .layer(compression(CompressionOptions::new()));
 /// ```
 pub fn compression(options: CompressionOptions) -> impl AsyncFn(Request, Next) -> Response {
-    let options = Rc::new(options);
-    async move |request: Request, next: Next| respond(options.clone(), request, next).await
+    async move |request: Request, next: Next| respond(&options, request, next).await
 }
 
 /// What to compress, and how; for [`compression`].
@@ -111,7 +108,7 @@ impl CompressionOptions {
     }
 }
 
-async fn respond(options: Rc<CompressionOptions>, request: Request, next: Next) -> Response {
+async fn respond(options: &CompressionOptions, request: Request, next: Next) -> Response {
     let coding = ContentCoding::negotiate(&request, options.codings.iter().copied());
     let is_required = ContentCoding::is_required(&request);
     let mut response = next.run(request).await;
