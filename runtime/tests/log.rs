@@ -84,4 +84,6 @@ fn the_six_steps_of_each_turn_are_logged_at_trace_level() {
         let step = format!("step={}", index % 6 + 1);
         assert!(line.starts_with("TRACE brigade::turn:") && line.contains(&step), "{line}");
     }
+    let with_timers = lines.iter().filter(|line| line.contains("step=3 timers=1"));
+    assert_eq!(with_timers.count(), 1, "{lines:?}");
 }
