@@ -57,6 +57,45 @@ fn the_debug_output_of_a_loop_counts_what_it_has() {
 }
 
 #[test]
+fn a_waker_that_outlives_its_task_wakes_no_later_task() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let stolen = Rc::new(Cell::new(None));
+    let place = stolen.clone();
+    event_loop.run_until_complete(async move {
+        let steal = poll_fn(move |cx| {
+            place.set(Some(cx.waker().clone()));
+            Poll::Ready(())
+        });
+        spawn(steal).await.unwrap();
+        let polls = Rc::new(Cell::new(0));
+        for _ in 0..10 {
+            let polls = polls.clone();
+            let count = poll_fn(move |_| {
+                polls.update(|polls| polls + 1);
+                Poll::<()>::Pending
+            });
+            spawn(count).detach();
+        }
+        yield_now().await;
+        stolen.take().unwrap().wake();
+        yield_now().await;
+        assert_eq!(polls.get(), 10);
+    });
+}
+
+#[test]
+fn there_is_no_current_task_outside_of_tasks() {
+    let mut event_loop = EventLoop::new().unwrap();
+    assert!(task::current().is_none());
+    let name = event_loop.run_until_complete(async {
+        spawn(async {}).await.unwrap();
+        task::current().unwrap().label.to_string()
+    });
+    assert!(name.contains("main"), "{name}");
+    assert!(task::current().is_none());
+}
+
+#[test]
 fn a_task_can_be_woken_by_its_id_whatever_it_waits_for() {
     let mut event_loop = EventLoop::new().unwrap();
     let polls = Rc::new(Cell::new(0));
