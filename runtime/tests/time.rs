@@ -323,7 +323,7 @@ fn bytes_after_a_block_count_from_after_it() -> bool {
         let (mut client, stream) = std::os::unix::net::UnixStream::pair().unwrap();
         let stream = UnixStream::from_std(stream).unwrap();
         sleep(Duration::from_millis(1)).await;
-        block_thread(Duration::from_millis(50));
+        block_thread(Duration::from_millis(200));
         let unblocked = Instant::now();
         let sender = std::thread::spawn(move || {
             while handle.snapshot().is_awake {
@@ -341,7 +341,7 @@ fn bytes_after_a_block_count_from_after_it() -> bool {
 #[test]
 fn bytes_that_arrive_soon_after_a_block_count_from_their_arrival() {
     // Bytes that arrive between the block and the wait cannot be told from earlier ones.
-    assert!((0..20).any(|_| bytes_after_a_block_count_from_after_it()));
+    assert!((0..5).any(|_| bytes_after_a_block_count_from_after_it()));
 }
 
 #[test]

@@ -92,6 +92,13 @@ fn there_is_no_current_task_outside_of_tasks() {
         task::current().unwrap().label.to_string()
     });
     assert!(name.contains("main"), "{name}");
+    spawn(async {
+        loop {
+            yield_now().await;
+        }
+    })
+    .detach();
+    event_loop.turn();
     assert!(task::current().is_none());
 }
 
