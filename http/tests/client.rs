@@ -6,7 +6,7 @@ use std::mem;
 // crates
 use brigade_http::protocol::{BodyEvent, ClientConnection, ResponseEvent};
 use brigade_http::{BodyLength, EncodeError, Headers, Limits, ProtocolError};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 fn sent(
     method: &Method,
@@ -211,6 +211,79 @@ fn the_size_of_a_body_can_be_limited() {
     }
     assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::Closed)));
     assert!(!connection.keep_alive() && !connection.is_idle());
+}
+
+#[test]
+fn a_body_of_exactly_the_limit_is_accepted() {
+    for framing in ["", "Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
+        connection.set_body_limit(4);
+        let body = if framing.starts_with('T') { "4\r\nhell\r\n0\r\n\r\n" } else { "hell" };
+        connection.receive(format!("HTTP/1.1 200 OK\r\n{framing}\r\n{body}").as_bytes());
+        connection.receive_eof();
+        assert_eq!(next_head(&mut connection).as_deref(), Some("200 \"OK\""));
+        let seen = next_body(&mut connection, &mut Vec::new());
+        assert_eq!(seen.as_deref(), Some("\"hell\"+0"), "{framing:?}");
+    }
+}
+
+#[test]
+fn a_body_before_the_head_has_no_parts_and_ends_nothing() {
+    let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
+    assert_eq!(next_body(&mut connection, &mut Vec::new()).as_deref(), Some("\"\"+0"));
+    connection.receive(b"HTTP/1.1 204 No\r\n\r\n");
+    assert_eq!(next_head(&mut connection).as_deref(), Some("204 \"No\""));
+}
+
+#[test]
+fn the_memory_of_received_bytes_is_handed_out() {
+    let (mut connection, _) = sent(&Method::GET, &[], BodyLength::Empty, "");
+    connection.receive(b"HTTP/1.0 200 OK\r\n\r\n");
+    let limits = Limits::default();
+    let Ok(ResponseEvent::Head(head)) = connection.next_head(&limits) else { panic!("no head") };
+    assert_eq!((head.version(), connection.buffered()), (Version::HTTP_10, 0));
+    let data = vec![b'x'; 1000];
+    let place = data.as_ptr();
+    connection.receive_owned(data);
+    assert_eq!(connection.buffered(), 1000);
+    let Ok(BodyEvent::Data(part)) = connection.next_body(&limits) else { panic!("no data") };
+    assert_eq!((part.as_ptr(), connection.buffered()), (place, 0));
+}
+
+#[test]
+fn a_connection_is_kept_unless_a_side_says_otherwise() {
+    let is_kept = |lines: &[(&str, &str)], response: &str| {
+        let (mut connection, _) = sent(&Method::GET, lines, BodyLength::Empty, "");
+        connection.receive(response.as_bytes());
+        next_head(&mut connection);
+        connection.keep_alive()
+    };
+    assert!(is_kept(&[], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    assert!(!is_kept(&[], "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
+    assert!(!is_kept(&[("connection", "close")], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    assert!(!is_kept(&[], "HTTP/1.1 200 OK\r\n\r\n"));
+    assert!(!is_kept(&[], "HTTP/1.1 101 Switching Protocols\r\n\r\n"));
+}
+
+#[test]
+fn an_idle_connection_is_closed_by_the_end_of_the_stream() {
+    let mut connection = ClientConnection::new();
+    let limits = Limits::default();
+    assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::NeedData)));
+    connection.receive_eof();
+    assert!(matches!(connection.next_head(&limits), Ok(ResponseEvent::Closed)));
+}
+
+#[test]
+fn a_request_with_upgrade_lists_it_in_connection_once() {
+    let text = |lines: &[(&str, &str)]| sent(&Method::GET, lines, BodyLength::Empty, "").1;
+    let head = "GET /p?q HTTP/1.1\r\nhost: a:80\r\n";
+    let added = format!("{head}upgrade: x\r\nconnection: upgrade\r\n\r\n");
+    assert_eq!(text(&[("upgrade", "x")]), added);
+    let listed = [("upgrade", "x"), ("connection", "a, Upgrade"), ("connection", "b")];
+    let all = "upgrade: x\r\nconnection: a, Upgrade\r\nconnection: b\r\n";
+    assert_eq!(text(&listed), format!("{head}{all}\r\n"));
+    assert_eq!(text(&[("connection", "b")]), format!("{head}connection: b\r\n\r\n"));
 }
 
 #[test]

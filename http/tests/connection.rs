@@ -88,6 +88,7 @@ fn a_partial_head_shows_in_the_state() {
     driven.connection.receive(b"GET / HTTP/1.1\r\n");
     assert_eq!(driven.next_head(), "NeedData");
     assert!(driven.connection.is_reading_head() && !driven.connection.is_idle());
+    assert_eq!(driven.connection.buffered(), "GET / HTTP/1.1\r\n".len());
     driven.connection.receive(b"Host: a\r\n\r\n");
     assert_eq!(driven.next_head(), "Head");
     assert!(!driven.connection.is_reading_head());
@@ -300,6 +301,7 @@ fn only_a_1_1_get_without_body_and_with_both_headers_may_be_upgraded() {
     for request in [
         get_with("Upgrade: echo\r\n"),
         get_with("Connection: upgrade\r\n"),
+        get_with("Connection: upgrade\r\nReferer: echo\r\n"),
         get_with(&format!("{lines}Content-Length: 1\r\n")),
         post_with(lines, ""),
         format!("GET / HTTP/1.0\r\n{lines}\r\n"),
@@ -343,6 +345,31 @@ fn a_head_holds_what_was_sent() {
     let values: Vec<_> = head.headers().get_all("x").iter().collect();
     assert_eq!(values, ["1", "2"]);
     assert_eq!(head.uri(), "/p%20q?r=s?t");
+}
+
+#[test]
+fn the_host_of_a_request_is_its_authority_without_the_port() {
+    for (host, expected) in
+        [("a", "a"), ("a:80", "a"), ("a:", "a"), ("[::1]", "[::1]"), ("[::1]:80", "[::1]")]
+    {
+        let mut driven = Driven::new(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(driven.next_head(), "Head");
+        assert_eq!(driven.head.host(), Some(expected));
+    }
+}
+
+#[test]
+fn a_request_is_the_last_one_if_the_client_says_so_or_ends_its_side() {
+    let is_last = |lines: &str, ends: bool| {
+        let mut driven = Driven::new(get_with(lines));
+        if ends {
+            driven.connection.receive_eof();
+        }
+        assert_eq!(driven.next_head(), "Head");
+        driven.connection.is_last_request()
+    };
+    assert!(!is_last("", false));
+    assert!(is_last("Connection: close\r\n", false) && is_last("", true));
 }
 
 #[test]

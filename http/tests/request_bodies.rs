@@ -166,7 +166,7 @@ fn chunk_sizes_must_be_up_to_16_hexadecimal_digits() {
 
 #[test]
 fn chunk_data_must_end_in_cr_lf() {
-    for end in ["", "\n", "\r", "\rX", "xx", "\n\r", " \r\n"] {
+    for end in ["", "\n", "\r", "\rX", "xx", "x\n", "\n\r", " \r\n"] {
         check(
             chunked(&format!("5\r\nhello{end}0\r\n\r\n")),
             "POST / a \"hello\" 400 ChunkEnd closed",
@@ -222,6 +222,10 @@ fn chunk_extensions_are_limited_for_the_whole_message() {
     let many: String = iter::repeat_n(&chunk[..], 205).collect();
     let seen = format!("POST / a {:?} 400 ChunkExtensionsTooLong closed", "x".repeat(204));
     check(chunked(&format!("{many}0\r\n\r\n")), &seen);
+    let limits = |bytes| Limits { chunk_extension_bytes_max: bytes, ..Limits::default() };
+    let short = chunked("1;e\r\nx\r\n0\r\n\r\n");
+    check_with(&limits(2), short.as_bytes(), "POST / a \"x\" end closed");
+    check_with(&limits(1), short.as_bytes(), "POST / a 400 ChunkExtensionsTooLong closed");
 }
 
 #[test]

@@ -36,6 +36,8 @@ fn up_to_two_empty_lines_before_a_request_are_ignored() {
     check(format!("\r\n\r\n\r\n{get}"), "400 StartLine closed");
     check(format!("\n{get}"), "400 LineEnd closed");
     check(format!("\r\r\n{get}"), "400 StartLine closed");
+    check("\r\n\r\n\r", "400 StartLine closed");
+    check("\r\n\r", "closed");
     check(format!(" \r\n{get}"), "400 StartLine closed");
     check(format!("{get}\r\n\r\n{get}"), "GET / a GET / a closed");
 }
@@ -145,6 +147,23 @@ fn connect_and_trace_are_not_implemented() {
 }
 
 #[test]
+fn a_header_is_known_by_its_name_and_not_by_its_length() {
+    let next = get_with("");
+    for line in [
+        "From: b",
+        "Accept: x",
+        "User-Agent: close",
+        "Accept-Charset: 5",
+        "If-Modified-Since: chunked",
+    ] {
+        check(
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n{next}"),
+            "GET / a GET / a closed",
+        );
+    }
+}
+
+#[test]
 fn other_versions_are_refused() {
     for (version, outcome) in [
         ("HTTP/9.9", "505 VersionUnsupported closed"),
@@ -152,6 +171,8 @@ fn other_versions_are_refused() {
         ("HTTP/2.0", "505 VersionUnsupported closed"),
         ("HTTP/1", "400 StartLine closed"),
         ("HTTP/01.1", "400 StartLine closed"),
+        ("HTTP/a.1", "400 StartLine closed"),
+        ("HTTP/1.a", "400 StartLine closed"),
         ("HTTP/1.10", "400 LineEnd closed"),
         ("http/1.1", "400 StartLine closed"),
         ("HTTPS/1.1", "400 StartLine closed"),

@@ -143,6 +143,8 @@ fn a_content_length_from_the_caller_must_equal_the_length() {
     }
     let twice = [("content-length", "4"), ("content-length", "5")];
     assert_eq!(respond(&get, 200, &twice, BodyLength::Unknown, &[]), refused);
+    let same = [four[0], four[0]];
+    assert_eq!(respond(&get, 200, &same, BodyLength::Known(4), &["body"]).unwrap(), known);
     let encoding = [("transfer-encoding", "chunked")];
     let refused = Err(EncodeError::TransferEncoding);
     assert_eq!(respond(&get, 200, &encoding, BodyLength::Unknown, &[]), refused);
@@ -152,6 +154,24 @@ fn a_content_length_from_the_caller_must_equal_the_length() {
 fn a_date_from_the_caller_replaces_ours() {
     let seen = respond(&get_with(""), 200, &[("date", "today")], BodyLength::Empty, &[]).unwrap();
     assert_eq!(seen, "HTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 0\r\n\r\n");
+    let mut out = Vec::new();
+    let lines = headers(&[("date", "today")]);
+    connection_with(&get_with("")).send_whole(StatusCode::OK, &lines, b"", DATE, &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), seen);
+}
+
+#[test]
+fn headers_about_the_connection_are_left_out() {
+    let lines = [("keep-alive", "timeout=5"), ("connection", "keep-alive, x")];
+    let seen = respond(&get_with(""), 200, &lines, BodyLength::Empty, &[]).unwrap();
+    assert_eq!(seen, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+}
+
+#[test]
+fn a_body_that_differs_from_its_length_is_an_error() {
+    let send = |part| respond(&get_with(""), 200, &[], BodyLength::Known(4), &[part]).unwrap_err();
+    assert_eq!(send("123456789"), EncodeError::BodyTooLong(5));
+    assert_eq!(send("1"), EncodeError::BodyTooShort(3));
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! Handles of loops, threads with loops, and the pool for blocking work.
 
 use std::cell::Cell;
-use std::future::pending;
+use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use brigade_runtime::task::yield_now;
 use brigade_runtime::{
-    EventLoop, EventLoopGroup, LoopEnded, LoopHandle, gather, oneshot, panic_message, run,
-    run_in_thread, spawn, spawn_blocking, task, thread,
+    EventLoop, EventLoopGroup, LoopEnded, LoopHandle, RemoteJoinHandle, Unhandled, gather, oneshot,
+    panic_message, run, run_in_thread, spawn, spawn_blocking, task, thread,
 };
 
 use support::assert_polled_after_completion;
@@ -163,6 +165,50 @@ fn a_remote_task_can_be_aborted() {
     assert!(error.is_cancelled() && !error.is_loop_ended(), "{error}");
     thread.loop_handle().stop();
     thread.join().unwrap_err();
+}
+
+#[test]
+fn a_remote_handle_has_the_id_of_its_task_once_it_is_spawned() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let remote = event_loop.handle().spawn(pending::<()>);
+    assert_eq!(remote.id(), None);
+    event_loop.run_until_complete(yield_now());
+    let ids: Vec<_> = task::all().iter().map(|task| task.label.id()).collect();
+    assert_eq!(ids, [remote.id().unwrap()]);
+}
+
+#[test]
+fn only_a_panic_is_reported_of_a_remote_task_whose_handle_is_dropped() {
+    let reports = Arc::new(AtomicUsize::new(0));
+    let count = reports.clone();
+    let hook = move |_: &Unhandled| {
+        count.fetch_add(1, Ordering::Relaxed);
+    };
+    let mut event_loop = EventLoop::builder().on_unhandled(hook).build().unwrap();
+    let handle = event_loop.handle();
+    let drop_after_its_end = |event_loop: &mut EventLoop, remote: RemoteJoinHandle<()>| {
+        event_loop.run_until_complete(yield_now());
+        remote.abort();
+        event_loop.run_until_complete(async {
+            for _ in 0..3 {
+                yield_now().await;
+            }
+        });
+        drop(remote);
+        event_loop.run_until_complete(yield_now());
+    };
+    drop_after_its_end(&mut event_loop, handle.spawn(pending::<()>));
+    drop_after_its_end(&mut event_loop, handle.spawn(|| ready(())));
+    assert_eq!(reports.load(Ordering::Relaxed), 0);
+    drop_after_its_end(&mut event_loop, handle.spawn(|| poll_fn(|_| panic!("seen"))));
+    assert_eq!(reports.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn sending_to_a_loop_that_has_ended_is_an_error_that_says_so() {
+    let handle = EventLoop::new().unwrap().handle();
+    let error = handle.call_soon(|| ()).unwrap_err();
+    assert_eq!(error.to_string(), "the event loop has ended");
 }
 
 #[test]

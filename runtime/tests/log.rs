@@ -77,11 +77,19 @@ fn without_a_hook_panics_are_logged_as_errors_and_dropped_tasks_as_warnings() {
 fn the_six_steps_of_each_turn_are_logged_at_trace_level() {
     let lines = logged(|| {
         let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
-        event_loop.run_until_complete(async { time::sleep(Duration::from_secs(1)).await });
+        event_loop.run_until_complete(async {
+            yield_now().await;
+            time::sleep(Duration::from_secs(1)).await;
+        });
     });
     assert!(lines.len() >= 12 && lines.len().is_multiple_of(6), "{lines:?}");
     for (index, line) in lines.iter().enumerate() {
         let step = format!("step={}", index % 6 + 1);
         assert!(line.starts_with("TRACE brigade::turn:") && line.contains(&step), "{line}");
     }
+    // Wakes on the loop's own thread take no detour through the inbox.
+    let first_steps: Vec<_> = lines.iter().filter(|line| line.contains("step=1")).collect();
+    assert!(first_steps.iter().all(|line| line.contains("messages=0")), "{first_steps:?}");
+    let with_timers = lines.iter().filter(|line| line.contains("step=3 timers=1"));
+    assert_eq!(with_timers.count(), 1, "{lines:?}");
 }

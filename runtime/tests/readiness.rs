@@ -14,6 +14,7 @@ use std::time::Duration;
 use brigade_runtime::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use brigade_runtime::task::yield_now;
 use brigade_runtime::{JoinHandle, run, spawn, time};
+use futures_util::future::LocalBoxFuture;
 use futures_util::{AsyncWriteExt, FutureExt};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use socket2::SockRef;
@@ -228,6 +229,44 @@ fn many_tasks_that_wait_for_one_socket_are_not_polled_without_an_event() {
         for task in receiving {
             time::timeout(HANG, task).await.expect("every task receives a datagram").unwrap();
         }
+    });
+}
+
+#[test]
+fn an_event_for_one_direction_wakes_no_task_that_waits_for_the_other() {
+    run(async {
+        let (stream, mut peer) = accepted();
+        let stream = Rc::new(stream);
+        let wait_to = |direction: fn(Rc<TcpStream>) -> LocalBoxFuture<'static, ()>| {
+            let stream = stream.clone();
+            spawn_counted(1, move || direction(stream.clone()))
+        };
+        let readable = |stream: Rc<TcpStream>| async move { stream.readable().await }.boxed_local();
+        let writable = |stream: Rc<TcpStream>| async move { stream.writable().await }.boxed_local();
+        while stream.try_write(&[0; 65536]).is_ok() {}
+        let (_writing, writes) = wait_to(writable);
+        let (reading, reads) = wait_to(readable);
+        many_turns().await;
+        assert_eq!((reads.get(), writes.get()), (1, 1));
+        peer.write_all(b"x").unwrap();
+        for task in reading {
+            task.await.unwrap();
+        }
+        many_turns().await;
+        assert_eq!((reads.get(), writes.get()), (2, 1));
+
+        assert_eq!(stream.try_read(&mut [0; 2]).unwrap(), 1);
+        assert!(stream.try_read(&mut [0; 2]).is_err());
+        let (_reading, reads) = wait_to(readable);
+        many_turns().await;
+        peer.set_nonblocking(true).unwrap();
+        let mut buffer = vec![0; 65536];
+        while writes.get() == 1 {
+            let _ = peer.read(&mut buffer);
+            yield_now().await;
+        }
+        many_turns().await;
+        assert_eq!(reads.get(), 1);
     });
 }
 

@@ -1,6 +1,7 @@
 //! Task groups: no child outlives its group, and one failure ends all.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
@@ -338,5 +339,37 @@ fn a_child_that_failed_may_be_polled_until_its_group_ends() {
             Ok(())
         });
         assert_eq!(error.await.unwrap_err().first.error(), Some(&"failed"));
+    });
+}
+
+#[test]
+fn a_group_counts_the_children_whose_end_it_has_not_handled() {
+    run_on_manual_clock(async {
+        let group = Group::run(async |group: &Group| {
+            assert!(group.is_empty() && group.len() == 0);
+            group.spawn(async { Ok(()) });
+            group.spawn(async {
+                sleep(Duration::from_secs(1)).await;
+                Ok(())
+            });
+            assert!(!group.is_empty() && group.len() == 2);
+            yield_now().await;
+            yield_now().await;
+            assert_eq!(group.len(), 1);
+            Ok(())
+        });
+        group.await.unwrap();
+    });
+}
+
+#[test]
+fn the_source_of_a_failed_group_is_its_first_failure() {
+    run_on_manual_clock(async {
+        let failed = TaskGroup::run(async |group: &TaskGroup<std::io::Error>| {
+            group.spawn(async { Err::<(), _>(std::io::Error::other("first")) });
+            pending::<Result<(), _>>().await
+        });
+        let error = failed.await.unwrap_err();
+        assert_eq!(error.source().unwrap().to_string(), "first");
     });
 }

@@ -2,10 +2,13 @@
 #![expect(clippy::async_yields_async, reason = "the tests return handles from a run")]
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::future::pending;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use brigade_runtime::event_loop::BuildError;
 use brigade_runtime::task::{self, TaskState, shield, yield_now};
 use brigade_runtime::time::{sleep, timeout};
 use brigade_runtime::{EventLoop, LoopHandle, oneshot, run, spawn};
@@ -367,6 +370,15 @@ fn making_a_second_loop_on_a_thread_is_an_error_with_a_reason() {
     assert!(error.contains("already has an event loop ('first')"), "{error}");
     drop(first);
     assert_eq!(run(async { 1 }), 1, "a new loop may follow one that has ended");
+}
+
+#[test]
+fn the_error_of_a_selector_is_the_source_and_the_io_error() {
+    let refused = || BuildError::Selector(io::Error::from(io::ErrorKind::PermissionDenied));
+    assert!(refused().source().is_some_and(|source| source.is::<io::Error>()));
+    assert_eq!(io::Error::from(refused()).kind(), io::ErrorKind::PermissionDenied);
+    assert!(BuildError::ThreadEnds.source().is_none());
+    assert_eq!(io::Error::from(BuildError::ThreadEnds).kind(), io::ErrorKind::Other);
 }
 
 #[test]

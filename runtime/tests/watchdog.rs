@@ -118,6 +118,15 @@ fn a_stall_in_a_callback_is_reported_as_code_outside_of_tasks() {
 }
 
 #[test]
+fn the_snapshot_of_a_loop_between_two_runs_says_that_it_waits() {
+    let mut event_loop = EventLoop::new().unwrap();
+    event_loop.run_until_complete(async {});
+    assert!(!event_loop.handle().snapshot().is_awake);
+    event_loop.run();
+    assert!(!event_loop.handle().snapshot().is_awake);
+}
+
+#[test]
 fn the_snapshot_of_a_loop_that_waits_says_that_it_waits() {
     let thread = brigade_runtime::run_in_thread("idle", std::future::pending::<()>).unwrap();
     let handle = thread.loop_handle().clone();

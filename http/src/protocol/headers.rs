@@ -301,6 +301,21 @@ mod tests {
     }
 
     #[test]
+    fn removing_the_first_header_keeps_the_order_of_the_others() {
+        let mut headers = Headers::one(SERVER, value("1"));
+        headers.append(ACCEPT, value("2"));
+        assert!(headers.remove(&SERVER) && !headers.is_empty());
+        headers.append(SERVER, value("3"));
+        assert_eq!(list(&headers), "accept=2 server=3");
+        assert!(headers.remove(&ACCEPT) && headers.remove(&SERVER) && headers.is_empty());
+        assert!(!headers.remove(&SERVER));
+        headers.append(SERVER, value("4"));
+        headers.append(SERVER, value("5"));
+        headers.clear();
+        assert_eq!((headers.len(), headers.iter().count()), (0, 0));
+    }
+
+    #[test]
     fn headers_survive_the_conversion_to_a_map_and_back() {
         let mut headers = Headers::new();
         headers.append(SET_COOKIE, value("a"));

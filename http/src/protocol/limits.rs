@@ -89,3 +89,20 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let limits = Limits::default();
+        assert_eq!((limits.method_bytes_max, limits.headers_count_max), (32, 100));
+        assert_eq!((limits.target_bytes_max, limits.head_bytes_max), (8192, 32_768));
+        assert_eq!((limits.body_bytes_max, limits.discard_bytes_max), (1_048_576, 65_536));
+        let chunks = (limits.chunk_extension_bytes_max, limits.chunk_overhead_bytes_max);
+        assert_eq!((chunks, limits.trailer_bytes_max), ((4096, 65_536), 8192));
+        let buffers = (limits.read_ahead_bytes_max, limits.write_queue_bytes_max);
+        assert_eq!(buffers, (65_536, 262_144));
+    }
+}

@@ -309,11 +309,9 @@ impl ServerConnection {
 
     /// Ends the current request if its body has been read and its response sent.
     fn end_if_complete(&mut self) {
-        let is_responding = self.is_responding();
         match self.stage {
-            Stage::Active if is_responding || !self.incoming.is_body_done() => {}
+            Stage::Active if self.is_responding() || !self.incoming.is_body_done() => {}
             Stage::Active if self.request.keep_alive => self.stage = Stage::Idle,
-            Stage::Failed if is_responding => {}
             Stage::Active | Stage::Failed => self.close(),
             Stage::Idle | Stage::Upgraded | Stage::Closed => {}
         }

@@ -262,6 +262,7 @@ mod tests {
 
     #[test]
     fn a_value_ends_at_its_first_control_character() {
+        let is_control = |byte: u8| matches!(byte, 0..=0x1f | 0x7f);
         // The limits of the ranges, and bytes that borrow or are borrowed from.
         let bytes = [0, 1, 9, 0x1f, 0x20, 0x21, 0x7e, 0x7f, 0x80, 0x81, 0x9f, 0xa0, 0xfe, 0xff];
         for length in 0..40 {

@@ -16,7 +16,7 @@ use crate::executor::table::Origin;
 use crate::executor::waker::{LoopInbox, Message};
 use crate::observe::info::{TaskId, TaskLabel};
 use crate::observe::nesting::nested;
-use crate::observe::panic::{catch_panic, discard_payload};
+use crate::observe::panic::catch_panic;
 use crate::observe::shared::Shared;
 use crate::observe::snapshot::Snapshot;
 use crate::observe::unhandled::Unhandled;
@@ -216,14 +216,8 @@ impl<F: Future> Future for SendOutcome<F> {
             Ok(poll) => Ok(ready!(poll)),
             Err(payload) => Err(JoinError::panicked(payload, current_label())),
         };
-        let outcome = match catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
-            Ok(()) => outcome,
-            Err(payload) if outcome.is_ok() => Err(JoinError::panicked(payload, current_label())),
-            Err(payload) => {
-                discard_payload(payload);
-                outcome
-            }
-        };
+        // An async block that has ended holds nothing, so this runs no destructor.
+        this.future.set(None);
         if let Some(Err(Err(error))) = this.sender.take().map(|sender| sender.send(outcome))
             && error.is_panic()
         {

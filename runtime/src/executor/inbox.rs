@@ -135,6 +135,8 @@ mod tests {
         assert!(inbox.clear_notified());
         assert_eq!(std::iter::from_fn(|| inbox.pop()).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(!inbox.clear_notified());
+        assert!(inbox.push(4));
+        assert_eq!(inbox.notifier.0.get(), 1, "a loop that is awake is not notified");
     }
 
     #[test]

@@ -527,9 +527,34 @@ mod tests {
     }
 
     #[test]
+    fn old_wakers_are_removed_once_twice_as_many_wait_as_were_left() {
+        let mut crowd = Crowd::new();
+        let mut removed =
+            |count, now| (0..count).map(|_| crowd.add(&new_waker(), now).len()).sum::<usize>();
+        assert_eq!(removed(CROWD_LIMIT_MIN, 0), 0);
+        assert_eq!(removed(1, RECENT_WAITS), 0, "none is old");
+        let later = 3 * RECENT_WAITS;
+        assert_eq!(removed(CROWD_LIMIT_MIN + 1, later), 0, "not twice as many");
+        assert_eq!(removed(1, later), CROWD_LIMIT_MIN + 1);
+    }
+
+    #[test]
+    fn waits_are_counted() {
+        let (selector, _waker) = Selector::new().unwrap();
+        for _ in 0..3 {
+            assert!(!selector.wait(Some(Duration::ZERO)).unwrap());
+        }
+        assert_eq!(selector.waits.get(), 3);
+    }
+
+    #[test]
     fn a_waker_that_is_added_twice_is_there_once() {
         let wakers: Vec<_> = (0..100).map(|_| new_waker()).collect();
         let mut waiters = Waiters::None;
+        for _ in 0..2 {
+            waiters.add(&wakers[0], 0);
+            assert!(matches!(waiters, Waiters::One(_)));
+        }
         for waker in wakers.iter().chain(&wakers) {
             assert!(waiters.add(waker, 0).is_empty());
         }

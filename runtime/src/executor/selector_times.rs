@@ -40,3 +40,23 @@ impl SelectorTimes {
         if end - begin > begin - previous_end { end } else { previous_end }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_wait_is_new_unless_the_loop_was_away_for_longer_before_it() {
+        // The times at which a poll begins and returns, after one that returned at 100.
+        for (begin, end, since) in
+            [(101, 103, 103), (103, 104, 100), (102, 104, 100), (100, 101, 101), (100, 100, 100)]
+        {
+            let times = SelectorTimes::default();
+            assert_eq!(times.begin(40), 40);
+            times.end(100);
+            assert_eq!(times.begin(begin), begin - 100);
+            times.end(end);
+            assert_eq!(times.ready_since(), since, "{begin} to {end}");
+        }
+    }
+}

@@ -193,6 +193,7 @@ mod tests {
     fn a_key_can_be_packed_into_a_number_and_back() {
         let key = Key { index: 7, generation: 3_000_000_000 };
         assert_eq!(Key::from_u64(key.to_u64()), key);
+        assert_eq!(key.to_string(), "7.3000000000");
     }
 
     #[test]

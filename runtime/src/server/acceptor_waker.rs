@@ -79,6 +79,65 @@ impl AcceptorWaker {
     }
 }
 
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Returns an acceptor's waker, what it wakes, and the number of those wakes.
+    fn acceptor() -> (AcceptorWaker, Waker, impl Fn() -> usize) {
+        let wakes = Arc::new(Wakes::default());
+        (AcceptorWaker::default(), wakes.clone().into(), move || wakes.0.load(Relaxed))
+    }
+
+    #[test]
+    fn the_acceptor_is_woken_once_for_each_time_it_registered() {
+        let (acceptor, waker, wakes) = acceptor();
+        acceptor.wake();
+        acceptor.register(&waker);
+        acceptor.wake();
+        acceptor.wake();
+        assert_eq!(wakes(), 1);
+    }
+
+    #[test]
+    fn room_wakes_only_an_acceptor_that_waits_for_it() {
+        let (acceptor, waker, wakes) = acceptor();
+        let mut cx = Context::from_waker(&waker);
+        assert!(acceptor.poll_room(&mut cx, || true).is_ready());
+        acceptor.wake_for_room();
+        assert_eq!(wakes(), 0);
+        assert!(acceptor.poll_room(&mut cx, || false).is_pending());
+        acceptor.wake_for_room();
+        acceptor.register(&waker);
+        acceptor.wake_for_room();
+        assert_eq!(wakes(), 1);
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_wakes_the_acceptor_and_is_taken_once() {
+        let (acceptor, waker, wakes) = acceptor();
+        acceptor.register(&waker);
+        assert!(!acceptor.take_exhausted());
+        acceptor.report_exhausted();
+        assert_eq!(wakes(), 1);
+        assert!(acceptor.take_exhausted() && !acceptor.take_exhausted());
+        acceptor.turned_away().fetch_add(2, Relaxed);
+        assert_eq!(acceptor.turned_away().load(Relaxed), 2);
+    }
+}
+
 #[cfg(all(test, brigade_loom))]
 mod models {
     use std::future::poll_fn;

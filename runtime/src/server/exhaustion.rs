@@ -64,3 +64,36 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     const ENOBUFS: i32 = 55;
     matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lack_of_descriptors_or_memory_is_exhaustion() {
+        for code in [12, 23, 24] {
+            assert!(is_exhaustion(&io::Error::from_raw_os_error(code)));
+        }
+        for kind in [io::ErrorKind::WouldBlock, io::ErrorKind::ConnectionAborted] {
+            assert!(!is_exhaustion(&kind.into()));
+        }
+    }
+
+    #[test]
+    fn connections_are_turned_away_from_the_second_time_in_a_row_on() {
+        crate::run(async {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            let _clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+            let counter = Arc::new(AtomicUsize::new(0));
+            let mut exhaustion = Exhaustion::new(counter.clone());
+            let error = io::Error::from_raw_os_error(24);
+            assert_eq!(exhaustion.pause(&listener, &error), PAUSE_TO_SHED);
+            assert_eq!(counter.load(Relaxed), 0);
+            assert_eq!(exhaustion.pause(&listener, &error), PAUSE_WHEN_EXHAUSTED);
+            assert_eq!(counter.load(Relaxed), 3);
+            exhaustion.reset();
+            assert_eq!(exhaustion.pause(&listener, &error), PAUSE_TO_SHED);
+        });
+    }
+}

@@ -149,6 +149,11 @@ mod tests {
     use crate::time::timeout;
 
     #[test]
+    fn phases_have_names() {
+        assert_eq!([Phase::Bound, Phase::Ended].map(|phase| phase.to_string()), ["bound", "ended"]);
+    }
+
+    #[test]
     fn a_wait_for_a_phase_that_is_given_up_leaves_nothing_behind() {
         crate::run(async {
             let state = ServerState::new();

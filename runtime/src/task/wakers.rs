@@ -49,3 +49,22 @@ impl Wakers {
         self.entries.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_counted_until_they_are_removed_or_taken() {
+        let mut wakers = Wakers::default();
+        let mut keys = [None; 3];
+        assert!(wakers.is_empty() && wakers.len() == 0);
+        for key in &mut keys {
+            assert!(wakers.register(key, Waker::noop().clone()).is_none());
+        }
+        assert!(wakers.register(&mut keys[0], Waker::noop().clone()).is_some());
+        assert!(!wakers.is_empty() && wakers.len() == 3);
+        assert!(wakers.remove(keys[1].unwrap()).is_some());
+        assert_eq!((wakers.len(), wakers.take().count(), wakers.len()), (2, 2, 0));
+    }
+}
