@@ -346,7 +346,7 @@ fn a_child_that_failed_may_be_polled_until_its_group_ends() {
 fn a_group_counts_the_children_whose_end_it_has_not_handled() {
     run_on_manual_clock(async {
         let group = Group::run(async |group: &Group| {
-            assert!(group.is_empty() && group.len() == 0);
+            assert_eq!((group.is_empty(), group.len()), (true, 0));
             group.spawn(async { Ok(()) });
             group.spawn(async {
                 sleep(Duration::from_secs(1)).await;

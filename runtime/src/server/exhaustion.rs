@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn connections_are_turned_away_from_the_second_time_in_a_row_on() {
         crate::run(async {
-            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let _clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
             let counter = Arc::new(AtomicUsize::new(0));

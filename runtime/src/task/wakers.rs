@@ -58,7 +58,7 @@ mod tests {
     fn entries_are_counted_until_they_are_removed_or_taken() {
         let mut wakers = Wakers::default();
         let mut keys = [None; 3];
-        assert!(wakers.is_empty() && wakers.len() == 0);
+        assert_eq!((wakers.is_empty(), wakers.len()), (true, 0));
         for key in &mut keys {
             assert!(wakers.register(key, Waker::noop().clone()).is_none());
         }
