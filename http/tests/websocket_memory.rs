@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
 // crates
-use brigade_http::{Response, Router, WebSocket, WebSocketUpgrade, get};
+use brigade_http::{Response, Router, Server, WebSocket, WebSocketUpgrade, get};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 // ours
@@ -37,7 +37,9 @@ static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn an_idle_websocket_holds_no_buffer_and_a_message_allocates_once() {
-    let server = TestServer::start(|| Router::new().route("/", get(accept)));
+    // A report of a loop that had no CPU for a while would allocate.
+    let options = |server: Server| server.loops(1).pin(false).stall_threshold(None);
+    let server = TestServer::start_with(options, || Router::new().route("/", get(accept)));
     let each = allocations(&server);
     println!("{each} allocations for each message");
     assert!(each <= 1.0, "an echoed message costs {each} allocations");
