@@ -6,12 +6,13 @@
 //! | --- | --- |
 //! | start a server | [`Server`] |
 //! | route requests, with options for each route | [`Router`], [`MethodRouter`] |
-//! | receive the path, the query, the state and more as arguments | [`Handler`], [`FromRequestParts`], [`State`]; with features `Path`, `Query` |
+//! | receive parts of a request as arguments | [`Handler`], [`State`], `Path`, `Query`, `Json` |
+//! | make arguments of your own | [`FromRequestParts`], [`FromRequest`] |
 //! | read the path, the query, headers and cookies | [`Request`], [`RequestHead`] |
-//! | read a body | [`Request::body_mut`], [`Body`]; with features `Json`, `Form`, `Request::json`, `form` |
+//! | read a body | [`Request::body_mut`], [`Body`]; with features `Request::json`, `form` |
 //! | replace or transform a body | [`Request::map_body`], [`Body::inspect`], [`Body::map_data`] |
 //! | respond | [`IntoResponse`], [`Response`], [`Html`], [`Redirect`] |
-//! | return errors, and shape them in one place | [`HandlerError`], [`ResultExt`], [`Router::on_error`] |
+//! | return errors | [`HandlerError`], [`ResultExt`], [`Router::on_error`] |
 //! | serve files | `serve_file`, `Router::files` (feature `files`) |
 //! | log, allow other origins, catch panics, limit the time, add request ids | [`middleware`] |
 //! | measure where the time of a request goes | [`Server::server_timing`]; spans at level `DEBUG` |

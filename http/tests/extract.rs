@@ -670,7 +670,10 @@ fn json_errors_are_problem_details() {
             ("/none", r#"{"status":404,"title":"Not Found"}"#),
             (
                 "/query?limit=x",
-                r#"{"status":400,"title":"Bad Request","detail":"query: limit: invalid digit found in string"}"#,
+                concat!(
+                    r#"{"status":400,"title":"Bad Request","#,
+                    r#""detail":"query: limit: invalid digit found in string"}"#
+                ),
             ),
             ("/handler", r#"{"status":500,"title":"Internal Server Error"}"#),
         ];

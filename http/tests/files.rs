@@ -813,7 +813,8 @@ fn a_compressed_file_has_an_entity_tag_and_ranges_of_its_own() {
     assert_eq!(response.header("content-encoding"), Some("gzip"));
     assert_eq!(response.header("content-range"), Some("bytes 2-4/10"));
     client.send(format!(
-        "GET /a.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nIf-Modified-Since: {LATER}\r\n\r\n"
+        "GET /a.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\
+         If-Modified-Since: {LATER}\r\n\r\n"
     ));
     let response = client.response();
     assert_eq!((response.status, response.header("vary")), (304, Some("accept-encoding")));

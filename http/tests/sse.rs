@@ -43,8 +43,8 @@ async fn call(service: &Service) -> Response {
     service.call(Request::builder(Method::GET, "/").build().unwrap()).await
 }
 
-/// Reads the events of `sse` on a loop whose clock jumps. Returns each part with the second at which
-/// it came.
+/// Reads the events of `sse` on a loop whose clock jumps. Returns each part with the second at
+/// which it came.
 fn read<S, E>(make: impl Fn() -> Sse<S> + Clone + 'static) -> Vec<(u64, String)>
 where
     S: Stream<Item = Result<Event, E>> + 'static,

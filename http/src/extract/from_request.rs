@@ -41,7 +41,7 @@ pub enum ViaParts {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler, or not at this place",
     label = "made neither from a request nor from its head",
-    note = "arguments that take the body (`Json`, `Form`, `Bytes`, `String`, `Body`, `Request`) come last",
+    note = "an argument that takes the body (such as `Json`, `Bytes` or `Request`) comes last",
     note = "implement `FromRequestParts` for an argument of your own"
 )]
 pub trait FromRequestParts: Sized {

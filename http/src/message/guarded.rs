@@ -15,8 +15,8 @@ pub(crate) fn drop_guarded<T>(value: T) {
 }
 
 pin_project! {
-    /// A user's future, within one of ours. If it panics, it is dropped before the panic goes on. If
-    /// it were dropped by the unwinding, a panic of its destructor would abort the process.
+    /// A user's future, within one of ours. If it panics, it is dropped before the panic goes on.
+    /// If the unwinding dropped it, a panic of its destructor would abort the process.
     pub(crate) struct GuardedFuture<F> {
         #[pin]
         future: Option<F>,

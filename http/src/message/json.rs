@@ -54,11 +54,11 @@ fn is_json(media_type: &[u8]) -> bool {
         || media_type[suffix..].eq_ignore_ascii_case(b"+json")
 }
 
-/// JSON: as the argument of a handler the body, deserialized by serde (see [`Request::json`]), and as
-/// a response a 200 with `Content-Type: application/json`.
+/// JSON. As the argument of a handler it is the body, deserialized by serde (see
+/// [`Request::json`]). As a response it is a 200 with `Content-Type: application/json`.
 ///
-/// If the value of a response cannot be serialized, such as a map whose keys are not strings, the response is a
-/// 500 and the error is logged.
+/// If the value of a response cannot be serialized, such as a map whose keys are not strings, the
+/// response is a 500 and the error is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

@@ -132,7 +132,7 @@ impl Response {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned as a response",
     label = "not a response",
-    note = "return a text, a `Response`, `Json(value)`, a status, or a tuple of a status, headers and a body",
+    note = "return a text, `Json(value)`, a status, or a tuple of a status, headers and a body",
     note = "or implement `IntoResponse` for it"
 )]
 pub trait IntoResponse {

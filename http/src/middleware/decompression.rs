@@ -10,8 +10,8 @@ use crate::protocol::head::RequestHead;
 use crate::protocol::syntax::list_members;
 use crate::routing::endpoint::Next;
 
-/// Returns a middleware that decompresses the bodies of requests with `Content-Encoding: gzip`, `br`
-/// or `zstd`, while they are read. A body may have `bytes_max` bytes after that.
+/// Returns a middleware that decompresses the bodies of requests with `Content-Encoding: gzip`,
+/// `br` or `zstd`, while they are read. A body may have `bytes_max` bytes after that.
 ///
 /// - Reading a body that becomes longer fails with a 413 as soon as it does, so that little memory
 ///   is used for a short one that would become very long. The other limits of bodies hold as well,
