@@ -47,6 +47,40 @@ fn while_a_handler_blocks_one_of_two_loops_the_other_serves_every_new_connection
 }
 
 #[test]
+fn a_connection_that_has_sent_no_request_yet_is_not_held_by_a_loop_that_a_handler_blocks() {
+    let (block, is_blocked, release) = block();
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(2).pin(false);
+    let stats = server.stats();
+    let server = TestServer::of(server, move || app(&block));
+    let open = |number: usize| stats.loops()[number].tcp.open;
+    let mut blocker = server.connect();
+    blocker.send(get("/"));
+    let stuck = blocker.response().text().to_owned();
+    let number: usize = stuck.strip_prefix("loop-").unwrap().parse().unwrap();
+    let mut silent: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    while stats.loops().len() < 2 || open(0) + open(1) < 7 {
+        std::thread::yield_now();
+    }
+    blocker.send(get("/block"));
+    assert_eq!(is_blocked.recv_timeout(PATIENCE).unwrap(), stuck);
+    // The second request of each is served where the first one was.
+    for client in &mut silent {
+        client.send(format!("{}{}", get("/"), get("/")));
+        assert_ne!(client.response().text(), stuck);
+        assert_ne!(client.response().text(), stuck);
+    }
+    assert_eq!((open(number), open(1 - number)), (1, 6));
+    release.send(()).unwrap();
+    assert_eq!(blocker.response().status, 200);
+    let reports = server.join();
+    let accepted: usize = reports.iter().map(|report| report.stats.tcp.accepted).sum();
+    assert_eq!(accepted, 7);
+    for report in reports {
+        assert_eq!((report.stats.tcp.open, report.cancelled), (0, 0));
+    }
+}
+
+#[test]
 fn a_handler_is_reported_with_its_route_while_it_blocks_its_loop() {
     let (reported, reports) = mpsc::channel();
     let reported = Mutex::new(reported);

@@ -34,7 +34,7 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// | `brigade_awake` | gauge | 1 while the loop runs, 0 while it waits for I/O |
 /// | `brigade_tasks`, `brigade_ready_tasks`, `brigade_timers` | gauges | as of the last turn |
 /// | `brigade_connections_total` | counter | connections given to the loop or accepted by it |
-/// | `brigade_connections_taken_back_total` | counter | of these, taken back unstarted |
+/// | `brigade_connections_taken_back_total` | counter | of these, taken back unread |
 /// | `brigade_connections_open` | gauge | connections that are open |
 /// | `brigade_requests_total` | counter | responses, with `class` from `1xx` to `5xx` |
 /// | `brigade_requests_unanswered_total` | counter | requests that ended without a response |
@@ -85,7 +85,7 @@ const COUNTERS: [OfLoop; 6] = [
     }),
     (
         "connections_taken_back",
-        "Connections taken back before the event loop started them",
+        "Connections taken back before the event loop read their first request",
         |stats| stats.tcp.taken_back as u64,
     ),
     ("requests_unanswered", "Requests that ended without a response", |stats| {

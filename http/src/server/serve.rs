@@ -18,11 +18,11 @@ impl Protocol for LoopContext {
     type Connection = ConnectionInfo;
 
     fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections) {
-        let (connection, guard) = ConnectionTask::new(self.clone(), connection);
+        let connection = ConnectionTask::new(self.clone(), connection);
         if connection.is_watched() {
-            connections.spawn(guard, WatchedConnection(connection));
+            connections.spawn(WatchedConnection(connection));
         } else {
-            connections.spawn(guard, connection);
+            connections.spawn(connection);
         }
     }
 
@@ -73,12 +73,8 @@ mod tests {
             panic!("no connection");
         };
         accepting.abort();
-        let (connection, guard) = ConnectionTask::new(context.clone(), accepted);
-        let serving = async move {
-            connection.await;
-            drop(guard);
-        };
-        task::Builder::new().name(name).spawn(serving).detach();
+        let connection = ConnectionTask::new(context.clone(), accepted);
+        task::Builder::new().name(name).spawn(connection).detach();
         client
     }
 

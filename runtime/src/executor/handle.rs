@@ -20,6 +20,7 @@ use crate::observe::panic::catch_panic;
 use crate::observe::shared::Shared;
 use crate::observe::snapshot::Snapshot;
 use crate::observe::unhandled::Unhandled;
+use crate::observe::vitals::Progress;
 use crate::oneshot::{SyncReceiver, SyncSender, sync_channel};
 
 /// A handle to an event loop, for any thread. It does not keep the loop alive.
@@ -73,6 +74,11 @@ impl LoopHandle {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.shared.snapshot()
+    }
+
+    /// Returns how far the loop has come.
+    pub(crate) fn progress(&self) -> Progress {
+        self.shared.vitals.progress()
     }
 
     /// Returns `true` if the calling thread is the loop's.

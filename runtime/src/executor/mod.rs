@@ -7,7 +7,8 @@
 //! | `slots` | a generational slab: values with keys that go stale |
 //! | `clock`, `timers` | the loop's time; timers that are set, cancelled and expired |
 //! | `inbox` | the lock-free queue through which other threads reach the loop |
-//! | `selector`, `selector_times` | readiness of sockets; when the selector was polled |
+//! | `remote_registry`, `selector` | registrations, for other threads; readiness of sockets |
+//! | `selector_times` | when the selector was polled |
 //! | `join_error`, `coroutine` | why a task has no output; a future without its type |
 //! | `waker`, `table` | the ready queue and its wakers; the tasks and their states |
 //! | `settings`, `core` | options; the loop's state, its tasks and the steps of its turn |
@@ -22,6 +23,7 @@ pub(crate) mod event_loop;
 pub(crate) mod handle;
 pub(crate) mod inbox;
 pub(crate) mod join_error;
+pub(crate) mod remote_registry;
 pub(crate) mod selector;
 pub(crate) mod selector_times;
 pub(crate) mod settings;

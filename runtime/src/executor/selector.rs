@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, RawWakerVTable, Waker};
 use std::time::Duration;
 
@@ -20,11 +21,12 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 
 use crate::executor::inbox::Notify;
+use crate::executor::remote_registry::RemoteRegistry;
 use crate::executor::slots::{Key, Slots};
 
 pub(crate) struct Selector {
     system: RefCell<System>,
-    registry: Registry,
+    registry: Arc<Registry>,
     sources: RefCell<Slots<Readiness>>,
     /// How often the loop has waited: at least once per turn.
     waits: Cell<u64>,
@@ -112,6 +114,7 @@ impl Selector {
         let events = Events::with_capacity(EVENTS_PER_WAIT);
         let system = RefCell::new(System { poll, events });
         let sources = RefCell::new(Slots::new());
+        let registry = Arc::new(registry);
         Ok((Self { system, registry, sources, waits: Cell::new(0) }, waker))
     }
 
@@ -140,12 +143,20 @@ impl Selector {
     }
 
     fn record(&self, event: &Event) {
-        let bits = bits_of(event);
+        self.set_ready(Key::from_u64(event.token().0 as u64), bits_of(event));
+    }
+
+    /// Marks a source as readable and wakes the tasks that wait to read from it, so that they look
+    /// at it. Does nothing if the source was removed.
+    pub(crate) fn mark_readable(&self, key: Key) {
+        self.set_ready(key, READABLE);
+    }
+
+    #[inline(always)]
+    fn set_ready(&self, key: Key, bits: u8) {
         let (readers, writers) = {
             let mut sources = self.sources.borrow_mut();
-            let Some(source) = sources.get_mut(Key::from_u64(event.token().0 as u64)) else {
-                return;
-            };
+            let Some(source) = sources.get_mut(key) else { return };
             source.bits |= bits;
             (
                 if bits & READABLE != 0 { source.readers.take() } else { Waiters::None },
@@ -221,6 +232,11 @@ impl Selector {
         }
     }
 
+    /// Returns what deregisters sources from other threads.
+    pub(crate) fn remote_registry(&self) -> RemoteRegistry {
+        RemoteRegistry::new(&self.registry)
+    }
+
     /// Ready when an operation in `direction` is worth a try, because it may return something
     /// else than `WouldBlock`. Otherwise registers the task to be woken then.
     #[inline(always)]
@@ -246,23 +262,48 @@ impl Selector {
         bits: u8,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
+        match self.poll_registered_bits(key, direction, bits, cx) {
+            Some(polled) => polled,
+            None => self.register_and_poll(key, io, direction, bits, cx),
+        }
+    }
+
+    /// Polls a source as [`Selector::poll_ready`] does, but does not register it. Returns `None` if
+    /// that is to be done first.
+    pub(crate) fn poll_registered(
+        &self,
+        key: Key,
+        direction: Direction,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<()>> {
+        self.poll_registered_bits(key, direction, direction.bits(), cx)
+    }
+
+    /// Polls for `bits`. Returns `None` if the source is not registered for `direction`.
+    #[inline(always)]
+    fn poll_registered_bits(
+        &self,
+        key: Key,
+        direction: Direction,
+        bits: u8,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<()>> {
         let mut sources = self.sources.borrow_mut();
-        let Some(source) = sources.get_mut(key) else { return Poll::Ready(()) };
+        let Some(source) = sources.get_mut(key) else { return Some(Poll::Ready(())) };
         if source.bits & bits != 0 {
-            return Poll::Ready(());
+            return Some(Poll::Ready(()));
         }
         if source.bits & direction.registered() == 0 {
-            drop(sources);
-            return self.register_and_poll(key, io, direction, bits, cx);
+            return None;
         }
         let to_wake = source.waiters(direction).add(cx.waker(), self.waits.get());
         drop(sources);
         to_wake.into_iter().for_each(Waker::wake);
-        Poll::Pending
+        Some(Poll::Pending)
     }
 
-    /// Registers a source because a task has to wait for it. If that fails, the next operation of
-    /// the task returns the error, through [`Selector::would_block`].
+    /// Registers a source and polls it again. If that fails, the next operation of the task returns
+    /// the error, through [`Selector::would_block`].
     #[cold]
     fn register_and_poll(
         &self,
@@ -275,7 +316,7 @@ impl Selector {
         match self.register(key, io, direction) {
             Ok(()) => self.poll_bits(key, io, direction, bits, cx),
             Err(error) => {
-                tracing::warn!(%error, "cannot register a socket with the selector");
+                log_register_error(&error);
                 Poll::Ready(())
             }
         }
@@ -347,6 +388,11 @@ impl Selector {
         let sources = self.sources.borrow();
         sources.iter().filter(|(_, source)| source.bits & REGISTERED != 0).count()
     }
+}
+
+/// Logs that a socket could not be registered when a task had to wait for it.
+pub(crate) fn log_register_error(error: &io::Error) {
+    tracing::warn!(%error, "cannot register a socket with the selector");
 }
 
 fn bits_of(event: &Event) -> u8 {

@@ -19,7 +19,7 @@
 
 mod addresses;
 mod connect;
-mod registered;
+pub(crate) mod registered;
 #[macro_use]
 mod stream;
 mod stream_io;

@@ -2,13 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::budget;
 use crate::executor::core::Core;
-use crate::executor::selector::Direction;
+use crate::executor::selector::{Direction, Selector};
 use crate::executor::slots::Key;
 
 /// A socket and its entry in the selector, which is removed when this is dropped.
@@ -18,8 +18,8 @@ pub(crate) struct Registered<S> {
     socket: S,
 }
 
-/// An entry in the selector.
-struct Entry {
+/// An entry in the selector of this thread's loop. The socket may be elsewhere.
+pub(crate) struct Entry {
     core: Rc<Core>,
     key: Key,
 }
@@ -51,7 +51,12 @@ impl<S: AsFd> Registered<S> {
     /// If there is no event loop on this thread.
     #[track_caller]
     pub(crate) fn lazy(socket: S) -> Self {
-        Self { entry: Entry::new(true), socket }
+        Self::with_entry(Entry::new(true), socket)
+    }
+
+    /// Returns a socket that has an entry in the selector, whether or not it is registered yet.
+    pub(crate) fn with_entry(entry: Entry, socket: S) -> Self {
+        Self { entry, socket }
     }
 
     pub(crate) fn socket(&self) -> &S {
@@ -61,7 +66,7 @@ impl<S: AsFd> Registered<S> {
     /// Deregisters the socket and returns it.
     pub(crate) fn into_inner(self) -> io::Result<S> {
         let Self { entry, socket } = self;
-        entry.core.selector().deregister(entry.key, socket.as_fd())?;
+        entry.deregister(socket.as_fd())?;
         Ok(socket)
     }
 
@@ -167,11 +172,46 @@ impl<S: AsFd> Registered<S> {
 }
 
 impl Entry {
+    /// Returns an entry for a socket that is not registered yet. If it is `open`, it counts as
+    /// ready for writing.
+    ///
+    /// # Panics
+    /// If there is no event loop on this thread.
     #[track_caller]
-    fn new(open: bool) -> Self {
+    pub(crate) fn new(open: bool) -> Self {
         let core = Core::current();
         let key = core.selector().insert(open);
         Self { core, key }
+    }
+
+    pub(crate) fn selector(&self) -> &Selector {
+        self.core.selector()
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Registers the socket of this entry for reading.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub(crate) fn register(&self, io: BorrowedFd<'_>) -> io::Result<()> {
+        self.core.selector().register(self.key, io, Direction::Read)
+    }
+
+    /// Deregisters the socket of this entry, if it is registered.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub(crate) fn deregister(&self, io: BorrowedFd<'_>) -> io::Result<()> {
+        self.core.selector().deregister(self.key, io)
+    }
+
+    /// Ready when the socket is readable. Returns `None` if it is not registered. Takes nothing of
+    /// the task's budget.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        self.core.selector().poll_registered(self.key, Direction::Read, cx)
     }
 }
 

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
 use crate::net::connect::connect_first;
-use crate::net::registered::Registered;
+use crate::net::registered::{Entry, Registered};
 use crate::net::tcp_socket::TcpSocket;
 use crate::threads::lookup::spawn_lookup;
 
@@ -105,8 +105,8 @@ impl TcpStream {
     }
 
     /// Takes over a connected stream that is non-blocking already, which saves the system call of
-    /// [`TcpStream::from_std`]: one that [`TcpListener::accept_std`], [`TcpStream::into_std`] or an
-    /// [`Acceptor`](crate::server::Acceptor) returned.
+    /// [`TcpStream::from_std`]: one that [`TcpListener::accept_std`] or [`TcpStream::into_std`]
+    /// returned.
     ///
     /// A read or write on a blocking stream would block the loop.
     ///
@@ -118,6 +118,12 @@ impl TcpStream {
     #[track_caller]
     pub fn from_nonblocking(stream: std::net::TcpStream) -> Self {
         Self { io: Registered::lazy(mio::net::TcpStream::from_std(stream)) }
+    }
+
+    /// Returns a stream that is non-blocking and has an entry in the selector of this thread's
+    /// loop.
+    pub(crate) fn with_entry(entry: Entry, stream: std::net::TcpStream) -> Self {
+        Self { io: Registered::with_entry(entry, mio::net::TcpStream::from_std(stream)) }
     }
 
     /// Returns the stream, deregistered from its loop and still non-blocking. It can be sent to

@@ -1,8 +1,10 @@
 //! Accepts connections and gives each to one loop of a group.
 //!
 //! A connection goes to the loop with the fewest connections among those that turn. A loop may
-//! stall after it was chosen, so while connections wait in a queue the acceptor makes its rounds:
-//! what it finds unstarted in the queue of a stuck loop is taken back and given to another.
+//! stall after it was chosen, so while there are connections that no loop has claimed the acceptor
+//! makes its rounds: those that it finds with a stuck loop are taken back and given to another. A
+//! connection that has sent nothing for a while does not cause rounds. Its socket is watched, until
+//! it has something to read.
 
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpStream};
@@ -16,15 +18,17 @@ use std::time::{Duration, Instant};
 use crate::budget::consume_budget;
 use crate::net::TcpListener;
 use crate::server::accept_state::{AcceptState, accept_last};
+use crate::server::accepted::{AcceptedConnection, Newcomer, Source};
 use crate::server::acceptor_waker::AcceptorWaker;
-use crate::server::connection_queue::{
-    AcceptedConnection, ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY,
-};
+use crate::server::connection_queue::{ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY};
 use crate::server::exhaustion::Exhaustion;
 use crate::server::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};
+use crate::server::unclaimed::{Unclaimed, UnclaimedConnections};
+use crate::server::watches::{Returned, Watches};
+use crate::sync::lock;
 use crate::time::{self, Sleep, sleep};
 
-/// The time between two rounds over the connections that wait to be started.
+/// The time between two rounds over the connections that no loop has claimed.
 const ROUND: Duration = STALLED_AFTER;
 
 /// Accepting starts after this time even if a loop has not started.
@@ -40,8 +44,8 @@ const SHED_ONE_IN: usize = 8;
 /// Accepts connections on the loop that runs it, and gives each to the loop with the fewest
 /// connections among those that turn.
 ///
-/// A loop that stalls while connections wait in its queue loses them to the others. Only while no
-/// loop turns do they stay where they are.
+/// A loop that stalls loses the connections to the others that it has not
+/// [claimed](AcceptedConnection::claim). Only while no loop turns do they stay where they are.
 #[derive(Debug)]
 pub struct Acceptor {
     slots: Vec<LoopSlot>,
@@ -55,10 +59,26 @@ pub struct Acceptor {
     /// When a loop was last seen turning, during the shutdown.
     turned: Option<Instant>,
     exhaustion: Exhaustion,
+    /// Connections that were watched and are to be looked at in every round.
+    returned: Returned,
 }
 
-/// The timer of the next round; set only while a connection waits to be started.
-type Round = Option<Sleep>;
+/// What makes the acceptor look after the connections that no loop has claimed.
+struct Rounds {
+    /// The timer of the next round; set only while there are connections to look at.
+    timer: Option<Sleep>,
+    /// Watches the other ones.
+    watches: Watches,
+}
+
+/// A connection to give to a loop.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    accepted: Instant,
+    /// See [`Unclaimed::rounds`].
+    rounds: u8,
+}
 
 /// No loop takes connections any more.
 struct Deserted;
@@ -69,6 +89,9 @@ struct LoopSlot {
     queue: Arc<ConnectionQueue>,
     observer: Option<Observer>,
     health: Health,
+    /// The connections that the loop has not claimed, without those that are watched. Empty if
+    /// there is no other loop.
+    unclaimed: UnclaimedConnections,
 }
 
 impl Acceptor {
@@ -92,6 +115,7 @@ impl Acceptor {
             looked: None,
             turned: None,
             exhaustion,
+            returned: Returned::default(),
         };
         (acceptor, receivers)
     }
@@ -108,10 +132,10 @@ impl Acceptor {
     /// # Cancel safety
     /// Cancel safe: no accepted connection is lost.
     pub async fn accept_from(&mut self, listeners: &[TcpListener]) {
-        let (state, round) = (&mut AcceptState::default(), &mut Round::default());
+        let (state, rounds) = (&mut AcceptState::default(), &mut self.rounds());
         self.wait_for_loops().await;
-        while self.wait_for_room(round).await {
-            match self.accept(listeners, state, round).await {
+        while self.wait_for_room(rounds).await {
+            match self.accept(listeners, state, rounds).await {
                 Ok(Some((stream, peer))) => self.place(stream, peer),
                 // There was an error.
                 Ok(None) => {}
@@ -145,22 +169,22 @@ impl Acceptor {
     /// # Cancel safety
     /// Cancel safe: no accepted connection is lost.
     pub async fn accept_waiting(&mut self, listener: &TcpListener) {
-        let round = &mut Round::default();
+        let rounds = &mut self.rounds();
         let mut left = TcpListener::BACKLOG;
-        while self.wait_for_room(round).await {
+        while self.wait_for_room(rounds).await {
             let Some((stream, peer)) = accept_last(listener, &mut left) else { break };
             self.place(stream, peer);
             consume_budget().await;
         }
         poll_fn(|cx| {
-            while self.is_any_waiting() {
+            while self.slots.iter().any(|slot| !slot.queue.is_empty()) {
                 let turned = *self.turned.get_or_insert_with(time::now);
                 if self.slots.iter().any(LoopSlot::is_turning) {
                     self.turned = Some(time::now());
                 } else if time::now() >= turned + END_TIMEOUT {
                     break;
                 }
-                ready!(self.poll_round(round, cx));
+                ready!(self.poll_round(rounds, cx));
             }
             Poll::Ready(())
         })
@@ -175,12 +199,11 @@ impl Acceptor {
     pub fn replace(&mut self, index: usize) -> ConnectionReceiver {
         let slot = LoopSlot::new(&self.waker);
         let old = std::mem::replace(&mut self.slots[index], slot);
-        let queue = &self.slots[index].queue;
-        while let Some(connection) = old.queue.take_back() {
-            // The new queue is as large as the old one, and empty.
-            let _ = queue.push(AcceptedConnection { guard: queue.guard(), ..connection });
+        // The new queue is as large as the old one, and empty.
+        while let Some(connection) = old.take_back_queued() {
+            self.give(index, connection);
         }
-        ConnectionReceiver::new(queue.clone())
+        ConnectionReceiver::new(self.slots[index].queue.clone())
     }
 
     /// Returns how many connections were accepted and closed at once because descriptors had run
@@ -205,12 +228,26 @@ impl Acceptor {
         // Only this task fills the queues, and it has waited for room. If the only room is with a
         // loop that has stalled since, the next round takes the connection back.
         if let Some(index) = self.choose().or_else(|| self.any_room()) {
-            let queue = &self.slots[index].queue;
-            let connection = AcceptedConnection { stream, peer, accepted, guard: queue.guard() };
-            if queue.push(connection).is_ok() {
-                self.placed = self.placed.wrapping_add(1);
-            }
+            self.give(index, Accepted { stream, peer, accepted, rounds: 0 });
         }
+    }
+
+    /// Gives a connection to a loop whose queue has room.
+    fn give(&mut self, index: usize, connection: Accepted) {
+        let is_alone = self.slots.len() == 1;
+        let slot = &mut self.slots[index];
+        let Accepted { stream, peer, accepted, rounds } = connection;
+        let newcomer = Newcomer { stream, guard: slot.queue.guard() };
+        let source = if is_alone {
+            Source::Own(newcomer)
+        } else {
+            let (source, claim) = Source::shared(newcomer);
+            slot.unclaimed.push(Unclaimed { claim, peer, accepted, rounds, has_bytes: false });
+            source
+        };
+        // There is room: only this task fills the queues.
+        let _ = slot.queue.push(AcceptedConnection { peer, accepted, source });
+        self.placed = self.placed.wrapping_add(1);
     }
 
     fn choose(&mut self) -> Option<usize> {
@@ -238,23 +275,36 @@ impl Acceptor {
         }
     }
 
-    /// Gives what waits for a stuck loop to loops that turn.
+    /// Gives what a stuck loop has not claimed to loops that turn.
     fn rescue(&mut self, index: usize) {
-        while !self.slots[index].is_turning() && !self.slots[index].queue.is_empty() {
+        while !self.slots[index].is_turning() && self.slots[index].has_unclaimed() {
             let Some(target) = self.choose().filter(|target| self.slots[*target].is_turning())
             else {
                 return;
             };
-            let Some(connection) = self.slots[index].queue.take_back() else { return };
-            let queue = &self.slots[target].queue;
-            // There is room: only this task fills the queues.
-            let _ = queue.push(AcceptedConnection { guard: queue.guard(), ..connection });
-            self.placed = self.placed.wrapping_add(1);
+            if let Some(connection) = self.slots[index].take_back() {
+                self.give(target, connection);
+            }
         }
     }
 
-    fn is_any_waiting(&self) -> bool {
-        self.slots.iter().any(|slot| !slot.queue.is_empty())
+    /// Forgets the connections that were claimed, and watches those that have sent nothing yet.
+    fn end_round(&mut self, watches: &mut Watches) {
+        for LoopSlot { queue, unclaimed, .. } in &mut self.slots {
+            unclaimed.end_round(|connection| watches.push(queue, connection));
+        }
+    }
+
+    /// Looks again at connections that were watched, in every round.
+    fn take_returned(&mut self) {
+        let returned = std::mem::take(&mut *lock(&self.returned));
+        for (queue, connection) in returned {
+            // A loop that was replaced keeps what it has begun with.
+            if let Some(slot) = self.slots.iter_mut().find(|slot| Arc::ptr_eq(&slot.queue, &queue))
+            {
+                slot.unclaimed.push(connection);
+            }
+        }
     }
 
     fn is_deserted(&self) -> bool {
@@ -284,7 +334,7 @@ impl Acceptor {
         &mut self,
         listeners: &[TcpListener],
         state: &mut AcceptState,
-        round: &mut Round,
+        rounds: &mut Rounds,
     ) -> Result<Option<(TcpStream, SocketAddr)>, Deserted> {
         poll_fn(|cx| {
             loop {
@@ -297,14 +347,14 @@ impl Acceptor {
                 if self.is_deserted() {
                     return Poll::Ready(Err(Deserted));
                 }
-                ready!(self.poll_round(round, cx));
+                ready!(self.poll_round(rounds, cx));
             }
         })
         .await
     }
 
     /// Waits for a loop with room. Returns `false` if there will never be one.
-    async fn wait_for_room(&mut self, round: &mut Round) -> bool {
+    async fn wait_for_room(&mut self, rounds: &mut Rounds) -> bool {
         poll_fn(|cx| {
             loop {
                 if self.choose().is_some() {
@@ -317,21 +367,31 @@ impl Acceptor {
                 if self.is_deserted() {
                     return Poll::Ready(false);
                 }
-                ready!(self.poll_round(round, cx));
+                ready!(self.poll_round(rounds, cx));
             }
         })
         .await
     }
 
-    /// Ready at the end of a round. There are no rounds while no connection waits to be started.
-    fn poll_round(&mut self, round: &mut Round, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_any_waiting() {
-            *round = None;
+    fn rounds(&mut self) -> Rounds {
+        self.take_returned();
+        Rounds { timer: None, watches: Watches::new(self.returned.clone()) }
+    }
+
+    /// Ready at the end of a round. There are no rounds while there is no connection to look at.
+    fn poll_round(&mut self, rounds: &mut Rounds, cx: &mut Context<'_>) -> Poll<()> {
+        if rounds.watches.poll(cx) {
+            self.take_returned();
+        }
+        let Rounds { timer, watches } = rounds;
+        if !self.slots.iter().any(LoopSlot::has_unclaimed) {
+            *timer = None;
             return Poll::Pending;
         }
-        ready!(Pin::new(round.get_or_insert_with(|| sleep(ROUND))).poll(cx));
-        *round = None;
+        ready!(Pin::new(timer.get_or_insert_with(|| sleep(ROUND))).poll(cx));
+        *timer = None;
         self.look(time::now());
+        self.end_round(watches);
         Poll::Ready(())
     }
 }
@@ -346,7 +406,8 @@ fn shed(slots: &[LoopSlot]) {
 impl LoopSlot {
     fn new(waker: &Arc<AcceptorWaker>) -> Self {
         let queue = ConnectionQueue::new(QUEUE_CAPACITY, waker.clone());
-        Self { queue, observer: None, health: Health::Stalled }
+        let unclaimed = UnclaimedConnections::default();
+        Self { queue, observer: None, health: Health::Stalled, unclaimed }
     }
 
     fn is_turning(&self) -> bool {
@@ -360,6 +421,28 @@ impl LoopSlot {
             open: self.queue.open(),
             is_full: self.queue.is_full(),
         }
+    }
+
+    /// Returns `true` if there are connections that the loop may not have claimed.
+    fn has_unclaimed(&self) -> bool {
+        !self.queue.is_empty() || !self.unclaimed.is_empty()
+    }
+
+    /// Takes back a connection that the loop has not claimed.
+    fn take_back(&mut self) -> Option<Accepted> {
+        if let Some(connection) = self.take_back_queued() {
+            return Some(connection);
+        }
+        let (Unclaimed { peer, accepted, rounds, .. }, taken) = self.unclaimed.take_back()?;
+        self.queue.end_taken_back(&taken);
+        Some(Accepted { stream: taken.item.stream, peer, accepted, rounds })
+    }
+
+    /// Takes back a connection that the loop has not popped.
+    fn take_back_queued(&self) -> Option<Accepted> {
+        let AcceptedConnection { peer, accepted, source } = self.queue.take_back()?;
+        let Newcomer { stream, .. } = source.take()?;
+        Some(Accepted { stream, peer, accepted, rounds: 0 })
     }
 
     fn look(&mut self, now: Instant) {
@@ -378,5 +461,143 @@ impl LoopSlot {
 impl Drop for Acceptor {
     fn drop(&mut self) {
         self.slots.iter().for_each(|slot| slot.queue.close());
+    }
+}
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::thread::JoinHandle;
+
+    use super::*;
+    use crate::executor::core::Core;
+    use crate::server::connection_queue::LoopEvent;
+    use crate::task::yield_now;
+    use crate::time::timeout;
+    use crate::{EventLoop, net, run, spawn};
+
+    /// Receives connections on a thread of its own, and keeps them without a claim.
+    fn keep(mut receiver: ConnectionReceiver) -> JoinHandle<()> {
+        std::thread::spawn(move || {
+            run(async move {
+                let mut kept = Vec::new();
+                while let Some(LoopEvent::Connection(connection)) = receiver.recv().await {
+                    let unclaimed = connection.into_unclaimed();
+                    let polled = poll_fn(|cx| Poll::Ready(unclaimed.poll_readable(cx))).await;
+                    assert!(polled.is_pending());
+                    kept.push(unclaimed);
+                }
+            });
+        })
+    }
+
+    /// Sends back what each connection sends first.
+    async fn echo_once(mut receiver: ConnectionReceiver) {
+        while let Some(LoopEvent::Connection(connection)) = receiver.recv().await {
+            let echo = async {
+                let unclaimed = connection.into_unclaimed();
+                poll_fn(|cx| unclaimed.poll_readable(cx)).await;
+                let (stream, _guard) = unclaimed.claim().unwrap();
+                let mut byte = [0];
+                stream.read_exact(&mut byte).await.unwrap();
+                stream.write_all(&byte).await.unwrap();
+            };
+            spawn(echo).detach();
+        }
+    }
+
+    /// Returns how many connections of each loop are looked at in every round.
+    fn unclaimed(acceptor: &mut Acceptor) -> Vec<usize> {
+        let count = |slot: &mut LoopSlot| std::iter::from_fn(|| slot.unclaimed.take_back()).count();
+        acceptor.slots.iter_mut().map(count).collect()
+    }
+
+    /// Accepts from `listener` until a connection is watched.
+    async fn accept_and_watch(acceptor: &mut Acceptor, listener: &TcpListener) {
+        let mut accepting = pin!(acceptor.accept_from(std::slice::from_ref(listener)));
+        let mut watched = pin!(async {
+            while Core::current().selector().len() < 2 {
+                yield_now().await;
+            }
+        });
+        poll_fn(|cx| {
+            assert!(accepting.as_mut().poll(cx).is_pending());
+            watched.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    #[test]
+    fn connections_that_were_watched_are_looked_at_when_accepting_begins_again() {
+        run(async {
+            let (mut acceptor, receivers) = Acceptor::new(2);
+            let keeping: Vec<_> = receivers.into_iter().map(keep).collect();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            accept_and_watch(&mut acceptor, &listener).await;
+            assert_eq!(Core::current().selector().len(), 1, "only the listener is registered");
+            let _rounds = acceptor.rounds();
+            assert_eq!(unclaimed(&mut acceptor).iter().sum::<usize>(), 1);
+            drop(acceptor);
+            keeping.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn connections_of_a_loop_that_was_replaced_are_not_taken_back_from_the_new_one() {
+        run(async {
+            let (mut acceptor, receivers) = Acceptor::new(2);
+            let keeping: Vec<_> = receivers.into_iter().map(keep).collect();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            accept_and_watch(&mut acceptor, &listener).await;
+            let old: Vec<_> = acceptor.slots.iter().map(|slot| slot.queue.clone()).collect();
+            let _receivers = [acceptor.replace(0), acceptor.replace(1)];
+            let _rounds = acceptor.rounds();
+            assert_eq!(unclaimed(&mut acceptor), [0, 0]);
+            old.iter().for_each(|queue| queue.close());
+            keeping.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_connection_of_the_acceptors_own_loop_is_served_although_it_sends_nothing_for_a_while() {
+        let event_loop = EventLoop::builder().manual_clock(true).build();
+        event_loop.unwrap().run_until_complete(async {
+            let (mut acceptor, receivers) = Acceptor::new(2);
+            receivers.into_iter().for_each(|receiver| spawn(echo_once(receiver)).detach());
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let accepting = spawn(async move { acceptor.accept_from(&[listener]).await });
+            let client = net::TcpStream::connect_to(address).await.unwrap();
+            sleep(100 * ROUND).await;
+            client.write_all(b"?").await.unwrap();
+            let mut byte = [0];
+            timeout(Duration::from_secs(30), client.read_exact(&mut byte)).await.unwrap().unwrap();
+            assert_eq!(&byte, b"?");
+            accepting.abort();
+        });
+    }
+
+    #[test]
+    fn connections_of_a_single_loop_cause_no_rounds() {
+        run(async {
+            let (mut acceptor, mut receivers) = Acceptor::new(1);
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepting = spawn(async move {
+                acceptor.wait_for_loops().await;
+                let rounds = &mut acceptor.rounds();
+                let accepted = acceptor
+                    .accept(std::slice::from_ref(&listener), &mut AcceptState::default(), rounds)
+                    .await;
+                let Ok(Some((stream, peer))) = accepted else { panic!("nothing was accepted") };
+                acceptor.place(stream, peer);
+                acceptor
+            });
+            let connection = receivers[0].recv().await;
+            assert!(matches!(connection, Some(LoopEvent::Connection(_))));
+            let acceptor = accepting.await.unwrap();
+            assert!(!acceptor.slots[0].has_unclaimed());
+        });
     }
 }

@@ -1,25 +1,26 @@
 //! A bounded queue of accepted connections on their way to one loop, with the count of what that
 //! loop has open.
 //!
-//! The acceptor pushes, the loop pops. The acceptor may also take back what the loop has not
-//! started, if the loop is stuck.
+//! The acceptor pushes, the loop pops. If the loop is stuck, the acceptor may take back what the
+//! loop has not popped, and what it has popped and not claimed.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
-
-use crossbeam_utils::CachePadded;
 
 use crate::budget;
 use crate::executor::core::Core;
-use crate::observe::shared::Shared;
+use crate::executor::handle::LoopHandle;
+use crate::executor::remote_registry::RemoteRegistry;
 use crate::observe::vitals::Progress;
+use crate::server::accepted::{AcceptedConnection, Newcomer, Source};
 use crate::server::acceptor_waker::AcceptorWaker;
+use crate::server::claim::Taken;
+use crate::server::connection_guard::{ConnectionGuard, OpenConnections};
 use crate::server::handover::{Handover, Popped};
 use crate::time;
 
@@ -30,44 +31,29 @@ pub(crate) const QUEUE_CAPACITY: usize = 1024;
 pub(crate) struct ConnectionQueue {
     handover: Handover<AcceptedConnection>,
     /// Connections given to the loop and not closed yet, those in the queue included.
-    open: CachePadded<AtomicUsize>,
-    /// The loop that pops. Unset until it does so for the first time.
-    receiver: OnceLock<Arc<Shared>>,
+    open: Arc<OpenConnections>,
+    /// Unset until the loop pops for the first time.
+    receiver: OnceLock<Receiver>,
 }
 
-/// A connection that was accepted and waits to be served by a loop.
-#[derive(Debug)]
-pub struct AcceptedConnection {
-    /// The socket. It is non-blocking, has nodelay set, and is registered with no selector.
-    pub stream: TcpStream,
-    /// The address of the peer.
-    pub peer: SocketAddr,
-    /// When it was accepted, by the clock of the loop that accepted it. If the loop that serves it
-    /// accepted it itself, this is the earliest time at which it can have waited; see
-    /// [`time::ready_since`](crate::time::ready_since).
-    pub accepted: Instant,
-    /// Counts the connection as open on its loop. Drop it when the connection is closed.
-    pub guard: ConnectionGuard,
-}
-
-/// Counts one connection as open on its loop until dropped.
-#[derive(Debug)]
-pub struct ConnectionGuard {
-    queue: Arc<ConnectionQueue>,
+/// The loop that pops.
+struct Receiver {
+    handle: LoopHandle,
+    registry: RemoteRegistry,
 }
 
 impl ConnectionQueue {
     pub(crate) fn new(capacity: usize, acceptor: Arc<AcceptorWaker>) -> Arc<Self> {
         Arc::new(Self {
             handover: Handover::new(capacity, acceptor),
-            open: CachePadded::new(AtomicUsize::new(0)),
+            open: Arc::default(),
             receiver: OnceLock::new(),
         })
     }
 
     /// Returns how many connections were given to the loop and are not closed yet.
     pub(crate) fn open(&self) -> usize {
-        self.open.load(Relaxed)
+        self.open.count()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -88,32 +74,48 @@ impl ConnectionQueue {
         self.receiver.get().is_some() || self.is_abandoned()
     }
 
+    /// Returns `true` if the loop that pops is this thread's.
+    pub(crate) fn is_current(&self) -> bool {
+        self.receiver.get().is_some_and(|receiver| receiver.handle.is_current())
+    }
+
     /// Returns how far the loop that pops has come; `None` if none has started to.
     pub(crate) fn progress(&self) -> Option<Progress> {
-        self.receiver.get().map(|shared| shared.vitals.progress())
+        self.receiver.get().map(|receiver| receiver.handle.progress())
     }
 
     /// Counts one more connection as open, for a connection that is about to be pushed.
-    pub(crate) fn guard(self: &Arc<Self>) -> ConnectionGuard {
-        self.open.fetch_add(1, Relaxed);
-        ConnectionGuard { queue: self.clone() }
+    pub(crate) fn guard(&self) -> ConnectionGuard {
+        self.open.guard()
     }
 
     /// Gives a connection to the loop. Returns it if the queue is full.
     pub(crate) fn push(&self, connection: AcceptedConnection) -> Result<(), AcceptedConnection> {
-        debug_assert!(std::ptr::eq(&*connection.guard.queue, self), "the guard is of another loop");
         self.handover.push(connection)
     }
 
     /// Counts a connection that the loop has accepted for itself.
-    fn admit(self: &Arc<Self>) -> ConnectionGuard {
+    fn admit(&self) -> ConnectionGuard {
         self.handover.count_one();
         self.guard()
     }
 
-    /// Takes back the connection that has waited longest.
+    /// Takes back the connection that has waited longest to be popped.
     pub(crate) fn take_back(&self) -> Option<AcceptedConnection> {
         self.handover.take_back()
+    }
+
+    /// Ends what the loop has begun with a connection that was popped and then taken back: it is
+    /// removed from the loop's selector, and its task is woken to end.
+    pub(crate) fn end_taken_back(&self, taken: &Taken<Newcomer>) {
+        self.handover.count_taken_back();
+        // Without a key, its task has not been polled and is about to be.
+        if let (Some(key), Some(receiver)) = (taken.key, self.receiver.get()) {
+            receiver.registry.deregister(taken.item.stream.as_fd());
+            // The task of a loop that has ended is gone.
+            let _ =
+                receiver.handle.call_soon(move || Core::current().selector().mark_readable(key));
+        }
     }
 
     /// Asks the loop to close up to `count` idle connections.
@@ -128,7 +130,9 @@ impl ConnectionQueue {
 
     fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Option<LoopEvent>> {
         if self.receiver.get().is_none() {
-            let _ = self.receiver.set(Core::current().shared().clone());
+            let core = Core::current();
+            let registry = core.selector().remote_registry();
+            let _ = self.receiver.set(Receiver { handle: LoopHandle::of(&core), registry });
             self.handover.acceptor().wake();
         }
         self.handover.poll_pop(cx).map(|popped| popped.map(LoopEvent::from))
@@ -141,12 +145,6 @@ impl fmt::Debug for ConnectionQueue {
             .field("open", &self.open())
             .field("accepted", &self.handover.accepted())
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.queue.open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -201,12 +199,8 @@ impl ConnectionReceiver {
 
     /// Counts a connection that the loop has accepted for itself.
     pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> AcceptedConnection {
-        AcceptedConnection {
-            stream,
-            peer,
-            accepted: time::ready_since(),
-            guard: self.queue.admit(),
-        }
+        let source = Source::Own(Newcomer { stream, guard: self.queue.admit() });
+        AcceptedConnection { peer, accepted: time::ready_since(), source }
     }
 
     /// Returns the counter of connections that were accepted and closed at once.
@@ -252,7 +246,7 @@ impl ConnectionCounts {
         self.queue.handover.accepted()
     }
 
-    /// Returns how many connections were given to the loop and taken back before it started them,
+    /// Returns how many connections were given to the loop and taken back before it claimed them,
     /// because it was stuck.
     #[must_use]
     pub fn taken_back(&self) -> usize {

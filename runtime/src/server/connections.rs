@@ -11,7 +11,6 @@ use pin_project_lite::pin_project;
 
 use crate::budget::consume_budget;
 use crate::local::Notify;
-use crate::server::connection_queue::ConnectionGuard;
 use crate::task::{self, TaskId, TaskInfo};
 
 /// The name of the task of a connection.
@@ -81,10 +80,10 @@ impl Connections {
 
     /// Spawns the task of one connection. The connection counts as open until `future` has ended
     /// or was dropped.
-    pub fn spawn(&self, guard: ConnectionGuard, future: impl Future<Output = ()> + 'static) {
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         self.inner.open.update(|open| open + 1);
         let open = Open { connections: self.clone() };
-        let serving = Serving { future, _open: open, _guard: guard };
+        let serving = Serving { future, _open: open };
         task::Builder::new().name(CONNECTION).spawn(serving).detach();
     }
 
@@ -241,7 +240,6 @@ pin_project! {
         #[pin]
         future: F,
         _open: Open,
-        _guard: ConnectionGuard,
     }
 }
 

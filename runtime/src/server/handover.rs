@@ -93,8 +93,13 @@ impl<T> Handover<T> {
     /// Takes back the item that has waited longest.
     pub(crate) fn take_back(&self) -> Option<T> {
         let item = self.queue.pop()?;
-        self.taken_back.fetch_add(1, Release);
+        self.count_taken_back();
         Some(item)
+    }
+
+    /// Counts an item that was taken back after it was popped.
+    pub(crate) fn count_taken_back(&self) {
+        self.taken_back.fetch_add(1, Release);
     }
 
     /// Asks the loop to close up to `count` idle connections.

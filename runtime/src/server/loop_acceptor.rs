@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use crate::budget::poll_proceed;
 use crate::net::TcpListener;
 use crate::server::accept_state::{AcceptState, accept_last};
-use crate::server::connection_queue::{AcceptedConnection, ConnectionReceiver, LoopEvent};
+use crate::server::accepted::AcceptedConnection;
+use crate::server::connection_queue::{ConnectionReceiver, LoopEvent};
 use crate::server::exhaustion::Exhaustion;
 
 /// The connections of one loop: those that an [`Acceptor`](crate::server::Acceptor) gives to it,

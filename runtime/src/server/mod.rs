@@ -16,8 +16,11 @@
 //! | accept connections by hand | [`Acceptor`], [`ConnectionReceiver`], [`LoopAcceptor`] |
 
 mod accept_state;
+mod accepted;
 mod acceptor;
 mod acceptor_waker;
+mod claim;
+mod connection_guard;
 mod connection_queue;
 mod connections;
 mod exhaustion;
@@ -34,13 +37,15 @@ mod serving;
 mod stats;
 mod supervisor;
 mod tcp_server;
+mod unclaimed;
+mod watches;
 
 pub use crate::task::notebook::Notebook;
 pub use crate::threads::loops::Loops;
+pub use accepted::{AcceptedConnection, UnclaimedConnection};
 pub use acceptor::Acceptor;
-pub use connection_queue::{
-    AcceptedConnection, ConnectionCounts, ConnectionGuard, ConnectionReceiver, LoopEvent,
-};
+pub use connection_guard::ConnectionGuard;
+pub use connection_queue::{ConnectionCounts, ConnectionReceiver, LoopEvent};
 pub use connections::{Connections, draining, until_draining};
 pub use loop_acceptor::LoopAcceptor;
 pub use phase::{Phase, ServerState};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::net::TcpStream;
-use crate::server::connection_queue::AcceptedConnection;
+use crate::server::accepted::AcceptedConnection;
 use crate::server::connections::Connections;
 use crate::task::{TaskId, TaskInfo};
 
@@ -23,7 +23,12 @@ pub trait Protocol: 'static {
     /// Describes one connection in reports.
     type Connection: fmt::Display + Send + 'static;
 
-    /// Starts to serve a connection, by [`Connections::spawn`] with its guard.
+    /// Starts to serve a connection: spawns its task by [`Connections::spawn`]. The task first
+    /// [claims](AcceptedConnection::claim) the connection, and keeps its guard until it is closed.
+    ///
+    /// If the peer has to send something before anything happens, claim the connection only then,
+    /// see [`AcceptedConnection::into_unclaimed`]. The longer it is not claimed, the longer another
+    /// loop can take it over if this one gets stuck.
     fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections);
 
     /// Called when the server starts to shut down, before every connection's task is polled once
@@ -75,10 +80,12 @@ impl<H: AsyncFn(TcpStream, SocketAddr) + 'static> Protocol for Handler<H> {
 
     fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections) {
         let (handler, peers) = (self.handler.clone(), self.peers.clone());
-        let AcceptedConnection { stream, peer, guard, .. } = connection;
-        connections.spawn(guard, async move {
+        connections.spawn(async move {
+            let peer = connection.peer;
+            // The handler is called once for each connection, so it is claimed before that.
+            let Some((stream, _guard)) = connection.claim() else { return };
             let _known = KnownPeer::new(peers, peer);
-            handler(TcpStream::from_nonblocking(stream), peer).await;
+            handler(stream, peer).await;
         });
     }
 

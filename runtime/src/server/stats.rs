@@ -54,7 +54,7 @@ pub struct LoopStats {
     pub open: usize,
     /// Connections that the loop accepted or was given, without those that were taken back.
     pub accepted: usize,
-    /// Connections that were taken back before the loop started them, because it was stuck.
+    /// Connections that were taken back before the loop claimed them, because it was stuck.
     pub taken_back: usize,
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod child;
 pub(crate) mod log;
 pub(crate) mod server;
+pub(crate) mod service;
 
 use brigade_runtime::EventLoop;
 

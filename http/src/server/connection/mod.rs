@@ -21,13 +21,14 @@
 //!
 //! Reading order: this file, with the states and the loop around their steps; `requests`,
 //! `responses`, `bodies` and `ending`, with the step of each state; `waiting`, for a connection
-//! that can do nothing now; `timing`, `watch` and `watched`, for spans and the `Server-Timing`
-//! header.
+//! that can do nothing now; `stream`, for its socket; `timing`, `watch` and `watched`, for spans
+//! and the `Server-Timing` header.
 
 mod bodies;
 mod ending;
 mod requests;
 mod responses;
+mod stream;
 mod timing;
 mod waiting;
 mod watch;
@@ -42,7 +43,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use brigade_runtime::net::TcpStream;
-use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
+use brigade_runtime::server::AcceptedConnection;
 use brigade_runtime::task;
 use brigade_runtime::task::TaskId;
 
@@ -59,13 +60,15 @@ use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::Outgoing;
 use crate::transport::pace::Pace;
 
+use stream::Stream;
 use watch::Watch;
+
+/// Why there is a stream to read from and to write to.
+const HAS_STREAM: &str = "nothing is read or written before the claim and after the upgrade";
 
 /// The task of one connection.
 pub(crate) struct ConnectionTask {
     server: Rc<LoopContext>,
-    /// Absent once another protocol has taken it over.
-    stream: Option<TcpStream>,
     peer: SocketAddr,
     protocol: ServerConnection,
     outgoing: Outgoing,
@@ -77,6 +80,8 @@ pub(crate) struct ConnectionTask {
     pace: Pace,
     /// Present if there is a subscriber for spans, or responses get a `Server-Timing` header.
     watch: Option<Box<Watch>>,
+    /// Declared last: the connection counts as open until everything else was dropped.
+    stream: Stream,
 }
 
 /// What the connection is doing.
@@ -154,17 +159,11 @@ struct PollContext<'poll, 'task> {
 }
 
 impl ConnectionTask {
-    /// Returns the task of a connection that was given to this loop, and what counts the connection
-    /// as open.
-    pub(crate) fn new(
-        server: Rc<LoopContext>,
-        accepted: AcceptedConnection,
-    ) -> (Self, ConnectionGuard) {
-        let stream = TcpStream::from_nonblocking(accepted.stream);
+    /// Returns the task of a connection that was given to this loop.
+    pub(crate) fn new(server: Rc<LoopContext>, accepted: AcceptedConnection) -> Self {
         let watch = Watch::new(server.timed_loop, accepted.accepted, accepted.peer);
-        let task = Self {
+        Self {
             server,
-            stream: Some(stream),
             peer: accepted.peer,
             protocol: ServerConnection::new(),
             outgoing: Outgoing::default(),
@@ -173,12 +172,12 @@ impl ConnectionTask {
             deadline: Deadline::new(),
             pace: Pace::default(),
             watch,
-        };
-        (task, accepted.guard)
+            stream: Stream::Unclaimed(accepted.into_unclaimed()),
+        }
     }
 
     fn stream(&self) -> &TcpStream {
-        self.stream.as_ref().expect("nothing is read or written after the upgrade")
+        self.stream.claimed().expect(HAS_STREAM)
     }
 
     fn route(&self) -> Option<&Route> {
@@ -258,7 +257,7 @@ impl ConnectionTask {
     /// take it.
     fn reset_if_incomplete(&self) {
         let is_cut = self.protocol.ends_body_by_closing() || !self.outgoing.is_empty();
-        if let Some(stream) = self.stream.as_ref().filter(|_| is_cut) {
+        if let Some(stream) = self.stream.claimed().filter(|_| is_cut) {
             let _ = stream.set_linger(Some(Duration::ZERO));
         }
     }
@@ -375,7 +374,7 @@ mod tests {
     #[test]
     fn connections_and_requests_stay_small() {
         let sizes = [
-            ("ConnectionTask", size_of::<ConnectionTask>(), 320),
+            ("ConnectionTask", size_of::<ConnectionTask>(), 336),
             ("State", size_of::<State>(), 32),
             ("Running", size_of::<Running>(), 16),
             ("Parts", size_of::<Parts>(), 216),

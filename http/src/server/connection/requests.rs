@@ -16,7 +16,7 @@ use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::head::RequestHead;
 use crate::protocol::server_connection::RequestEvent;
-use crate::server::connection::{ConnectionTask, PollContext, State, Step};
+use crate::server::connection::{ConnectionTask, HAS_STREAM, PollContext, State, Step};
 use crate::server::counters::Outcome;
 use crate::transport::outgoing::WRITE_BATCH_BYTES;
 use crate::transport::reading;
@@ -30,6 +30,9 @@ impl ConnectionTask {
         }
         if self.outgoing.is_blocked() {
             return self.enter(State::Reading, Step::Wait);
+        }
+        if !self.stream.is_claimed() {
+            return self.claim(cx);
         }
         let needs_data = self.protocol.needs_data();
         let may_proceed = match needs_data {
@@ -56,6 +59,17 @@ impl ConnectionTask {
         }
     }
 
+    /// Waits for the first bytes of the client, and claims the connection then. Until then another
+    /// loop may take it over.
+    #[cold]
+    fn claim(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
+        match self.stream.poll_claim(cx.task) {
+            Poll::Pending => self.enter(State::Reading, Step::Wait),
+            Poll::Ready(()) if self.stream.is_claimed() => self.enter(State::Reading, Step::Again),
+            Poll::Ready(()) => Ok(Step::Done),
+        }
+    }
+
     /// Reads once, and decodes a head from what was read. It is decoded into the request, since it
     /// is too large to be moved there.
     fn read_head(
@@ -63,7 +77,7 @@ impl ConnectionTask {
         head: &mut RequestHead,
         cx: &PollContext<'_, '_>,
     ) -> io::Result<Result<RequestEvent, ProtocolError>> {
-        let stream = self.stream.as_ref().expect("nothing is read after the upgrade");
+        let stream = self.stream.claimed().expect(HAS_STREAM);
         let protocol = &mut self.protocol;
         let event = reading::try_read_with(stream, &cx.server.buffers, |bytes| {
             if bytes.is_empty() {
@@ -89,7 +103,7 @@ impl ConnectionTask {
 
     /// Reads once, as soon as something is there. Returns how many bytes were read.
     pub(super) fn poll_read(&mut self, cx: &mut PollContext<'_, '_>) -> Poll<io::Result<usize>> {
-        let stream = self.stream.as_ref().expect("nothing is read after the upgrade");
+        let stream = self.stream.claimed().expect(HAS_STREAM);
         reading::poll_read(stream, self.protocol.incoming(), &cx.server.buffers, cx.task)
     }
 

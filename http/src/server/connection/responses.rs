@@ -215,7 +215,7 @@ impl ConnectionTask {
             return Ok(Step::Done);
         }
         let early = self.protocol.upgrade().freeze();
-        let stream = self.stream.take().expect("a connection is upgraded once");
+        let stream = self.stream.upgrade().expect("a connection is upgraded once");
         self.count_request_end();
         let body = self.request.body.take();
         let idle = self.server.timeouts.upgraded_idle;

@@ -10,7 +10,7 @@ use crate::message::body_error::BodyError;
 use crate::message::route::RouteOptions;
 use crate::protocol::error::ProtocolError;
 use crate::server::connection::requests::detaches_on_disconnect;
-use crate::server::connection::{ConnectionTask, PollContext, State, Step, Waiting};
+use crate::server::connection::{ConnectionTask, HAS_STREAM, PollContext, State, Step, Waiting};
 use crate::transport::reading;
 
 /// The longest silence of a peer that was sent its last response.
@@ -25,7 +25,7 @@ const DRAIN_QUIET: Duration = Duration::from_millis(250);
 impl ConnectionTask {
     /// Writes what the socket takes.
     pub(super) fn write(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<()> {
-        let Some(stream) = &self.stream else { return Ok(()) };
+        let Some(stream) = self.stream.claimed() else { return Ok(()) };
         let written = self.outgoing.write(&mut cx.out, stream)?;
         if written > 0 && self.pace.is_behind() {
             self.note_written(written);
@@ -46,7 +46,7 @@ impl ConnectionTask {
     /// Writes, and arranges to be woken. Returns [`Step::Wait`] unless there is something to do
     /// after all.
     pub(super) fn wait(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
-        if self.stream.is_none() {
+        if self.stream.is_upgraded() {
             return Ok(Step::Wait);
         }
         let was_blocked = self.outgoing.is_blocked();
@@ -225,9 +225,12 @@ impl ConnectionTask {
     }
 
     /// Reads once, whether or not the selector has reported anything. Returns `true` if something
-    /// was there.
+    /// was there, and `false` also if another loop has taken the connection over.
     pub(super) fn has_read(&mut self) -> io::Result<bool> {
-        let stream = self.stream.as_ref().expect("nothing is read after the upgrade");
+        if !self.stream.claim() {
+            return Ok(false);
+        }
+        let stream = self.stream.claimed().expect(HAS_STREAM);
         let read = reading::try_read(stream, self.protocol.incoming(), &self.server.buffers)?;
         Ok(read.is_some())
     }
