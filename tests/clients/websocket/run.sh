@@ -20,7 +20,7 @@ fi
 
 python2="${PYTHON2:-$(command -v python2.7 || true)}"
 if ! "$python2" -c '' 2> /dev/null; then
-    python2="$(ls -d ~/.pyenv/versions/2.7*/bin/python 2> /dev/null | tail -n 1)"
+    python2="$(ls -d ~/.pyenv/versions/2.7*/bin/python 2> /dev/null | tail -n 1 || true)"
 fi
 if [[ -z "$python2" ]]; then
     echo "autobahn: skipped, there is no Python 2.7"
@@ -39,7 +39,7 @@ cat > "$work/spec.json" << EOF
 {"outdir": "$work/reports", "servers": [{"agent": "brigade", "url": "ws://$address/echo"}],
  "cases": ["*"], "exclude-cases": ["12.*", "13.*"], "exclude-agent-cases": {}}
 EOF
-timeout 300 "$python2" -c 'from autobahntestsuite.wstest import run; run()' \
+timeout 600 "$python2" -c 'from autobahntestsuite.wstest import run; run()' \
     -m fuzzingclient -s "$work/spec.json" > "$work/autobahn.log" 2>&1 ||
     { tail "$work/autobahn.log" >&2; exit 1; }
 python3 "$here/autobahn.py" "$work/reports/index.json"
