@@ -15,7 +15,7 @@ cargo run --release -- [options]
   --rounds N        how often each is measured; results are medians (default 5)
   --seconds S       how long each is measured (default 5)
   --out DIR         the directory of the results (default results)
-  --smoke           small runs of five servers only, to check the harness
+  --smoke           small runs of six servers only, to check the harness
   --list            list the scenarios and servers";
 
 /// The options of a run.

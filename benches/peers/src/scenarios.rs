@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::load::{self, Block, ClosedLoop, Framing, Keep};
+use crate::load::{self, Block, ClosedLoop, Framing, Keep, WebSockets};
 use crate::machine::{LOAD_CORE, SERVER_CORE};
 use crate::servers::{Ability, Running, Server, start};
 use crate::stats::percentile;
@@ -138,6 +138,37 @@ pub const SCENARIOS: &[Scenario] = &[
         run: |bench| bench.wrk(Some("browser")),
     },
     Scenario {
+        name: "json",
+        about: "`GET /json` on 64 connections, by wrk: 50 items, serialized for each response from \
+                a struct.",
+        needs: &[Ability::Json],
+        less_is_better: true,
+        run: |bench| bench.wrk(Some("json")),
+    },
+    Scenario {
+        name: "proxy",
+        about: "`GET /` on 64 connections to a proxy in front of the floor, by wrk; the floor \
+                shares the core of the load.",
+        needs: &[Ability::Proxy],
+        less_is_better: true,
+        run: |bench| bench.wrk(None),
+    },
+    Scenario {
+        name: "websocket",
+        about: "64 WebSockets, each of which sends a message of 128 bytes as soon as the last one \
+                has come back.",
+        needs: &[Ability::WebSocket],
+        less_is_better: true,
+        run: websocket,
+    },
+    Scenario {
+        name: "ws-idle",
+        about: "15,000 idle WebSockets that have had one message: memory of each.",
+        needs: &[Ability::WebSocket],
+        less_is_better: true,
+        run: ws_idle,
+    },
+    Scenario {
         name: "churn",
         about: "A connection for each `GET /`, 64 at a time; the server closes.",
         needs: &[Ability::Close],
@@ -256,6 +287,21 @@ impl Bench<'_> {
 fn churn(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
     let running = bench.start()?;
     Ok(vec![cpu("CPU", bench.cpu_under_load(&running, CONNECTIONS, Keep::Churn)?)])
+}
+
+fn websocket(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start()?;
+    let mut load = WebSockets::open(running.address, CONNECTIONS)?;
+    load.run(bench.time() / 5)?;
+    let spent = cpu_a_request(&running, || load.run(bench.time()))?;
+    Ok(vec![Figure { unit: "µs a message", ..cpu("CPU", spent) }])
+}
+
+fn ws_idle(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start()?;
+    let before = running.process.resident()?;
+    let _load = WebSockets::open(running.address, bench.size.waiting)?;
+    Ok(vec![memory_each(before, running.process.resident()?, bench.size.waiting)])
 }
 
 fn waiting(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {

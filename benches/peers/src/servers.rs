@@ -27,6 +27,12 @@ pub enum Ability {
     Loops,
     /// An epoll instance for each loop, which shows how many connections the loop has.
     Selectors,
+    /// `/json`: 50 items from a struct.
+    Json,
+    /// `/ws`: a WebSocket that sends back what it receives.
+    WebSocket,
+    /// Sends requests on to `PEER_BACKEND`, and has no routes of its own.
+    Proxy,
 }
 
 /// Where a server comes from.
@@ -42,6 +48,12 @@ pub enum Source {
     Go,
     /// The installed nginx.
     Nginx,
+    /// The same, as a proxy.
+    NginxProxy,
+    /// The installed HAProxy.
+    Haproxy,
+    /// `servers/node-ws`, on the installed Node.js, with the package `ws` from npm.
+    NodeWs,
 }
 
 /// One of the servers that are compared.
@@ -60,13 +72,22 @@ impl Server {
     pub fn can(&self, needs: &[Ability]) -> bool {
         needs.iter().all(|need| self.abilities.contains(need))
     }
+
+    /// Returns the server that the requests to a proxy are sent on to: the floor.
+    pub fn backend(&self) -> Option<&'static Self> {
+        self.can(&[Proxy]).then(|| &SERVERS[0])
+    }
 }
 
-use Ability::{Body, Close, Echo, Http, Loops, Routes, Selectors, Stream, Wait};
-use Source::{Brigade, BrigadePerLoop, Go, Member, Nginx};
+use Ability::{
+    Body, Close, Echo, Http, Json, Loops, Proxy, Routes, Selectors, Stream, Wait, WebSocket,
+};
+use Source::{Brigade, BrigadePerLoop, Go, Haproxy, Member, Nginx, NginxProxy, NodeWs};
 
 const ALL: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops];
-const BRIGADE: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops, Selectors];
+const FRAMEWORK: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops, Json, WebSocket];
+const BRIGADE: &[Ability] =
+    &[Http, Wait, Routes, Close, Body, Stream, Loops, Selectors, Json, WebSocket];
 
 /// Every server, in the order of the results.
 pub const SERVERS: &[Server] = &[
@@ -75,8 +96,8 @@ pub const SERVERS: &[Server] = &[
     Server { name: "brigade", source: Brigade, abilities: BRIGADE },
     Server { name: "brigade-per-loop", source: BrigadePerLoop, abilities: BRIGADE },
     Server { name: "hyper", source: Member("hyper"), abilities: ALL },
-    Server { name: "axum", source: Member("axum"), abilities: ALL },
-    Server { name: "actix-web", source: Member("actix-web"), abilities: ALL },
+    Server { name: "axum", source: Member("axum"), abilities: FRAMEWORK },
+    Server { name: "actix-web", source: Member("actix-web"), abilities: FRAMEWORK },
     Server { name: "ntex", source: Member("ntex"), abilities: ALL },
     Server {
         name: "xitca-web",
@@ -92,6 +113,11 @@ pub const SERVERS: &[Server] = &[
     Server { name: "monoio", source: Member("monoio"), abilities: ALL },
     Server { name: "nginx", source: Nginx, abilities: &[Http, Routes, Close, Body] },
     Server { name: "go", source: Go, abilities: ALL },
+    Server { name: "node-ws", source: NodeWs, abilities: &[WebSocket] },
+    Server { name: "proxy-brigade", source: Brigade, abilities: &[Proxy] },
+    Server { name: "proxy-hyper-util", source: Member("hyper-util"), abilities: &[Proxy] },
+    Server { name: "proxy-nginx", source: NginxProxy, abilities: &[Proxy] },
+    Server { name: "proxy-haproxy", source: Haproxy, abilities: &[Proxy] },
     Server { name: "echo-brigade", source: Brigade, abilities: &[Echo] },
     Server { name: "echo-tokio", source: Member("tokio"), abilities: &[Echo] },
     Server { name: "echo-monoio", source: Member("monoio"), abilities: &[Echo] },
@@ -99,4 +125,5 @@ pub const SERVERS: &[Server] = &[
 ];
 
 /// The servers of a smoke run.
-pub const SMOKE: &[&str] = &["floor", "brigade", "hyper", "echo-brigade", "echo-tokio"];
+pub const SMOKE: &[&str] =
+    &["floor", "brigade", "hyper", "proxy-brigade", "echo-brigade", "echo-tokio"];

@@ -1,5 +1,6 @@
 //! Builds a server. One that does not build does not affect the others.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -15,6 +16,9 @@ const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 /// # Errors
 /// The reason, if it cannot be built or is not installed.
 pub fn build(server: &Server) -> Result<(), String> {
+    if let Some(backend) = server.backend() {
+        build(backend)?;
+    }
     let built = match server.source {
         Source::Member(_) | Source::Brigade => cargo_build(&format!("peer-{}", server.name)),
         Source::BrigadePerLoop => cargo_build("peer-brigade"),
@@ -24,7 +28,9 @@ pub fn build(server: &Server) -> Result<(), String> {
             .arg(".")
             .current_dir(Path::new(WORKSPACE).join("servers/go"))
             .output(),
-        Source::Nginx => Command::new("nginx").arg("-v").output(),
+        Source::Nginx | Source::NginxProxy => Command::new("nginx").arg("-v").output(),
+        Source::Haproxy => Command::new("haproxy").arg("-v").output(),
+        Source::NodeWs => install_node_ws(),
     };
     let output = built.map_err(|error| format!("not installed: {error}"))?;
     if output.status.success() {
@@ -44,8 +50,12 @@ pub fn version(server: &Server) -> String {
         }
         Source::Go => first_line("go", &["version"])
             .and_then(|line| line.split_whitespace().nth(2).map(str::to_owned)),
-        Source::Nginx => first_line("nginx", &["-v"])
+        Source::Nginx | Source::NginxProxy => first_line("nginx", &["-v"])
             .and_then(|line| line.rsplit('/').next().map(|number| format!("nginx {number}"))),
+        Source::Haproxy => first_line("haproxy", &["-v"]).and_then(|line| {
+            line.split_whitespace().nth(2).map(|number| format!("HAProxy {number}"))
+        }),
+        Source::NodeWs => first_line("node", &["--version"]).map(|node| format!("node {node}")),
     };
     version.unwrap_or_else(|| "unknown".to_owned())
 }
@@ -53,6 +63,20 @@ pub fn version(server: &Server) -> String {
 /// Returns the path of a built binary: beside this one, in the release profile.
 pub(super) fn binary(name: &str) -> PathBuf {
     target_directory().join("release").join(name)
+}
+
+/// Returns the directory of the Node.js server and the package that it needs.
+pub(super) fn node_ws() -> PathBuf {
+    target_directory().join("node-ws")
+}
+
+fn install_node_ws() -> io::Result<Output> {
+    let directory = node_ws();
+    fs::create_dir_all(&directory)?;
+    for file in ["package.json", "main.js"] {
+        fs::copy(Path::new(WORKSPACE).join("servers/node-ws").join(file), directory.join(file))?;
+    }
+    nice("npm").args(["install", "--no-audit", "--no-fund"]).current_dir(&directory).output()
 }
 
 fn target_directory() -> PathBuf {

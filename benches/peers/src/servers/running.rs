@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::build::binary;
+use super::build::{binary, node_ws};
 use super::{Ability, Server, Source};
 use crate::machine::{LOAD_CORE, pin};
 use crate::process::Process;
@@ -21,6 +21,8 @@ const START_RETRY: Duration = Duration::from_millis(20);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const NGINX_CONFIG: &str = include_str!("../../servers/nginx/nginx.conf");
+const NGINX_PROXY_CONFIG: &str = include_str!("../../servers/nginx/proxy.conf");
+const HAPROXY_CONFIG: &str = include_str!("../../servers/haproxy/haproxy.cfg");
 
 /// A server that accepts connections.
 #[derive(Debug)]
@@ -33,10 +35,12 @@ pub struct Running {
     pub greeting: String,
     child: Child,
     directory: PathBuf,
+    /// The server behind a proxy.
+    _backend: Option<Box<Running>>,
 }
 
 /// Starts a server on `cores`, waits until it accepts, and checks its response to `GET /`. An echo
-/// server must send that back.
+/// server must send that back. The backend of a proxy is started first, on the core of the load.
 ///
 /// # Errors
 /// If it does not start, ends, does not accept in time or sends another response; with its output.
@@ -46,10 +50,17 @@ pub fn start(
     loops: usize,
     cores: &[usize],
 ) -> io::Result<Running> {
+    let backend = match server.backend() {
+        Some(backend) => Some(Box::new(start(backend, scenario, 1, &[LOAD_CORE])?)),
+        None => None,
+    };
     let address = free_address()?;
     let directory = std::env::temp_dir().join(format!("brigade-peers-{}", address.port()));
     fs::create_dir_all(&directory)?;
-    let mut command = command(server, scenario, address, loops, &directory)?;
+    let mut command = match &backend {
+        Some(backend) => proxy_command(server, address, backend.address, &directory)?,
+        None => command(server, scenario, address, loops, &directory)?,
+    };
     let log = File::create(directory.join("log"))?;
     command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
     pin(cores)?;
@@ -57,7 +68,8 @@ pub fn start(
     pin(&[LOAD_CORE])?;
     let child = child?;
     let process = Process { id: child.id() };
-    let mut running = Running { address, process, greeting: String::new(), child, directory };
+    let mut running =
+        Running { address, process, greeting: String::new(), child, directory, _backend: backend };
     running.wait_until_it_responds(server.can(&[Ability::Echo]))?;
     running.greeting = running.log().lines().next().unwrap_or_default().to_owned();
     Ok(running)
@@ -82,18 +94,53 @@ fn command(
             command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
             return Ok(command);
         }
-        Source::Member(_) | Source::Brigade | Source::Go => {
-            Command::new(binary(&format!("peer-{}", server.name)))
+        Source::NodeWs => {
+            let mut command = Command::new("node");
+            command.arg(node_ws().join("main.js"));
+            command
         }
         Source::BrigadePerLoop => {
             let mut command = Command::new(binary("peer-brigade"));
             command.env("PEER_ACCEPT", "per-loop");
             command
         }
+        _ => Command::new(binary(&format!("peer-{}", server.name))),
     };
     command.args(["--listen", &address.to_string(), "--loops", &loops.to_string()]);
     // So that a server can be configured as its users would for that load.
     command.env("PEER_SCENARIO", scenario.name);
+    Ok(command)
+}
+
+/// Returns the command that starts a proxy with one thread.
+fn proxy_command(
+    server: &Server,
+    address: SocketAddr,
+    backend: SocketAddr,
+    directory: &Path,
+) -> io::Result<Command> {
+    let (address, backend) = (address.to_string(), backend.to_string());
+    let configured = |name: &str, template: &str| {
+        let config = template.replace("@LISTEN@", &address).replace("@BACKEND@", &backend);
+        fs::write(directory.join(name), config)
+    };
+    let mut command;
+    match server.source {
+        Source::NginxProxy => {
+            configured("nginx.conf", NGINX_PROXY_CONFIG)?;
+            command = Command::new("nginx");
+            command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
+        }
+        Source::Haproxy => {
+            configured("haproxy.cfg", HAPROXY_CONFIG)?;
+            command = Command::new("haproxy");
+            command.arg("-db").arg("-f").arg(directory.join("haproxy.cfg"));
+        }
+        _ => {
+            command = Command::new(binary(&format!("peer-{}", server.name)));
+            command.args(["--listen", &address, "--backend", &backend]);
+        }
+    }
     Ok(command)
 }
 

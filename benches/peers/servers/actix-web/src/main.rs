@@ -7,7 +7,8 @@ use std::time::Duration;
 use actix_web::body::SizedStream;
 use actix_web::rt::{System, time};
 use actix_web::web::{self, Bytes, Path, Payload, ServiceConfig};
-use actix_web::{App, Error, HttpResponse, HttpServer};
+use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer};
+use actix_ws::Message;
 use futures_util::{Stream, StreamExt, stream};
 use peer_common::{HELLO, KEEP_ALIVE_SECONDS, Options, TEXT};
 
@@ -34,7 +35,9 @@ fn routes(config: &mut ServiceConfig) {
         .route("/orgs/{org}/repos/{repo}/issues/{issue}", web::get().to(issue))
         .route("/upload", web::post().to(upload))
         .route("/download/{bytes}", web::get().to(download))
-        .route("/stream/{bytes}", web::get().to(stream));
+        .route("/stream/{bytes}", web::get().to(stream))
+        .route("/json", web::get().to(async || HttpResponse::Ok().json(peer_common::page())))
+        .route("/ws", web::get().to(websocket));
 }
 
 fn text(body: impl Into<Bytes>) -> HttpResponse {
@@ -79,6 +82,23 @@ async fn download(bytes: Path<u64>) -> HttpResponse {
 
 async fn stream(bytes: Path<u64>) -> HttpResponse {
     HttpResponse::Ok().content_type(TEXT).streaming(zeros(*bytes))
+}
+
+async fn websocket(request: HttpRequest, body: Payload) -> Result<HttpResponse, Error> {
+    let (response, mut session, mut messages) = actix_ws::handle(&request, body)?;
+    actix_web::rt::spawn(async move {
+        while let Some(Ok(message)) = messages.recv().await {
+            let sent = match message {
+                Message::Text(text) => session.text(text).await,
+                Message::Binary(bytes) => session.binary(bytes).await,
+                _ => Ok(()),
+            };
+            if sent.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(response)
 }
 
 fn zeros(bytes: u64) -> impl Stream<Item = Result<Bytes, Infallible>> + Unpin {

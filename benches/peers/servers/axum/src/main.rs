@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Path;
+use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
-use axum::{Error, Router};
+use axum::{Error, Json, Router};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use peer_common::{HELLO, Options, TEXT};
@@ -50,6 +51,8 @@ fn router() -> Router {
         .route("/upload", post(upload))
         .route("/download/{bytes}", get(download))
         .route("/stream/{bytes}", get(async |Path(bytes): Path<u64>| zeros(bytes)))
+        .route("/json", get(async || Json(peer_common::page())))
+        .route("/ws", get(websocket))
 }
 
 fn text(body: impl Into<Body>) -> Response {
@@ -85,6 +88,17 @@ async fn upload(body: Body) -> Result<Response, String> {
 
 async fn download(Path(bytes): Path<u64>) -> Response {
     ([(CONTENT_LENGTH, bytes)], zeros(bytes)).into_response()
+}
+
+async fn websocket(ws: WebSocketUpgrade) -> Response {
+    ws.on_upgrade(async |mut socket| {
+        while let Some(Ok(message)) = socket.recv().await {
+            let is_data = matches!(message, Message::Text(_) | Message::Binary(_));
+            if is_data && socket.send(message).await.is_err() {
+                break;
+            }
+        }
+    })
 }
 
 fn zeros(bytes: u64) -> Response {

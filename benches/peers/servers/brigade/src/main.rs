@@ -5,7 +5,9 @@ use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
-use brigade::http::{Body, BodyError, Request, Response, Router, Server, get, post};
+use brigade::http::{
+    Body, BodyError, Json, Request, Response, Router, Server, WebSocketUpgrade, get, post,
+};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use peer_common::{HELLO, Options, TEXT};
@@ -32,6 +34,8 @@ fn router() -> Router {
         .route("/upload", post(upload).body_limit(u64::MAX))
         .route("/download/{bytes}", get(download))
         .route("/stream/{bytes}", get(zeros_of_unknown_length))
+        .route("/json", get(async || Json(peer_common::page())))
+        .route("/ws", get(websocket))
 }
 
 fn text(body: impl Into<Body>) -> Response {
@@ -84,6 +88,16 @@ async fn download(request: Request) -> Option<Response> {
 
 async fn zeros_of_unknown_length(request: Request) -> Option<Response> {
     Some(text(Body::stream(zeros(param(&request, "bytes")?))))
+}
+
+async fn websocket(ws: WebSocketUpgrade) -> Response {
+    ws.on_upgrade(async |mut socket| {
+        while let Some(Ok(message)) = socket.recv().await {
+            if message.is_data() && socket.send(message).await.is_err() {
+                break;
+            }
+        }
+    })
 }
 
 fn zeros(bytes: u64) -> impl Stream<Item = Result<Bytes, Infallible>> {

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use serde::Serialize;
 
 /// The body of the response to `GET /`.
 pub const HELLO: &str = "Hello, World!";
@@ -17,6 +18,9 @@ pub const TEXT: &str = "text/plain";
 /// How long an idle connection is kept, in seconds, if the server has such a limit: longer than any
 /// scenario.
 pub const KEEP_ALIVE_SECONDS: u64 = 75;
+
+/// The number of items of [`page`].
+const ITEMS: u32 = 50;
 
 /// One piece of a streamed body; the last one may be shorter.
 pub const PIECE: &[u8] = &[0; 64 * 1024];
@@ -84,6 +88,69 @@ pub fn pieces(total: u64) -> impl Iterator<Item = &'static [u8]> + Send + 'stati
     let full = usize::try_from(total / PIECE.len() as u64).expect("a body that fits this machine");
     let rest = (total % PIECE.len() as u64) as usize;
     std::iter::repeat_n(PIECE, full).chain((rest > 0).then_some(&PIECE[..rest]))
+}
+
+/// What `GET /json` responds with.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    /// The number of items.
+    pub count: usize,
+    /// The items.
+    pub items: Vec<Item>,
+}
+
+/// One item of a [`Page`].
+#[derive(Debug, Serialize)]
+pub struct Item {
+    /// Its number, from 1.
+    pub id: u32,
+    /// Its name.
+    pub name: &'static str,
+    /// Its category.
+    pub category: &'static str,
+    /// Its price.
+    pub price: f64,
+    /// How many there are.
+    pub quantity: u32,
+    /// The price of all of them.
+    pub total: f64,
+    /// Whether it can be bought.
+    pub active: bool,
+    /// Its tags.
+    pub tags: [&'static str; 3],
+    /// How it is rated.
+    pub rating: Rating,
+}
+
+/// How an [`Item`] is rated.
+#[derive(Debug, Serialize)]
+pub struct Rating {
+    /// The mean of the ratings.
+    pub score: f64,
+    /// The number of ratings.
+    pub count: u32,
+}
+
+/// Returns 50 items, made anew for each response: about 9 KB as JSON.
+#[must_use]
+pub fn page() -> Page {
+    let items: Vec<_> = (1..=ITEMS).map(item).collect();
+    Page { count: items.len(), items }
+}
+
+fn item(id: u32) -> Item {
+    let (price, quantity) = (f64::from(id) * 1.25 + 0.49, id % 7 + 1);
+    Item {
+        id,
+        name: "A lamp with a \"warm\" light",
+        category: "home",
+        price,
+        quantity,
+        total: price * f64::from(quantity),
+        active: !id.is_multiple_of(3),
+        tags: ["new", "sale", "lighting"],
+        rating: Rating { score: f64::from(id % 50) / 10.0, count: id * 17 },
+    }
 }
 
 /// The ten routes, matched by hand.

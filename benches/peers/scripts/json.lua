@@ -1,0 +1,2 @@
+-- Fifty items as JSON.
+wrk.path = "/json"
