@@ -15,7 +15,7 @@
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
 //! Unix streams share), `tcp_socket` (options), `addresses` and `connect` (several addresses),
-//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`.
+//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`, `tokio_io`.
 
 mod addresses;
 mod connect;
@@ -27,6 +27,8 @@ mod tcp_halves;
 mod tcp_listener;
 mod tcp_socket;
 mod tcp_stream;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 mod udp;
 mod udp_options;
 mod unix;
