@@ -68,7 +68,7 @@
 //! | `tower` | services and layers of tower in our routers, such as axum's routers |
 //! | `hyper` | hyper's servers and clients on our loops |
 //! | `tokio-io` | tokio's traits of reading and writing on our streams |
-//! | `send` | `bridge::send`: futures for libraries that want them to be `Send`, such as axum |
+//! | `send` | futures and streams for libraries that want them to be `Send`, such as axum |
 //! | `metrics` | a handler that serves the server's statistics to Prometheus |
 #![forbid(unsafe_code)]
 
@@ -83,6 +83,8 @@ pub mod bridge {
     pub use brigade_http::bridge::{HandlerFuture, HandlerService, ServiceFuture, TowerService};
     #[cfg(feature = "hyper")]
     pub use brigade_http::bridge::{HyperExecutor, HyperIo, HyperTimer};
+    #[cfg(feature = "send")]
+    pub use brigade_runtime::net::SendIo;
     #[cfg(feature = "send")]
     pub use brigade_runtime::task::{SendFuture, send};
 }

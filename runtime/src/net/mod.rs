@@ -15,11 +15,13 @@
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
 //! Unix streams share), `tcp_socket` (options), `addresses` and `connect` (several addresses),
-//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`, `tokio_io`.
+//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`, `send_io`, `tokio_io`.
 
 mod addresses;
 mod connect;
 pub(crate) mod registered;
+#[cfg(feature = "send")]
+mod send_io;
 #[macro_use]
 mod stream;
 mod stream_io;
@@ -33,6 +35,8 @@ mod udp;
 mod udp_options;
 mod unix;
 
+#[cfg(feature = "send")]
+pub use send_io::SendIo;
 pub use tcp_halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub use tcp_listener::TcpListener;
 pub use tcp_socket::TcpSocket;
