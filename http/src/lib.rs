@@ -58,7 +58,7 @@
 //!
 //! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message`
 //! (requests and responses), `transport` (shared by server and client), `extract` (arguments of
-//! handlers), `websocket`, `routing`, `middleware`, `files`, `server`. `client` imports from
+//! handlers), `websocket`, `routing`, `middleware`, `files`, `bridge`, `server`. `client` imports from
 //! `protocol`, `message` and `transport`.
 #![forbid(unsafe_code)]
 

@@ -65,9 +65,9 @@ check() {
 is() {
     local status="$1" body="$2" method="$3" url="$4" got
     shift 4
-    got="$(curl -s -m 15 -w '\n%{http_code}' -X "$method" "$@" "$url")"
-    if [[ "${got##*$'\n'}" != "$status" || "${got%$'\n'*}" != $body ]]; then
-        echo "$method $url: expected $status '$body', got '$got'"
+    got="$(curl -s -m 15 -o "$work/body" -w '%{http_code}' -X "$method" "$@" "$url")"
+    if [[ "$got" != "$status" || "$(cat "$work/body")" != $body ]]; then
+        echo "$method $url: expected $status '$body', got $got '$(cat "$work/body")'"
         return 1
     fi
 }
@@ -160,8 +160,10 @@ check "nothing runs on" until_true no_query_runs
 check "the next user gets a sound connection" is 200 Ada GET "$base/users/1"
 many() {
     local n
-    for n in {1..40}; do is 200 Ada GET "$base/users/1" & done
-    wait
+    for n in {1..40}; do echo "url = $base/users/1"; echo "output = $work/many-$n"; done \
+        > "$work/many"
+    curl -fsS -m 15 --parallel --parallel-max 40 -K "$work/many"
+    for n in {1..40}; do [[ "$(cat "$work/many-$n")" == Ada ]]; done
 }
 check "more requests than connections" many
 stop_postgres immediate > /dev/null
