@@ -65,12 +65,29 @@
 //! | `compression` | compressed responses and requests: gzip, brotli and zstd |
 //! | `send-body` | bodies for libraries that want them to be `Send`, such as `multer` |
 //! | `websocket` | WebSockets |
+//! | `tower` | services and layers of tower in our routers, such as axum's routers |
+//! | `hyper` | hyper's servers and clients on our loops |
+//! | `tokio-io` | tokio's traits of reading and writing on our streams |
+//! | `send` | futures and streams for libraries that want them to be `Send`, such as axum |
 //! | `metrics` | a handler that serves the server's statistics to Prometheus |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "http")]
 #[doc(inline)]
 pub use brigade_http as http;
+
+/// Bridges to other crates: tower and axum, hyper, and whatever wants futures to be `Send`.
+#[cfg(any(feature = "tower", feature = "hyper", feature = "send"))]
+pub mod bridge {
+    #[cfg(feature = "tower")]
+    pub use brigade_http::bridge::{HandlerFuture, HandlerService, ServiceFuture, TowerService};
+    #[cfg(feature = "hyper")]
+    pub use brigade_http::bridge::{HyperExecutor, HyperIo, HyperTimer};
+    #[cfg(feature = "send")]
+    pub use brigade_runtime::net::SendIo;
+    #[cfg(feature = "send")]
+    pub use brigade_runtime::task::{SendFuture, send};
+}
 
 #[doc(inline)]
 pub use brigade_runtime::{

@@ -40,7 +40,7 @@ const RUNTIME: [Folder; 14] = [
 ];
 
 /// The folders of `http/src`, as in [`RUNTIME`].
-const HTTP: [Folder; 10] = [
+const HTTP: [Folder; 11] = [
     // Bytes in, events out, bytes out: no I/O.
     ("protocol", &["brigade_runtime"]),
     ("message", &[]),
@@ -51,8 +51,9 @@ const HTTP: [Folder; 10] = [
     ("routing", &[]),
     ("middleware", &[]),
     ("files", &[]),
-    ("server", &[]),
-    ("client", &["extract", "websocket", "routing", "middleware", "files", "server"]),
+    ("bridge", &["transport", "websocket", "middleware", "files"]),
+    ("server", &["bridge"]),
+    ("client", &["extract", "websocket", "routing", "middleware", "files", "bridge", "server"]),
 ];
 
 /// The files of `macros/src`, as in [`RUNTIME`].

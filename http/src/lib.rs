@@ -37,6 +37,8 @@
 //! | `compression` | [`middleware`]`::{compression, decompression}`: gzip, brotli and zstd |
 //! | `send-body` | `SendBody`: bodies for libraries that want them to be `Send`, such as `multer` |
 //! | `websocket` | `WebSocketUpgrade`, `websocket`: WebSockets |
+//! | `tower` | tower's services, such as axum's routers, and its layers, in a [`Router`] |
+//! | `hyper` | `bridge`: streams, an executor and timers for hyper |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
 //! # Headers for framing
@@ -56,10 +58,12 @@
 //!
 //! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message`
 //! (requests and responses), `transport` (shared by server and client), `extract` (arguments of
-//! handlers), `websocket`, `routing`, `middleware`, `files`, `server`. `client` imports from
+//! handlers), `websocket`, `routing`, `middleware`, `files`, `bridge`, `server`. `client` imports from
 //! `protocol`, `message` and `transport`.
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "tower", feature = "hyper"))]
+pub mod bridge;
 pub mod client;
 mod extract;
 #[cfg(feature = "files")]

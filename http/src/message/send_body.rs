@@ -58,6 +58,24 @@ impl Body {
     }
 }
 
+impl SendBody {
+    /// Returns the body itself.
+    ///
+    /// # Panics
+    /// On another thread than that on which it was made.
+    #[must_use]
+    pub fn into_inner(self) -> Body {
+        self.body.take()
+    }
+}
+
+/// An empty body.
+impl Default for SendBody {
+    fn default() -> Self {
+        Body::empty().into_send()
+    }
+}
+
 impl Stream for SendBody {
     type Item = Result<Bytes, BodyError>;
 

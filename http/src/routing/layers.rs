@@ -12,7 +12,7 @@ use crate::protocol::error::ProtocolError;
 use crate::routing::endpoint::{Endpoint, FnEndpoint, Next};
 
 /// Wraps an endpoint into another one.
-pub(super) type Layer = Rc<dyn Fn(Rc<dyn Endpoint>) -> Rc<dyn Endpoint>>;
+pub(crate) type Layer = Rc<dyn Fn(Rc<dyn Endpoint>) -> Rc<dyn Endpoint>>;
 
 /// Makes a layer of a middleware.
 pub(super) fn layer<F, R>(middleware: F) -> Layer

@@ -4,7 +4,7 @@ pub(crate) mod endpoint;
 pub(crate) mod handler;
 #[cfg(feature = "json")]
 mod json_errors;
-mod layers;
+pub(crate) mod layers;
 mod literals;
 pub(crate) mod method_router;
 mod on_error;

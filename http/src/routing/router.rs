@@ -335,6 +335,13 @@ impl Router {
         self
     }
 
+    /// Does what [`Router::layer`] does.
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only layers of tower need it"))]
+    pub(crate) fn with_layer(mut self, layer: &Layer) -> Self {
+        self.push_layer(layer);
+        self
+    }
+
     /// Wraps what the router holds into [`Router::on_error`], once it is complete.
     fn shape_errors(&mut self) {
         if let Some(layer) = self.on_error.take() {

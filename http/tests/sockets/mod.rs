@@ -132,10 +132,15 @@ impl Client {
     }
 
     /// Returns all that arrives until the server closes the connection.
-    pub fn rest(mut self) -> String {
+    pub fn rest(self) -> String {
+        String::from_utf8(self.rest_bytes()).unwrap()
+    }
+
+    /// Does the same, for what may not be text.
+    pub fn rest_bytes(mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.received);
         self.stream.read_to_end(&mut rest).unwrap();
-        String::from_utf8(rest).unwrap()
+        rest
     }
 
     /// Reads the next response, with a body by `Content-Length` or in chunks.

@@ -15,11 +15,13 @@
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
 //! Unix streams share), `tcp_socket` (options), `addresses` and `connect` (several addresses),
-//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`.
+//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`, `send_io`, `tokio_io`.
 
 mod addresses;
 mod connect;
 pub(crate) mod registered;
+#[cfg(feature = "send")]
+mod send_io;
 #[macro_use]
 mod stream;
 mod stream_io;
@@ -27,10 +29,14 @@ mod tcp_halves;
 mod tcp_listener;
 mod tcp_socket;
 mod tcp_stream;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 mod udp;
 mod udp_options;
 mod unix;
 
+#[cfg(feature = "send")]
+pub use send_io::SendIo;
 pub use tcp_halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub use tcp_listener::TcpListener;
 pub use tcp_socket::TcpSocket;

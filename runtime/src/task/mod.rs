@@ -9,6 +9,7 @@
 //! | `gather` | several futures at once, within one task |
 //! | `group` | tasks that end together |
 //! | `select` | the first of several futures: the macro [`select!`](crate::select) |
+//! | `send` | futures that are `Send` and stay on their thread |
 //! | `shield` | a future that runs on if its awaiter is cancelled |
 //! | `wakers` | the wakers of futures that wait for the same event |
 //!
@@ -31,6 +32,8 @@ mod join;
 pub(crate) mod notebook;
 #[doc(hidden)]
 pub mod select;
+#[cfg(feature = "send")]
+mod send;
 mod shield;
 pub(crate) mod spawn;
 pub(crate) mod wakers;
@@ -45,5 +48,7 @@ pub use group::{Child, Failure, GroupError, TaskGroup};
 pub use join::JoinHandle;
 #[doc(hidden)]
 pub use notebook::Notebook;
+#[cfg(feature = "send")]
+pub use send::{SendFuture, send};
 pub use shield::{Shield, shield};
 pub use spawn::{Builder, spawn};

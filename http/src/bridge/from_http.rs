@@ -1,0 +1,41 @@
+//! Requests of the `http` crate as ours.
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+
+use crate::bridge::http_response::into_body;
+use crate::extract::peer::Peer;
+use crate::message::body_error::BoxError;
+use crate::message::request::Request;
+use crate::protocol::error::ProtocolError;
+
+/// Converts a request. Its body is framed by its length; so `Content-Length` and
+/// `Transfer-Encoding` are made anew. Its extensions become one extension.
+///
+/// # Errors
+/// As [`RequestBuilder::build`](crate::RequestBuilder::build) returns them.
+pub(super) fn from_http<B>(request: http::Request<B>) -> Result<Request, ProtocolError>
+where
+    B: http_body::Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (mut parts, body) = request.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.remove(TRANSFER_ENCODING);
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut builder = Request::builder(parts.method, target).body(into_body(body));
+    // A request of HTTP/2 has its host in the target.
+    if let Some(authority) = parts.uri.authority()
+        && !parts.headers.contains_key(HOST)
+    {
+        builder = builder.header(HOST, authority.as_str());
+    }
+    for (name, value) in &parts.headers {
+        builder = builder.header(name, value.clone());
+    }
+    if let Some(&Peer(address)) = parts.extensions.get() {
+        builder = builder.peer_addr(address);
+    }
+    let mut request = builder.build()?;
+    request.extensions_mut().insert(parts.extensions);
+    Ok(request)
+}

@@ -1,0 +1,110 @@
+//! tokio's traits of reading and writing, for libraries that use them and not its runtime.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::net::send_io::SendIo;
+use crate::net::tcp_stream::TcpStream;
+use crate::net::unix::UnixStream;
+
+/// Implements tokio's traits by those of `futures-io`.
+macro_rules! tokio_io {
+    ($Stream:ty $(, $S:ident)?) => {
+        impl$(<$S: futures_io::AsyncRead + Unpin>)? AsyncRead for $Stream {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                // Only unsafe code could read into memory that is not initialised. What a buffer
+                // has had initialised once stays so.
+                let room = buffer.initialize_unfilled();
+                let read = ready!(futures_io::AsyncRead::poll_read(self, cx, room))?;
+                buffer.advance(read);
+                Poll::Ready(Ok(()))
+            }
+        }
+
+        impl$(<$S: futures_io::AsyncWrite + Unpin>)? AsyncWrite for $Stream {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                data: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                futures_io::AsyncWrite::poll_write(self, cx, data)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                data: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                futures_io::AsyncWrite::poll_write_vectored(self, cx, data)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                futures_io::AsyncWrite::poll_flush(self, cx)
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                futures_io::AsyncWrite::poll_close(self, cx)
+            }
+        }
+    };
+}
+
+tokio_io!(TcpStream);
+tokio_io!(UnixStream);
+tokio_io!(SendIo<S>, S);
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::net::TcpListener;
+    use crate::{run, spawn};
+
+    #[test]
+    fn streams_read_and_write_by_tokios_traits() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let echo = spawn(async move {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = SendIo::new(stream);
+                let mut received = Vec::new();
+                AsyncReadExt::read_to_end(&mut stream, &mut received).await.unwrap();
+                AsyncWriteExt::write_all(&mut stream, &received).await.unwrap();
+            });
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let parts = [IoSlice::new(b"ab"), IoSlice::new(b"cde")];
+            assert!(AsyncWrite::is_write_vectored(&client));
+            assert_eq!(AsyncWriteExt::write_vectored(&mut client, &parts).await.unwrap(), 5);
+            AsyncWriteExt::shutdown(&mut client).await.unwrap();
+            // What is in the buffer already stays.
+            let mut received = b"> ".to_vec();
+            AsyncReadExt::read_to_end(&mut client, &mut received).await.unwrap();
+            assert_eq!(received, b"> abcde");
+            echo.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_read_fills_no_more_than_the_buffer() {
+        run(async {
+            let (mut one, mut other) = UnixStream::pair().unwrap();
+            AsyncWriteExt::write_all(&mut one, b"0123456789").await.unwrap();
+            let mut four = [0; 4];
+            AsyncReadExt::read_exact(&mut other, &mut four).await.unwrap();
+            assert_eq!(&four, b"0123");
+        });
+    }
+}
