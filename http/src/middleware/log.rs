@@ -1,8 +1,8 @@
 //! The access log.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use brigade_runtime::net::PeerAddr;
 use http::StatusCode;
 use tracing::Level;
 
@@ -33,7 +33,7 @@ pub async fn log(request: Request, next: Next) -> Response {
 /// A line of the log. It is written when dropped, so that cancelled handlers are logged too.
 struct Line {
     head: RequestHead,
-    peer: SocketAddr,
+    peer: PeerAddr,
     began: Instant,
     status: Option<StatusCode>,
 }

@@ -15,13 +15,18 @@
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
 //! Unix streams share), `tcp_socket` (options), `addresses` and `connect` (several addresses),
-//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`.
+//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`; `peer_addr`,
+//! `any_socket`, `any_stream` and `any_listener` (either TCP or Unix).
 
 mod addresses;
+pub(crate) mod any_listener;
+pub(crate) mod any_socket;
 mod connect;
+mod peer_addr;
 pub(crate) mod registered;
 #[macro_use]
 mod stream;
+mod any_stream;
 mod stream_io;
 mod tcp_halves;
 mod tcp_listener;
@@ -31,6 +36,9 @@ mod udp;
 mod udp_options;
 mod unix;
 
+pub use any_listener::{AnyListener, Listener};
+pub use any_stream::AnyStream;
+pub use peer_addr::PeerAddr;
 pub use tcp_halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub use tcp_listener::TcpListener;
 pub use tcp_socket::TcpSocket;

@@ -36,13 +36,12 @@ pub(super) mod watched;
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::net::TcpStream;
+use brigade_runtime::net::{AnyStream, PeerAddr};
 use brigade_runtime::server::AcceptedConnection;
 use brigade_runtime::task;
 use brigade_runtime::task::TaskId;
@@ -69,7 +68,7 @@ const HAS_STREAM: &str = "nothing is read or written before the claim and after 
 /// The task of one connection.
 pub(crate) struct ConnectionTask {
     server: Rc<LoopContext>,
-    peer: SocketAddr,
+    peer: PeerAddr,
     protocol: ServerConnection,
     outgoing: Outgoing,
     state: State,
@@ -176,7 +175,7 @@ impl ConnectionTask {
         }
     }
 
-    fn stream(&self) -> &TcpStream {
+    fn stream(&self) -> &AnyStream {
         self.stream.claimed().expect(HAS_STREAM)
     }
 

@@ -6,10 +6,10 @@
 //! The fields are named as in OpenTelemetry's semantic conventions for HTTP, where those have a
 //! name.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use brigade_runtime::LoopHandle;
+use brigade_runtime::net::PeerAddr;
 use tracing::{Level, Span, debug_span, level_enabled};
 
 use crate::message::response::Response;
@@ -31,7 +31,7 @@ impl Watch {
     pub(super) fn new(
         timed_loop: Option<usize>,
         accepted: Instant,
-        peer: SocketAddr,
+        peer: PeerAddr,
     ) -> Option<Box<Self>> {
         if timed_loop.is_none() && !level_enabled!(Level::DEBUG) {
             return None;
@@ -39,8 +39,8 @@ impl Watch {
         let connection = debug_span!(
             target: "brigade::http",
             "connection",
-            client.address = %peer.ip(),
-            client.port = peer.port(),
+            client.address = peer.ip().map(display),
+            client.port = peer.tcp().map(|address| address.port()),
             event_loop = LoopHandle::current().name(),
         );
         let timing = timed_loop.map(|number| Timing::new(number, accepted));
