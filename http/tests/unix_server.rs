@@ -67,12 +67,16 @@ fn start(
 fn requests_over_a_unix_socket_are_served_like_those_over_tcp() {
     let folder = Folder::new("server-requests");
     let path = folder.path("socket");
-    let server = start(&path, |server| server, || {
-        Router::new()
-            .route("/", on_get(async || "hello"))
-            .route("/upload", post(async |body: Bytes| body))
-            .route("/large", on_get(async || Bytes::from(vec![b'x'; 2_000_000])))
-    });
+    let server = start(
+        &path,
+        |server| server,
+        || {
+            Router::new()
+                .route("/", on_get(async || "hello"))
+                .route("/upload", post(async |body: Bytes| body))
+                .route("/large", on_get(async || Bytes::from(vec![b'x'; 2_000_000])))
+        },
+    );
     let mut unix = UnixClient::connect(&path);
     let mut tcp = server.connect();
     for _ in 0..3 {
@@ -100,13 +104,17 @@ fn requests_over_a_unix_socket_are_served_like_those_over_tcp() {
 fn the_address_of_a_unix_client_is_a_peer_addr_and_no_peer() {
     let folder = Folder::new("server-peer");
     let path = folder.path("socket");
-    let server = start(&path, |server| server, || {
-        Router::new()
-            .route("/any", on_get(async |peer: PeerAddr| peer.to_string()))
-            .route("/option", on_get(async |peer: Option<Peer>| format!("{}", peer.is_some())))
-            .route("/request", on_get(async |request: Request| request.peer_addr().to_string()))
-            .route("/tcp", on_get(async |Peer(address): Peer| address.ip().to_string()))
-    });
+    let server = start(
+        &path,
+        |server| server,
+        || {
+            Router::new()
+                .route("/any", on_get(async |peer: PeerAddr| peer.to_string()))
+                .route("/option", on_get(async |peer: Option<Peer>| format!("{}", peer.is_some())))
+                .route("/request", on_get(async |request: Request| request.peer_addr().to_string()))
+                .route("/tcp", on_get(async |Peer(address): Peer| address.ip().to_string()))
+        },
+    );
     let texts = |path: &str, unix: &mut UnixClient, end: &str| {
         unix.send(get(path));
         unix.until(end);
@@ -163,18 +171,22 @@ fn a_unix_client_that_disconnects_cancels_its_handler() {
     let (begin, begun) = std::sync::mpsc::channel();
     let (cancel, cancelled) = std::sync::mpsc::channel();
     let channels = Arc::new(Mutex::new((begin, cancel)));
-    let _server = start(&path, |server| server, move || {
-        let channels = channels.clone();
-        Router::new().route(
-            "/",
-            on_get(async move || {
-                let (begin, cancel) = channels.lock().unwrap().clone();
-                let _dropped = Dropped(cancel);
-                begin.send(()).unwrap();
-                std::future::pending::<()>().await;
-            }),
-        )
-    });
+    let _server = start(
+        &path,
+        |server| server,
+        move || {
+            let channels = channels.clone();
+            Router::new().route(
+                "/",
+                on_get(async move || {
+                    let (begin, cancel) = channels.lock().unwrap().clone();
+                    let _dropped = Dropped(cancel);
+                    begin.send(()).unwrap();
+                    std::future::pending::<()>().await;
+                }),
+            )
+        },
+    );
     let mut client = UnixClient::connect(&path);
     client.send(get("/"));
     begun.recv_timeout(PATIENCE).unwrap();
@@ -187,9 +199,11 @@ fn unix_connections_that_sent_nothing_are_taken_over_from_a_loop_that_is_stuck()
     let folder = Folder::new("server-taken");
     let path = folder.path("socket");
     let (block, is_blocked, release) = block();
-    let server = start(&path, |server| server, move || {
-        Router::new().route("/block", block.handler()).route("/", on_get(async || "hello"))
-    });
+    let server = start(
+        &path,
+        |server| server,
+        move || Router::new().route("/block", block.handler()).route("/", on_get(async || "hello")),
+    );
     let accepted = || {
         let mut client = server.connect();
         client.send(get("/accepted"));
@@ -219,20 +233,23 @@ fn a_mixed_server_drains_both_kinds_of_connections() {
     let path = folder.path("socket");
     let (parts, sent) = std::sync::mpsc::channel::<()>();
     let parts = Arc::new(Mutex::new(parts));
-    let mut server = start(&path, |server| server, move || {
-        let parts = parts.clone();
-        Router::new().route(
-            "/",
-            on_get(async move || {
-                parts.lock().unwrap().send(()).unwrap();
-                brigade_http::draining().await;
-                let open: usize = Stats::current().map_or(0, |stats| {
-                    stats.loops().iter().map(|stats| stats.tcp.open).sum()
-                });
-                format!("{open} open.")
-            }),
-        )
-    });
+    let mut server = start(
+        &path,
+        |server| server,
+        move || {
+            let parts = parts.clone();
+            Router::new().route(
+                "/",
+                on_get(async move || {
+                    parts.lock().unwrap().send(()).unwrap();
+                    brigade_http::draining().await;
+                    let open: usize = Stats::current()
+                        .map_or(0, |stats| stats.loops().iter().map(|stats| stats.tcp.open).sum());
+                    format!("{open} open.")
+                }),
+            )
+        },
+    );
     let mut idle = [UnixClient::connect(&path), UnixClient::connect(&path)];
     let (mut unix, mut tcp) = (UnixClient::connect(&path), server.connect());
     unix.send(get("/"));
@@ -278,9 +295,14 @@ fn a_connection_over_a_unix_socket_can_be_upgraded() {
 fn a_client_of_brigade_talks_to_a_server_of_brigade_over_a_unix_socket() {
     let folder = Folder::new("server-client");
     let path = folder.path("socket");
-    let _server = start(&path, |server| server, || {
-        Router::new().route("/", post(async |request: Request| Body::stream(request.into_parts().1)))
-    });
+    let _server = start(
+        &path,
+        |server| server,
+        || {
+            Router::new()
+                .route("/", post(async |request: Request| Body::stream(request.into_parts().1)))
+        },
+    );
     brigade_runtime::run(async move {
         let client = brigade_http::Client::unix(&path);
         let body = vec![7_u8; 1_000_000];

@@ -14,6 +14,7 @@ use http::HeaderMap;
 
 use crate::message::body_error::{BodyError, BoxError};
 use crate::message::failure::Failure;
+use crate::message::observer::Observer;
 use crate::message::pipe::Pipe;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_encoder::BodyLength;
@@ -66,12 +67,20 @@ pub(crate) enum BodyKind {
     Upgrade(Upgrade),
     /// The text of an error, which the application may replace.
     Error(Box<ErrorBody>),
+    /// A body whose end is reported.
+    Observed(Box<ObservedBody>),
 }
 
 /// The body of an error response.
 pub(crate) struct ErrorBody {
     pub(crate) text: Bytes,
     pub(crate) failure: Box<Failure>,
+}
+
+/// A body and who observes it.
+pub(crate) struct ObservedBody {
+    pub(crate) body: Body,
+    pub(crate) observer: Observer,
 }
 
 pub(crate) type Upgrade = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
@@ -156,6 +165,7 @@ impl Body {
                 Some(Ok(Part::Data(data))) if data.is_empty() => continue,
                 Some(Ok(Part::Data(data))) => Some(Ok(data)),
                 Some(Ok(Part::Trailers(trailers))) => {
+                    // Its observer has nothing more to report.
                     self.kind = BodyKind::Trailers(Box::new(trailers));
                     None
                 }
@@ -200,6 +210,7 @@ impl Body {
     pub fn trailers(&self) -> Option<&HeaderMap> {
         match &self.kind {
             BodyKind::Trailers(trailers) => Some(trailers),
+            BodyKind::Observed(observed) => observed.body.trailers(),
             _ => None,
         }
     }
@@ -214,6 +225,7 @@ impl Body {
             BodyKind::Error(body) => body.text.is_empty(),
             BodyKind::Incoming(pipe) => pipe.is_end(),
             BodyKind::Stream(..) | BodyKind::Failed => false,
+            BodyKind::Observed(observed) => observed.body.is_end(),
         }
     }
 
@@ -227,6 +239,16 @@ impl Body {
             BodyKind::Stream(_, length) => *length,
             BodyKind::Error(body) => BodyLength::Known(body.text.len() as u64),
             BodyKind::Failed => BodyLength::Unknown,
+            BodyKind::Observed(observed) => observed.body.length(),
+        }
+    }
+
+    /// Returns `true` if the body is another protocol.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        match &self.kind {
+            BodyKind::Upgrade(_) => true,
+            BodyKind::Observed(observed) => observed.body.is_upgrade(),
+            _ => false,
         }
     }
 
@@ -237,6 +259,7 @@ impl Body {
             BodyKind::Empty | BodyKind::Trailers(_) => Some(&[]),
             BodyKind::Full(bytes) => Some(bytes),
             BodyKind::Error(body) => Some(&body.text),
+            BodyKind::Observed(observed) => observed.body.as_bytes(),
             _ => None,
         }
     }
@@ -251,6 +274,7 @@ impl Body {
         let part = match &mut self.kind {
             BodyKind::Incoming(pipe) => ready!(poll_incoming(pipe, cx)),
             BodyKind::Stream(stream, length) => ready!(poll_stream(stream, length, cx)),
+            BodyKind::Observed(observed) => return poll_observed(observed, cx),
             kind => {
                 ready!(task::poll_proceed(cx));
                 return Poll::Ready(match kind {
@@ -284,6 +308,19 @@ impl Body {
             kind => Box::pin(AllParts { body: Self { kind } }),
         }
     }
+}
+
+fn poll_observed(
+    observed: &mut ObservedBody,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Part, BodyError>>> {
+    let part = ready!(observed.body.poll_part(cx));
+    match &part {
+        Some(Ok(Part::Data(data))) => observed.observer.count(data.len() as u64),
+        Some(Ok(Part::Trailers(_))) | None => observed.observer.note_end(),
+        Some(Err(_)) => {}
+    }
+    Poll::Ready(part)
 }
 
 fn poll_incoming(pipe: &Pipe, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BodyError>>> {
@@ -403,6 +440,7 @@ impl fmt::Debug for Body {
             BodyKind::Failed => f.write_str("Failed"),
             BodyKind::Upgrade(_) => f.write_str("Upgrade"),
             BodyKind::Error(body) => write!(f, "Error({} bytes)", body.text.len()),
+            BodyKind::Observed(observed) => observed.body.fmt(f),
         }
     }
 }

@@ -21,11 +21,12 @@
 //!
 //! Reading order: this file, with the states and the loop around their steps; `requests`,
 //! `responses`, `bodies` and `ending`, with the step of each state; `waiting`, for a connection
-//! that can do nothing now; `stream`, for its socket; `timing`, `watch` and `watched`, for spans
-//! and the `Server-Timing` header.
+//! that can do nothing now; `stream`, for its socket; `timing`, `observed`, `watch` and `watched`,
+//! for spans, the `Server-Timing` header and the end of responses.
 
 mod bodies;
 mod ending;
+mod observed;
 mod requests;
 mod responses;
 mod stream;
