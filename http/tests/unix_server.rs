@@ -141,11 +141,9 @@ fn limits_and_timeouts_hold_for_unix_sockets() {
     let folder = Folder::new("server-limits");
     let path = folder.path("socket");
     let options = |server: Server| {
-        let mut timeouts = Timeouts::default();
-        timeouts.keep_alive = Duration::from_millis(20);
-        timeouts.head = Duration::from_millis(20);
-        let mut limits = Limits::default();
-        limits.body_bytes_max = 3;
+        let short = Duration::from_millis(20);
+        let timeouts = Timeouts { keep_alive: short, head: short, ..Timeouts::default() };
+        let limits = Limits { body_bytes_max: 3, ..Limits::default() };
         server.timeouts(timeouts).limits(limits)
     };
     let _server = start(&path, options, || Router::new().route("/", post(async |_: Bytes| "")));

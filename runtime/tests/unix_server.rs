@@ -54,8 +54,16 @@ fn connect_unix(path: &Path) -> UnixStream {
 
 /// Returns the first line, which names the peer.
 fn greeting(stream: &mut impl Read) -> String {
-    let bytes = stream.bytes().map(Result::unwrap).take_while(|byte| *byte != b'\n');
-    String::from_utf8(bytes.collect()).unwrap()
+    let mut line = Vec::new();
+    loop {
+        // Byte by byte, so that nothing of what follows is read.
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        match byte {
+            [b'\n'] => return String::from_utf8(line).unwrap(),
+            [byte] => line.push(byte),
+        }
+    }
 }
 
 fn echoed(stream: &mut (impl Read + Write), text: &[u8]) -> Vec<u8> {

@@ -18,8 +18,10 @@ pub(crate) struct Observer {
     /// The response is one to `HEAD`.
     is_head: bool,
     end: ResponseEnd,
-    report: Option<Box<dyn FnOnce(&ResponseEnd)>>,
+    report: Option<Report>,
 }
+
+type Report = Box<dyn FnOnce(&ResponseEnd)>;
 
 impl Observer {
     pub(crate) fn new(
