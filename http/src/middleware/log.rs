@@ -27,7 +27,7 @@ use crate::routing::endpoint::Next;
 /// | `bytes` | how many bytes of the body the socket has accepted, without the framing |
 /// | `complete` | whether the socket has accepted the whole response |
 /// | `request_id` | the id, if [`request_id`](super::request_id) is an outer layer |
-/// | `milliseconds` | the time from the head of the request to the end of the response, to the microsecond |
+/// | `milliseconds` | from the head of the request to the end of the response, rounded to 0.001 |
 /// | `peer` | the address of the client |
 ///
 /// If the client disconnects in the middle of a response, `bytes` is what was sent until then. If

@@ -36,8 +36,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// of one loop.
 ///
 /// It listens at TCP addresses, at Unix sockets, or at both; limits, placement, statistics and the
-/// shutdown are the same for all connections. The handler gets a [`TcpStream`] and a [`SocketAddr`],
-/// and from [`TcpServer::bind_unix`] or [`TcpServer::and_bind_unix`] on, an [`AnyStream`] and a
+/// shutdown are the same for all connections. The handler gets a [`TcpStream`] and a
+/// [`SocketAddr`], and from [`TcpServer::bind_unix`] or [`TcpServer::and_bind_unix`] on, an [`AnyStream`] and a
 /// [`PeerAddr`](crate::net::PeerAddr): `S` is the type of the stream.
 ///
 /// # Examples
@@ -258,8 +258,8 @@ impl<S> TcpServer<S> {
     /// While the server runs, other sockets of the same user can share its port if they set
     /// `SO_REUSEPORT` too.
     ///
-    /// The connections of Unix sockets are always accepted by the one acceptor, unless there is only
-    /// one loop.
+    /// The connections of Unix sockets are always accepted by the one acceptor, unless there is
+    /// only one loop.
     ///
     /// [`serve`](Self::serve) fails with `Unsupported` on systems other than Linux and Android.
     pub fn per_loop(mut self, per_loop: bool) -> Self {

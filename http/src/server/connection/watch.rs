@@ -71,8 +71,8 @@ impl Watch {
         self.request.record("http.response.status_code", response.status.as_u16());
     }
 
-    /// Ends the span and the times of the current request. `queued` bytes wait for the socket, up to
-    /// the end of its response.
+    /// Ends the span and the times of the current request. `queued` bytes wait for the socket, up
+    /// to the end of its response.
     #[cold]
     #[inline(never)]
     pub(super) fn end_request(&mut self, queued: usize) {
