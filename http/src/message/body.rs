@@ -68,7 +68,7 @@ pub(crate) enum BodyKind {
     /// The text of an error, which the application may replace.
     Error(Box<ErrorBody>),
     /// A body whose end is reported.
-    Observed(Box<ObservedBody>),
+    Observed(Box<dyn ObservedBody>),
 }
 
 /// The body of an error response.
@@ -77,10 +77,12 @@ pub(crate) struct ErrorBody {
     pub(crate) failure: Box<Failure>,
 }
 
-/// A body and who observes it.
-pub(crate) struct ObservedBody {
-    pub(crate) body: Body,
-    pub(crate) observer: Observer,
+/// A body and who observes it. It is a trait since the compiler does not inline what drops a type
+/// that contains itself, and each response drops a body.
+pub(crate) trait ObservedBody {
+    fn body(&self) -> &Body;
+    fn parts_mut(&mut self) -> (&mut Body, &mut Observer);
+    fn into_parts(self: Box<Self>) -> (Body, Observer);
 }
 
 pub(crate) type Upgrade = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
@@ -210,7 +212,7 @@ impl Body {
     pub fn trailers(&self) -> Option<&HeaderMap> {
         match &self.kind {
             BodyKind::Trailers(trailers) => Some(trailers),
-            BodyKind::Observed(observed) => observed.body.trailers(),
+            BodyKind::Observed(observed) => observed.body().trailers(),
             _ => None,
         }
     }
@@ -225,7 +227,7 @@ impl Body {
             BodyKind::Error(body) => body.text.is_empty(),
             BodyKind::Incoming(pipe) => pipe.is_end(),
             BodyKind::Stream(..) | BodyKind::Failed => false,
-            BodyKind::Observed(observed) => observed.body.is_end(),
+            BodyKind::Observed(observed) => observed.body().is_end(),
         }
     }
 
@@ -239,7 +241,7 @@ impl Body {
             BodyKind::Stream(_, length) => *length,
             BodyKind::Error(body) => BodyLength::Known(body.text.len() as u64),
             BodyKind::Failed => BodyLength::Unknown,
-            BodyKind::Observed(observed) => observed.body.length(),
+            BodyKind::Observed(observed) => observed.body().length(),
         }
     }
 
@@ -247,7 +249,7 @@ impl Body {
     pub(crate) fn is_upgrade(&self) -> bool {
         match &self.kind {
             BodyKind::Upgrade(_) => true,
-            BodyKind::Observed(observed) => observed.body.is_upgrade(),
+            BodyKind::Observed(observed) => observed.body().is_upgrade(),
             _ => false,
         }
     }
@@ -259,7 +261,7 @@ impl Body {
             BodyKind::Empty | BodyKind::Trailers(_) => Some(&[]),
             BodyKind::Full(bytes) => Some(bytes),
             BodyKind::Error(body) => Some(&body.text),
-            BodyKind::Observed(observed) => observed.body.as_bytes(),
+            BodyKind::Observed(observed) => observed_bytes(&**observed),
             _ => None,
         }
     }
@@ -274,7 +276,7 @@ impl Body {
         let part = match &mut self.kind {
             BodyKind::Incoming(pipe) => ready!(poll_incoming(pipe, cx)),
             BodyKind::Stream(stream, length) => ready!(poll_stream(stream, length, cx)),
-            BodyKind::Observed(observed) => return poll_observed(observed, cx),
+            BodyKind::Observed(observed) => return poll_observed(&mut **observed, cx),
             kind => {
                 ready!(task::poll_proceed(cx));
                 return Poll::Ready(match kind {
@@ -310,14 +312,22 @@ impl Body {
     }
 }
 
+/// Not inlined, so that [`Body::as_bytes`] can be, which runs for each response.
+#[cold]
+#[inline(never)]
+fn observed_bytes(observed: &dyn ObservedBody) -> Option<&[u8]> {
+    observed.body().as_bytes()
+}
+
 fn poll_observed(
-    observed: &mut ObservedBody,
+    observed: &mut dyn ObservedBody,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Part, BodyError>>> {
-    let part = ready!(observed.body.poll_part(cx));
+    let (body, observer) = observed.parts_mut();
+    let part = ready!(body.poll_part(cx));
     match &part {
-        Some(Ok(Part::Data(data))) => observed.observer.count(data.len() as u64),
-        Some(Ok(Part::Trailers(_))) | None => observed.observer.note_end(),
+        Some(Ok(Part::Data(data))) => observer.count(data.len() as u64),
+        Some(Ok(Part::Trailers(_))) | None => observer.note_end(),
         Some(Err(_)) => {}
     }
     Poll::Ready(part)
@@ -440,7 +450,7 @@ impl fmt::Debug for Body {
             BodyKind::Failed => f.write_str("Failed"),
             BodyKind::Upgrade(_) => f.write_str("Upgrade"),
             BodyKind::Error(body) => write!(f, "Error({} bytes)", body.text.len()),
-            BodyKind::Observed(observed) => observed.body.fmt(f),
+            BodyKind::Observed(observed) => observed.body().fmt(f),
         }
     }
 }

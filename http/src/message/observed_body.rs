@@ -10,13 +10,13 @@ impl Body {
     /// instead, what it has read counts as sent.
     pub(crate) fn observe(&mut self, observer: Observer) {
         let body = mem::take(self);
-        self.kind = BodyKind::Observed(Box::new(ObservedBody { body, observer }));
+        self.kind = BodyKind::Observed(Box::new(Observed { body, observer }));
     }
 
     /// Replaces the body. Those who observed it observe the new one.
     pub(crate) fn replace(&mut self, change: impl FnOnce(Self) -> Self) {
         match &mut self.kind {
-            BodyKind::Observed(observed) => observed.body.replace(change),
+            BodyKind::Observed(observed) => observed.parts_mut().0.replace(change),
             kind => *self = change(Self { kind: mem::take(kind) }),
         }
     }
@@ -25,7 +25,7 @@ impl Body {
     pub(crate) fn take_observer(&mut self) -> Option<Observer> {
         match mem::take(&mut self.kind) {
             BodyKind::Observed(observed) => {
-                let ObservedBody { body, observer } = *observed;
+                let (body, observer) = observed.into_parts();
                 *self = body;
                 Some(observer)
             }
@@ -34,5 +34,24 @@ impl Body {
                 None
             }
         }
+    }
+}
+
+struct Observed {
+    body: Body,
+    observer: Observer,
+}
+
+impl ObservedBody for Observed {
+    fn body(&self) -> &Body {
+        &self.body
+    }
+
+    fn parts_mut(&mut self) -> (&mut Body, &mut Observer) {
+        (&mut self.body, &mut self.observer)
+    }
+
+    fn into_parts(self: Box<Self>) -> (Body, Observer) {
+        (self.body, self.observer)
     }
 }
