@@ -69,8 +69,10 @@ impl Proxy {
 fn forwarding_headers(request: &Request) -> Vec<(HeaderName, HeaderValue)> {
     let client = request.peer_addr().ip();
     let mut forwarded = match client {
-        IpAddr::V4(address) => format!("for={address}"),
-        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+        Some(IpAddr::V4(address)) => format!("for={address}"),
+        Some(IpAddr::V6(address)) => format!("for=\"[{address}]\""),
+        // The client is connected over a Unix socket.
+        None => "for=unknown".to_owned(),
     };
     if let Some(host) = request.authority() {
         forwarded += &format!(";host=\"{host}\"");
@@ -78,7 +80,7 @@ fn forwarding_headers(request: &Request) -> Vec<(HeaderName, HeaderValue)> {
     let version = if request.version() == Version::HTTP_10 { "1.0" } else { "1.1" };
     let headers = [
         ("forwarded", forwarded + ";proto=http"),
-        ("x-forwarded-for", client.to_string()),
+        ("x-forwarded-for", client.map_or("unknown".to_owned(), |client| client.to_string())),
         ("via", format!("{version} brigade")),
     ];
     let header = |(name, value): (&'static str, String)| {

@@ -130,6 +130,10 @@ fn bind(options: &Options) -> io::Result<Server> {
         .server_timing(options.server_timing)
         .timeouts(Timeouts { drain, ..defaults })
         .event_loop(EventLoop::builder().debug(options.debug));
+    let server = match &options.unix {
+        Some(path) => server.and_bind_unix(path)?,
+        None => server,
+    };
     Ok(match options.loops {
         Some(loops) => server.loops(loops),
         None => server,

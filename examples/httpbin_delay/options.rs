@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -14,6 +15,7 @@ Usage: httpbin_delay [OPTIONS]
 
 Options:
   --listen ADDR        where to listen [default: 127.0.0.1:8080]; port 0 is any free port
+  --unix PATH          listen at this Unix socket, too
   --loops N            event loops, each a thread [default: one per core]
   --accept MODE        shared: one acceptor for all loops; per-loop: each its own [default: shared]
   --no-pin             let the threads move from core to core
@@ -41,6 +43,8 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) listen: String,
+    /// The path of a socket file.
+    pub(crate) unix: Option<PathBuf>,
     /// `None` for one per core.
     pub(crate) loops: Option<usize>,
     /// Whether each loop accepts for itself.
@@ -56,6 +60,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
+            unix: None,
             loops: None,
             accepts_per_loop: false,
             pin: true,
@@ -72,6 +77,7 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Command, Box<dyn Error>> {
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("listen") => options.listen = parse_listen(arguments.value()?.string()?)?,
+            Arg::Long("unix") => options.unix = Some(arguments.value()?.into()),
             Arg::Long("loops") => options.loops = Some(parse_loops(&mut arguments)?),
             Arg::Long("accept") => {
                 options.accepts_per_loop = match arguments.value()?.string()?.as_str() {

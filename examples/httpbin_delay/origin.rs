@@ -19,8 +19,9 @@ pub(crate) fn client(request: &Request) -> String {
         return first.trim().to_owned();
     }
     match request.peer_addr().ip() {
-        IpAddr::V6(address) => address.to_canonical().to_string(),
-        address @ IpAddr::V4(_) => address.to_string(),
+        Some(IpAddr::V6(address)) => address.to_canonical().to_string(),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        None => request.peer_addr().to_string(),
     }
 }
 

@@ -78,8 +78,9 @@ mod transport;
 pub mod websocket;
 
 // Types of other crates in our signatures, so that an application needs no dependency for them.
+pub use brigade_runtime::net::PeerAddr;
 pub use brigade_runtime::server::{
-    OnLoopDeath, Phase, STALL_THRESHOLD, ServerState, draining, until_draining,
+    OnLoopDeath, Phase, STALL_THRESHOLD, ServerState, UnixPath, draining, until_draining,
 };
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};

@@ -37,11 +37,17 @@ fn each_request_is_logged_once_in_the_span_with_its_id() {
     assert_eq!(of("span request id=").len(), 3, "{lines:#?}");
     assert!(of("span request id=")[0].contains("id=one"), "{lines:#?}");
     let access = of("brigade::access");
-    let begins = ["method=GET path=/ status=200 ", "method=PUT path=/ status=405 "];
+    let begins = [
+        "method=GET path=/ route=/ status=200 bytes=4 complete=true request_id=one milliseconds=",
+        "method=PUT path=/ route=/ status=405 bytes=23 complete=true request_id=two milliseconds=",
+    ];
     assert!(begins.iter().zip(&access).all(|(begin, line)| line.contains(begin)), "{access:#?}");
     assert!(access.iter().all(|line| line.contains(&format!("peer={peer}"))), "{access:#?}");
     assert!(access.iter().all(|line| !line.contains("secret")), "{access:#?}");
-    assert!(access[2].contains("path=/never milliseconds="), "{access:#?}");
+    assert!(
+        access[2].contains("path=/never route=/never bytes=0 complete=false request_id="),
+        "{access:#?}"
+    );
     assert!(access[2].contains("ended without a response"), "{access:#?}");
     assert_eq!(access.len(), 3);
 }

@@ -8,8 +8,9 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::rc::Rc;
+use std::sync::mpsc;
 
-use brigade_http::middleware::{CompressionOptions, compression, decompression};
+use brigade_http::middleware::{CompressionOptions, LogFormat, compression, decompression, log_to};
 use brigade_http::{
     Body, BodyError, BodyLength, Bytes, HeaderMap, Method, Part, Request, Response, Router,
     Service, StatusCode, any, header, post,
@@ -18,7 +19,7 @@ use brigade_runtime::local::unbounded_channel;
 use brigade_runtime::{run, spawn, task};
 use futures_util::stream;
 use http::HeaderValue;
-use sockets::TestServer;
+use sockets::{PATIENCE, TestServer};
 
 const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
 const LIMIT: usize = 100 * 1024 * 1024;
@@ -501,4 +502,44 @@ fn a_body_is_decompressed_once_although_there_are_two_layers() {
         let mut response = service.call(request).await;
         assert_eq!(response.body.collect(LIMIT).await.unwrap(), "3");
     });
+}
+
+/// Sends each write as a message.
+struct Lines(mpsc::Sender<String>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // A test that ends does not receive any more.
+        let _ = self.0.send(String::from_utf8(bytes.to_vec()).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_access_log_within_the_compression_has_the_bytes_that_were_sent() {
+    let (lines, written) = mpsc::channel();
+    let server = TestServer::start(move || {
+        let streamed = async || {
+            let parts = stream::iter([Ok::<_, Infallible>(text(100_000))]);
+            Response::text(Body::stream(parts))
+        };
+        Router::new()
+            .route("/short", any(async || Response::text(text(10_000))))
+            .route("/long", any(async || Response::text(text(100_000))))
+            .route("/streamed", any(streamed))
+            .layer(log_to(LogFormat::Text, Lines(lines.clone())))
+            .layer(compression(CompressionOptions::new()))
+    });
+    let mut client = server.connect();
+    for path in ["/short", "/long", "/streamed"] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n"));
+        let response = client.response();
+        let line = written.recv_timeout(PATIENCE).unwrap();
+        let expected = format!(" status=200 bytes={} complete=true ", response.body.len());
+        assert!(line.contains(&expected), "{expected}: {line}");
+    }
 }

@@ -127,7 +127,10 @@ fn a_connection_cut_at_the_drain_deadline_is_reported_with_route_peer_and_state(
     let reports = thread.join().unwrap().unwrap();
     assert_eq!((reports[0].cancelled, reports[0].cancelled_connections.len()), (1, 1));
     let held = &reports[0].cancelled_connections[0];
-    assert_eq!((held.state, held.peer), (ConnectionState::Handling, stream.local_addr().unwrap()));
+    assert_eq!(
+        (held.state, held.peer),
+        (ConnectionState::Handling, stream.local_addr().unwrap().into())
+    );
     assert_eq!(held.route.as_deref(), Some("/wait/{what}"));
     assert_eq!(phases.phase(), Phase::Ended);
 }

@@ -114,7 +114,7 @@ fn a_connection_accepted_after_the_last_loop_ended_goes_to_its_replacement() {
 
 fn peer(event: Option<LoopEvent>) -> SocketAddr {
     match event {
-        Some(LoopEvent::Connection(connection)) => connection.peer,
+        Some(LoopEvent::Connection(connection)) => connection.peer.tcp().unwrap(),
         event => panic!("not a connection: {event:?}"),
     }
 }

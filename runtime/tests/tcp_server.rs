@@ -153,7 +153,7 @@ fn what_is_left_at_the_drain_deadline_is_cancelled_and_reported_with_its_peer() 
     let reports = server.end().unwrap();
     assert_eq!(reports[0].cancelled, 1);
     let held = &reports[0].cancelled_connections;
-    assert_eq!((held.len(), held[0].peer), (1, Some(peer)));
+    assert_eq!((held.len(), held[0].peer), (1, Some(peer.into())));
     assert!(held[0].to_string().contains(&format!(" for {peer}: waiting for ")), "{}", held[0]);
     is_dropped.recv_timeout(PATIENCE).expect("its destructors have run");
     assert_eq!(state.phase(), Phase::Ended);

@@ -113,6 +113,14 @@ multipart() {
     grep -q '"value"' "$work/form" && grep -q 'content' "$work/form"
 }
 
+unix_socket() {
+    fetch -f --unix-socket "$SOCKET" "http://unix/get?a=1" "http://unix/bytes/1000000" \
+        -o "$work/get" -o "$work/bytes" -w '%{num_connects}\n' > "$work/connects"
+    grep -q 'unix/get?a=1"' "$work/get" && grep -q '"unix:"' "$work/get" &&
+        same 1000000 "$(wc -c < "$work/bytes" | tr -d ' ')" &&
+        same "1 0" "$(tr '\n' ' ' < "$work/connects" | sed 's/ $//')"
+}
+
 in_parallel() {
     same 60 "$(fetch -Z --parallel-max 60 -o /dev/null -w '%{http_code}\n' \
         "$BASE/delay/0.[1-3]?[1-20]" | grep -c '^200')"
@@ -133,4 +141,5 @@ check "Connection: close" closed_by_request
 check "-r gets a part" part
 check "a million bytes, whole, and in chunks to a slow reader" same_bytes
 check "-F sends a form with a file" multipart
+check "--unix-socket" unix_socket
 check "60 delays in parallel" in_parallel

@@ -48,12 +48,14 @@ report() {
     tee -a "$results"
 }
 
-# Starts httpbin_delay. Sets `base` to its URL and `log` to its log file.
+# Starts httpbin_delay. Sets `base` to its URL, `socket` to its Unix socket and `log` to its log file.
 start_server() {
     local out
     out="$(mktemp -p "$work" server.XXXX)"
     log="$out.log"
-    "$target/debug/examples/httpbin_delay" --listen 127.0.0.1:0 --no-pin > "$out" 2> "$log" &
+    socket="$out.sock"
+    "$target/debug/examples/httpbin_delay" --listen 127.0.0.1:0 --unix "$socket" --no-pin \
+        > "$out" 2> "$log" &
     started+=($!)
     until_true grep -q listening "$out"
     base="$(grep -o 'http://[0-9.:]*' "$out")"
@@ -71,13 +73,13 @@ until_true() {
     done
 }
 
-# client NAME COMMAND...: runs a client with the server's URL in BASE. Reports a failure if the
-# client exits with an error without reporting one.
+# client NAME COMMAND...: runs a client with the server's URL in BASE and its Unix socket in
+# SOCKET. Reports a failure if the client exits with an error without reporting one.
 client() {
     local name="$1" status=0
     shift
     printf '== %s\n' "$name"
-    BASE="$base" timeout 90 "$@" 2> "$work/stderr" | sed "s/^\(ok\|failed\|skipped\) /&$name: /" |
+    BASE="$base" SOCKET="$socket" timeout 90 "$@" 2> "$work/stderr" | sed "s/^\(ok\|failed\|skipped\) /&$name: /" |
         report || status=$?
     if ((status != 0)) && ! grep -q "^failed $name" "$results"; then
         echo "failed $name: it exited with status $status" | report

@@ -1,5 +1,6 @@
 //! Requests of the `http` crate as ours.
 
+use brigade_runtime::net::PeerAddr;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 
 use crate::bridge::http_response::into_body;
@@ -32,7 +33,9 @@ where
     for (name, value) in &parts.headers {
         builder = builder.header(name, value.clone());
     }
-    if let Some(&Peer(address)) = parts.extensions.get() {
+    if let Some(&peer) = parts.extensions.get::<PeerAddr>() {
+        builder = builder.peer_addr(peer);
+    } else if let Some(&Peer(address)) = parts.extensions.get() {
         builder = builder.peer_addr(address);
     }
     let mut request = builder.build()?;

@@ -13,7 +13,8 @@ pub(super) fn to_http(request: Request) -> http::Request<SendBody> {
 }
 
 /// Converts the head of a request. Its extensions are those of the extension `http::Extensions`,
-/// and the address of the client as a [`Peer`].
+/// and the address of the client, as a [`PeerAddr`](brigade_runtime::net::PeerAddr), and over TCP
+/// as a [`Peer`].
 pub(super) fn without_body(request: &Request) -> http::Request<()> {
     let head = request.head();
     let mut converted = http::Request::new(());
@@ -24,7 +25,10 @@ pub(super) fn without_body(request: &Request) -> http::Request<()> {
     if let Some(extensions) = request.extensions().get::<http::Extensions>() {
         *converted.extensions_mut() = extensions.clone();
     }
-    converted.extensions_mut().insert(Peer(request.peer_addr()));
+    converted.extensions_mut().insert(request.peer_addr());
+    if let Some(address) = request.peer_addr().tcp() {
+        converted.extensions_mut().insert(Peer(address));
+    }
     converted
 }
 

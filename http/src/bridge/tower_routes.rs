@@ -17,8 +17,8 @@ use crate::routing::router::Router;
 /// # Services of tower, such as an axum router (feature `tower`)
 ///
 /// A service receives the request with a body that is read as it arrives. Among its extensions are
-/// the address of the client, as a [`Peer`](crate::Peer), and what layers have put into the
-/// extension `http::Extensions`. The service needs to be neither `Send` nor `Sync`, and is cloned for
+/// the address of the client, as a [`PeerAddr`](brigade_runtime::net::PeerAddr) and, over TCP, as a
+/// [`Peer`](crate::Peer), and what layers have put into the extension `http::Extensions`. The service needs to be neither `Send` nor `Sync`, and is cloned for
 /// each request. If its future fails, the response is a 500, and the error is logged. If the client
 /// disconnects, the future is dropped.
 impl Router {

@@ -2,11 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
-use brigade_runtime::net::{TcpStream, UnixStream};
+use brigade_runtime::net::{AnyStream, TcpStream, UnixStream};
 use brigade_runtime::time;
 
 use crate::client::exchange::Outline;
@@ -39,22 +38,20 @@ pub(super) async fn connect(
 }
 
 /// Connects. Only a name needs a lookup, which runs on another thread.
-async fn open(unix_socket: Option<&Path>, target: &Target) -> io::Result<TcpStream> {
+async fn open(unix_socket: Option<&Path>, target: &Target) -> io::Result<AnyStream> {
     if let Some(path) = unix_socket {
         return open_unix(path).await;
     }
-    match target.host.parse::<IpAddr>() {
+    let connected = match target.host.parse::<IpAddr>() {
         Ok(address) => TcpStream::connect_to(SocketAddr::new(address, target.port)).await,
         Err(_) => TcpStream::connect((target.host.clone(), target.port)).await,
-    }
+    };
+    connected.map(AnyStream::from)
 }
 
-/// Connects to a Unix socket. The result has the type of a TCP connection, so that nothing else in
-/// the client has to know about the difference: a connected stream socket is read, written, polled
-/// and closed by the same system calls, whatever its family (socket(7)).
-async fn open_unix(path: &Path) -> io::Result<TcpStream> {
-    let stream = UnixStream::connect(path).await.and_then(UnixStream::into_std);
+/// Connects to a Unix socket.
+async fn open_unix(path: &Path) -> io::Result<AnyStream> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    Ok(TcpStream::from_nonblocking(OwnedFd::from(stream.map_err(named)?).into()))
+    UnixStream::connect(path).await.map(AnyStream::from).map_err(named)
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::net::TcpStream;
+use brigade_runtime::net::AnyStream;
 use brigade_runtime::{CallbackHandle, call_later, time};
 
 use crate::client::options::Options;
@@ -45,7 +45,7 @@ pub(super) struct LoopClient {
 /// A connection with its protocol.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) stream: TcpStream,
+    pub(super) stream: AnyStream,
     pub(super) protocol: ClientConnection,
     /// Host and port.
     pub(super) host_and_port: Rc<str>,
@@ -215,7 +215,7 @@ impl Drop for InUse {
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, host_and_port: Rc<str>) -> Self {
+    pub(super) fn new(stream: AnyStream, host_and_port: Rc<str>) -> Self {
         Self { stream, protocol: ClientConnection::new(), host_and_port }
     }
 

@@ -14,6 +14,7 @@ use http::HeaderMap;
 
 use crate::message::body_error::{BodyError, BoxError};
 use crate::message::failure::Failure;
+use crate::message::observer::Observer;
 use crate::message::pipe::Pipe;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_encoder::BodyLength;
@@ -66,12 +67,22 @@ pub(crate) enum BodyKind {
     Upgrade(Upgrade),
     /// The text of an error, which the application may replace.
     Error(Box<ErrorBody>),
+    /// A body whose end is reported.
+    Observed(Box<dyn ObservedBody>),
 }
 
 /// The body of an error response.
 pub(crate) struct ErrorBody {
     pub(crate) text: Bytes,
     pub(crate) failure: Box<Failure>,
+}
+
+/// A body and who observes it. It is a trait since the compiler does not inline what drops a type
+/// that contains itself, and each response drops a body.
+pub(crate) trait ObservedBody {
+    fn body(&self) -> &Body;
+    fn parts_mut(&mut self) -> (&mut Body, &mut Observer);
+    fn into_parts(self: Box<Self>) -> (Body, Observer);
 }
 
 pub(crate) type Upgrade = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
@@ -156,6 +167,7 @@ impl Body {
                 Some(Ok(Part::Data(data))) if data.is_empty() => continue,
                 Some(Ok(Part::Data(data))) => Some(Ok(data)),
                 Some(Ok(Part::Trailers(trailers))) => {
+                    // Its observer has nothing more to report.
                     self.kind = BodyKind::Trailers(Box::new(trailers));
                     None
                 }
@@ -200,6 +212,7 @@ impl Body {
     pub fn trailers(&self) -> Option<&HeaderMap> {
         match &self.kind {
             BodyKind::Trailers(trailers) => Some(trailers),
+            BodyKind::Observed(observed) => observed.body().trailers(),
             _ => None,
         }
     }
@@ -214,6 +227,7 @@ impl Body {
             BodyKind::Error(body) => body.text.is_empty(),
             BodyKind::Incoming(pipe) => pipe.is_end(),
             BodyKind::Stream(..) | BodyKind::Failed => false,
+            BodyKind::Observed(observed) => observed.body().is_end(),
         }
     }
 
@@ -227,6 +241,16 @@ impl Body {
             BodyKind::Stream(_, length) => *length,
             BodyKind::Error(body) => BodyLength::Known(body.text.len() as u64),
             BodyKind::Failed => BodyLength::Unknown,
+            BodyKind::Observed(observed) => observed.body().length(),
+        }
+    }
+
+    /// Returns `true` if the body is another protocol.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        match &self.kind {
+            BodyKind::Upgrade(_) => true,
+            BodyKind::Observed(observed) => observed.body().is_upgrade(),
+            _ => false,
         }
     }
 
@@ -237,6 +261,7 @@ impl Body {
             BodyKind::Empty | BodyKind::Trailers(_) => Some(&[]),
             BodyKind::Full(bytes) => Some(bytes),
             BodyKind::Error(body) => Some(&body.text),
+            BodyKind::Observed(observed) => observed_bytes(&**observed),
             _ => None,
         }
     }
@@ -251,6 +276,7 @@ impl Body {
         let part = match &mut self.kind {
             BodyKind::Incoming(pipe) => ready!(poll_incoming(pipe, cx)),
             BodyKind::Stream(stream, length) => ready!(poll_stream(stream, length, cx)),
+            BodyKind::Observed(observed) => return poll_observed(&mut **observed, cx),
             kind => {
                 ready!(task::poll_proceed(cx));
                 return Poll::Ready(match kind {
@@ -284,6 +310,27 @@ impl Body {
             kind => Box::pin(AllParts { body: Self { kind } }),
         }
     }
+}
+
+/// Not inlined, so that [`Body::as_bytes`] can be, which runs for each response.
+#[cold]
+#[inline(never)]
+fn observed_bytes(observed: &dyn ObservedBody) -> Option<&[u8]> {
+    observed.body().as_bytes()
+}
+
+fn poll_observed(
+    observed: &mut dyn ObservedBody,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Part, BodyError>>> {
+    let (body, observer) = observed.parts_mut();
+    let part = ready!(body.poll_part(cx));
+    match &part {
+        Some(Ok(Part::Data(data))) => observer.count(data.len() as u64),
+        Some(Ok(Part::Trailers(_))) | None => observer.note_end(),
+        Some(Err(_)) => {}
+    }
+    Poll::Ready(part)
 }
 
 fn poll_incoming(pipe: &Pipe, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BodyError>>> {
@@ -403,6 +450,7 @@ impl fmt::Debug for Body {
             BodyKind::Failed => f.write_str("Failed"),
             BodyKind::Upgrade(_) => f.write_str("Upgrade"),
             BodyKind::Error(body) => write!(f, "Error({} bytes)", body.text.len()),
+            BodyKind::Observed(observed) => observed.body().fmt(f),
         }
     }
 }

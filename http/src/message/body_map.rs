@@ -61,14 +61,15 @@ impl Body {
         }
     }
 
-    fn map(self, length: BodyLength, mut map: impl FnMut(Bytes) -> Bytes + 'static) -> Self {
-        match self.kind {
+    fn map(mut self, length: BodyLength, mut map: impl FnMut(Bytes) -> Bytes + 'static) -> Self {
+        self.replace(|body| match body.kind {
             BodyKind::Full(bytes) => map(bytes).into(),
             BodyKind::Incoming(_) | BodyKind::Stream(..) => {
-                Self::parts(Mapped { body: self, map: Box::new(map) }, length)
+                Self::parts(Mapped { body, map: Box::new(map) }, length)
             }
             kind => Self { kind },
-        }
+        });
+        self
     }
 }
 

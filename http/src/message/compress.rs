@@ -33,7 +33,17 @@ impl Body {
     ///
     /// A stream is compressed while it is read. What its parts contain is passed on at the latest
     /// when the next part is not there yet, so that events arrive when they are sent.
-    pub(crate) fn compress(self, coding: ContentCoding) -> Result<Self, Self> {
+    pub(crate) fn compress(mut self, coding: ContentCoding) -> Result<Self, Self> {
+        if let Some(observer) = self.take_observer() {
+            let observed = |mut body: Self| {
+                body.observe(observer);
+                body
+            };
+            return match self.compress(coding) {
+                Ok(compressed) => Ok(observed(compressed)),
+                Err(body) => Err(observed(body)),
+            };
+        }
         match &self.kind {
             BodyKind::Full(bytes) if bytes.len() <= AT_ONCE_BYTES_MAX => {
                 match compress_at_once(bytes.clone(), coding) {

@@ -34,7 +34,7 @@ impl Write for Escaping<'_, '_> {
 
 /// Returns `true` for control characters, for the separators of lines and paragraphs, and for the
 /// marks and overrides of the writing direction.
-fn is_escaped(character: char) -> bool {
+pub(crate) fn is_escaped(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

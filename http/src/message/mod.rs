@@ -27,6 +27,8 @@ pub(crate) mod json;
 pub(crate) mod log_limit;
 #[cfg(any(feature = "json", feature = "query"))]
 pub(crate) mod media_type;
+pub(crate) mod observed_body;
+pub(crate) mod observer;
 pub(crate) mod param_error;
 pub(crate) mod params;
 pub(crate) mod parked;

@@ -7,9 +7,10 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
+
+use brigade_runtime::net::PeerAddr;
 
 use crate::message::body::{Body, BodyKind};
 use crate::message::extensions::Extensions;
@@ -26,7 +27,7 @@ pub(crate) struct Parts {
     /// What reports that the client has disconnected. It stays if the body is replaced. `None` if
     /// the request has no body and nothing would report a disconnect.
     pub(crate) pipe: Option<Rc<Pipe>>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: PeerAddr,
     /// `None` if no route matched.
     pub(crate) route: Option<Rc<Route>>,
     pub(crate) params: ParamSpans,
@@ -39,7 +40,7 @@ impl Parts {
             head: RequestHead::empty(),
             body: Body::empty(),
             pipe: None,
-            peer: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            peer: PeerAddr::Unix,
             route: None,
             params: ParamSpans::default(),
             extensions: Extensions::default(),

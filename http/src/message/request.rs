@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::mem;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::str::FromStr;
 
+use brigade_runtime::net::PeerAddr;
 use percent_encoding::percent_decode_str;
 
 use crate::message::body::Body;
@@ -95,9 +95,9 @@ impl Request {
         self.parts.route.as_ref().map(|route| &*route.pattern)
     }
 
-    /// Returns the address of the client.
+    /// Returns the address of the client, or of the last proxy in front of this server.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
+    pub fn peer_addr(&self) -> PeerAddr {
         self.parts.peer
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use brigade_runtime::net::PeerAddr;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method};
 
@@ -28,7 +29,7 @@ pub struct RequestBuilder {
     target: String,
     headers: Headers,
     body: Body,
-    peer: SocketAddr,
+    peer: PeerAddr,
     /// The first error in a header.
     error: Option<ProtocolError>,
 }
@@ -57,7 +58,7 @@ impl Request {
             target: target.into(),
             headers: Headers::new(),
             body: Body::empty(),
-            peer: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+            peer: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0).into(),
             error: None,
         }
     }
@@ -83,8 +84,8 @@ impl RequestBuilder {
     }
 
     /// Sets the address of the client, in place of `127.0.0.1:0`.
-    pub fn peer_addr(mut self, peer: SocketAddr) -> Self {
-        self.peer = peer;
+    pub fn peer_addr(mut self, peer: impl Into<PeerAddr>) -> Self {
+        self.peer = peer.into();
         self
     }
 

@@ -82,7 +82,7 @@ impl Response {
     /// Returns `true` if the response starts another protocol on the connection.
     pub(crate) fn is_upgrade(&self) -> bool {
         let is_switching = self.status == StatusCode::SWITCHING_PROTOCOLS;
-        is_switching && matches!(self.body.kind, BodyKind::Upgrade(_))
+        is_switching && self.body.is_upgrade()
     }
 
     /// Turns an upgrade, which the request did not offer, into a 426 (RFC 9110 section 15.5.22).

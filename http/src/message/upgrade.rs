@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::net::TcpStream;
+use brigade_runtime::net::AnyStream;
 use brigade_runtime::task;
 use brigade_runtime::time::{self, Sleep, sleep_until};
 use bytes::{Buf, Bytes};
@@ -22,7 +22,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 pub struct Upgraded {
     /// Received before the upgrade and not read yet.
     early: Bytes,
-    stream: TcpStream,
+    stream: AnyStream,
     /// How long nothing may be read or written.
     pub(crate) idle_max: Duration,
     /// When something was read or written last.
@@ -34,20 +34,20 @@ pub struct Upgraded {
 }
 
 impl Upgraded {
-    pub(crate) fn new(early: Bytes, stream: TcpStream, idle_max: Duration) -> Self {
+    pub(crate) fn new(early: Bytes, stream: AnyStream, idle_max: Duration) -> Self {
         Self { early, stream, idle_max, active: time::now(), read_timer: None, write_timer: None }
     }
 
     /// Returns the bytes that the client has sent together with its request, and the stream, which
     /// has no timeout.
     #[must_use]
-    pub fn into_parts(self) -> (Bytes, TcpStream) {
+    pub fn into_parts(self) -> (Bytes, AnyStream) {
         (self.early, self.stream)
     }
 
     /// Returns the underlying stream, which has no timeout.
     #[must_use]
-    pub fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &AnyStream {
         &self.stream
     }
 

@@ -31,6 +31,7 @@ mod cors;
 #[cfg(feature = "compression")]
 mod decompression;
 mod log;
+mod log_line;
 mod request_id;
 mod timeout;
 
@@ -40,6 +41,7 @@ pub use compression::{CompressionOptions, compression};
 pub use cors::{CorsOptions, cors};
 #[cfg(feature = "compression")]
 pub use decompression::decompression;
-pub use log::log;
+pub use log::{log, log_to};
+pub use log_line::LogFormat;
 pub use request_id::{RequestId, request_id};
 pub use timeout::timeout;

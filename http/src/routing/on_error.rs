@@ -1,7 +1,5 @@
 //! One place for the responses to errors.
 
-use std::mem;
-
 use crate::message::body::{Body, BodyKind};
 use crate::message::handler_error::HandlerError;
 use crate::message::request::Request;
@@ -16,13 +14,15 @@ pub(super) async fn with_errors_made_by(
     next: Next,
 ) -> Response {
     let mut response = caught(request, next).await;
-    match mem::take(&mut response.body.kind) {
-        BodyKind::Error(body) => {
-            let Response { status, headers, body } =
-                make(&HandlerError::from_failure(body.failure));
-            response.headers.insert_all(headers.into());
-            Response { status, headers: response.headers, body }
+    let Response { status, headers, body } = &mut response;
+    body.replace(|body| match body.kind {
+        BodyKind::Error(error) => {
+            let made = make(&HandlerError::from_failure(error.failure));
+            *status = made.status;
+            headers.insert_all(made.headers.into());
+            made.body
         }
-        kind => Response { body: Body { kind }, ..response },
-    }
+        kind => Body { kind },
+    });
+    response
 }

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use brigade_runtime::net::PeerAddr;
 use brigade_runtime::server::first_lines;
 use brigade_runtime::task::TaskId;
 
@@ -18,7 +18,7 @@ pub struct ConnectionInfo {
     /// The connection's task.
     pub task: TaskId,
     /// The address of its peer.
-    pub peer: SocketAddr,
+    pub peer: PeerAddr,
     /// What the connection is doing.
     pub state: ConnectionState,
     /// The route of the request in flight, if there is one and it matched a route.

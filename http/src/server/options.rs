@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
 
 use brigade_runtime::TcpServer;
 use brigade_runtime::event_loop;
-use brigade_runtime::server::{OnLoopDeath, ServerState};
+use brigade_runtime::net::AnyStream;
+use brigade_runtime::server::{OnLoopDeath, ServerState, UnixPath};
 use brigade_runtime::signal::SignalKind;
 
 use crate::protocol::limits::Limits;
@@ -33,7 +36,7 @@ use crate::server::timeouts::Timeouts;
 #[derive(Debug)]
 #[must_use = "a server does nothing until `run` or `serve` is called"]
 pub struct Server {
-    tcp: TcpServer,
+    tcp: TcpServer<AnyStream>,
     options: Options,
     stats: Stats,
 }
@@ -47,6 +50,33 @@ impl Server {
     /// As for [`TcpServer::bind`]: most likely `AddrInUse`.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Ok(Self::from_tcp_server(TcpServer::bind(address)?))
+    }
+
+    /// Creates the socket file `path` and listens there. For its permissions, pass a [`UnixPath`].
+    ///
+    /// A socket file that no process listens at any more is replaced. The file is removed when the
+    /// server begins to shut down, or is dropped, unless another one is there by then. A client has
+    /// no address: see [`Peer`](crate::Peer).
+    ///
+    /// # Errors
+    /// As for [`TcpServer::bind_unix`]: `AddrInUse` if another socket listens there, or if there is
+    /// a file that is no socket.
+    ///
+    /// # Examples
+    /// For the reverse proxy on this machine, and for health checks over TCP:
+    ///
+    /// ```no_run
+    /// use brigade_http::{Router, Server, UnixPath, get};
+    ///
+    /// fn main() -> std::io::Result<()> {
+    ///     let server = Server::bind_unix(UnixPath::new("/run/app.sock").mode(0o660))?;
+    ///     let server = server.and_bind("127.0.0.1:8081")?;
+    ///     server.run(|| Router::new().route("/", get(async || "Hello, World!")))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn bind_unix(path: impl Into<UnixPath>) -> io::Result<Self> {
+        Ok(Self::from_tcp_server(TcpServer::bind_unix(path)?))
     }
 
     /// Serves a socket that is listening already, see [`TcpServer::from_listener`].
@@ -71,11 +101,19 @@ impl Server {
         Ok(Self::from_tcp_server(TcpServer::from_listener(listener)?))
     }
 
+    /// Serves a Unix socket that is listening already, see [`TcpServer::from_unix_listener`].
+    ///
+    /// # Errors
+    /// As for [`TcpServer::from_unix_listener`].
+    pub fn from_unix_listener(listener: UnixListener) -> io::Result<Self> {
+        Ok(Self::from_tcp_server(TcpServer::from_unix_listener(listener)?))
+    }
+
     /// Speaks HTTP with the connections of `tcp`, with the options that are set there. Its
     /// [drain timeout](TcpServer::drain_timeout) is replaced by [`Timeouts::drain`].
-    pub fn from_tcp_server(tcp: TcpServer) -> Self {
+    pub fn from_tcp_server<S>(tcp: TcpServer<S>) -> Self {
         let stats = Stats::new(tcp.stats());
-        Self { tcp, options: Options::default(), stats }
+        Self { tcp: tcp.into_any(), options: Options::default(), stats }
     }
 
     /// Listens at a further address.
@@ -96,20 +134,45 @@ impl Server {
         Ok(self)
     }
 
-    /// Returns the first address that the server listens at.
+    /// Listens at a Unix socket, too.
     ///
     /// # Errors
-    /// Those of getsockname(2).
+    /// As for [`Server::bind_unix`].
+    pub fn and_bind_unix(mut self, path: impl Into<UnixPath>) -> io::Result<Self> {
+        self.tcp = self.tcp.and_bind_unix(path)?;
+        Ok(self)
+    }
+
+    /// Serves a Unix socket that is listening already, too.
+    ///
+    /// # Errors
+    /// As for [`Server::from_unix_listener`].
+    pub fn and_unix_listener(mut self, listener: UnixListener) -> io::Result<Self> {
+        self.tcp = self.tcp.and_unix_listener(listener)?;
+        Ok(self)
+    }
+
+    /// Returns the first TCP address that the server listens at.
+    ///
+    /// # Errors
+    /// Those of getsockname(2). `AddrNotAvailable` if it listens only at Unix sockets.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 
-    /// Returns all addresses that the server listens at, in the order in which they were added.
+    /// Returns all TCP addresses that the server listens at, in the order in which they were added.
     ///
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
         self.tcp.local_addrs()
+    }
+
+    /// Returns the paths of the socket files that the server has created, in the order in which
+    /// they were added, made absolute.
+    #[must_use]
+    pub fn unix_paths(&self) -> Vec<&Path> {
+        self.tcp.unix_paths()
     }
 }
 
@@ -166,7 +229,7 @@ impl Server {
         self.tcp.state()
     }
 
-    fn with_tcp(mut self, set: impl FnOnce(TcpServer) -> TcpServer) -> Self {
+    fn with_tcp(mut self, set: impl FnOnce(TcpServer<AnyStream>) -> TcpServer<AnyStream>) -> Self {
         self.tcp = set(self.tcp);
         self
     }
@@ -314,7 +377,7 @@ impl Server {
     fn into_parts<F>(
         self,
         factory: F,
-    ) -> (TcpServer, impl Fn(usize) -> LoopContext + Clone + Send + 'static, Stats)
+    ) -> (TcpServer<AnyStream>, impl Fn(usize) -> LoopContext + Clone + Send + 'static, Stats)
     where
         F: Fn() -> Router + Clone + Send + 'static,
     {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
-use brigade_runtime::net::TcpStream;
+use brigade_runtime::net::AnyStream;
 use bytes::{Buf, Bytes};
 
 use crate::protocol::error::EncodeError;
@@ -103,7 +103,7 @@ impl Outgoing {
 
     /// Writes what is kept, and then `out`. Keeps the bytes that the socket does not accept, so
     /// `out` is empty afterwards. Returns how many bytes the socket accepted.
-    pub(crate) fn write(&mut self, out: &mut Vec<u8>, stream: &TcpStream) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, stream: &AnyStream) -> io::Result<usize> {
         if self.queue.is_some() {
             self.push(out, Bytes::new());
             return self.write_queue(stream);
@@ -120,7 +120,7 @@ impl Outgoing {
         Ok(written)
     }
 
-    fn write_queue(&mut self, stream: &TcpStream) -> io::Result<usize> {
+    fn write_queue(&mut self, stream: &AnyStream) -> io::Result<usize> {
         let mut total = 0;
         while let Some(queue) = &mut self.queue {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];

@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use brigade_runtime::net::TcpStream;
+use brigade_runtime::net::AnyStream;
 
 use crate::protocol::incoming::Incoming;
 use crate::transport::buffers::LoopBuffers;
@@ -15,7 +15,7 @@ const LARGE_BODY_BYTES: u64 = 16 * 1024;
 /// Reads once, when the selector has reported the socket as ready. Returns how many bytes were
 /// read, 0 at the end of the stream.
 pub(crate) fn poll_read(
-    stream: &TcpStream,
+    stream: &AnyStream,
     incoming: &mut Incoming,
     buffers: &LoopBuffers,
     cx: &mut Context<'_>,
@@ -32,7 +32,7 @@ pub(crate) fn poll_read(
 /// Reads once, whether or not the selector has reported the socket as ready. Returns how many
 /// bytes were read, 0 at the end of the stream; `None` if there is nothing to read.
 pub(crate) fn try_read(
-    stream: &TcpStream,
+    stream: &AnyStream,
     incoming: &mut Incoming,
     buffers: &LoopBuffers,
 ) -> io::Result<Option<usize>> {
@@ -57,7 +57,7 @@ pub(crate) fn try_read(
 /// `None` without a call if there is nothing to read.
 #[inline(always)]
 pub(crate) fn try_read_with<R>(
-    stream: &TcpStream,
+    stream: &AnyStream,
     buffers: &LoopBuffers,
     take: impl FnOnce(&[u8]) -> R,
 ) -> io::Result<Option<R>> {

@@ -14,7 +14,7 @@ use std::net::Shutdown;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::net::TcpStream;
+use brigade_runtime::net::AnyStream;
 use brigade_runtime::time;
 use bytes::Bytes;
 
@@ -28,7 +28,7 @@ use crate::websocket::options::Options;
 /// The state of one WebSocket.
 pub(super) struct Connection {
     /// Absent once the WebSocket has ended. Halves may outlive it.
-    pub(super) stream: Option<TcpStream>,
+    pub(super) stream: Option<AnyStream>,
     pub(super) options: Options,
     /// How long nothing may be received or sent if no pings are sent.
     pub(super) idle_max: Duration,
@@ -117,12 +117,12 @@ impl Connection {
     }
 
     /// Returns the stream. There is one unless the connection [is dead](Self::is_dead).
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(super) fn stream(&self) -> &AnyStream {
         self.stream.as_ref().expect("nothing is read or written after the end")
     }
 
     /// Returns the stream and the decoder of what it receives.
-    pub(super) fn incoming(&mut self) -> (&TcpStream, &mut Decoder) {
+    pub(super) fn incoming(&mut self) -> (&AnyStream, &mut Decoder) {
         let stream = self.stream.as_ref().expect("nothing is read after the end");
         (stream, &mut self.decoder)
     }
@@ -198,6 +198,8 @@ mod tests {
     use std::io::{ErrorKind, Read};
     use std::task::Waker;
 
+    use brigade_runtime::net::TcpStream;
+
     use super::*;
     use crate::websocket::message::Message;
 
@@ -208,7 +210,7 @@ mod tests {
             let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             peer.set_nonblocking(true).unwrap();
             let stream = TcpStream::from_std(listener.accept().unwrap().0).unwrap();
-            let upgraded = Upgraded::new(Bytes::new(), stream, Duration::from_secs(60));
+            let upgraded = Upgraded::new(Bytes::new(), stream.into(), Duration::from_secs(60));
             let mut connection = Connection::new(upgraded, Options::default());
             connection.is_driven = true;
             for _ in 0..20 {

@@ -15,15 +15,20 @@
 //!
 //! Reading order: `registered` (a socket and its readiness), `stream_io` and `stream` (what TCP and
 //! Unix streams share), `tcp_socket` (options), `addresses` and `connect` (several addresses),
-//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`, `send_io`, `tokio_io`.
+//! `tcp_stream`, `tcp_halves`, `tcp_listener`, `udp`, `udp_options`, `unix`; `peer_addr`,
+//! `any_socket`, `any_stream` and `any_listener` (either TCP or Unix); `send_io`, `tokio_io`.
 
 mod addresses;
+pub(crate) mod any_listener;
+pub(crate) mod any_socket;
 mod connect;
+mod peer_addr;
 pub(crate) mod registered;
 #[cfg(feature = "send")]
 mod send_io;
 #[macro_use]
 mod stream;
+mod any_stream;
 mod stream_io;
 mod tcp_halves;
 mod tcp_listener;
@@ -35,6 +40,9 @@ mod udp;
 mod udp_options;
 mod unix;
 
+pub use any_listener::{AnyListener, Listener};
+pub use any_stream::AnyStream;
+pub use peer_addr::PeerAddr;
 #[cfg(feature = "send")]
 pub use send_io::SendIo;
 pub use tcp_halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};

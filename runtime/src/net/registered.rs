@@ -63,6 +63,11 @@ impl<S: AsFd> Registered<S> {
         &self.socket
     }
 
+    /// Replaces the socket by another type of the same descriptor.
+    pub(crate) fn map<T>(self, convert: impl FnOnce(S) -> T) -> Registered<T> {
+        Registered { entry: self.entry, socket: convert(self.socket) }
+    }
+
     /// Deregisters the socket and returns it.
     pub(crate) fn into_inner(self) -> io::Result<S> {
         let Self { entry, socket } = self;

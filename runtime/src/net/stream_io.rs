@@ -1,8 +1,8 @@
 //! Reads and writes of a connected stream, by system calls.
 //!
 //! A call that returns `WouldBlock` clears the readiness of its stream. If
-//! [`StreamSocket::SHORT_MEANS_BLOCKED`] is set, so does a read or write of fewer bytes than there
-//! was room for, which saves the call that would return `WouldBlock`.
+//! [`StreamSocket::short_means_blocked`] returns `true`, so does a read or write of fewer bytes than
+//! there was room for, which saves the call that would return `WouldBlock`.
 //!
 //! The calls are rustix's, not libc's: in a process with threads, libc's are cancellation points
 //! (pthreads(7)), which cost time and are not needed here.
@@ -19,13 +19,14 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::budget::consume_budget;
 use crate::executor::selector::{Direction, REPORTS_URGENT_DATA};
+use crate::net::any_socket::AnySocket;
 use crate::net::registered::Registered;
 
 /// A connected stream.
 pub(crate) trait StreamSocket: AsFd {
-    /// Whether the next read or write after a short one would return `WouldBlock`, unless an event
-    /// reports something else: the end of the stream, an error or urgent data.
-    const SHORT_MEANS_BLOCKED: bool;
+    /// Returns `true` if the next read or write after a short one would return `WouldBlock`, unless
+    /// an event reports something else: the end of the stream, an error or urgent data.
+    fn short_means_blocked(&self) -> bool;
 }
 
 /// A read of a TCP socket is short in these cases only (tcp_recvmsg in Linux):
@@ -40,14 +41,25 @@ pub(crate) trait StreamSocket: AsFd {
 /// A write is short if the send buffer is full, and an event follows when it has room; or if the
 /// connection has failed.
 impl StreamSocket for mio::net::TcpStream {
-    const SHORT_MEANS_BLOCKED: bool = REPORTS_URGENT_DATA;
+    fn short_means_blocked(&self) -> bool {
+        REPORTS_URGENT_DATA
+    }
 }
 
 /// A read of a Unix stream is also short where file descriptors or credentials were attached to the
 /// bytes (unix(7)), and where a byte is urgent. A write is also short if the system is out of
 /// memory. No event reports these.
 impl StreamSocket for mio::net::UnixStream {
-    const SHORT_MEANS_BLOCKED: bool = false;
+    fn short_means_blocked(&self) -> bool {
+        false
+    }
+}
+
+/// As for a TCP socket or a Unix stream, whichever it is.
+impl StreamSocket for AnySocket {
+    fn short_means_blocked(&self) -> bool {
+        REPORTS_URGENT_DATA && !self.is_unix()
+    }
 }
 
 /// The most slices that sendmsg(2) takes: `UIO_MAXIOV` on Linux, `IOV_MAX` elsewhere.
@@ -100,7 +112,7 @@ impl<S: StreamSocket> Registered<S> {
 
     /// Clears the readiness if an operation that could transfer `room` bytes was short.
     fn note_progress(&self, direction: Direction, transferred: usize, room: usize) {
-        if S::SHORT_MEANS_BLOCKED && transferred < room {
+        if transferred < room && self.socket().short_means_blocked() {
             self.clear_ready(direction);
         }
     }
@@ -196,7 +208,9 @@ mod tests {
     type Stream = Registered<TcpStream>;
 
     impl StreamSocket for TcpStream {
-        const SHORT_MEANS_BLOCKED: bool = REPORTS_URGENT_DATA;
+        fn short_means_blocked(&self) -> bool {
+            REPORTS_URGENT_DATA
+        }
     }
 
     /// The number of sockets that are registered with this thread's loop.

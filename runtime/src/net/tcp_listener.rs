@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -176,7 +177,7 @@ impl TcpListener {
 ///
 /// The call costs less than an accept that returns `WouldBlock`, for which the system allocates a
 /// socket and a file first.
-fn has_connection(listener: &mio::net::TcpListener) -> bool {
+pub(super) fn has_connection(listener: &impl AsFd) -> bool {
     let mut listener = [PollFd::new(listener, PollFlags::IN)];
     rustix::event::poll(&mut listener, Some(&Timespec::default())) != Ok(0)
 }

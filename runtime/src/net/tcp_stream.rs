@@ -10,7 +10,7 @@ use socket2::SockRef;
 use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
 use crate::net::connect::connect_first;
-use crate::net::registered::{Entry, Registered};
+use crate::net::registered::Registered;
 use crate::net::tcp_socket::TcpSocket;
 use crate::threads::lookup::spawn_lookup;
 
@@ -120,10 +120,12 @@ impl TcpStream {
         Self { io: Registered::lazy(mio::net::TcpStream::from_std(stream)) }
     }
 
-    /// Returns a stream that is non-blocking and has an entry in the selector of this thread's
-    /// loop.
-    pub(crate) fn with_entry(entry: Entry, stream: std::net::TcpStream) -> Self {
-        Self { io: Registered::with_entry(entry, mio::net::TcpStream::from_std(stream)) }
+    pub(super) fn from_registered(io: Registered<mio::net::TcpStream>) -> Self {
+        Self { io }
+    }
+
+    pub(super) fn into_registered(self) -> Registered<mio::net::TcpStream> {
+        self.io
     }
 
     /// Returns the stream, deregistered from its loop and still non-blocking. It can be sent to

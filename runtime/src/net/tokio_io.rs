@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::net::any_stream::AnyStream;
 use crate::net::send_io::SendIo;
 use crate::net::tcp_stream::TcpStream;
 use crate::net::unix::UnixStream;
@@ -62,6 +63,7 @@ macro_rules! tokio_io {
 
 tokio_io!(TcpStream);
 tokio_io!(UnixStream);
+tokio_io!(AnyStream);
 tokio_io!(SendIo<S>, S);
 
 #[cfg(all(test, not(brigade_loom)))]

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::net::SocketAddr;
+use std::os::unix::net::{SocketAddr, UnixStream as StdStream};
 use std::path::Path;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::budget::consume_budget;
 use crate::executor::selector::Direction;
 use crate::net::registered::Registered;
+use crate::net::tcp_listener::has_connection;
 use crate::time::sleep;
 
 /// A Unix domain socket that listens for connections at a path. Dropping it does not remove the
@@ -55,6 +57,31 @@ impl UnixListener {
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, peer) = self.io.io(Direction::Read, mio::net::UnixListener::accept).await?;
         Ok((UnixStream { io: Registered::lazy(stream) }, peer))
+    }
+
+    /// Polls for a connection, which is non-blocking.
+    pub(super) fn poll_accept_std(&self, cx: &mut Context<'_>) -> Poll<io::Result<StdStream>> {
+        let accepted = ready!(self.io.poll_io(Direction::Read, cx, mio::net::UnixListener::accept));
+        if !has_connection(self.io.socket()) {
+            self.io.clear_ready(Direction::Read);
+        }
+        Poll::Ready(accepted.map(|(stream, _)| stream.into()))
+    }
+
+    /// Accepts a connection that waits in the backlog already. It is non-blocking.
+    ///
+    /// # Errors
+    /// `WouldBlock` if no connection waits, and those of accept(2).
+    pub(super) fn try_accept_std(&self) -> io::Result<StdStream> {
+        Ok(self.io.attempt(Direction::Read, mio::net::UnixListener::accept)?.0.into())
+    }
+
+    /// Returns the socket, deregistered from its loop and still non-blocking.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
+        Ok(self.io.into_inner()?.into())
     }
 
     /// Returns the address that the socket listens at.
@@ -120,6 +147,14 @@ impl UnixStream {
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self { io: Registered::lazy(mio::net::UnixStream::from_std(stream)) })
+    }
+
+    pub(super) fn from_registered(io: Registered<mio::net::UnixStream>) -> Self {
+        Self { io }
+    }
+
+    pub(super) fn into_registered(self) -> Registered<mio::net::UnixStream> {
+        self.io
     }
 
     /// Returns the stream, deregistered from its loop and still non-blocking.

@@ -1,12 +1,12 @@
 //! Accepts from several listeners in turn, and waits where accept(2) fails again and again.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::net::TcpListener;
+use crate::net::any_socket::AnySocket;
+use crate::net::{Listener, PeerAddr};
 use crate::server::exhaustion::{Exhaustion, is_exhaustion};
 use crate::time::{Sleep, sleep};
 
@@ -47,11 +47,11 @@ impl AcceptState {
     /// It must be called with the same listeners each time.
     pub(crate) fn poll_accept(
         &mut self,
-        listeners: &[TcpListener],
+        listeners: &[impl Listener],
         exhaustion: &mut Exhaustion,
         cx: &mut Context<'_>,
         on_exhausted: impl FnOnce(),
-    ) -> Poll<Option<(TcpStream, SocketAddr)>> {
+    ) -> Poll<Option<(AnySocket, PeerAddr)>> {
         if let Some(pause) = &mut self.pause {
             ready!(Pin::new(pause).poll(cx));
             self.pause = None;
@@ -81,15 +81,15 @@ impl AcceptState {
     /// turns, so that a busy one does not shut out the others.
     fn poll_listeners(
         &mut self,
-        listeners: &[TcpListener],
+        listeners: &[impl Listener],
         cx: &mut Context<'_>,
-    ) -> Poll<(usize, io::Result<(TcpStream, SocketAddr)>)> {
+    ) -> Poll<(usize, io::Result<(AnySocket, PeerAddr)>)> {
         let count = listeners.len();
         for index in (self.next..count).chain(0..self.next.min(count)) {
             if self.listeners[index].is_resting {
                 continue;
             }
-            if let Poll::Ready(accepted) = listeners[index].poll_accept_std(cx) {
+            if let Poll::Ready(accepted) = listeners[index].poll_accept_any(cx) {
                 self.next = index + 1;
                 return Poll::Ready((index, accepted));
             }
@@ -130,12 +130,12 @@ impl AcceptState {
 /// Each attempt is taken from `left`, so neither an endless stream of newcomers nor a listener that
 /// fails delays the shutdown.
 pub(crate) fn accept_last(
-    listener: &TcpListener,
+    listener: &impl Listener,
     left: &mut u32,
-) -> Option<(TcpStream, SocketAddr)> {
+) -> Option<(AnySocket, PeerAddr)> {
     while *left > 0 {
         *left -= 1;
-        match listener.try_accept_std() {
+        match listener.try_accept_any() {
             Ok(connection) => return Some(connection),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) if is_exhaustion(&error) => break,

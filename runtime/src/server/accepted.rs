@@ -4,15 +4,15 @@
 //! the connection back, and gives it to a loop that turns. From the claim on, it stays.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpStream as StdStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::executor::selector::log_register_error;
-use crate::net::TcpStream;
+use crate::net::any_socket::AnySocket;
 use crate::net::registered::Entry;
+use crate::net::{AnyStream, PeerAddr};
 use crate::server::claim::{Claim, Taken};
 use crate::server::connection_guard::ConnectionGuard;
 
@@ -24,7 +24,7 @@ use crate::server::connection_guard::ConnectionGuard;
 #[derive(Debug)]
 pub struct AcceptedConnection {
     /// The address of the peer.
-    pub peer: SocketAddr,
+    pub peer: PeerAddr,
     /// When it was accepted, by the clock of the loop that accepted it. If the loop that serves it
     /// accepted it itself, this is the earliest time at which it can have waited; see
     /// [`time::ready_since`](crate::time::ready_since).
@@ -40,7 +40,7 @@ impl AcceptedConnection {
     /// If there is no event loop on this thread.
     #[must_use]
     #[track_caller]
-    pub fn claim(self) -> Option<(TcpStream, ConnectionGuard)> {
+    pub fn claim(self) -> Option<(AnyStream, ConnectionGuard)> {
         self.into_unclaimed().claim()
     }
 
@@ -81,9 +81,9 @@ impl UnclaimedConnection {
     /// Claims the connection, see [`AcceptedConnection::claim`]. A stream that has been reported as
     /// readable stays so.
     #[must_use]
-    pub fn claim(self) -> Option<(TcpStream, ConnectionGuard)> {
+    pub fn claim(self) -> Option<(AnyStream, ConnectionGuard)> {
         let Newcomer { stream, guard } = self.source.take()?;
-        Some((TcpStream::with_entry(self.entry, stream), guard))
+        Some((AnyStream::with_entry(self.entry, stream), guard))
     }
 }
 
@@ -96,8 +96,8 @@ impl fmt::Debug for UnclaimedConnection {
 /// A socket that was accepted, and what counts it as open on the loop that it was given to.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
-    /// It is non-blocking and has nodelay set.
-    pub(crate) stream: StdStream,
+    /// A TCP socket has nodelay set.
+    pub(crate) stream: AnySocket,
     pub(crate) guard: ConnectionGuard,
 }
 

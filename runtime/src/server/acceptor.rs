@@ -7,7 +7,6 @@
 //! it has something to read.
 
 use std::future::poll_fn;
-use std::net::{SocketAddr, TcpStream};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,7 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::budget::consume_budget;
-use crate::net::TcpListener;
+use crate::net::any_socket::AnySocket;
+use crate::net::{Listener, PeerAddr, TcpListener};
 use crate::server::accept_state::{AcceptState, accept_last};
 use crate::server::accepted::{AcceptedConnection, Newcomer, Source};
 use crate::server::acceptor_waker::AcceptorWaker;
@@ -73,8 +73,8 @@ struct Rounds {
 
 /// A connection to give to a loop.
 struct Accepted {
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: AnySocket,
+    peer: PeerAddr,
     accepted: Instant,
     /// See [`Unclaimed::rounds`].
     rounds: u8,
@@ -131,7 +131,7 @@ impl Acceptor {
     ///
     /// # Cancel safety
     /// Cancel safe: no accepted connection is lost.
-    pub async fn accept_from(&mut self, listeners: &[TcpListener]) {
+    pub async fn accept_from(&mut self, listeners: &[impl Listener]) {
         let (state, rounds) = (&mut AcceptState::default(), &mut self.rounds());
         self.wait_for_loops().await;
         while self.wait_for_room(rounds).await {
@@ -168,7 +168,7 @@ impl Acceptor {
     ///
     /// # Cancel safety
     /// Cancel safe: no accepted connection is lost.
-    pub async fn accept_waiting(&mut self, listener: &TcpListener) {
+    pub async fn accept_waiting(&mut self, listener: &impl Listener) {
         let rounds = &mut self.rounds();
         let mut left = TcpListener::BACKLOG;
         while self.wait_for_room(rounds).await {
@@ -220,7 +220,7 @@ impl Acceptor {
 
 /// # Placing
 impl Acceptor {
-    fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn place(&mut self, stream: AnySocket, peer: PeerAddr) {
         let accepted = time::now();
         if self.looked != Some(accepted) {
             self.look(accepted);
@@ -332,10 +332,10 @@ impl Acceptor {
     /// If no loop is left to take a connection.
     async fn accept(
         &mut self,
-        listeners: &[TcpListener],
+        listeners: &[impl Listener],
         state: &mut AcceptState,
         rounds: &mut Rounds,
-    ) -> Result<Option<(TcpStream, SocketAddr)>, Deserted> {
+    ) -> Result<Option<(AnySocket, PeerAddr)>, Deserted> {
         poll_fn(|cx| {
             loop {
                 let Self { exhaustion, slots, .. } = self;
@@ -344,6 +344,10 @@ impl Acceptor {
                     return Poll::Ready(Ok(accepted));
                 }
                 self.waker.register(cx.waker());
+                // Loops may accept for themselves as well.
+                if self.waker.take_exhausted() {
+                    shed(&self.slots);
+                }
                 if self.is_deserted() {
                     return Poll::Ready(Err(Deserted));
                 }
@@ -466,6 +470,7 @@ impl Drop for Acceptor {
 
 #[cfg(all(test, not(brigade_loom)))]
 mod tests {
+    use std::net::TcpStream;
     use std::thread::JoinHandle;
 
     use super::*;

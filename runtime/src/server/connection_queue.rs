@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
@@ -16,6 +15,8 @@ use crate::budget;
 use crate::executor::core::Core;
 use crate::executor::handle::LoopHandle;
 use crate::executor::remote_registry::RemoteRegistry;
+use crate::net::PeerAddr;
+use crate::net::any_socket::AnySocket;
 use crate::observe::vitals::Progress;
 use crate::server::accepted::{AcceptedConnection, Newcomer, Source};
 use crate::server::acceptor_waker::AcceptorWaker;
@@ -198,7 +199,7 @@ impl ConnectionReceiver {
     }
 
     /// Counts a connection that the loop has accepted for itself.
-    pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> AcceptedConnection {
+    pub(crate) fn admit(&self, stream: AnySocket, peer: PeerAddr) -> AcceptedConnection {
         let source = Source::Own(Newcomer { stream, guard: self.queue.admit() });
         AcceptedConnection { peer, accepted: time::ready_since(), source }
     }

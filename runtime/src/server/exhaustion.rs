@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::net::TcpListener;
+use crate::net::Listener;
 use crate::server::reserve::Reserve;
 
 /// The pause after the process or the system has run out of descriptors or memory. Without it the
@@ -39,7 +39,7 @@ impl Exhaustion {
     /// Returns how long to pause after `error`, which says that descriptors have run out. Idle
     /// connections should be closed in that time. From the second time in a row on, the waiting
     /// connections are turned away first.
-    pub(crate) fn pause(&mut self, listener: &TcpListener, error: &io::Error) -> Duration {
+    pub(crate) fn pause(&mut self, listener: &impl Listener, error: &io::Error) -> Duration {
         self.times = self.times.saturating_add(1);
         if self.times == 1 {
             tracing::warn!(target: "brigade", %error, "closing idle connections");
@@ -68,6 +68,7 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
 #[cfg(all(test, not(brigade_loom)))]
 mod tests {
     use super::*;
+    use crate::net::TcpListener;
 
     #[test]
     fn only_a_lack_of_descriptors_or_memory_is_exhaustion() {

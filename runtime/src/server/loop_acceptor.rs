@@ -1,11 +1,10 @@
 //! A loop that accepts connections for itself.
 
 use std::future::poll_fn;
-use std::io;
 use std::task::{Context, Poll, ready};
 
 use crate::budget::poll_proceed;
-use crate::net::TcpListener;
+use crate::net::{AnyListener, TcpListener};
 use crate::server::accept_state::{AcceptState, accept_last};
 use crate::server::accepted::AcceptedConnection;
 use crate::server::connection_queue::{ConnectionReceiver, LoopEvent};
@@ -25,7 +24,7 @@ pub struct LoopAcceptor {
 
 #[derive(Debug)]
 struct OwnListeners {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<AnyListener>,
     state: AcceptState,
     exhaustion: Exhaustion,
     /// How many connections may still be accepted from the first listener during the shutdown, once
@@ -36,21 +35,13 @@ struct OwnListeners {
 impl LoopAcceptor {
     /// Receives the connections of this thread's loop from `receiver` and from `listeners`, which
     /// may be empty.
-    ///
-    /// # Errors
-    /// If a listener cannot be made non-blocking, or cannot be registered.
-    ///
-    /// # Panics
-    /// If there is no event loop on this thread.
-    pub fn new(
-        receiver: ConnectionReceiver,
-        listeners: Vec<std::net::TcpListener>,
-    ) -> io::Result<Self> {
+    #[must_use]
+    pub fn new(receiver: ConnectionReceiver, listeners: Vec<AnyListener>) -> Self {
         let own = match listeners.is_empty() {
             true => None,
-            false => Some(OwnListeners::new(listeners, &receiver)?),
+            false => Some(OwnListeners::new(listeners, &receiver)),
         };
-        Ok(Self { receiver, own })
+        Self { receiver, own }
     }
 
     /// Waits for the next connection, or for a request to close idle ones. Returns `None` once the
@@ -93,17 +84,13 @@ impl LoopAcceptor {
 }
 
 impl OwnListeners {
-    fn new(
-        listeners: Vec<std::net::TcpListener>,
-        receiver: &ConnectionReceiver,
-    ) -> io::Result<Self> {
-        let listeners = listeners.into_iter().map(TcpListener::from_std);
-        Ok(Self {
-            listeners: listeners.collect::<io::Result<_>>()?,
+    fn new(listeners: Vec<AnyListener>, receiver: &ConnectionReceiver) -> Self {
+        Self {
+            listeners,
             state: AcceptState::default(),
             exhaustion: Exhaustion::new(receiver.turned_away().clone()),
             last: None,
-        })
+        }
     }
 
     fn poll_accept(

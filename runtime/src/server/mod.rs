@@ -9,6 +9,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | serve a protocol with an async function | [`TcpServer`], [`until_draining`] |
+//! | listen at a Unix socket | [`TcpServer::bind_unix`], [`UnixPath`] |
 //! | reach the other loops from a handler | [`Loops`] |
 //! | follow a server from its start to its end | [`ServerState`], [`Phase`] |
 //! | read its counters; read what it did | [`Stats`], [`LoopStats`]; [`LoopReport`] |
@@ -33,7 +34,9 @@ mod protocol;
 mod report;
 mod reserve;
 mod serve_loop;
+mod server_stream;
 mod serving;
+mod socket_file;
 mod stats;
 mod supervisor;
 mod tcp_server;
@@ -51,6 +54,8 @@ pub use loop_acceptor::LoopAcceptor;
 pub use phase::{Phase, ServerState};
 pub use protocol::{ConnectionInfo, DESCRIBED_MAX, Protocol, first_lines};
 pub use report::LoopReport;
+pub use server_stream::ServerStream;
+pub use socket_file::UnixPath;
 pub use stats::{LoopStats, Stats};
 pub use supervisor::OnLoopDeath;
 pub use tcp_server::{DRAIN_TIMEOUT, STALL_THRESHOLD, TcpServer};

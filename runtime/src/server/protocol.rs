@@ -1,13 +1,14 @@
 //! What a loop does with the connections of a server: the interface that a protocol implements.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::net::TcpStream;
+use crate::net::PeerAddr;
 use crate::server::accepted::AcceptedConnection;
 use crate::server::connections::Connections;
+use crate::server::server_stream::ServerStream;
 use crate::task::{TaskId, TaskInfo};
 
 /// A protocol, as one loop of a server speaks it. [`TcpServer::serve_protocol`] makes one on each
@@ -61,21 +62,22 @@ pub fn first_lines<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> Strin
 }
 
 /// The protocol of [`TcpServer::serve`](crate::server::TcpServer::serve): an async function.
-pub(super) struct Handler<H> {
+pub(super) struct Handler<H, S> {
     handler: Rc<H>,
     /// The peer of each open connection, by its task.
     peers: Peers,
+    stream: PhantomData<fn(S)>,
 }
 
-type Peers = Rc<std::cell::RefCell<std::collections::HashMap<TaskId, SocketAddr>>>;
+type Peers = Rc<std::cell::RefCell<std::collections::HashMap<TaskId, PeerAddr>>>;
 
-impl<H> Handler<H> {
+impl<H, S> Handler<H, S> {
     pub(super) fn new(handler: H) -> Self {
-        Self { handler: Rc::new(handler), peers: Peers::default() }
+        Self { handler: Rc::new(handler), peers: Peers::default(), stream: PhantomData }
     }
 }
 
-impl<H: AsyncFn(TcpStream, SocketAddr) + 'static> Protocol for Handler<H> {
+impl<H: AsyncFn(S, S::Peer) + 'static, S: ServerStream> Protocol for Handler<H, S> {
     type Connection = ConnectionInfo;
 
     fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections) {
@@ -85,6 +87,8 @@ impl<H: AsyncFn(TcpStream, SocketAddr) + 'static> Protocol for Handler<H> {
             // The handler is called once for each connection, so it is claimed before that.
             let Some((stream, _guard)) = connection.claim() else { return };
             let _known = KnownPeer::new(peers, peer);
+            // A server that listens at a Unix socket has a handler for both kinds.
+            let Some((stream, peer)) = S::from_any(stream, peer) else { return };
             handler(stream, peer).await;
         });
     }
@@ -109,7 +113,7 @@ struct KnownPeer {
 }
 
 impl KnownPeer {
-    fn new(peers: Peers, peer: SocketAddr) -> Self {
+    fn new(peers: Peers, peer: PeerAddr) -> Self {
         let task = crate::task::current().map(|task| task.label.id());
         peers.borrow_mut().extend(task.map(|task| (task, peer)));
         Self { peers, task }
@@ -131,7 +135,7 @@ pub struct ConnectionInfo {
     /// The task that serves the connection.
     pub task: TaskId,
     /// The address of the peer; `None` if the connection was not started yet.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<PeerAddr>,
     /// The time since the task was last polled.
     pub waiting: Duration,
 }

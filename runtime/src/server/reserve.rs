@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::sync::Once;
 
-use crate::net::TcpListener;
+use crate::net::Listener;
 
 /// The most connections that are turned away in one go.
 const TURNED_AWAY_MAX: usize = 4096;
@@ -30,11 +30,11 @@ impl Reserve {
     }
 
     /// Accepts and closes the connections that wait. Returns their number.
-    pub(crate) fn turn_away(&mut self, listener: &TcpListener) -> usize {
+    pub(crate) fn turn_away(&mut self, listener: &impl Listener) -> usize {
         self.kept = None;
         let mut count = 0;
         while count < TURNED_AWAY_MAX {
-            match listener.try_accept_std() {
+            match listener.try_accept_any() {
                 Ok(_) => count += 1,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => break,

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use crate::executor::builder::Builder;
 use crate::server::acceptor::Acceptor;
 use crate::server::connections::Connections;
-use crate::server::listeners::{Listeners, LoopListener};
+use crate::server::listeners::{BoundListener, Listeners, LoopListener};
 use crate::server::phase::{Phase, ServerState};
 use crate::server::protocol::Protocol;
 use crate::server::report::{LoopReport, Observe, log_report};
@@ -44,7 +43,7 @@ pub(super) struct Options {
 /// Serves the connections of `listeners` until `shutdown` is ready, then drains, at most until
 /// `force` is ready.
 pub(super) async fn serve<M, P>(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<BoundListener>,
     options: Options,
     running: EnterOnDrop,
     make: M,

@@ -2,18 +2,23 @@
 
 use std::future::pending;
 use std::io;
+use std::marker::PhantomData;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::executor::builder::Builder;
 use crate::executor::event_loop::EventLoop;
-use crate::net::TcpStream;
-use crate::server::listeners::{bind, listen_on};
+use crate::net::{AnyStream, TcpStream};
+use crate::server::listeners::{BoundListener, bind, bind_unix, listen_on, listen_on_unix};
 use crate::server::phase::{Phase, ServerState};
 use crate::server::protocol::{Handler, Protocol};
 use crate::server::report::{LoopReport, Observe};
+use crate::server::server_stream::ServerStream;
 use crate::server::serving::{EnterOnDrop, Options, serve};
+use crate::server::socket_file::UnixPath;
 use crate::server::stats::Stats;
 use crate::server::supervisor::OnLoopDeath;
 use crate::signal::{CaughtSignals, SignalKind, Signals};
@@ -29,6 +34,11 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// It starts one loop per core, each on a thread of its own, and serves every connection as a task
 /// of one loop.
+///
+/// It listens at TCP addresses, at Unix sockets, or at both; limits, placement, statistics and the
+/// shutdown are the same for all connections. The handler gets a [`TcpStream`] and a
+/// [`SocketAddr`], and from [`TcpServer::bind_unix`] or [`TcpServer::and_bind_unix`] on, an [`AnyStream`] and a
+/// [`PeerAddr`](crate::net::PeerAddr): `S` is the type of the stream.
 ///
 /// # Examples
 /// An echo server:
@@ -55,10 +65,11 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Debug)]
 #[must_use = "a server does nothing until `run` or `serve` is called"]
-pub struct TcpServer {
-    listeners: Vec<TcpListener>,
+pub struct TcpServer<S = TcpStream> {
+    listeners: Vec<BoundListener>,
     options: Options,
     running: EnterOnDrop,
+    stream: PhantomData<fn(S)>,
 }
 
 /// # Binding
@@ -83,7 +94,47 @@ impl TcpServer {
         Ok(Self::new(listen_on(listener)?))
     }
 
-    fn new(listener: TcpListener) -> Self {
+    /// Creates the socket file `path` and listens there. For its permissions, pass a [`UnixPath`].
+    ///
+    /// A socket file that no process listens at any more is replaced. The file is removed when the
+    /// server begins to shut down, or is dropped, unless another one is there by then.
+    ///
+    /// # Errors
+    /// `AddrInUse` if another socket listens there, or if there is a file that is no socket;
+    /// `InvalidInput` if the path is too long, see unix(7). The message names the path.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use brigade_runtime::net::AnyStream;
+    /// use brigade_runtime::server::TcpServer;
+    ///
+    /// fn main() -> std::io::Result<()> {
+    ///     let server = TcpServer::bind("127.0.0.1:7007")?.and_bind_unix("/run/greeting.sock")?;
+    ///     server.run(|| async |stream: AnyStream, peer| {
+    ///         // The peer may have gone.
+    ///         let _ = stream.write_all(format!("hello, {peer}\n").as_bytes()).await;
+    ///     })?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn bind_unix(path: impl Into<UnixPath>) -> io::Result<TcpServer<AnyStream>> {
+        Ok(TcpServer::new(bind_unix(&path.into())?))
+    }
+
+    /// Serves a Unix socket that is listening already, such as one that a service manager passed
+    /// (sd_listen_fds(3)). Its file, if it has one, stays where it is. Its backlog becomes that of
+    /// [`TcpServer::bind`].
+    ///
+    /// # Errors
+    /// `InvalidInput` if `listener` is not a Unix stream socket, and those of listen(2).
+    pub fn from_unix_listener(listener: UnixListener) -> io::Result<TcpServer<AnyStream>> {
+        Ok(TcpServer::new(listen_on_unix(listener)?))
+    }
+}
+
+/// # Binding to more
+impl<S> TcpServer<S> {
+    fn new(listener: BoundListener) -> Self {
         let stats = Stats::default();
         let observed = stats.clone();
         let observe = move |number| observed.of_loop(number).map(|stats| stats.to_string());
@@ -101,7 +152,7 @@ impl TcpServer {
             observe: Observe(Arc::new(observe)),
         };
         let running = EnterOnDrop(options.state.clone(), Phase::Ended);
-        Self { listeners: vec![listener], options, running }
+        Self { listeners: vec![listener], options, running, stream: PhantomData }
     }
 
     /// Listens at a further address.
@@ -122,25 +173,64 @@ impl TcpServer {
         Ok(self)
     }
 
-    /// Returns the first address that the server listens at.
+    /// Listens at a Unix socket, too. From here on, the handler gets an [`AnyStream`] and a
+    /// [`PeerAddr`](crate::net::PeerAddr).
     ///
     /// # Errors
-    /// Those of getsockname(2).
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listeners[0].local_addr()
+    /// As for [`TcpServer::bind_unix`].
+    pub fn and_bind_unix(self, path: impl Into<UnixPath>) -> io::Result<TcpServer<AnyStream>> {
+        let mut server = self.into_any();
+        server.listeners.push(bind_unix(&path.into())?);
+        Ok(server)
     }
 
-    /// Returns all addresses that the server listens at, in the order in which they were added.
+    /// Serves a Unix socket that is listening already, too. From here on, the handler gets an
+    /// [`AnyStream`] and a [`PeerAddr`](crate::net::PeerAddr).
+    ///
+    /// # Errors
+    /// As for [`TcpServer::from_unix_listener`].
+    pub fn and_unix_listener(self, listener: UnixListener) -> io::Result<TcpServer<AnyStream>> {
+        let mut server = self.into_any();
+        server.listeners.push(listen_on_unix(listener)?);
+        Ok(server)
+    }
+
+    /// Returns the server with a handler that gets an [`AnyStream`] and a
+    /// [`PeerAddr`](crate::net::PeerAddr), whatever the server listens at.
+    pub fn into_any(self) -> TcpServer<AnyStream> {
+        let Self { listeners, options, running, stream: _ } = self;
+        TcpServer { listeners, options, running, stream: PhantomData }
+    }
+
+    /// Returns the first TCP address that the server listens at.
+    ///
+    /// # Errors
+    /// Those of getsockname(2). `AddrNotAvailable` if it listens only at Unix sockets.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listeners.iter().find_map(BoundListener::tcp_addr).unwrap_or_else(|| {
+            let reason = "the server listens only at Unix sockets";
+            Err(io::Error::new(io::ErrorKind::AddrNotAvailable, reason))
+        })
+    }
+
+    /// Returns all TCP addresses that the server listens at, in the order in which they were added.
     ///
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(TcpListener::local_addr).collect()
+        self.listeners.iter().filter_map(BoundListener::tcp_addr).collect()
+    }
+
+    /// Returns the paths of the socket files that the server has created, in the order in which
+    /// they were added, made absolute.
+    #[must_use]
+    pub fn unix_paths(&self) -> Vec<&Path> {
+        self.listeners.iter().filter_map(BoundListener::unix_path).collect()
     }
 }
 
 /// # Options
-impl TcpServer {
+impl<S> TcpServer<S> {
     /// Sets the number of loops, at least one. By default there is one per core.
     pub fn loops(mut self, loops: usize) -> Self {
         self.options.loops = loops.max(1);
@@ -167,6 +257,9 @@ impl TcpServer {
     ///
     /// While the server runs, other sockets of the same user can share its port if they set
     /// `SO_REUSEPORT` too.
+    ///
+    /// The connections of Unix sockets are always accepted by the one acceptor, unless there is
+    /// only one loop.
     ///
     /// [`serve`](Self::serve) fails with `Unsupported` on systems other than Linux and Android.
     pub fn per_loop(mut self, per_loop: bool) -> Self {
@@ -241,7 +334,7 @@ impl TcpServer {
 }
 
 /// # Serving
-impl TcpServer {
+impl<S: ServerStream> TcpServer<S> {
     /// Serves until SIGINT or SIGTERM, on this thread and those of the loops. A second signal
     /// forces the shutdown. See [`TcpServer::serve`].
     ///
@@ -256,9 +349,9 @@ impl TcpServer {
     pub fn run<F, H>(self, factory: F) -> io::Result<Vec<LoopReport>>
     where
         F: Fn() -> H + Clone + Send + 'static,
-        H: AsyncFn(TcpStream, SocketAddr) + 'static,
+        H: AsyncFn(S, S::Peer) + 'static,
     {
-        self.run_protocol(move |_| Handler::new(factory()))
+        self.run_protocol(move |_| Handler::<_, S>::new(factory()))
     }
 
     /// Serves until `shutdown` is ready, then drains.
@@ -292,7 +385,7 @@ impl TcpServer {
     ) -> io::Result<Vec<LoopReport>>
     where
         F: Fn() -> H + Clone + Send + 'static,
-        H: AsyncFn(TcpStream, SocketAddr) + 'static,
+        H: AsyncFn(S, S::Peer) + 'static,
     {
         self.serve_with_force(factory, shutdown, pending()).await
     }
@@ -313,14 +406,14 @@ impl TcpServer {
     ) -> io::Result<Vec<LoopReport>>
     where
         F: Fn() -> H + Clone + Send + 'static,
-        H: AsyncFn(TcpStream, SocketAddr) + 'static,
+        H: AsyncFn(S, S::Peer) + 'static,
     {
-        self.serve_protocol(move |_| Handler::new(factory()), shutdown, force).await
+        self.serve_protocol(move |_| Handler::<_, S>::new(factory()), shutdown, force).await
     }
 }
 
 /// # For authors of protocols
-impl TcpServer {
+impl<S> TcpServer<S> {
     /// Serves a [`Protocol`] until SIGINT or SIGTERM, as [`TcpServer::run`] does.
     ///
     /// # Errors
@@ -344,7 +437,7 @@ impl TcpServer {
                 let signal = signals.recv().await;
                 tracing::info!(target: "brigade::server", ?signal, "shutting down");
             };
-            let Self { listeners, options, running } = self;
+            let Self { listeners, options, running, .. } = self;
             serve(listeners, options, running, make, report_signals, signal(), signal()).await
         })
     }
@@ -368,7 +461,7 @@ impl TcpServer {
         P: Protocol,
     {
         let report_signals = Signals::new(self.options.report_on)?;
-        let Self { listeners, options, running } = self;
+        let Self { listeners, options, running, .. } = self;
         serve(listeners, options, running, make, report_signals, shutdown, force).await
     }
 }

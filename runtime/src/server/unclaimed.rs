@@ -1,10 +1,10 @@
 //! The connections of one loop that the loop has not claimed, as the acceptor sees them.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::net::PeerAddr;
 use crate::server::accepted::Newcomer;
 use crate::server::claim::{Claim, Taken};
 
@@ -17,7 +17,7 @@ pub(crate) const WATCHED_AFTER_ROUNDS: u8 = 5;
 #[derive(Debug)]
 pub(crate) struct Unclaimed {
     pub(crate) claim: Arc<Claim<Newcomer>>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: PeerAddr,
     pub(crate) accepted: Instant,
     /// In how many rounds a loop was found to wait for its first bytes. Not reset when it moves to
     /// another loop, so a connection that stays silent does not move again and again.
@@ -84,6 +84,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::net::any_socket::AnySocket;
     use crate::server::accepted::Source;
     use crate::server::connection_guard::OpenConnections;
 
@@ -91,7 +92,8 @@ mod tests {
     fn connection() -> (Source, Unclaimed) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let peer = stream.peer_addr().unwrap();
+        let peer = stream.peer_addr().unwrap().into();
+        let stream = AnySocket::tcp(stream.into());
         let guard = Arc::new(OpenConnections::default()).guard();
         let (source, claim) = Source::shared(Newcomer { stream, guard });
         let accepted = Instant::now();

@@ -134,6 +134,7 @@ mod tests {
 
     use super::*;
     use crate::executor::core::Core;
+    use crate::net::any_socket::AnySocket;
     use crate::run;
     use crate::server::accepted::{AcceptedConnection, Source};
     use crate::server::acceptor_waker::AcceptorWaker;
@@ -163,6 +164,7 @@ mod tests {
             let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
             let (stream, peer) = self.listener.accept().unwrap();
             stream.set_nonblocking(true).unwrap();
+            let (stream, peer) = (AnySocket::tcp(stream.into()), peer.into());
             let (source, claim) = Source::shared(Newcomer { stream, guard: self.queue.guard() });
             let accepted = time::now();
             let unclaimed =

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use brigade_runtime::oneshot::{SyncSender, sync_channel};
-use brigade_runtime::server::{LoopReport, ServerState, Stats, TcpServer};
-use brigade_runtime::{ThreadHandle, net, run_in_thread};
+use brigade_runtime::server::{LoopReport, ServerState, ServerStream, Stats, TcpServer};
+use brigade_runtime::{ThreadHandle, run_in_thread};
 
 /// A hang is a failure: nothing here takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,9 +26,13 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start<H>(server: TcpServer, factory: impl Fn() -> H + Clone + Send + 'static) -> Self
+    pub fn start<S, H>(
+        server: TcpServer<S>,
+        factory: impl Fn() -> H + Clone + Send + 'static,
+    ) -> Self
     where
-        H: AsyncFn(net::TcpStream, SocketAddr) + 'static,
+        S: ServerStream,
+        H: AsyncFn(S, S::Peer) + 'static,
     {
         let server = server.pin(false);
         let (addresses, state, stats) =

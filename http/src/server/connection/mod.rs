@@ -21,11 +21,12 @@
 //!
 //! Reading order: this file, with the states and the loop around their steps; `requests`,
 //! `responses`, `bodies` and `ending`, with the step of each state; `waiting`, for a connection
-//! that can do nothing now; `stream`, for its socket; `timing`, `watch` and `watched`, for spans
-//! and the `Server-Timing` header.
+//! that can do nothing now; `stream`, for its socket; `timing`, `observed`, `watch` and `watched`,
+//! for spans, the `Server-Timing` header and the end of responses.
 
 mod bodies;
 mod ending;
+mod observed;
 mod requests;
 mod responses;
 mod stream;
@@ -36,13 +37,12 @@ pub(super) mod watched;
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::net::TcpStream;
+use brigade_runtime::net::{AnyStream, PeerAddr};
 use brigade_runtime::server::AcceptedConnection;
 use brigade_runtime::task;
 use brigade_runtime::task::TaskId;
@@ -69,7 +69,7 @@ const HAS_STREAM: &str = "nothing is read or written before the claim and after 
 /// The task of one connection.
 pub(crate) struct ConnectionTask {
     server: Rc<LoopContext>,
-    peer: SocketAddr,
+    peer: PeerAddr,
     protocol: ServerConnection,
     outgoing: Outgoing,
     state: State,
@@ -176,7 +176,7 @@ impl ConnectionTask {
         }
     }
 
-    fn stream(&self) -> &TcpStream {
+    fn stream(&self) -> &AnyStream {
         self.stream.claimed().expect(HAS_STREAM)
     }
 

@@ -101,6 +101,9 @@ impl ConnectionTask {
         route: Option<&Route>,
         cx: &mut PollContext<'_, '_>,
     ) -> io::Result<Step> {
+        if matches!(response.body.kind, BodyKind::Observed(_)) {
+            self.observe(response);
+        }
         // Two conditions, so that the status is not looked at for nothing: it was just written.
         if let Some(error) = self.request.body_error
             && response.status.is_success()
@@ -110,7 +113,7 @@ impl ConnectionTask {
         if cx.server.is_draining() || self.leaves_too_much_unread(cx) {
             self.protocol.close_after_response();
         }
-        if let Some(watch) = &self.watch {
+        if let Some(watch) = &mut self.watch {
             watch.respond(response);
         }
         let has_unread = self.has_unread();
@@ -201,7 +204,7 @@ impl ConnectionTask {
             });
             *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "");
         }
-        if let Some(watch) = &self.watch {
+        if let Some(watch) = &mut self.watch {
             watch.respond(response);
         }
         self.send_response(response, cx)
@@ -213,6 +216,9 @@ impl ConnectionTask {
         if self.outgoing.is_blocked() {
             // A peer that does not even take a head is not fit for another protocol.
             return Ok(Step::Done);
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.observed.end(0);
         }
         let early = self.protocol.upgrade().freeze();
         let stream = self.stream.upgrade().expect("a connection is upgraded once");
@@ -262,9 +268,14 @@ impl ConnectionTask {
             Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.send_end(Some(&trailers), cx),
             Poll::Ready(Some(Ok(Part::Data(part)))) => {
                 self.state = State::Sending(stream);
-                let body = self.protocol.outgoing_body();
+                let (body, length) = (self.protocol.outgoing_body(), part.len());
                 match self.outgoing.send_part(body, part, &mut cx.out) {
-                    Ok(()) => Ok(Step::Again),
+                    Ok(()) => {
+                        if let Some(watch) = &mut self.watch {
+                            watch.observed.count(length, cx.out.len() + self.outgoing.len());
+                        }
+                        Ok(Step::Again)
+                    }
                     Err(error) => self.fail_midway(&error, cx),
                 }
             }
@@ -336,7 +347,7 @@ impl ConnectionTask {
             body.leave();
         }
         if let Some(watch) = &mut self.watch {
-            watch.end_request();
+            watch.end_request(cx.out.len() + self.outgoing.len());
         }
         if !self.protocol.keep_alive() {
             let linger = has_unread || has_body_error || !self.protocol.is_last_request();

@@ -3,7 +3,7 @@
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use brigade_runtime::net::TcpStream;
+use brigade_runtime::net::AnyStream;
 use brigade_runtime::server::{ConnectionGuard, UnclaimedConnection};
 
 /// The socket of a connection, and what counts the connection as open.
@@ -12,7 +12,7 @@ pub(super) enum Stream {
     /// over.
     Unclaimed(UnclaimedConnection),
     /// The connection stays on this loop.
-    Claimed(TcpStream, ConnectionGuard),
+    Claimed(AnyStream, ConnectionGuard),
     /// Another protocol has the socket.
     Upgraded { _guard: ConnectionGuard },
     /// Another loop has taken the connection over.
@@ -45,7 +45,7 @@ impl Stream {
     }
 
     /// Returns the socket, to hand it over to another protocol.
-    pub(super) fn upgrade(&mut self) -> Option<TcpStream> {
+    pub(super) fn upgrade(&mut self) -> Option<AnyStream> {
         match mem::replace(self, Self::TakenBack) {
             Self::Claimed(stream, guard) => {
                 *self = Self::Upgraded { _guard: guard };
@@ -60,7 +60,7 @@ impl Stream {
 
     /// Returns the socket if the connection is claimed and not upgraded.
     #[inline(always)]
-    pub(super) fn claimed(&self) -> Option<&TcpStream> {
+    pub(super) fn claimed(&self) -> Option<&AnyStream> {
         match self {
             Self::Claimed(stream, _) => Some(stream),
             _ => None,

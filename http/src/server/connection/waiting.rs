@@ -27,6 +27,9 @@ impl ConnectionTask {
     pub(super) fn write(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<()> {
         let Some(stream) = self.stream.claimed() else { return Ok(()) };
         let written = self.outgoing.write(&mut cx.out, stream)?;
+        if let Some(watch) = &mut self.watch {
+            watch.observed.note_written(written);
+        }
         if written > 0 && self.pace.is_behind() {
             self.note_written(written);
         }

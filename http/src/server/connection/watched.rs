@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use tracing::{Level, Span, debug_span, field, level_enabled};
 
+use crate::message::response::Response;
 use crate::message::route::Route;
 use crate::protocol::head::RequestHead;
 use crate::server::connection::ConnectionTask;
@@ -35,6 +36,16 @@ impl ConnectionTask {
         self.watch.is_some() || level_enabled!(Level::DEBUG)
     }
 
+    /// Takes the observers of a response that is about to be sent.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn observe(&mut self, response: &mut Response) {
+        let watch = self.watch.get_or_insert_default();
+        while let Some(observer) = response.body.take_observer() {
+            watch.observed.add(observer);
+        }
+    }
+
     /// Starts the span and the times of a request, if they are wanted.
     #[cold]
     #[inline(never)]
@@ -50,8 +61,7 @@ impl ConnectionTask {
         if self.watch.is_none() && request.is_disabled() {
             return;
         }
-        let none = || Watch { timing: None, connection: Span::none(), request: Span::none() };
-        let watch = self.watch.get_or_insert_with(|| Box::new(none()));
+        let watch = self.watch.get_or_insert_default();
         watch.request = request;
         if let Some(timing) = &mut watch.timing {
             timing.begin_request();

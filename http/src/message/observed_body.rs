@@ -1,0 +1,57 @@
+//! Bodies whose end is reported.
+
+use std::mem;
+
+use crate::message::body::{Body, BodyKind, ObservedBody};
+use crate::message::observer::Observer;
+
+impl Body {
+    /// Adds an observer. The connection takes it when it sends the body. If a layer reads the body
+    /// instead, what it has read counts as sent.
+    pub(crate) fn observe(&mut self, observer: Observer) {
+        let body = mem::take(self);
+        self.kind = BodyKind::Observed(Box::new(Observed { body, observer }));
+    }
+
+    /// Replaces the body. Those who observed it observe the new one.
+    pub(crate) fn replace(&mut self, change: impl FnOnce(Self) -> Self) {
+        match &mut self.kind {
+            BodyKind::Observed(observed) => observed.parts_mut().0.replace(change),
+            kind => *self = change(Self { kind: mem::take(kind) }),
+        }
+    }
+
+    /// Removes the observer that was added last.
+    pub(crate) fn take_observer(&mut self) -> Option<Observer> {
+        match mem::take(&mut self.kind) {
+            BodyKind::Observed(observed) => {
+                let (body, observer) = observed.into_parts();
+                *self = body;
+                Some(observer)
+            }
+            kind => {
+                self.kind = kind;
+                None
+            }
+        }
+    }
+}
+
+struct Observed {
+    body: Body,
+    observer: Observer,
+}
+
+impl ObservedBody for Observed {
+    fn body(&self) -> &Body {
+        &self.body
+    }
+
+    fn parts_mut(&mut self) -> (&mut Body, &mut Observer) {
+        (&mut self.body, &mut self.observer)
+    }
+
+    fn into_parts(self: Box<Self>) -> (Body, Observer) {
+        (self.body, self.observer)
+    }
+}
