@@ -172,6 +172,11 @@ pub mod bodies {}
 #[doc = include_str!("../docs/client.md")]
 pub mod client_page {}
 
+/// Compiles the examples of docs/shutdown.md.
+#[cfg(all(doctest, feature = "http", feature = "macros"))]
+#[doc = include_str!("../docs/shutdown.md")]
+pub mod shutdown {}
+
 /// Compiles the examples of docs/websocket.md.
 #[cfg(all(doctest, feature = "websocket"))]
 #[doc = include_str!("../docs/websocket.md")]
