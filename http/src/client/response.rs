@@ -133,6 +133,9 @@ impl ClientResponse {
 
     /// Reads the body to its end and returns it in one piece.
     ///
+    /// While `StreamExt` is imported, write `(&mut response).collect(limit)`; see
+    /// [`Body::collect`].
+    ///
     /// # Errors
     /// [`ClientErrorKind::TooLarge`] if it has more than `limit` bytes, and those of
     /// [`ClientResponse::chunk`].
