@@ -62,7 +62,7 @@
 //! | `query` | query strings and forms, parsed into your types by serde |
 //! | `json` | JSON bodies, parsed and written by serde |
 //! | `files` | responses from files: conditional requests, ranges, media types |
-//! | `compression` | compressed responses and requests: gzip, brotli and zstd |
+//! | `compression` | compressed responses and requests, for clients too: gzip, brotli and zstd |
 //! | `send-body` | bodies for libraries that want them to be `Send`, such as `multer` |
 //! | `websocket` | WebSockets |
 //! | `tower` | services and layers of tower in our routers, such as axum's routers |
@@ -185,9 +185,14 @@ pub mod errors {}
 pub mod bodies {}
 
 /// Compiles the examples of docs/client.md.
-#[cfg(all(doctest, feature = "json", feature = "query"))]
+#[cfg(all(doctest, feature = "compression", feature = "json", feature = "query"))]
 #[doc = include_str!("../docs/client.md")]
 pub mod client_page {}
+
+/// Compiles the examples of docs/shutdown.md.
+#[cfg(all(doctest, feature = "http", feature = "macros"))]
+#[doc = include_str!("../docs/shutdown.md")]
+pub mod shutdown {}
 
 /// Compiles the examples of docs/websocket.md.
 #[cfg(all(doctest, feature = "websocket"))]

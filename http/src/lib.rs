@@ -34,7 +34,7 @@
 //! | `query` | `Path`, `Query`, `Form`: paths, queries and forms, by serde; for clients too |
 //! | `json` | `Json`, `Request::json`, `Router::json_errors`: JSON by serde; for clients too |
 //! | `files` | `serve_file`, `Router::files`: conditional requests, ranges, media types |
-//! | `compression` | [`middleware`]`::{compression, decompression}`: gzip, brotli and zstd |
+//! | `compression` | [`middleware`]`::{compression, decompression}`, `ClientBuilder::decompress` |
 //! | `send-body` | `SendBody`: bodies for libraries that want them to be `Send`, such as `multer` |
 //! | `websocket` | `WebSocketUpgrade`, `websocket`: WebSockets |
 //! | `tower` | tower's services, such as axum's routers, and its layers, in a [`Router`] |

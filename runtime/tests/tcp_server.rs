@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use brigade_runtime::server::{OnLoopDeath, Phase, TcpServer, until_draining};
+use brigade_runtime::server::{OnLoopDeath, Phase, TcpServer, draining, until_draining};
 use brigade_runtime::{LoopHandle, net, task};
 use support::server::{PATIENCE, Running, bind, blocking, connect};
 
@@ -118,6 +118,24 @@ fn a_handler_that_waits_for_its_peer_ends_when_the_server_drains() {
     let mut farewell = String::new();
     stream.read_to_string(&mut farewell).unwrap();
     assert_eq!((&*farewell, reports[0].cancelled), ("bye", 0));
+}
+
+#[test]
+fn a_task_that_waits_for_the_drain_runs_even_if_no_connection_is_open() {
+    let (sender, saved) = mpsc::channel();
+    let server = Running::start(bind().loops(2), move || {
+        let sender = sender.clone();
+        task::spawn(async move {
+            draining().await;
+            sender.send(()).unwrap();
+        })
+        .detach();
+        async |_, _| {}
+    });
+    let state = server.state.clone();
+    brigade_runtime::run(async move { state.reached(Phase::Accepting).await });
+    server.end().unwrap();
+    assert_eq!(saved.iter().count(), 2);
 }
 
 #[test]

@@ -33,6 +33,8 @@ impl Client {
     ///   its trailers. How long it may be is limited by the server that received the request. An
     ///   `Expect: 100-continue` is passed on, so that the client sends its body when the server at
     ///   `url` asks for it.
+    /// - A compressed response is not decompressed, also if the client was built so: its headers
+    ///   and its body belong together.
     ///
     /// If nothing of the request could be sent,
     /// [`ClientError::take_request`](crate::ClientError::take_request) returns it, with its body
@@ -57,6 +59,7 @@ impl Client {
         let (head, body) = request.into_parts();
         let mut request = self.request(head.method().clone(), url).body(allowed(body));
         *request.headers_mut() = headers_to_send_on(&head);
+        request.decompression = None;
         request
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Reading order: `options`, `target` (a parsed URL), `pool` (what requests share), `exchange` (one
 //! request and its response), `response_body`, `response`, `sending` (with `connect` and
-//! `redirect`), `request`. `json` and `form` add to requests and responses; `forward` is for
-//! proxies. The errors are in `message`, since handlers return them.
+//! `redirect`), `request`. `json`, `form` and `decompression` add to requests and responses;
+//! `forward` is for proxies. The errors are in `message`, since handlers return them.
 
 mod connect;
+#[cfg(feature = "compression")]
+mod decompression;
 mod exchange;
 #[cfg(feature = "query")]
 mod form;
@@ -47,9 +49,9 @@ pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind
 ///   [`Semaphore`](brigade_runtime::local::Semaphore).
 /// - Responses are parsed as strictly as the server parses requests, and bodies stream both ways.
 /// - Time and sizes are limited; see [`ClientBuilder`].
-/// - Redirects are followed, failed requests are sent again, and Unix sockets are used only if the
-///   [`ClientBuilder`] says so. Cookies are not kept, and nothing is decompressed. There is no TLS:
-///   an `https://` URL is an error.
+/// - Redirects are followed, failed requests are sent again, responses are decompressed (feature
+///   `compression`), and Unix sockets are used only if the [`ClientBuilder`] says so. Cookies are
+///   not kept. There is no TLS: an `https://` URL is an error.
 ///
 /// # Examples
 /// ```no_run

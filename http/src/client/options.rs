@@ -1,8 +1,13 @@
 //! The options of a client, and their builder.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+
+use crate::message::body::Body;
+use crate::protocol::head::ResponseHead;
 use crate::protocol::limits::Limits;
 
 /// Default of [`ClientBuilder::connect_timeout`]. The system sends a lost SYN again after 1, 3 and
@@ -58,7 +63,26 @@ pub(super) struct Options {
     pub(super) retries_max: u32,
     pub(super) retry_backoff: Duration,
     pub(super) unix_socket: Option<PathBuf>,
+    pub(super) decompression: Option<Decompression>,
     pub(super) limits: Limits,
+}
+
+/// How responses are decompressed.
+#[derive(Clone, Copy)]
+pub(super) struct Decompression {
+    /// Returns the codings to ask for.
+    pub(super) accept_encoding: fn() -> HeaderValue,
+    /// Returns how to decompress the body that follows this head, if that is possible.
+    pub(super) begin: fn(&mut ResponseHead) -> Option<Decompress>,
+}
+
+/// Returns a body decompressed. It fails if it has more bytes than the given number.
+pub(super) type Decompress = Box<dyn FnOnce(Body, u64) -> Body>;
+
+impl fmt::Debug for Decompression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decompression")
+    }
 }
 
 /// Builds a [`Client`](crate::Client) with options.
@@ -98,6 +122,7 @@ impl ClientBuilder {
             retries_max: 0,
             retry_backoff: RETRY_BACKOFF,
             unix_socket: None,
+            decompression: None,
             limits: Limits::default(),
         };
         Self { options }
@@ -173,7 +198,8 @@ impl ClientBuilder {
     }
 
     /// Sets how many bytes the body of a response may have. Unlimited by default, since a body is
-    /// read only as the caller asks for it.
+    /// read only as the caller asks for it. If it is decompressed, it may have as many before and
+    /// after that.
     pub fn body_bytes_max(mut self, bytes: u64) -> Self {
         self.options.body_bytes_max = bytes;
         self

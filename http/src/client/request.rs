@@ -7,10 +7,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use brigade_runtime::{task, time};
-use http::header::AUTHORIZATION;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, RANGE};
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::client::exchange::Outline;
+use crate::client::options::Decompression;
 use crate::client::pool::LoopClient;
 use crate::client::response::ClientResponse;
 use crate::client::sending::{self, Failure};
@@ -33,6 +34,7 @@ pub struct ClientRequest {
     headers: Headers,
     body: Body,
     timeout: Option<Duration>,
+    pub(super) decompression: Option<Decompression>,
 }
 
 impl ClientRequest {
@@ -44,6 +46,7 @@ impl ClientRequest {
             headers: Headers::new(),
             body: Body::empty(),
             timeout: client.options.timeout,
+            decompression: client.options.decompression,
             client,
         }
     }
@@ -169,29 +172,46 @@ impl ClientRequest {
     /// }
     /// ```
     pub async fn send(self) -> Result<ClientResponse, ClientError> {
-        let Self { client, method, url, target, headers, body, timeout } = self;
+        let Self { client, method, url, target, mut headers, body, timeout, decompression } = self;
         // An invalid request fails without waiting for anything.
         task::consume_budget().await;
         let target = target.map_err(|kind| ClientError::new(&format!("{method} {url}"), kind))?;
         let deadline = timeout.and_then(|limit| Some((limit, time::now().checked_add(limit)?)));
+        // A part of a compressed response could not be decompressed.
+        let asks = decompression
+            .filter(|_| !headers.contains(&ACCEPT_ENCODING) && !headers.contains(&RANGE));
+        if let Some(decompression) = asks {
+            headers.insert(ACCEPT_ENCODING, (decompression.accept_encoding)());
+        }
         let outline = Outline { method, target, headers, deadline };
-        let sent = sending::send(&client, outline, body).await;
-        sent.map_err(|failure| {
-            let Failure { kind, outline, unsent } = *failure;
-            let error = ClientError::new(&outline.label(), kind);
-            let Some(body) = unsent else { return error };
-            let Outline { method, target, headers, .. } = outline;
-            let target = Ok(target);
-            error.with_unsent(Ticket::park(Self {
-                client,
-                method,
-                url,
-                target,
-                headers,
-                body,
-                timeout,
-            }))
-        })
+        match sending::send(&client, outline, body).await {
+            Ok(response) => Ok(match decompression {
+                Some(decompression) => {
+                    response.decompressed(decompression, client.options.body_bytes_max)
+                }
+                None => response,
+            }),
+            Err(failure) => {
+                let Failure { kind, outline, unsent } = *failure;
+                let error = ClientError::new(&outline.label(), kind);
+                let Some(body) = unsent else { return Err(error) };
+                let Outline { method, target, mut headers, .. } = outline;
+                if asks.is_some() {
+                    headers.remove(&ACCEPT_ENCODING);
+                }
+                let target = Ok(target);
+                Err(error.with_unsent(Ticket::park(Self {
+                    client,
+                    method,
+                    url,
+                    target,
+                    headers,
+                    body,
+                    timeout,
+                    decompression,
+                })))
+            }
+        }
     }
 }
 

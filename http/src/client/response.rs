@@ -11,7 +11,7 @@ use futures_core::Stream;
 use http::{HeaderMap, StatusCode, Version};
 
 use crate::client::exchange::{BodyPart, Exchange};
-use crate::client::options::COLLECT_BYTES_MAX;
+use crate::client::options::{COLLECT_BYTES_MAX, Decompression};
 use crate::client::response_body::Remainder;
 use crate::message::body::Body;
 use crate::message::client_error::{ClientError, ClientErrorKind, url_of};
@@ -133,6 +133,9 @@ impl ClientResponse {
 
     /// Reads the body to its end and returns it in one piece.
     ///
+    /// While `StreamExt` is imported, write `(&mut response).collect(limit)`; see
+    /// [`Body::collect`].
+    ///
     /// # Errors
     /// [`ClientErrorKind::TooLarge`] if it has more than `limit` bytes, and those of
     /// [`ClientResponse::chunk`].
@@ -224,6 +227,24 @@ impl ClientResponse {
     /// Ends a response without a body.
     pub(super) fn end_at_once(&mut self) {
         self.rest.end_at_once();
+    }
+
+    /// Returns the response with its body decompressed, if it can be: to at most `bytes_max` bytes.
+    pub(super) fn decompressed(self, decompression: Decompression, bytes_max: u64) -> Self {
+        let Self { mut head, rest, trailers } = self;
+        let length = rest.body_length();
+        if matches!(length, BodyLength::Empty | BodyLength::Known(0)) {
+            return Self { head, rest, trailers };
+        }
+        let rest = match (decompression.begin)(&mut head) {
+            Some(decompress) => {
+                let label = rest.label.clone();
+                let body = decompress(Body::parts(rest, length), bytes_max);
+                Remainder::of_body(label, body, bytes_max)
+            }
+            None => rest,
+        };
+        Self { head, rest, trailers }
     }
 }
 

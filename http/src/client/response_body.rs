@@ -8,25 +8,41 @@ use brigade_runtime::task;
 use futures_core::Stream;
 
 use crate::client::exchange::{BodyPart, Exchange};
-use crate::message::body::Part;
-use crate::message::body_error::BoxError;
+use crate::message::body::{Body, Part};
+use crate::message::body_error::{BodyError, BoxError};
 use crate::message::client_error::{ClientError, ClientErrorKind};
 use crate::protocol::body_encoder::BodyLength;
+use crate::protocol::error::ProtocolError;
 
 /// What has not been read of a response. Its connection returns to the client's pool at the end of
 /// the body. Dropping this earlier closes the connection, unless little is left.
 pub(super) struct Remainder {
     /// Method and URL, for errors.
     pub(super) label: Rc<str>,
-    /// Absent once the body has ended or failed.
+    /// Absent once the body has ended or failed, and if it is decompressed.
     exchange: Option<Box<Exchange>>,
+    /// The body if it is decompressed, made of what is received. Absent once it has ended.
+    decompressed: Option<Decompressed>,
     /// After a 101 there is no body, but another protocol.
     is_upgrade: bool,
 }
 
+/// A body that is decompressed.
+struct Decompressed {
+    body: Body,
+    /// How many bytes it may have.
+    bytes_max: u64,
+}
+
 impl Remainder {
     pub(super) fn new(label: Rc<str>, exchange: Box<Exchange>, is_upgrade: bool) -> Self {
-        Self { label, exchange: Some(exchange), is_upgrade }
+        Self { label, exchange: Some(exchange), decompressed: None, is_upgrade }
+    }
+
+    /// Creates one that reads `body`, which is made of another one.
+    pub(super) fn of_body(label: Rc<str>, body: Body, bytes_max: u64) -> Self {
+        let decompressed = Some(Decompressed { body, bytes_max });
+        Self { label, exchange: None, decompressed, is_upgrade: false }
     }
 
     /// Polls for the next part of the body. `None` once the end was returned, and after an error.
@@ -34,6 +50,10 @@ impl Remainder {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyPart, ClientError>>> {
+        if let Some(Decompressed { body, bytes_max }) = &mut self.decompressed {
+            let (part, bytes_max) = (ready!(body.poll_part(cx)), *bytes_max);
+            return Poll::Ready(Some(self.take_decompressed(part, bytes_max)));
+        }
         let Some(exchange) = self.exchange.as_mut().filter(|_| !self.is_upgrade) else {
             return task::poll_proceed(cx).map(|()| None);
         };
@@ -48,6 +68,41 @@ impl Remainder {
             }
             Err(kind) => Err(self.fail(kind)),
         }))
+    }
+
+    /// Returns a part of the body that is decompressed.
+    fn take_decompressed(
+        &mut self,
+        part: Option<Result<Part, BodyError>>,
+        bytes_max: u64,
+    ) -> Result<BodyPart, ClientError> {
+        let error = match part {
+            Some(Ok(Part::Data(data))) => return Ok(BodyPart::Data(data)),
+            Some(Ok(Part::Trailers(trailers))) => {
+                self.decompressed = None;
+                return Ok(BodyPart::End(Some(Box::new(trailers))));
+            }
+            None => {
+                self.decompressed = None;
+                return Ok(BodyPart::End(None));
+            }
+            Some(Err(error)) => error,
+        };
+        let kind = match error {
+            BodyError::Coding(error) => ClientErrorKind::Coding(error),
+            BodyError::Protocol(ProtocolError::BodyTooLarge) => {
+                ClientErrorKind::TooLarge(bytes_max)
+            }
+            error => match error.into_cause().downcast() {
+                // What was received failed, and says how.
+                Ok(error) => {
+                    self.decompressed = None;
+                    return Err(*error);
+                }
+                Err(error) => ClientErrorKind::Content(error),
+            },
+        };
+        Err(self.fail(kind))
     }
 
     /// Ends a response without a body.
@@ -65,16 +120,21 @@ impl Remainder {
     /// Closes the connection.
     pub(super) fn fail(&mut self, kind: ClientErrorKind) -> ClientError {
         self.exchange = None;
+        self.decompressed = None;
         ClientError::new(&self.label, kind)
     }
 
     pub(super) fn is_ended(&self) -> bool {
-        self.exchange.is_none()
+        self.exchange.is_none() && self.decompressed.is_none()
     }
 
     /// Returns how many bytes of the body have not been read; `None` if that is unknown.
     pub(super) fn length(&self) -> Option<u64> {
-        self.exchange.as_ref().map_or(Some(0), |exchange| exchange.body_remaining())
+        match &self.exchange {
+            Some(exchange) => exchange.body_remaining(),
+            None if self.decompressed.is_some() => None,
+            None => Some(0),
+        }
     }
 
     /// Returns the length of the body as that of a [`Body`](crate::Body).

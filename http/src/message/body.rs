@@ -179,6 +179,9 @@ impl Body {
 
     /// Reads the rest of the body and returns it in one piece.
     ///
+    /// While `StreamExt` is imported, `body.collect(limit)` of a body that you own calls the method
+    /// of that trait, which takes no argument. Write `(&mut body).collect(limit)` there.
+    ///
     /// # Errors
     /// [`ProtocolError::BodyTooLarge`] if it is longer than `limit` bytes, and the errors of
     /// [`Body::chunk`]. Nothing is read of a body that is known to be too long.

@@ -81,6 +81,9 @@ pub enum ClientErrorKind {
     Protocol(ProtocolError),
     /// The body of the response has more than this many bytes, which is the limit.
     TooLarge(u64),
+    /// The body of the response cannot be decompressed: it is not what its `Content-Encoding` says,
+    /// or ends too early.
+    Coding(io::Error),
     /// The body of the response is not UTF-8.
     NotText,
     /// The body of the response cannot be deserialized.
@@ -218,6 +221,9 @@ impl fmt::Display for ClientErrorKind {
                 "the body of the response has more than {limit} bytes; raise the limit, or read \
                  the body part by part"
             ),
+            Self::Coding(error) => {
+                write!(f, "the body of the response is not what its Content-Encoding says: {error}")
+            }
             Self::NotText => {
                 f.write_str("the body of the response is not UTF-8; read it with `bytes`")
             }
@@ -262,7 +268,9 @@ impl Error for ClientError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.kind {
             ClientErrorKind::Encode(error) => Some(error),
-            ClientErrorKind::Connect(error) | ClientErrorKind::Broken(error) => Some(error),
+            ClientErrorKind::Connect(error)
+            | ClientErrorKind::Broken(error)
+            | ClientErrorKind::Coding(error) => Some(error),
             ClientErrorKind::Protocol(error) => Some(error),
             ClientErrorKind::Serialize(error)
             | ClientErrorKind::Content(error)

@@ -57,6 +57,18 @@ impl Fields {
         self.start = start;
     }
 
+    /// Removes the lines with these names, ignoring case.
+    pub(crate) fn remove(&mut self, names: &[&str]) {
+        let is_removed = |line: &[u8]| {
+            let name = &line[..memchr::memchr(b':', line).unwrap_or(0)];
+            names.iter().any(|removed| name.eq_ignore_ascii_case(removed.as_bytes()))
+        };
+        let (first, lines) = self.bytes.split_at(self.start.into());
+        let lines = lines.split_inclusive(|&byte| byte == b'\n').filter(|line| !is_removed(line));
+        self.bytes = [first].into_iter().chain(lines).flatten().copied().collect();
+        self.map.take();
+    }
+
     /// Drops the map, and also the memory of the lines if that is more than `bytes_max`.
     pub(crate) fn release(&mut self, bytes_max: usize) {
         self.map.take();

@@ -255,6 +255,12 @@ impl ResponseHead {
     pub const fn framing(&self) -> Framing {
         self.framing
     }
+
+    /// Removes all headers with these names, ignoring case.
+    #[cfg_attr(not(feature = "compression"), expect(dead_code, reason = "only decoding needs it"))]
+    pub(crate) fn remove(&mut self, names: &[&str]) {
+        self.fields.remove(names);
+    }
 }
 
 impl fmt::Debug for ResponseHead {

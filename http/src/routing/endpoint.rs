@@ -4,7 +4,7 @@
 //! its empty box is kept for the next one. So a handler that never waits needs a single box, and of
 //! those that wait each call in progress has one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -92,14 +92,38 @@ pub(crate) struct FnEndpoint<F, Fut> {
     spare: Rc<Spare<Fut>>,
 }
 
-type Spare<Fut> = RefCell<Vec<Pin<Box<Slot<Fut>>>>>;
+/// The empty boxes of a handler.
+struct Spare<Fut> {
+    /// The one that is used first, so that a handler that never waits does not touch the others.
+    first: Cell<Option<Pin<Box<Slot<Fut>>>>>,
+    others: RefCell<Vec<Pin<Box<Slot<Fut>>>>>,
+}
+
+impl<Fut> Spare<Fut> {
+    /// Returns a box while `first` is in use.
+    #[cold]
+    fn take_other(&self) -> Pin<Box<Slot<Fut>>> {
+        let other = self.others.borrow_mut().pop();
+        other.unwrap_or_else(|| Box::pin(Slot { future: None, home: None }))
+    }
+
+    /// Keeps a box besides `first`.
+    #[cold]
+    fn keep_other(&self, slot: Pin<Box<Slot<Fut>>>) {
+        let mut others = self.others.borrow_mut();
+        if others.len() + 1 < SPARE_BOXES_MAX {
+            others.push(slot);
+        }
+    }
+}
 
 pin_project! {
-    /// The content of a box: the handler's future, and the list that the box returns to.
+    /// The content of a box: the handler's future, and where the box returns to. It has none of
+    /// the two while it is empty.
     struct Slot<Fut> {
         #[pin]
         future: Option<Fut>,
-        home: Rc<Spare<Fut>>,
+        home: Option<Rc<Spare<Fut>>>,
     }
 }
 
@@ -109,8 +133,13 @@ where
     Fut: Future + 'static,
     Fut::Output: IntoResponse,
 {
+    fn new(function: F) -> Self {
+        let spare = Spare { first: Cell::new(None), others: RefCell::default() };
+        Self { function, spare: Rc::new(spare) }
+    }
+
     pub(crate) fn endpoint(function: F) -> Rc<dyn Endpoint> {
-        Rc::new(Self { function, spare: Rc::default() })
+        Rc::new(Self::new(function))
     }
 }
 
@@ -121,10 +150,10 @@ where
     Fut::Output: IntoResponse,
 {
     fn call(&self, request: Request) -> Running {
-        let spare = self.spare.borrow_mut().pop();
-        let mut slot =
-            spare.unwrap_or_else(|| Box::pin(Slot { future: None, home: self.spare.clone() }));
-        slot.as_mut().project().future.set(Some((self.function)(request)));
+        let mut slot = self.spare.first.take().unwrap_or_else(|| self.spare.take_other());
+        let mut this = slot.as_mut().project();
+        this.future.set(Some((self.function)(request)));
+        *this.home = Some(self.spare.clone());
         Running { call: Some(slot) }
     }
 }
@@ -146,13 +175,11 @@ where
     }
 
     fn finish(mut self: Pin<Box<Self>>) {
-        let this = self.as_mut().project();
-        let mut future = this.future;
-        future.set(None);
-        let home = this.home.clone();
-        let mut home = home.borrow_mut();
-        if home.len() < SPARE_BOXES_MAX {
-            home.push(self);
+        let mut this = self.as_mut().project();
+        this.future.set(None);
+        let Some(home) = this.home.take() else { return };
+        if let Some(other) = home.first.replace(Some(self)) {
+            home.keep_other(other);
         }
     }
 }
@@ -173,5 +200,56 @@ impl Next {
 impl fmt::Debug for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Next")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use http::Method;
+
+    use super::*;
+
+    fn request() -> Request {
+        Request::builder(Method::GET, "/").build().unwrap()
+    }
+
+    fn kept<F, Fut>(endpoint: &FnEndpoint<F, Fut>) -> usize {
+        let first = endpoint.spare.first.take();
+        let kept = usize::from(first.is_some()) + endpoint.spare.others.borrow().len();
+        endpoint.spare.first.set(first);
+        kept
+    }
+
+    #[test]
+    fn boxes_are_reused_and_a_burst_leaves_a_limited_number_of_them() {
+        brigade_runtime::run(async {
+            let endpoint = FnEndpoint::new(|_| ready("done"));
+            for _ in 0..3 {
+                endpoint.call(request()).await;
+                assert_eq!(kept(&endpoint), 1);
+            }
+            let endpoint = FnEndpoint::new(|_| pending::<Response>());
+            let burst: Vec<_> =
+                (0..SPARE_BOXES_MAX + 5).map(|_| endpoint.call(request())).collect();
+            assert_eq!(kept(&endpoint), 0);
+            drop(burst);
+            assert_eq!(kept(&endpoint), SPARE_BOXES_MAX);
+        });
+    }
+
+    #[test]
+    fn boxes_are_freed_with_their_endpoint_or_with_the_last_call() {
+        brigade_runtime::run(async {
+            let endpoint = FnEndpoint::new(|_| ready("done"));
+            endpoint.call(request()).await;
+            let running = endpoint.call(request());
+            let spare = Rc::downgrade(&endpoint.spare);
+            drop(endpoint);
+            assert!(spare.upgrade().is_some());
+            drop(running);
+            assert!(spare.upgrade().is_none());
+        });
     }
 }

@@ -167,6 +167,9 @@ impl fmt::Debug for Connections {
 /// Waits until the server whose loop this thread runs starts to shut down. On a thread that runs no
 /// loop of a server this waits for ever.
 ///
+/// A task that is woken by it runs once more at least. The loop does not wait for anything else
+/// than its connections, so a task that awaits more after that may be dropped.
+///
 /// # Cancel safety
 /// Cancel safe.
 pub async fn draining() {

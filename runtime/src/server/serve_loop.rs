@@ -9,6 +9,7 @@ use crate::server::connection_queue::LoopEvent;
 use crate::server::connections::Connections;
 use crate::server::loop_acceptor::LoopAcceptor;
 use crate::server::protocol::{DESCRIBED_MAX, Protocol, first_lines};
+use crate::task::yield_now;
 use crate::time::timeout;
 
 /// The connections of a loop that were cancelled at the drain deadline.
@@ -39,6 +40,8 @@ pub(super) async fn serve_loop<P: Protocol>(
     connections.start_drain();
     protocol.drain();
     connections.wake_all();
+    // Tasks that wait for the drain run before the loop ends, even if no connection is open.
+    yield_now().await;
     match timeout(drain, connections.closed()).await {
         Ok(()) => Cancelled { count: 0, connections: Vec::new() },
         Err(_) => cancel(&*protocol, &connections).await,
