@@ -25,9 +25,8 @@ fn a_grpc_client_asks_a_grpc_server() {
         spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let routes = routes.clone();
-                let service = hyper::service::service_fn(move |request| {
-                    routes.clone().oneshot(request)
-                });
+                let service =
+                    hyper::service::service_fn(move |request| routes.clone().oneshot(request));
                 let connection = hyper::server::conn::http2::Builder::new(HyperExecutor)
                     .timer(HyperTimer)
                     .serve_connection(HyperIo::new(stream), service);
