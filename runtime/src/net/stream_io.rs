@@ -1,8 +1,8 @@
 //! Reads and writes of a connected stream, by system calls.
 //!
 //! A call that returns `WouldBlock` clears the readiness of its stream. If
-//! [`StreamSocket::short_means_blocked`] returns `true`, so does a read or write of fewer bytes than
-//! there was room for, which saves the call that would return `WouldBlock`.
+//! [`StreamSocket::short_means_blocked`] returns `true`, so does a read or write of fewer bytes
+//! than there was room for, which saves the call that would return `WouldBlock`.
 //!
 //! The calls are rustix's, not libc's: in a process with threads, libc's are cancellation points
 //! (pthreads(7)), which cost time and are not needed here.

@@ -37,8 +37,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// It listens at TCP addresses, at Unix sockets, or at both; limits, placement, statistics and the
 /// shutdown are the same for all connections. The handler gets a [`TcpStream`] and a
-/// [`SocketAddr`], and from [`TcpServer::bind_unix`] or [`TcpServer::and_bind_unix`] on, an [`AnyStream`] and a
-/// [`PeerAddr`](crate::net::PeerAddr): `S` is the type of the stream.
+/// [`SocketAddr`]. From [`TcpServer::bind_unix`] or [`TcpServer::and_bind_unix`] on, it gets an
+/// [`AnyStream`] and a [`PeerAddr`](crate::net::PeerAddr). `S` is the type of the stream.
 ///
 /// # Examples
 /// An echo server:
