@@ -22,14 +22,20 @@ use crate::server::accepted::{AcceptedConnection, Newcomer, Source};
 use crate::server::acceptor_waker::AcceptorWaker;
 use crate::server::connection_queue::{ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY};
 use crate::server::exhaustion::Exhaustion;
-use crate::server::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};
+use crate::server::placement::{
+    Candidate, Health, LONG_STALLED_AFTER, Observer, STALLED_AFTER, choose,
+};
 use crate::server::unclaimed::{Unclaimed, UnclaimedConnections};
 use crate::server::watches::{Returned, Watches};
 use crate::sync::lock;
 use crate::time::{self, Sleep, sleep};
 
-/// The time between two rounds over the connections that no loop has claimed.
-const ROUND: Duration = STALLED_AFTER;
+/// The time between two looks at the loops while connections wait in queues.
+const LOOK: Duration = STALLED_AFTER;
+
+/// The time between two rounds over the connections that no loop has claimed. A busy server always
+/// has some, and a timer that ends this late costs little.
+const ROUND: Duration = LONG_STALLED_AFTER;
 
 /// Accepting starts after this time even if a loop has not started.
 const START_TIMEOUT: Duration = Duration::from_secs(1);
@@ -65,9 +71,11 @@ pub struct Acceptor {
 
 /// What makes the acceptor look after the connections that no loop has claimed.
 struct Rounds {
+    /// The timer of the next look; set only while connections wait in queues.
+    look: Option<Sleep>,
     /// The timer of the next round; set only while there are connections to look at.
-    timer: Option<Sleep>,
-    /// Watches the other ones.
+    round: Option<Sleep>,
+    /// Watches the other connections.
     watches: Watches,
 }
 
@@ -241,7 +249,8 @@ impl Acceptor {
         let source = if is_alone {
             Source::Own(newcomer)
         } else {
-            let (source, claim) = Source::shared(newcomer);
+            let claim = slot.unclaimed.claim(newcomer);
+            let source = Source::shared(claim.clone());
             slot.unclaimed.push(Unclaimed { claim, peer, accepted, rounds, has_bytes: false });
             source
         };
@@ -282,9 +291,8 @@ impl Acceptor {
             else {
                 return;
             };
-            if let Some(connection) = self.slots[index].take_back() {
-                self.give(target, connection);
-            }
+            let Some(connection) = self.slots[index].take_back() else { return };
+            self.give(target, connection);
         }
     }
 
@@ -375,25 +383,42 @@ impl Acceptor {
 
     fn rounds(&mut self) -> Rounds {
         self.take_returned();
-        Rounds { timer: None, watches: Watches::new(self.returned.clone()) }
+        Rounds { look: None, round: None, watches: Watches::new(self.returned.clone()) }
     }
 
-    /// Ready at the end of a round. There are no rounds while there is no connection to look at.
+    /// Ready after a look at the loops. There are none while there is no connection to look at.
     fn poll_round(&mut self, rounds: &mut Rounds, cx: &mut Context<'_>) -> Poll<()> {
         if rounds.watches.poll(cx) {
             self.take_returned();
         }
-        let Rounds { timer, watches } = rounds;
-        if !self.slots.iter().any(LoopSlot::has_unclaimed) {
-            *timer = None;
+        let Rounds { look, round, watches } = rounds;
+        let is_any_queued = self.slots.iter().any(|slot| !slot.queue.is_empty());
+        let is_any_unclaimed = self.slots.iter().any(|slot| !slot.unclaimed.is_empty());
+        let is_round = poll_while(is_any_unclaimed, round, ROUND, cx).is_ready();
+        if poll_while(is_any_queued, look, LOOK, cx).is_pending() && !is_round {
             return Poll::Pending;
         }
-        ready!(Pin::new(timer.get_or_insert_with(|| sleep(ROUND))).poll(cx));
-        *timer = None;
         self.look(time::now());
-        self.end_round(watches);
+        if is_round {
+            self.end_round(watches);
+        }
         Poll::Ready(())
     }
+}
+
+/// Ready each time that `period` has passed. Never ready, and without a timer, while `is_wanted` is
+/// not true.
+fn poll_while(
+    is_wanted: bool,
+    timer: &mut Option<Sleep>,
+    period: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if is_wanted {
+        ready!(Pin::new(timer.get_or_insert_with(|| sleep(period))).poll(cx));
+    }
+    *timer = None;
+    if is_wanted { Poll::Ready(()) } else { Poll::Pending }
 }
 
 /// Asks every loop to close idle connections.
@@ -428,10 +453,14 @@ impl LoopSlot {
         !self.queue.is_empty() || !self.unclaimed.is_empty()
     }
 
-    /// Takes back a connection that the loop has not claimed.
+    /// Takes back a connection that the loop has not claimed. One that it has begun with is only
+    /// taken back after a while.
     fn take_back(&mut self) -> Option<Accepted> {
         if let Some(connection) = self.take_back_queued() {
             return Some(connection);
+        }
+        if self.health < Health::LongStalled {
+            return None;
         }
         let (Unclaimed { peer, accepted, rounds, .. }, taken) = self.unclaimed.take_back()?;
         self.queue.end_taken_back(&taken);
@@ -466,6 +495,7 @@ impl Drop for Acceptor {
 
 #[cfg(all(test, not(brigade_loom)))]
 mod tests {
+    use std::sync::mpsc;
     use std::thread::JoinHandle;
 
     use super::*;
@@ -473,10 +503,11 @@ mod tests {
     use crate::server::connection_queue::LoopEvent;
     use crate::task::yield_now;
     use crate::time::timeout;
-    use crate::{EventLoop, net, run, spawn};
+    use crate::{EventLoop, LoopHandle, net, run, spawn};
 
-    /// Receives connections on a thread of its own, and keeps them without a claim.
-    fn keep(mut receiver: ConnectionReceiver) -> JoinHandle<()> {
+    /// Receives connections on a thread of its own, and keeps them without a claim. Sends the
+    /// handle of its loop for each of them.
+    fn keep(mut receiver: ConnectionReceiver, begun: mpsc::Sender<LoopHandle>) -> JoinHandle<()> {
         std::thread::spawn(move || {
             run(async move {
                 let mut kept = Vec::new();
@@ -485,6 +516,7 @@ mod tests {
                     let polled = poll_fn(|cx| Poll::Ready(unclaimed.poll_readable(cx))).await;
                     assert!(polled.is_pending());
                     kept.push(unclaimed);
+                    let _ = begun.send(LoopHandle::current());
                 }
             });
         })
@@ -530,7 +562,9 @@ mod tests {
     fn connections_that_were_watched_are_looked_at_when_accepting_begins_again() {
         run(async {
             let (mut acceptor, receivers) = Acceptor::new(2);
-            let keeping: Vec<_> = receivers.into_iter().map(keep).collect();
+            let (begun, _) = mpsc::channel();
+            let keeping = receivers.into_iter().map(|one| keep(one, begun.clone()));
+            let keeping: Vec<_> = keeping.collect();
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             accept_and_watch(&mut acceptor, &listener).await;
@@ -546,7 +580,9 @@ mod tests {
     fn connections_of_a_loop_that_was_replaced_are_not_taken_back_from_the_new_one() {
         run(async {
             let (mut acceptor, receivers) = Acceptor::new(2);
-            let keeping: Vec<_> = receivers.into_iter().map(keep).collect();
+            let (begun, _) = mpsc::channel();
+            let keeping = receivers.into_iter().map(|one| keep(one, begun.clone()));
+            let keeping: Vec<_> = keeping.collect();
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             accept_and_watch(&mut acceptor, &listener).await;
@@ -555,6 +591,51 @@ mod tests {
             let _rounds = acceptor.rounds();
             assert_eq!(unclaimed(&mut acceptor), [0, 0]);
             old.iter().for_each(|queue| queue.close());
+            keeping.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_stuck_loop_loses_what_it_has_begun_with_after_ten_milliseconds() {
+        run(async {
+            let (mut acceptor, receivers) = Acceptor::new(2);
+            let (begun, has_begun) = mpsc::channel();
+            let keeping = receivers.into_iter().map(|one| keep(one, begun.clone()));
+            let keeping: Vec<_> = keeping.collect();
+            acceptor.wait_for_loops().await;
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let _clients = [(); 2].map(|()| {
+                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (stream, peer) = listener.accept().unwrap();
+                stream.set_nonblocking(true).unwrap();
+                acceptor.place(stream, peer);
+                client
+            });
+            let open = |acceptor: &Acceptor| -> Vec<usize> {
+                acceptor.slots.iter().map(|slot| slot.queue.open()).collect()
+            };
+            let (stuck, _) = (has_begun.recv().unwrap(), has_begun.recv().unwrap());
+            let (release, released) = mpsc::channel::<()>();
+            let (blocked, is_blocked) = mpsc::channel();
+            let block = move || {
+                blocked.send(()).unwrap();
+                let _ = released.recv();
+            };
+            stuck.call_soon(block).unwrap();
+            is_blocked.recv().unwrap();
+            let is_awake = |slot: &LoopSlot| slot.queue.progress().unwrap().is_awake;
+            while acceptor.slots.iter().filter(|slot| is_awake(slot)).count() > 1 {
+                yield_now().await;
+            }
+            let now = time::now();
+            for ms in [0, 2, 9] {
+                acceptor.look(now + Duration::from_millis(ms));
+            }
+            assert_eq!(open(&acceptor), [1, 1]);
+            assert!(acceptor.slots.iter().any(|slot| slot.health == Health::Stalled));
+            acceptor.look(now + Duration::from_millis(10));
+            assert_eq!(open(&acceptor).iter().max(), Some(&2));
+            drop((release, acceptor));
             keeping.into_iter().for_each(|thread| thread.join().unwrap());
         });
     }

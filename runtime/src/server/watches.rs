@@ -163,8 +163,9 @@ mod tests {
             let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
             let (stream, peer) = self.listener.accept().unwrap();
             stream.set_nonblocking(true).unwrap();
-            let (source, claim) = Source::shared(Newcomer { stream, guard: self.queue.guard() });
-            let accepted = time::now();
+            let newcomer = Newcomer { stream, guard: self.queue.guard() };
+            let claim = Arc::new(Claim::new(newcomer));
+            let (source, accepted) = (Source::shared(claim.clone()), time::now());
             let unclaimed =
                 Unclaimed { claim: claim.clone(), peer, accepted, rounds: 0, has_bytes: false };
             self.watches.push(&self.queue, unclaimed);
