@@ -659,6 +659,139 @@ mod tests {
         });
     }
 
+    /// Returns an acceptor whose loops have queues of `capacities`, and never start.
+    fn acceptor(capacities: &[usize]) -> (Acceptor, Vec<ConnectionReceiver>) {
+        let (mut acceptor, mut receivers) = Acceptor::new(capacities.len());
+        for (index, capacity) in capacities.iter().enumerate() {
+            let queue = ConnectionQueue::new(*capacity, acceptor.waker.clone());
+            receivers[index] = ConnectionReceiver::new(queue.clone());
+            acceptor.slots[index].queue = queue;
+        }
+        (acceptor, receivers)
+    }
+
+    /// Gives a connection to the loop with a number. Returns the client's end.
+    fn give(acceptor: &mut Acceptor, index: usize) -> TcpStream {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        acceptor.give(index, Accepted { stream, peer, accepted: time::now(), rounds: 0 });
+        client
+    }
+
+    /// Runs a future on a loop whose clock only moves on when nothing else is left to do. Returns
+    /// how much time has passed by that clock.
+    fn timed(future: impl AsyncFnOnce() + 'static) -> Duration {
+        let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
+        event_loop.run_until_complete(async {
+            let begin = time::now();
+            future().await;
+            time::now() - begin
+        })
+    }
+
+    #[test]
+    fn a_loop_that_has_ended_gets_a_connection_only_when_no_other_has_room() {
+        run(async {
+            let (mut acceptor, mut receivers) = acceptor(&[1, 2, 1]);
+            receivers.remove(1);
+            let mut clients = vec![give(&mut acceptor, 0)];
+            assert!(acceptor.slots[0].queue.is_full());
+            assert_eq!(acceptor.any_room(), Some(2));
+            clients.push(give(&mut acceptor, 2));
+            assert_eq!(acceptor.any_room(), Some(1));
+            clients.extend([give(&mut acceptor, 1), give(&mut acceptor, 1)]);
+            assert_eq!(acceptor.any_room(), None);
+        });
+    }
+
+    #[test]
+    fn an_acceptor_waits_for_room_unless_there_will_never_be_any() {
+        run(async {
+            let (mut acceptor, receivers) = acceptor(&[1, 1]);
+            let _clients = [0, 1].map(|index| give(&mut acceptor, index));
+            let mut rounds = acceptor.rounds();
+            {
+                let mut waiting = pin!(acceptor.wait_for_room(&mut rounds));
+                poll_fn(|cx| {
+                    assert!(waiting.as_mut().poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+            }
+            drop(receivers);
+            assert!(!acceptor.wait_for_room(&mut rounds).await);
+        });
+    }
+
+    #[test]
+    fn accepting_starts_after_a_second_although_a_loop_has_not_started() {
+        let waited = timed(async || {
+            let (acceptor, _receivers) = acceptor(&[1, 1]);
+            acceptor.wait_for_loops().await;
+        });
+        assert_eq!(waited, START_TIMEOUT);
+    }
+
+    #[test]
+    fn connections_that_wait_for_loops_which_do_not_turn_are_given_up_at_the_end() {
+        let waited = timed(async || {
+            let (mut acceptor, _receivers) = acceptor(&[1, 1]);
+            let _client = give(&mut acceptor, 0);
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            acceptor.accept_waiting(&listener).await;
+        });
+        assert_eq!(waited, END_TIMEOUT);
+    }
+
+    #[test]
+    fn all_loops_are_asked_to_close_connections_when_one_runs_out_of_descriptors() {
+        run(async {
+            let (mut acceptor, receivers) = acceptor(&[9, 9]);
+            let _clients: Vec<_> = (0..9).map(|_| give(&mut acceptor, 1)).collect();
+            let mut supervising = pin!(acceptor.supervise());
+            poll_fn(|cx| {
+                assert!(supervising.as_mut().poll(cx).is_pending());
+                receivers[0].report_exhausted();
+                assert!(supervising.as_mut().poll(cx).is_pending());
+                let asked = receivers[1].poll_recv(cx);
+                assert!(matches!(asked, Poll::Ready(Some(LoopEvent::Shed(2)))));
+                let asked = receivers[1].poll_recv(cx);
+                assert!(matches!(asked, Poll::Ready(Some(LoopEvent::Connection(_)))));
+                // It has no connections to close.
+                assert!(receivers[0].poll_recv(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        });
+    }
+
+    #[test]
+    fn connections_that_are_turned_away_are_counted_for_the_acceptor_and_its_loops() {
+        let (acceptor, receivers) = Acceptor::new(2);
+        receivers[1].turned_away().fetch_add(2, Relaxed);
+        acceptor.turned_away_counter().fetch_add(1, Relaxed);
+        assert_eq!(acceptor.turned_away(), 3);
+    }
+
+    #[test]
+    fn the_loops_are_looked_at_once_a_turn_when_connections_are_placed() {
+        run(async {
+            let (mut acceptor, _receivers) = acceptor(&[4, 4]);
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut place = || {
+                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (stream, peer) = listener.accept().unwrap();
+                acceptor.place(stream, peer);
+                (client, acceptor.looked)
+            };
+            let now = time::now();
+            let (_first, looked) = place();
+            assert_eq!(looked, Some(now));
+            assert_eq!(acceptor.slots.iter().map(|slot| slot.queue.open()).sum::<usize>(), 1);
+        });
+    }
+
     #[test]
     fn connections_of_a_single_loop_cause_no_rounds() {
         run(async {

@@ -251,3 +251,27 @@ impl<F: Future<Output = ()>> Future for Serving<F> {
         self.project().future.poll(cx)
     }
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::{run, spawn};
+
+    #[test]
+    fn the_tasks_of_connections_are_known_by_their_name_and_the_task_that_spawned_them() {
+        run(async {
+            let connections = Connections::new();
+            assert_eq!(connections.tasks().count(), 0);
+            connections.spawn(pending());
+            let spawned = connections.tasks().next().unwrap().label.id();
+            spawn(pending::<()>()).detach();
+            let spawn_elsewhere =
+                || task::Builder::new().name(CONNECTION).spawn(pending::<()>()).detach();
+            spawn(async move { spawn_elsewhere() }).await.unwrap();
+            let tasks: Vec<_> = connections.tasks().map(|task| task.label.id()).collect();
+            assert_eq!(tasks, [spawned]);
+        });
+    }
+}

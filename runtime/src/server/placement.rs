@@ -184,5 +184,9 @@ mod tests {
         assert_eq!(observer.look(moved, at(301)), Health::Suspect);
         assert_eq!(observer.look(moved, at(324)), Health::Suspect);
         assert_eq!(observer.look(moved, at(325)), Health::Turning);
+        let mut observer = Observer::new(stuck, begin);
+        assert_eq!(observer.look(stuck, at(8)), Health::Stalled);
+        assert_eq!(observer.look(moved, at(9)), Health::Suspect);
+        assert_eq!(observer.look(moved, at(10)), Health::Turning);
     }
 }

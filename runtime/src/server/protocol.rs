@@ -143,3 +143,19 @@ impl fmt::Display for ConnectionInfo {
         write!(f, ": waiting for {:.1?}", self.waiting)
     }
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_of_a_task_is_forgotten_when_its_connection_ends() {
+        crate::run(async {
+            let peers = Peers::default();
+            let known = KnownPeer::new(peers.clone(), "127.0.0.1:1".parse().unwrap());
+            assert_eq!(peers.borrow().len(), 1);
+            drop(known);
+            assert!(peers.borrow().is_empty());
+        });
+    }
+}

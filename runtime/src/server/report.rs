@@ -95,3 +95,16 @@ fn describe_tasks() -> String {
     }
     text
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_how_many_connections_there_were_and_how_many_were_cancelled() {
+        let stats = LoopStats { accepted: 3, ..LoopStats::default() };
+        let report =
+            LoopReport::<ConnectionInfo> { stats, cancelled: 1, cancelled_connections: Vec::new() };
+        assert_eq!(report.to_string(), "3 connections, 1 cancelled");
+    }
+}
