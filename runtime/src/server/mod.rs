@@ -26,7 +26,8 @@ mod connections;
 mod exhaustion;
 mod handover;
 mod listeners;
-#[cfg(all(test, not(brigade_loom)))]
+#[cfg(test)]
+#[cfg(not(brigade_loom))]
 mod logged;
 mod loop_acceptor;
 mod phase;
