@@ -210,4 +210,22 @@ mod tests {
         });
         assert_eq!(lines.iter().filter(|line| *line == "WARN listener fails").count(), 1);
     }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_last_attempts_to_accept_end_when_none_waits_and_are_limited_when_accept_fails() {
+        run(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let duplicate = listener.try_clone().unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let mut left = 10;
+            assert!(accept_last(&listener, &mut left).is_some());
+            assert!(accept_last(&listener, &mut left).is_none());
+            assert_eq!(left, 8);
+            socket2::SockRef::from(&duplicate).shutdown(std::net::Shutdown::Both).unwrap();
+            assert!(accept_last(&listener, &mut left).is_none());
+            assert_eq!(left, 0);
+        });
+    }
 }

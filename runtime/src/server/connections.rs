@@ -274,4 +274,35 @@ mod tests {
             assert_eq!(tasks, [spawned]);
         });
     }
+
+    #[test]
+    fn the_task_of_every_connection_is_polled_when_all_are_woken() {
+        run(async {
+            let connections = Connections::new();
+            let polls = Rc::new(Cell::new(0));
+            for _ in 0..2 {
+                let polls = polls.clone();
+                connections.spawn(poll_fn(move |_| {
+                    polls.set(polls.get() + 1);
+                    Poll::Pending
+                }));
+            }
+            task::yield_now().await;
+            task::yield_now().await;
+            assert_eq!(polls.get(), 2);
+            connections.wake_all();
+            task::yield_now().await;
+            assert_eq!(polls.get(), 4);
+        });
+    }
+
+    #[test]
+    fn connections_are_described_once_it_is_known_how() {
+        run(async {
+            let connections = Connections::new();
+            assert_eq!(connections.describe().await, "");
+            connections.set_describe(Rc::new(|| Box::pin(async { "two lines".to_owned() })));
+            assert_eq!(connections.describe().await, "two lines");
+        });
+    }
 }

@@ -158,4 +158,18 @@ mod tests {
             assert!(peers.borrow().is_empty());
         });
     }
+
+    #[test]
+    fn the_first_lines_of_a_report_follow_the_number_of_connections() {
+        struct Numbers;
+        impl Protocol for Numbers {
+            type Connection = usize;
+            fn serve(self: &Rc<Self>, _: AcceptedConnection, _: &Connections) {}
+            async fn snapshot(&self, _: &Connections) -> Vec<usize> {
+                Vec::new()
+            }
+        }
+        assert_eq!(Numbers.summary(&[7, 8]), "\n  2 connections\n  7\n  8");
+        assert_eq!(first_lines(0..100).lines().count(), 1 + DESCRIBED_MAX);
+    }
 }
