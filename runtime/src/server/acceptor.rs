@@ -185,14 +185,14 @@ impl Acceptor {
             consume_budget().await;
         }
         poll_fn(|cx| {
-            while self.slots.iter().any(|slot| !slot.queue.is_empty()) {
+            while self.is_any_queued() {
                 let turned = *self.turned.get_or_insert_with(time::now);
                 if self.slots.iter().any(LoopSlot::is_turning) {
                     self.turned = Some(time::now());
                 } else if time::now() >= turned + END_TIMEOUT {
                     break;
                 }
-                ready!(self.poll_round(rounds, cx));
+                ready!(self.poll_round(true, rounds, cx));
             }
             Poll::Ready(())
         })
@@ -355,7 +355,7 @@ impl Acceptor {
                 if self.is_deserted() {
                     return Poll::Ready(Err(Deserted));
                 }
-                ready!(self.poll_round(rounds, cx));
+                ready!(self.poll_round(self.is_any_queued(), rounds, cx));
             }
         })
         .await
@@ -375,7 +375,7 @@ impl Acceptor {
                 if self.is_deserted() {
                     return Poll::Ready(false);
                 }
-                ready!(self.poll_round(rounds, cx));
+                ready!(self.poll_round(self.is_any_queued(), rounds, cx));
             }
         })
         .await
@@ -386,13 +386,25 @@ impl Acceptor {
         Rounds { look: None, round: None, watches: Watches::new(self.returned.clone()) }
     }
 
-    /// Ready after a look at the loops. There are none while there is no connection to look at.
-    fn poll_round(&mut self, rounds: &mut Rounds, cx: &mut Context<'_>) -> Poll<()> {
+    /// Returns `true` if a connection waits in a queue. Its loop may pop it at any time.
+    fn is_any_queued(&self) -> bool {
+        self.slots.iter().any(|slot| !slot.queue.is_empty())
+    }
+
+    /// Ready after a look at the loops. There are none while there is no connection to look at:
+    /// none is unclaimed, and `is_any_queued` is not true, which the caller has found out. If it
+    /// were asked again here, a caller that saw a connection would wait for a look that never comes
+    /// when the loop pops it in between.
+    fn poll_round(
+        &mut self,
+        is_any_queued: bool,
+        rounds: &mut Rounds,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         if rounds.watches.poll(cx) {
             self.take_returned();
         }
         let Rounds { look, round, watches } = rounds;
-        let is_any_queued = self.slots.iter().any(|slot| !slot.queue.is_empty());
         let is_any_unclaimed = self.slots.iter().any(|slot| !slot.unclaimed.is_empty());
         let is_round = poll_while(is_any_unclaimed, round, ROUND, cx).is_ready();
         if poll_while(is_any_queued, look, LOOK, cx).is_pending() && !is_round {
@@ -742,6 +754,22 @@ mod tests {
             acceptor.accept_waiting(&listener).await;
         });
         assert_eq!(waited, END_TIMEOUT);
+    }
+
+    #[test]
+    fn a_look_at_the_loops_that_was_asked_for_takes_place_although_a_loop_has_emptied_its_queue() {
+        let waited = timed(async || {
+            let (mut acceptor, _receivers) = acceptor(&[1]);
+            let mut rounds = acceptor.rounds();
+            poll_fn(|cx| acceptor.poll_round(true, &mut rounds, cx)).await;
+            poll_fn(|cx| {
+                assert!(acceptor.poll_round(false, &mut rounds, cx).is_pending());
+                assert!(rounds.look.is_none() && rounds.round.is_none());
+                Poll::Ready(())
+            })
+            .await;
+        });
+        assert_eq!(waited, LOOK);
     }
 
     #[test]
