@@ -89,6 +89,12 @@ fn a_server_listens_at_each_of_its_addresses_in_every_mode_of_accepting() {
 }
 
 #[test]
+fn a_server_has_at_least_one_loop() {
+    assert_eq!(bind().loops(3).loop_count(), 3);
+    assert_eq!(bind().loops(0).loop_count(), 1);
+}
+
+#[test]
 fn an_address_in_use_is_an_error_that_names_it() {
     let first = bind();
     let address = first.local_addr().unwrap();

@@ -144,3 +144,92 @@ pub(crate) fn accept_last(
     }
     None
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::net::TcpListener;
+    use crate::server::logged::logged;
+    use crate::{EventLoop, run};
+
+    #[test]
+    fn listeners_take_turns() {
+        run(async {
+            let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+            let addresses = listeners.each_ref().map(|one| one.local_addr().unwrap());
+            let connect = |address: &SocketAddr| TcpStream::connect(address).unwrap();
+            let _clients: Vec<_> = addresses.iter().chain(&addresses).map(connect).collect();
+            let (mut state, mut exhaustion) =
+                (AcceptState::default(), Exhaustion::new(Arc::default()));
+            let mut accepted = Vec::new();
+            for _ in 0..4 {
+                let connection =
+                    poll_fn(|cx| state.poll_accept(&listeners, &mut exhaustion, cx, || ())).await;
+                let socket = connection.unwrap().0;
+                accepted.push(socket2::SockRef::from(&socket).local_addr().unwrap());
+            }
+            let accepted: Vec<_> = accepted.iter().filter_map(|one| one.as_socket()).collect();
+            assert_eq!(accepted, [addresses, addresses].concat());
+        });
+    }
+
+    /// Ends the rest of all listeners, if it is over.
+    async fn end_rest(state: &mut AcceptState) {
+        poll_fn(|cx| {
+            state.end_rest(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_listener_that_fails_eight_times_in_a_row_rests_and_this_is_logged_once() {
+        let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
+        let lines = logged(|| {
+            event_loop.run_until_complete(async {
+                let listeners = vec![ListenerState::default(); 2];
+                let mut state = AcceptState { listeners, ..AcceptState::default() };
+                let error = io::Error::from_raw_os_error(22);
+                for _ in 0..FAILURES_MAX - 1 {
+                    state.record_failure(1, &error);
+                    state.record_failure(1, &io::ErrorKind::ConnectionAborted.into());
+                }
+                let resting = |state: &AcceptState| -> Vec<_> {
+                    state.listeners.iter().map(|listener| listener.is_resting).collect()
+                };
+                assert_eq!(resting(&state), [false, false]);
+                for _ in 0..3 {
+                    state.record_failure(1, &error);
+                }
+                end_rest(&mut state).await;
+                assert_eq!(resting(&state), [false, true]);
+                sleep(REST).await;
+                end_rest(&mut state).await;
+                assert_eq!(resting(&state), [false, false]);
+            });
+        });
+        assert_eq!(lines.iter().filter(|line| *line == "WARN listener fails").count(), 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_last_attempts_to_accept_end_when_none_waits_and_are_limited_when_accept_fails() {
+        run(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let duplicate = listener.try_clone().unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let mut left = 10;
+            assert!(accept_last(&listener, &mut left).is_some());
+            assert!(accept_last(&listener, &mut left).is_none());
+            assert_eq!(left, 8);
+            socket2::SockRef::from(&duplicate).shutdown(std::net::Shutdown::Both).unwrap();
+            assert!(accept_last(&listener, &mut left).is_none());
+            assert_eq!(left, 0);
+        });
+    }
+}

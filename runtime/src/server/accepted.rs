@@ -116,10 +116,9 @@ pub(crate) enum Source {
 pub(crate) struct Share(Option<Arc<Claim<Newcomer>>>);
 
 impl Source {
-    /// Returns the connection twice: for the loop, and for the acceptor.
-    pub(crate) fn shared(newcomer: Newcomer) -> (Self, Arc<Claim<Newcomer>>) {
-        let claim = Arc::new(Claim::new(newcomer));
-        (Self::Shared(Share(Some(claim.clone()))), claim)
+    /// Returns the connection of `claim`, as its loop sees it.
+    pub(crate) fn shared(claim: Arc<Claim<Newcomer>>) -> Self {
+        Self::Shared(Share(Some(claim)))
     }
 
     /// Takes the socket. Returns `None` if it was taken back.

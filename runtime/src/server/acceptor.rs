@@ -22,14 +22,20 @@ use crate::server::accepted::{AcceptedConnection, Newcomer, Source};
 use crate::server::acceptor_waker::AcceptorWaker;
 use crate::server::connection_queue::{ConnectionQueue, ConnectionReceiver, QUEUE_CAPACITY};
 use crate::server::exhaustion::Exhaustion;
-use crate::server::placement::{Candidate, Health, Observer, STALLED_AFTER, choose};
+use crate::server::placement::{
+    Candidate, Health, LONG_STALLED_AFTER, Observer, STALLED_AFTER, choose,
+};
 use crate::server::unclaimed::{Unclaimed, UnclaimedConnections};
 use crate::server::watches::{Returned, Watches};
 use crate::sync::lock;
 use crate::time::{self, Sleep, sleep};
 
-/// The time between two rounds over the connections that no loop has claimed.
-const ROUND: Duration = STALLED_AFTER;
+/// The time between two looks at the loops while connections wait in queues.
+const LOOK: Duration = STALLED_AFTER;
+
+/// The time between two rounds over the connections that no loop has claimed. A busy server always
+/// has some, and a timer that ends this late costs little.
+const ROUND: Duration = LONG_STALLED_AFTER;
 
 /// Accepting starts after this time even if a loop has not started.
 const START_TIMEOUT: Duration = Duration::from_secs(1);
@@ -65,9 +71,11 @@ pub struct Acceptor {
 
 /// What makes the acceptor look after the connections that no loop has claimed.
 struct Rounds {
+    /// The timer of the next look; set only while connections wait in queues.
+    look: Option<Sleep>,
     /// The timer of the next round; set only while there are connections to look at.
-    timer: Option<Sleep>,
-    /// Watches the other ones.
+    round: Option<Sleep>,
+    /// Watches the other connections.
     watches: Watches,
 }
 
@@ -177,14 +185,14 @@ impl Acceptor {
             consume_budget().await;
         }
         poll_fn(|cx| {
-            while self.slots.iter().any(|slot| !slot.queue.is_empty()) {
+            while self.is_any_queued() {
                 let turned = *self.turned.get_or_insert_with(time::now);
                 if self.slots.iter().any(LoopSlot::is_turning) {
                     self.turned = Some(time::now());
                 } else if time::now() >= turned + END_TIMEOUT {
                     break;
                 }
-                ready!(self.poll_round(rounds, cx));
+                ready!(self.poll_round(true, rounds, cx));
             }
             Poll::Ready(())
         })
@@ -241,7 +249,8 @@ impl Acceptor {
         let source = if is_alone {
             Source::Own(newcomer)
         } else {
-            let (source, claim) = Source::shared(newcomer);
+            let claim = slot.unclaimed.claim(newcomer);
+            let source = Source::shared(claim.clone());
             slot.unclaimed.push(Unclaimed { claim, peer, accepted, rounds, has_bytes: false });
             source
         };
@@ -282,9 +291,8 @@ impl Acceptor {
             else {
                 return;
             };
-            if let Some(connection) = self.slots[index].take_back() {
-                self.give(target, connection);
-            }
+            let Some(connection) = self.slots[index].take_back() else { return };
+            self.give(target, connection);
         }
     }
 
@@ -351,7 +359,7 @@ impl Acceptor {
                 if self.is_deserted() {
                     return Poll::Ready(Err(Deserted));
                 }
-                ready!(self.poll_round(rounds, cx));
+                ready!(self.poll_round(self.is_any_queued(), rounds, cx));
             }
         })
         .await
@@ -371,7 +379,7 @@ impl Acceptor {
                 if self.is_deserted() {
                     return Poll::Ready(false);
                 }
-                ready!(self.poll_round(rounds, cx));
+                ready!(self.poll_round(self.is_any_queued(), rounds, cx));
             }
         })
         .await
@@ -379,25 +387,54 @@ impl Acceptor {
 
     fn rounds(&mut self) -> Rounds {
         self.take_returned();
-        Rounds { timer: None, watches: Watches::new(self.returned.clone()) }
+        Rounds { look: None, round: None, watches: Watches::new(self.returned.clone()) }
     }
 
-    /// Ready at the end of a round. There are no rounds while there is no connection to look at.
-    fn poll_round(&mut self, rounds: &mut Rounds, cx: &mut Context<'_>) -> Poll<()> {
+    /// Returns `true` if a connection waits in a queue. Its loop may pop it at any time.
+    fn is_any_queued(&self) -> bool {
+        self.slots.iter().any(|slot| !slot.queue.is_empty())
+    }
+
+    /// Ready after a look at the loops. There are none while there is no connection to look at:
+    /// none is unclaimed, and `is_any_queued` is not true, which the caller has found out. If it
+    /// were asked again here, a caller that saw a connection would wait for a look that never comes
+    /// when the loop pops it in between.
+    fn poll_round(
+        &mut self,
+        is_any_queued: bool,
+        rounds: &mut Rounds,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         if rounds.watches.poll(cx) {
             self.take_returned();
         }
-        let Rounds { timer, watches } = rounds;
-        if !self.slots.iter().any(LoopSlot::has_unclaimed) {
-            *timer = None;
+        let Rounds { look, round, watches } = rounds;
+        let is_any_unclaimed = self.slots.iter().any(|slot| !slot.unclaimed.is_empty());
+        let is_round = poll_while(is_any_unclaimed, round, ROUND, cx).is_ready();
+        if poll_while(is_any_queued, look, LOOK, cx).is_pending() && !is_round {
             return Poll::Pending;
         }
-        ready!(Pin::new(timer.get_or_insert_with(|| sleep(ROUND))).poll(cx));
-        *timer = None;
         self.look(time::now());
-        self.end_round(watches);
+        if is_round {
+            self.end_round(watches);
+        }
         Poll::Ready(())
     }
+}
+
+/// Ready each time that `period` has passed. Never ready, and without a timer, while `is_wanted` is
+/// not true.
+fn poll_while(
+    is_wanted: bool,
+    timer: &mut Option<Sleep>,
+    period: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if is_wanted {
+        ready!(Pin::new(timer.get_or_insert_with(|| sleep(period))).poll(cx));
+    }
+    *timer = None;
+    if is_wanted { Poll::Ready(()) } else { Poll::Pending }
 }
 
 /// Asks every loop to close idle connections.
@@ -432,10 +469,14 @@ impl LoopSlot {
         !self.queue.is_empty() || !self.unclaimed.is_empty()
     }
 
-    /// Takes back a connection that the loop has not claimed.
+    /// Takes back a connection that the loop has not claimed. One that it has begun with is only
+    /// taken back after a while.
     fn take_back(&mut self) -> Option<Accepted> {
         if let Some(connection) = self.take_back_queued() {
             return Some(connection);
+        }
+        if self.health < Health::LongStalled {
+            return None;
         }
         let (Unclaimed { peer, accepted, rounds, .. }, taken) = self.unclaimed.take_back()?;
         self.queue.end_taken_back(&taken);
@@ -471,6 +512,7 @@ impl Drop for Acceptor {
 #[cfg(all(test, not(brigade_loom)))]
 mod tests {
     use std::net::TcpStream;
+    use std::sync::mpsc;
     use std::thread::JoinHandle;
 
     use super::*;
@@ -478,10 +520,11 @@ mod tests {
     use crate::server::connection_queue::LoopEvent;
     use crate::task::yield_now;
     use crate::time::timeout;
-    use crate::{EventLoop, net, run, spawn};
+    use crate::{EventLoop, LoopHandle, net, run, spawn};
 
-    /// Receives connections on a thread of its own, and keeps them without a claim.
-    fn keep(mut receiver: ConnectionReceiver) -> JoinHandle<()> {
+    /// Receives connections on a thread of its own, and keeps them without a claim. Sends the
+    /// handle of its loop for each of them.
+    fn keep(mut receiver: ConnectionReceiver, begun: mpsc::Sender<LoopHandle>) -> JoinHandle<()> {
         std::thread::spawn(move || {
             run(async move {
                 let mut kept = Vec::new();
@@ -490,6 +533,7 @@ mod tests {
                     let polled = poll_fn(|cx| Poll::Ready(unclaimed.poll_readable(cx))).await;
                     assert!(polled.is_pending());
                     kept.push(unclaimed);
+                    let _ = begun.send(LoopHandle::current());
                 }
             });
         })
@@ -535,7 +579,9 @@ mod tests {
     fn connections_that_were_watched_are_looked_at_when_accepting_begins_again() {
         run(async {
             let (mut acceptor, receivers) = Acceptor::new(2);
-            let keeping: Vec<_> = receivers.into_iter().map(keep).collect();
+            let (begun, _) = mpsc::channel();
+            let keeping = receivers.into_iter().map(|one| keep(one, begun.clone()));
+            let keeping: Vec<_> = keeping.collect();
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             accept_and_watch(&mut acceptor, &listener).await;
@@ -551,7 +597,9 @@ mod tests {
     fn connections_of_a_loop_that_was_replaced_are_not_taken_back_from_the_new_one() {
         run(async {
             let (mut acceptor, receivers) = Acceptor::new(2);
-            let keeping: Vec<_> = receivers.into_iter().map(keep).collect();
+            let (begun, _) = mpsc::channel();
+            let keeping = receivers.into_iter().map(|one| keep(one, begun.clone()));
+            let keeping: Vec<_> = keeping.collect();
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             accept_and_watch(&mut acceptor, &listener).await;
@@ -560,6 +608,51 @@ mod tests {
             let _rounds = acceptor.rounds();
             assert_eq!(unclaimed(&mut acceptor), [0, 0]);
             old.iter().for_each(|queue| queue.close());
+            keeping.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_stuck_loop_loses_what_it_has_begun_with_after_ten_milliseconds() {
+        run(async {
+            let (mut acceptor, receivers) = Acceptor::new(2);
+            let (begun, has_begun) = mpsc::channel();
+            let keeping = receivers.into_iter().map(|one| keep(one, begun.clone()));
+            let keeping: Vec<_> = keeping.collect();
+            acceptor.wait_for_loops().await;
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let _clients = [(); 2].map(|()| {
+                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (stream, peer) = listener.accept().unwrap();
+                stream.set_nonblocking(true).unwrap();
+                acceptor.place(AnySocket::tcp(stream.into()), peer.into());
+                client
+            });
+            let open = |acceptor: &Acceptor| -> Vec<usize> {
+                acceptor.slots.iter().map(|slot| slot.queue.open()).collect()
+            };
+            let (stuck, _) = (has_begun.recv().unwrap(), has_begun.recv().unwrap());
+            let (release, released) = mpsc::channel::<()>();
+            let (blocked, is_blocked) = mpsc::channel();
+            let block = move || {
+                blocked.send(()).unwrap();
+                let _ = released.recv();
+            };
+            stuck.call_soon(block).unwrap();
+            is_blocked.recv().unwrap();
+            let is_awake = |slot: &LoopSlot| slot.queue.progress().unwrap().is_awake;
+            while acceptor.slots.iter().filter(|slot| is_awake(slot)).count() > 1 {
+                yield_now().await;
+            }
+            let now = time::now();
+            for ms in [0, 2, 9] {
+                acceptor.look(now + Duration::from_millis(ms));
+            }
+            assert_eq!(open(&acceptor), [1, 1]);
+            assert!(acceptor.slots.iter().any(|slot| slot.health == Health::Stalled));
+            acceptor.look(now + Duration::from_millis(10));
+            assert_eq!(open(&acceptor).iter().max(), Some(&2));
+            drop((release, acceptor));
             keeping.into_iter().for_each(|thread| thread.join().unwrap());
         });
     }
@@ -580,6 +673,156 @@ mod tests {
             timeout(Duration::from_secs(30), client.read_exact(&mut byte)).await.unwrap().unwrap();
             assert_eq!(&byte, b"?");
             accepting.abort();
+        });
+    }
+
+    /// Returns an acceptor whose loops have queues of `capacities`, and never start.
+    fn acceptor(capacities: &[usize]) -> (Acceptor, Vec<ConnectionReceiver>) {
+        let (mut acceptor, mut receivers) = Acceptor::new(capacities.len());
+        for (index, capacity) in capacities.iter().enumerate() {
+            let queue = ConnectionQueue::new(*capacity, acceptor.waker.clone());
+            receivers[index] = ConnectionReceiver::new(queue.clone());
+            acceptor.slots[index].queue = queue;
+        }
+        (acceptor, receivers)
+    }
+
+    /// Gives a connection to the loop with a number. Returns the client's end.
+    fn give(acceptor: &mut Acceptor, index: usize) -> TcpStream {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        let (stream, peer) = (AnySocket::tcp(stream.into()), peer.into());
+        acceptor.give(index, Accepted { stream, peer, accepted: time::now(), rounds: 0 });
+        client
+    }
+
+    /// Runs a future on a loop whose clock only moves on when nothing else is left to do. Returns
+    /// how much time has passed by that clock.
+    fn timed(future: impl AsyncFnOnce() + 'static) -> Duration {
+        let mut event_loop = EventLoop::builder().manual_clock(true).build().unwrap();
+        event_loop.run_until_complete(async {
+            let begin = time::now();
+            future().await;
+            time::now() - begin
+        })
+    }
+
+    #[test]
+    fn a_loop_that_has_ended_gets_a_connection_only_when_no_other_has_room() {
+        run(async {
+            let (mut acceptor, mut receivers) = acceptor(&[1, 2, 1]);
+            receivers.remove(1);
+            let mut clients = vec![give(&mut acceptor, 0)];
+            assert!(acceptor.slots[0].queue.is_full());
+            assert_eq!(acceptor.any_room(), Some(2));
+            clients.push(give(&mut acceptor, 2));
+            assert_eq!(acceptor.any_room(), Some(1));
+            clients.extend([give(&mut acceptor, 1), give(&mut acceptor, 1)]);
+            assert_eq!(acceptor.any_room(), None);
+        });
+    }
+
+    #[test]
+    fn an_acceptor_waits_for_room_unless_there_will_never_be_any() {
+        run(async {
+            let (mut acceptor, receivers) = acceptor(&[1, 1]);
+            let _clients = [0, 1].map(|index| give(&mut acceptor, index));
+            let mut rounds = acceptor.rounds();
+            {
+                let mut waiting = pin!(acceptor.wait_for_room(&mut rounds));
+                poll_fn(|cx| {
+                    assert!(waiting.as_mut().poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+            }
+            drop(receivers);
+            assert!(!acceptor.wait_for_room(&mut rounds).await);
+        });
+    }
+
+    #[test]
+    fn accepting_starts_after_a_second_although_a_loop_has_not_started() {
+        let waited = timed(async || {
+            let (acceptor, _receivers) = acceptor(&[1, 1]);
+            acceptor.wait_for_loops().await;
+        });
+        assert_eq!(waited, START_TIMEOUT);
+    }
+
+    #[test]
+    fn connections_that_wait_for_loops_which_do_not_turn_are_given_up_at_the_end() {
+        let waited = timed(async || {
+            let (mut acceptor, _receivers) = acceptor(&[1, 1]);
+            let _client = give(&mut acceptor, 0);
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            acceptor.accept_waiting(&listener).await;
+        });
+        assert_eq!(waited, END_TIMEOUT);
+    }
+
+    #[test]
+    fn a_look_at_the_loops_that_was_asked_for_takes_place_although_a_loop_has_emptied_its_queue() {
+        let waited = timed(async || {
+            let (mut acceptor, _receivers) = acceptor(&[1]);
+            let mut rounds = acceptor.rounds();
+            poll_fn(|cx| acceptor.poll_round(true, &mut rounds, cx)).await;
+            poll_fn(|cx| {
+                assert!(acceptor.poll_round(false, &mut rounds, cx).is_pending());
+                assert!(rounds.look.is_none() && rounds.round.is_none());
+                Poll::Ready(())
+            })
+            .await;
+        });
+        assert_eq!(waited, LOOK);
+    }
+
+    #[test]
+    fn all_loops_are_asked_to_close_connections_when_one_runs_out_of_descriptors() {
+        run(async {
+            let (mut acceptor, receivers) = acceptor(&[9, 9]);
+            let _clients: Vec<_> = (0..9).map(|_| give(&mut acceptor, 1)).collect();
+            let mut supervising = pin!(acceptor.supervise());
+            poll_fn(|cx| {
+                assert!(supervising.as_mut().poll(cx).is_pending());
+                receivers[0].report_exhausted();
+                assert!(supervising.as_mut().poll(cx).is_pending());
+                let asked = receivers[1].poll_recv(cx);
+                assert!(matches!(asked, Poll::Ready(Some(LoopEvent::Shed(2)))));
+                let asked = receivers[1].poll_recv(cx);
+                assert!(matches!(asked, Poll::Ready(Some(LoopEvent::Connection(_)))));
+                // It has no connections to close.
+                assert!(receivers[0].poll_recv(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        });
+    }
+
+    #[test]
+    fn connections_that_are_turned_away_are_counted_for_the_acceptor_and_its_loops() {
+        let (acceptor, receivers) = Acceptor::new(2);
+        receivers[1].turned_away().fetch_add(2, Relaxed);
+        acceptor.turned_away_counter().fetch_add(1, Relaxed);
+        assert_eq!(acceptor.turned_away(), 3);
+    }
+
+    #[test]
+    fn the_loops_are_looked_at_once_a_turn_when_connections_are_placed() {
+        run(async {
+            let (mut acceptor, _receivers) = acceptor(&[4, 4]);
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut place = || {
+                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (stream, peer) = listener.accept().unwrap();
+                acceptor.place(AnySocket::tcp(stream.into()), peer.into());
+                (client, acceptor.looked)
+            };
+            let now = time::now();
+            let (_first, looked) = place();
+            assert_eq!(looked, Some(now));
+            assert_eq!(acceptor.slots.iter().map(|slot| slot.queue.open()).sum::<usize>(), 1);
         });
     }
 

@@ -254,3 +254,58 @@ impl<F: Future<Output = ()>> Future for Serving<F> {
         self.project().future.poll(cx)
     }
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::{run, spawn};
+
+    #[test]
+    fn the_tasks_of_connections_are_known_by_their_name_and_the_task_that_spawned_them() {
+        run(async {
+            let connections = Connections::new();
+            assert_eq!(connections.tasks().count(), 0);
+            connections.spawn(pending());
+            let spawned = connections.tasks().next().unwrap().label.id();
+            spawn(pending::<()>()).detach();
+            let spawn_elsewhere =
+                || task::Builder::new().name(CONNECTION).spawn(pending::<()>()).detach();
+            spawn(async move { spawn_elsewhere() }).await.unwrap();
+            let tasks: Vec<_> = connections.tasks().map(|task| task.label.id()).collect();
+            assert_eq!(tasks, [spawned]);
+        });
+    }
+
+    #[test]
+    fn the_task_of_every_connection_is_polled_when_all_are_woken() {
+        run(async {
+            let connections = Connections::new();
+            let polls = Rc::new(Cell::new(0));
+            for _ in 0..2 {
+                let polls = polls.clone();
+                connections.spawn(poll_fn(move |_| {
+                    polls.set(polls.get() + 1);
+                    Poll::Pending
+                }));
+            }
+            task::yield_now().await;
+            task::yield_now().await;
+            assert_eq!(polls.get(), 2);
+            connections.wake_all();
+            task::yield_now().await;
+            assert_eq!(polls.get(), 4);
+        });
+    }
+
+    #[test]
+    fn connections_are_described_once_it_is_known_how() {
+        run(async {
+            let connections = Connections::new();
+            assert_eq!(connections.describe().await, "");
+            connections.set_describe(Rc::new(|| Box::pin(async { "two lines".to_owned() })));
+            assert_eq!(connections.describe().await, "two lines");
+        });
+    }
+}

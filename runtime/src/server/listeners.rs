@@ -280,3 +280,18 @@ impl LoopListener {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux", not(brigade_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_that_wait_unsent_are_limited_for_what_a_server_accepts() {
+        let BoundListener::Tcp(listener) = bind("127.0.0.1:0").unwrap() else {
+            panic!("an address of TCP");
+        };
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), UNSENT_BYTES_MAX);
+    }
+}

@@ -129,3 +129,40 @@ impl OwnListeners {
         Poll::Ready(None)
     }
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::run;
+    use crate::server::Acceptor;
+
+    #[test]
+    fn what_waits_in_the_backlog_of_a_loop_at_the_end_is_received() {
+        run(async {
+            let (acceptor, mut receivers) = Acceptor::new(1);
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let listener = crate::net::TcpListener::from_std(listener).unwrap();
+            let mut own = LoopAcceptor::new(receivers.remove(0), vec![listener.into()]);
+            poll_fn(|cx| {
+                assert!(own.poll_recv(cx).is_pending());
+                // The loop does not learn of this before it ends.
+                let _clients = [(); 2].map(|()| TcpStream::connect(address).unwrap());
+                Poll::Ready(())
+            })
+            .await;
+            drop(acceptor);
+            poll_fn(|cx| {
+                for _ in 0..2 {
+                    let received = own.poll_recv(cx);
+                    assert!(matches!(received, Poll::Ready(Some(LoopEvent::Connection(_)))));
+                }
+                assert!(matches!(own.poll_recv(cx), Poll::Ready(None)));
+                Poll::Ready(())
+            })
+            .await;
+        });
+    }
+}

@@ -27,6 +27,9 @@ mod connections;
 mod exhaustion;
 mod handover;
 mod listeners;
+#[cfg(test)]
+#[cfg(not(brigade_loom))]
+mod logged;
 mod loop_acceptor;
 mod phase;
 mod placement;

@@ -7,6 +7,11 @@ use crate::observe::vitals::{Progress, StallDetector};
 /// A loop that makes no progress for this long counts as stalled. Shorter polls are normal.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_millis(2);
 
+/// A loop that makes no progress for this long also loses the connections that it has begun with
+/// and not claimed. To move one of these costs more than to move one that waits in the queue, and a
+/// thread that only waits for its core rarely waits longer.
+pub(crate) const LONG_STALLED_AFTER: Duration = Duration::from_millis(10);
+
 /// After a stall, a loop is suspect for a fourth of the time that the stall lasted, but no longer
 /// than this. That covers the gap between two calls that block, and is short enough that the loop
 /// still gets its share of connections.
@@ -33,6 +38,8 @@ pub(crate) enum Health {
     Suspect,
     /// It does not turn, or does not take connections yet.
     Stalled,
+    /// As before, for so long that it loses what it has begun with.
+    LongStalled,
     /// It takes no more connections.
     Gone,
 }
@@ -50,7 +57,7 @@ const SUSPECT_EXTRA: usize = 16;
 /// that turn are full, connections wait for these and not for a stalled loop.
 pub(crate) fn choose(candidates: &[Candidate], rotation: usize) -> Option<usize> {
     let turns = |loop_: &Candidate| loop_.health <= Health::Suspect;
-    let worst = if candidates.iter().any(turns) { Health::Suspect } else { Health::Stalled };
+    let worst = if candidates.iter().any(turns) { Health::Suspect } else { Health::LongStalled };
     let eligible = || {
         let all = candidates.iter().enumerate();
         all.filter(|(_, loop_)| !loop_.is_full && loop_.health <= worst)
@@ -85,7 +92,8 @@ impl Observer {
             // that it gets in that moment would wait until the next one.
             self.suspect_until =
                 self.suspect_until.max(now + (stuck_for / SUSPECT_SHARE).min(SUSPECT_FOR_MAX));
-            return Health::Stalled;
+            let is_long = stuck_for >= LONG_STALLED_AFTER;
+            return if is_long { Health::LongStalled } else { Health::Stalled };
         }
         if now < self.suspect_until { Health::Suspect } else { Health::Turning }
     }
@@ -137,8 +145,10 @@ mod tests {
         assert_eq!(choose(&loops, 0), Some(1), "a suspect one turns");
         loops[1].is_full = true;
         assert_eq!(choose(&loops, 0), None, "those that turn will have room again");
-        loops.iter_mut().for_each(|loop_| loop_.health = Health::Stalled);
-        assert_eq!(choose(&loops, 0), Some(0));
+        for health in [Health::Stalled, Health::LongStalled] {
+            loops.iter_mut().for_each(|loop_| loop_.health = health);
+            assert_eq!(choose(&loops, 0), Some(0));
+        }
     }
 
     #[test]
@@ -168,9 +178,15 @@ mod tests {
         let mut observer = Observer::new(stuck, begin);
         assert_eq!(observer.look(stuck, at(1)), Health::Turning);
         assert_eq!(observer.look(stuck, at(2)), Health::Stalled);
-        assert_eq!(observer.look(stuck, at(300)), Health::Stalled);
+        assert_eq!(observer.look(stuck, at(9)), Health::Stalled);
+        assert_eq!(observer.look(stuck, at(10)), Health::LongStalled);
+        assert_eq!(observer.look(stuck, at(300)), Health::LongStalled);
         assert_eq!(observer.look(moved, at(301)), Health::Suspect);
         assert_eq!(observer.look(moved, at(324)), Health::Suspect);
         assert_eq!(observer.look(moved, at(325)), Health::Turning);
+        let mut observer = Observer::new(stuck, begin);
+        assert_eq!(observer.look(stuck, at(8)), Health::Stalled);
+        assert_eq!(observer.look(moved, at(9)), Health::Suspect);
+        assert_eq!(observer.look(moved, at(10)), Health::Turning);
     }
 }

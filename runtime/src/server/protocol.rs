@@ -147,3 +147,33 @@ impl fmt::Display for ConnectionInfo {
         write!(f, ": waiting for {:.1?}", self.waiting)
     }
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_of_a_task_is_forgotten_when_its_connection_ends() {
+        crate::run(async {
+            let peers = Peers::default();
+            let known = KnownPeer::new(peers.clone(), PeerAddr::Unix);
+            assert_eq!(peers.borrow().len(), 1);
+            drop(known);
+            assert!(peers.borrow().is_empty());
+        });
+    }
+
+    #[test]
+    fn the_first_lines_of_a_report_follow_the_number_of_connections() {
+        struct Numbers;
+        impl Protocol for Numbers {
+            type Connection = usize;
+            fn serve(self: &Rc<Self>, _: AcceptedConnection, _: &Connections) {}
+            async fn snapshot(&self, _: &Connections) -> Vec<usize> {
+                Vec::new()
+            }
+        }
+        assert_eq!(Numbers.summary(&[7, 8]), "\n  2 connections\n  7\n  8");
+        assert_eq!(first_lines(0..100).lines().count(), 1 + DESCRIBED_MAX);
+    }
+}

@@ -95,3 +95,48 @@ fn describe_tasks() -> String {
     }
     text
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_how_many_connections_there_were_and_how_many_were_cancelled() {
+        let stats = LoopStats { accepted: 3, ..LoopStats::default() };
+        let report =
+            LoopReport::<ConnectionInfo> { stats, cancelled: 1, cancelled_connections: Vec::new() };
+        assert_eq!(report.to_string(), "3 connections, 1 cancelled");
+    }
+
+    #[test]
+    fn a_loop_describes_its_tasks_by_name_and_site_and_then_its_connections() {
+        crate::run(async {
+            let connections = Connections::new();
+            connections
+                .set_describe(std::rc::Rc::new(|| Box::pin(async { "\n  more".to_owned() })));
+            for _ in 0..2 {
+                task::Builder::new().name("pair").spawn(std::future::pending::<()>()).detach();
+            }
+            let text = describe_this_loop().await;
+            let lines: Vec<_> = text.lines().collect();
+            assert_eq!((lines.len(), lines[0], lines[3]), (4, "", "  more"));
+            assert!(lines[1].starts_with("  1 x task 'main' (spawned at "), "{text}");
+            assert!(lines[2].starts_with("  2 x task 'pair' (spawned at "), "{text}");
+        });
+    }
+
+    #[test]
+    fn every_loop_is_logged_with_what_is_known_of_it() {
+        let lines = crate::server::logged::logged(|| {
+            crate::run(async {
+                let ended = std::thread::spawn(|| crate::run(async { LoopHandle::current() }));
+                let handles = vec![LoopHandle::current(), ended.join().unwrap()];
+                let observe = Observe(Arc::new(|number| (number == 0).then(|| "first".to_owned())));
+                log_report(handles, &observe).await;
+            });
+        });
+        let lines: Vec<_> = lines.iter().filter(|line| line.starts_with("INFO")).collect();
+        assert!(lines.len() == 2 && lines[0].starts_with("INFO event loop first\n  1 x task "));
+        assert!(lines[1].starts_with("INFO event loop ") && !lines[1].contains("xyzzy"));
+    }
+}

@@ -84,3 +84,45 @@ fn describe<P: Protocol>(protocol: &Rc<P>, connections: &Connections) -> Describ
         })
     })
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::run;
+    use crate::server::accepted::AcceptedConnection;
+    use crate::server::logged::logged;
+
+    /// Serves nothing.
+    struct Nothing;
+
+    impl Protocol for Nothing {
+        type Connection = &'static str;
+
+        fn serve(self: &Rc<Self>, _: AcceptedConnection, _: &Connections) {}
+
+        async fn snapshot(&self, connections: &Connections) -> Vec<&'static str> {
+            vec!["a connection"; connections.open()]
+        }
+    }
+
+    #[test]
+    fn connections_that_are_cancelled_are_logged() {
+        let lines = logged(|| {
+            run(async {
+                let connections = Connections::new();
+                assert_eq!(cancel(&Nothing, &connections).await.count, 0);
+                for _ in 0..DESCRIBED_MAX + 5 {
+                    connections.spawn(pending());
+                }
+                let cancelled = cancel(&Nothing, &connections).await;
+                assert_eq!(cancelled.count, DESCRIBED_MAX + 5);
+                assert_eq!(cancelled.connections.len(), DESCRIBED_MAX);
+                assert_eq!(connections.open(), 0);
+            });
+        });
+        let lines: Vec<_> = lines.iter().filter(|line| line.starts_with("WARN")).collect();
+        assert!(lines.len() == 1 && lines[0].starts_with("WARN cancelled 25 connections of "));
+    }
+}

@@ -231,3 +231,26 @@ fn reports<C>(ended: Vec<Option<Cancelled<C>>>, stats: &Stats) -> Vec<LoopReport
     };
     ended.into_iter().enumerate().map(report).collect()
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_aborted_with_its_owner() {
+        crate::run(async {
+            let owner = Abort(crate::spawn(std::future::pending()));
+            assert_eq!(task::all().len(), 2);
+            drop(owner);
+            task::yield_now().await;
+            assert_eq!(task::all().len(), 1);
+        });
+    }
+
+    #[test]
+    fn loops_that_never_started_are_reported_with_their_numbers() {
+        let reports = reports::<()>(vec![None, None], &Stats::default());
+        let numbers: Vec<_> = reports.iter().map(|report| report.stats.number).collect();
+        assert_eq!(numbers, [0, 1]);
+    }
+}

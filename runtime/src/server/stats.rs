@@ -134,3 +134,43 @@ impl fmt::Debug for Stats {
         f.debug_list().entries(self.loops()).finish()
     }
 }
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn stats(n: u64) -> LoopStats {
+        let mut stats = LoopStats::default();
+        let event_loop = &mut stats.event_loop;
+        (event_loop.turns, event_loop.polls, event_loop.stalls) = (n, n + 1, n + 2);
+        event_loop.poll_times.sum = Duration::from_secs(n);
+        (stats.open, stats.accepted, stats.taken_back) = (4, 5, 6);
+        stats
+    }
+
+    #[test]
+    fn the_counters_of_a_loop_continue_those_of_the_loops_before_it() {
+        let mut sum = stats(10);
+        sum.add_past(&stats(100));
+        let Snapshot { turns, polls, stalls, poll_times, .. } = sum.event_loop;
+        assert_eq!((turns, polls, stalls, poll_times.sum.as_secs()), (110, 112, 114, 110));
+        assert_eq!((sum.open, sum.accepted, sum.taken_back), (4, 10, 12));
+    }
+
+    #[test]
+    fn the_text_of_a_loop_says_how_many_connections_are_open() {
+        let stats = stats(1);
+        let text = format!("{}\n  4 connections open", stats.event_loop);
+        assert_eq!(stats.to_string(), text);
+    }
+
+    #[test]
+    fn connections_that_were_turned_away_are_counted_once_the_server_serves() {
+        let stats = Stats::default();
+        assert_eq!(stats.turned_away(), 0);
+        stats.set_turned_away(Arc::new(AtomicUsize::new(3)));
+        assert_eq!(stats.turned_away(), 3);
+    }
+}

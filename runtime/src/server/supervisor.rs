@@ -45,7 +45,7 @@ pub(super) struct Supervisor<T: 'static> {
     group: EventLoopGroup<T>,
     restart: Restart<T>,
     on_death: OnLoopDeath,
-    deaths: Vec<Instant>,
+    deaths: Deaths,
     alive: usize,
     observe: Observe,
     /// Shared with the task that logs reports.
@@ -79,7 +79,7 @@ impl<T: Send + 'static> Supervisor<T> {
             group,
             restart: Box::new(restart),
             on_death,
-            deaths: Vec::new(),
+            deaths: Deaths::default(),
             observe,
             handles: Rc::new(RefCell::new(handles)),
         })
@@ -109,10 +109,8 @@ impl<T: Send + 'static> Supervisor<T> {
         let name = self.handles.borrow()[index].name().to_owned();
         let cause = cause.map_or_else(|| "it returned".to_owned(), |error| error.to_string());
         let death = format!("event loop '{name}' died: {cause}");
-        let now = time::now();
-        self.deaths.retain(|death| now.saturating_duration_since(*death) < DEATHS_WITHIN);
-        self.deaths.push(now);
-        if self.on_death == OnLoopDeath::Exit || self.deaths.len() > DEATHS_MAX {
+        let are_too_many = self.deaths.record(time::now());
+        if self.on_death == OnLoopDeath::Exit || are_too_many {
             tracing::error!(target: "brigade::server", "{death}; shutting down");
             return Err(io::Error::other(death));
         }
@@ -174,10 +172,54 @@ impl<T: Send + 'static> Supervisor<T> {
     }
 }
 
+/// When loops died, as far as it matters for those that die next.
+#[derive(Debug, Default)]
+struct Deaths(Vec<Instant>);
+
+impl Deaths {
+    /// Records a death. Returns `true` if too many loops died in a short time.
+    fn record(&mut self, now: Instant) -> bool {
+        self.0.retain(|death| now.saturating_duration_since(*death) < DEATHS_WITHIN);
+        self.0.push(now);
+        self.0.len() > DEATHS_MAX
+    }
+}
+
 fn report_running(handles: &[LoopHandle], observe: &Observe) {
     let running = handles.iter().enumerate().filter(|(_, handle)| !handle.is_ended());
     for (number, handle) in running {
         let seen = describe_from_outside(number, handle, observe);
         tracing::warn!(target: "brigade::server", "event loop does not end: {seen}");
+    }
+}
+
+#[cfg(all(test, not(brigade_loom)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::run;
+    use crate::server::logged::logged;
+
+    #[test]
+    fn more_than_ten_deaths_within_a_minute_are_too_many() {
+        let begin = Instant::now();
+        let mut deaths = Deaths::default();
+        assert!((0..DEATHS_MAX).all(|_| !deaths.record(begin)));
+        assert!(deaths.record(begin + DEATHS_WITHIN / 2));
+        let later = begin + DEATHS_WITHIN;
+        assert!((1..DEATHS_MAX).all(|_| !deaths.record(later)));
+        assert!(deaths.record(later));
+    }
+
+    #[test]
+    fn loops_that_have_not_ended_are_reported() {
+        let ended = run(async { LoopHandle::current() });
+        let observe = Observe(Arc::new(|number| Some(format!("loop {number}"))));
+        let lines = logged(|| {
+            run(async move { report_running(&[ended, LoopHandle::current()], &observe) });
+        });
+        assert!(lines.iter().any(|line| line == "WARN event loop does not end: loop 1"));
+        assert!(!lines.iter().any(|line| line.ends_with("loop 0")));
     }
 }

@@ -11,7 +11,7 @@ use crate::server::claim::{Claim, Taken};
 /// A connection whose loop waits for its first bytes is looked at in this many rounds. Then its
 /// socket is watched instead. Most peers send their request at once, and watching costs about as
 /// much as a few rounds.
-pub(crate) const WATCHED_AFTER_ROUNDS: u8 = 5;
+pub(crate) const WATCHED_AFTER_ROUNDS: u8 = 2;
 
 /// A connection that was given to a loop, as the acceptor sees it.
 #[derive(Debug)]
@@ -26,10 +26,17 @@ pub(crate) struct Unclaimed {
     pub(crate) has_bytes: bool,
 }
 
+/// Claims that are kept to be used again, for each loop. That many connections arrive between two
+/// rounds on a busy server.
+const SPARE_MAX: usize = 256;
+
 /// The connections of one loop to look at in every round, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct UnclaimedConnections {
     connections: VecDeque<Unclaimed>,
+    /// Claims that nobody else refers to. An allocation for each connection would cost more than
+    /// all else that is done here for one.
+    spare: Vec<Arc<Claim<Newcomer>>>,
 }
 
 impl Unclaimed {
@@ -43,6 +50,18 @@ impl Unclaimed {
 impl UnclaimedConnections {
     pub(crate) fn is_empty(&self) -> bool {
         self.connections.is_empty()
+    }
+
+    /// Returns a claim on `newcomer`, to share with the loop.
+    pub(crate) fn claim(&mut self, newcomer: Newcomer) -> Arc<Claim<Newcomer>> {
+        let claim = Claim::new(newcomer);
+        if let Some(mut spare) = self.spare.pop()
+            && let Some(place) = Arc::get_mut(&mut spare)
+        {
+            *place = claim;
+            return spare;
+        }
+        Arc::new(claim)
     }
 
     pub(crate) fn push(&mut self, connection: Unclaimed) {
@@ -66,6 +85,9 @@ impl UnclaimedConnections {
         for _ in 0..self.connections.len() {
             let Some(mut connection) = self.connections.pop_front() else { return };
             if connection.is_settled() {
+                if self.spare.len() < SPARE_MAX {
+                    self.spare.push(connection.claim);
+                }
                 continue;
             }
             // Before that, it waits for its loop and not for its peer.
@@ -95,8 +117,8 @@ mod tests {
         let peer = stream.peer_addr().unwrap().into();
         let stream = AnySocket::tcp(stream.into());
         let guard = Arc::new(OpenConnections::default()).guard();
-        let (source, claim) = Source::shared(Newcomer { stream, guard });
-        let accepted = Instant::now();
+        let claim = Arc::new(Claim::new(Newcomer { stream, guard }));
+        let (source, accepted) = (Source::shared(claim.clone()), Instant::now());
         (source, Unclaimed { claim, peer, accepted, rounds: 0, has_bytes: false })
     }
 
@@ -155,5 +177,27 @@ mod tests {
         drop(source);
         connections.end_round(|_| {});
         assert!(connections.is_empty());
+    }
+
+    #[test]
+    fn the_claims_of_settled_connections_are_used_again_up_to_a_limit() {
+        let mut connections = UnclaimedConnections::default();
+        let sources: Vec<_> = (0..SPARE_MAX + 10)
+            .map(|_| {
+                let (source, unclaimed) = connection();
+                register(&unclaimed);
+                connections.push(unclaimed);
+                source
+            })
+            .collect();
+        drop(sources);
+        connections.end_round(|_| panic!("nothing is left to watch"));
+        assert_eq!(connections.spare.len(), SPARE_MAX);
+        let spare = Arc::as_ptr(&connections.spare[SPARE_MAX - 1]);
+        let newcomer = connection().0.take().unwrap();
+        let claim = connections.claim(newcomer);
+        assert_eq!(Arc::as_ptr(&claim), spare);
+        assert!(connections.spare.len() == SPARE_MAX - 1 && !claim.is_registered());
+        assert!(claim.take().is_some_and(|taken| taken.key.is_none()));
     }
 }

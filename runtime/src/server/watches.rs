@@ -165,8 +165,9 @@ mod tests {
             let (stream, peer) = self.listener.accept().unwrap();
             stream.set_nonblocking(true).unwrap();
             let (stream, peer) = (AnySocket::tcp(stream.into()), peer.into());
-            let (source, claim) = Source::shared(Newcomer { stream, guard: self.queue.guard() });
-            let accepted = time::now();
+            let newcomer = Newcomer { stream, guard: self.queue.guard() };
+            let claim = Arc::new(Claim::new(newcomer));
+            let (source, accepted) = (Source::shared(claim.clone()), time::now());
             let unclaimed =
                 Unclaimed { claim: claim.clone(), peer, accepted, rounds: 0, has_bytes: false };
             self.watches.push(&self.queue, unclaimed);

@@ -148,7 +148,7 @@ impl World {
 
     fn rescue(&mut self) {
         for index in 0..LOOPS {
-            while self.loops[index].health == Health::Stalled {
+            while self.loops[index].health >= Health::Stalled {
                 let Some(target) = self.choose() else { break };
                 let Some(work) = self.loops[index].queue.pop_front() else { break };
                 self.loops[target].queue.push_back(work);
