@@ -58,8 +58,8 @@
 //!
 //! Each folder imports only from those before it: `protocol` (no I/O, no clock), `message`
 //! (requests and responses), `transport` (shared by server and client), `extract` (arguments of
-//! handlers), `websocket`, `routing`, `middleware`, `files`, `bridge`, `server`. `client` imports from
-//! `protocol`, `message` and `transport`.
+//! handlers), `websocket`, `routing`, `middleware`, `files`, `bridge`, `server`. `client` imports
+//! from `protocol`, `message` and `transport`.
 #![forbid(unsafe_code)]
 
 #[cfg(any(feature = "tower", feature = "hyper"))]

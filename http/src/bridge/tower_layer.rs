@@ -30,8 +30,8 @@ impl Router {
     ///
     /// The layer may change the request and its body, and the response and its body. What it puts
     /// among the extensions of the request is found there by handlers, in `http::Extensions`:
-    /// `request.extensions().get::<http::Extensions>()`. If it fails, the response is a 500, and the
-    /// error is logged. Layers that set timers need a runtime of tokio; use
+    /// `request.extensions().get::<http::Extensions>()`. If it fails, the response is a 500, and
+    /// the error is logged. Layers that set timers need a runtime of tokio; use
     /// [`MethodRouter::timeout`](crate::MethodRouter::timeout) instead.
     ///
     /// # Examples

@@ -18,9 +18,10 @@ use crate::routing::router::Router;
 ///
 /// A service receives the request with a body that is read as it arrives. Among its extensions are
 /// the address of the client, as a [`PeerAddr`](brigade_runtime::net::PeerAddr) and, over TCP, as a
-/// [`Peer`](crate::Peer), and what layers have put into the extension `http::Extensions`. The service needs to be neither `Send` nor `Sync`, and is cloned for
-/// each request. If its future fails, the response is a 500, and the error is logged. If the client
-/// disconnects, the future is dropped.
+/// [`Peer`](crate::Peer), and what layers have put into the extension `http::Extensions`. The
+/// service needs to be neither `Send` nor `Sync`, and is cloned for each request. If its future
+/// fails, the response is a 500, and the error is logged. If the client disconnects, the future is
+/// dropped.
 impl Router {
     /// Handles the requests for `path`, of all methods, by a service of tower. The service sees the
     /// whole path.

@@ -15,7 +15,7 @@ fn reqwest_runs_beside_a_loop() {
         let (stop, stopped) = brigade::oneshot::channel::<()>();
         let length = async |body: String| body.len().to_string();
         let app = move || Router::new().route("/length", post(length));
-        let serving = spawn(server.serve(app, async move { drop(stopped.await) }));
+        let serving = spawn(server.serve(app, async move { stopped.await.unwrap_or_default() }));
         let client = Compat::new(async { reqwest::Client::new() }).await;
         let texts = (0..20).map(|size| {
             let (client, url) = (client.clone(), url.clone());
