@@ -4,7 +4,7 @@
 use async_tungstenite::tungstenite::Message;
 use async_tungstenite::{accept_async, client_async};
 use brigade::net::{TcpListener, TcpStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 
 #[test]
 fn web_sockets_are_spoken_over_our_streams() {
