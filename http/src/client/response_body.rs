@@ -8,9 +8,9 @@ use brigade_runtime::task;
 use futures_core::Stream;
 
 use crate::client::exchange::{BodyPart, Exchange};
-use crate::message::body::Part;
 use crate::message::body_error::BoxError;
 use crate::message::client_error::{ClientError, ClientErrorKind};
+use crate::message::part::Part;
 use crate::protocol::body_encoder::BodyLength;
 
 /// What has not been read of a response. Its connection returns to the client's pool at the end of

@@ -16,11 +16,12 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use crate::files::conditions::{allow_range, evaluate};
 use crate::files::open::OpenFile;
 use crate::files::range::Selection;
-use crate::files::stream::{FileStream, read_chunk, read_chunk_now};
+use crate::files::stream::{FileStream, read_chunk, read_chunk_now, window};
 use crate::files::version::Version;
 use crate::message::body::Body;
 use crate::message::content_coding::ContentCoding;
 use crate::message::response::Response;
+use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::head::RequestHead;
 use crate::protocol::headers::Headers;
 
@@ -49,6 +50,8 @@ enum Content {
         file: File,
         first: Bytes,
         left: Range<u64>,
+        /// The bytes of `left` before this offset are known to be in the page cache.
+        cached_until: u64,
     },
 }
 
@@ -101,7 +104,11 @@ impl FileResponse {
     }
 
     fn with_content(status: StatusCode, headers: Headers, file: File, left: Range<u64>) -> Self {
-        Self { status, headers, content: Content::Part { file, first: Bytes::new(), left } }
+        Self {
+            status,
+            headers,
+            content: Content::Part { file, first: Bytes::new(), left, cached_until: 0 },
+        }
     }
 
     /// Reads the first chunk, unless that may wait. Returns `true` if there is nothing to wait for.
@@ -109,9 +116,13 @@ impl FileResponse {
     /// # Errors
     /// Those of [`read_chunk_now`].
     pub(super) fn read_now(&mut self) -> io::Result<bool> {
-        if let Content::Part { file, first, left } = &mut self.content
+        if let Content::Part { file, first, left, cached_until } = &mut self.content
             && !left.is_empty()
         {
+            if let Some(window) = window(file, left, 0) {
+                *cached_until = window.end;
+                return Ok(true);
+            }
             let Some(chunk) = read_chunk_now(file, left)? else { return Ok(false) };
             left.start += chunk.len() as u64;
             *first = chunk;
@@ -124,7 +135,7 @@ impl FileResponse {
     /// # Errors
     /// Those of [`read_chunk`].
     pub(super) fn read(&mut self) -> io::Result<()> {
-        if let Content::Part { file, first, left } = &mut self.content {
+        if let Content::Part { file, first, left, .. } = &mut self.content {
             *first = read_chunk(file, left)?;
             left.start += first.len() as u64;
         }
@@ -136,9 +147,10 @@ impl FileResponse {
         let body = match self.content {
             Content::None => Body::empty(),
             Content::Part { first, left, .. } if left.is_empty() => first.into(),
-            Content::Part { file, first, left } => {
+            Content::Part { file, first, left, cached_until } => {
                 let length = first.len() as u64 + left.end - left.start;
-                Body::stream_with_length(length, FileStream::new(file, first, left))
+                let source = Box::pin(FileStream::new(file, first, left, cached_until));
+                Body::of_source(source, BodyLength::Known(length))
             }
         };
         Response { status: self.status, headers: self.headers, body }

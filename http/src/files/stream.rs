@@ -13,10 +13,17 @@ use brigade_runtime::{BlockingHandle, spawn_blocking};
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::files::kernel::read_now;
+use crate::files::kernel::{is_cached, read_now};
+use crate::message::body_error::BoxError;
+use crate::message::part::{FilePart, OutgoingItem, OutgoingPart, Part, PartSource};
 
 /// About what a socket takes at once, and enough to make the cost of a thread negligible.
 const CHUNK_BYTES: u64 = 64 * 1024;
+
+/// From this length on bytes are copied by the system. Fewer are sent together with the head.
+const SENDFILE_BYTES_MIN: u64 = 32 * 1024;
+/// How much the system is told to copy at once.
+const WINDOW_BYTES: u64 = 256 * 1024;
 
 /// Reads the first chunk of `part` as far as it is in the page cache. Returns `None` if that is not
 /// at all, or is not known.
@@ -35,6 +42,16 @@ pub(super) fn read_chunk(file: &File, part: &Range<u64>) -> io::Result<Bytes> {
     let mut chunk = vec![0; chunk_length(part)];
     file.read_exact_at(&mut chunk, part.start).map_err(shortened)?;
     Ok(chunk.into())
+}
+
+/// Returns the first bytes of `part` that the system can copy to a socket without waiting for a
+/// disk, if there are any and they are so many that it is worth a system call of its own.
+/// The bytes before `cached_until` are known to be in the page cache.
+pub(super) fn window(file: &File, part: &Range<u64>, cached_until: u64) -> Option<Range<u64>> {
+    let window = part.start..part.end.min(part.start + WINDOW_BYTES);
+    let is_large = window.end - window.start >= SENDFILE_BYTES_MIN;
+    let is_known = window.end <= cached_until;
+    (is_large && (is_known || is_cached(file, &window))).then_some(window)
 }
 
 fn chunk_length(part: &Range<u64>) -> usize {
@@ -60,12 +77,51 @@ pub(super) struct FileStream {
     reading: Option<BlockingHandle<io::Result<Bytes>>>,
     /// What follows these chunks.
     left: Range<u64>,
+    /// The bytes before this offset are known to be in the page cache.
+    cached_until: u64,
 }
 
 impl FileStream {
-    /// Creates a stream of `first`, and after it the bytes `left` of `file`.
-    pub(super) fn new(file: File, first: Bytes, left: Range<u64>) -> Self {
-        Self { file: Arc::new(file), ready: first, reading: None, left }
+    /// Creates a stream of `first`, and after it the bytes `left` of `file`, of which those before
+    /// `cached_until` are known to be in the page cache.
+    pub(super) fn new(file: File, first: Bytes, left: Range<u64>, cached_until: u64) -> Self {
+        Self { file: Arc::new(file), ready: first, reading: None, left, cached_until }
+    }
+
+    /// Takes the next bytes off the stream for the system to copy, if it need not wait for them.
+    fn take_window(&mut self) -> Option<FilePart> {
+        if !self.ready.is_empty() || self.reading.is_some() {
+            return None;
+        }
+        let left = window(&self.file, &self.left, self.cached_until)?;
+        self.left.start = left.end;
+        Some(FilePart { file: self.file.clone(), left })
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if !self.ready.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.ready))));
+        }
+        if self.reading.is_none() {
+            if self.left.is_empty() {
+                return Poll::Ready(None);
+            }
+            match self.read() {
+                Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
+            }
+        }
+        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        match read.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+            Ok(chunk) => {
+                self.read_ahead();
+                Poll::Ready(Some(Ok(chunk)))
+            }
+            Err(error) => self.fail(error),
+        }
     }
 
     /// Reads a chunk if it needs no thread. Returns `None` if it does, and is being read.
@@ -98,31 +154,18 @@ impl FileStream {
 }
 
 impl Stream for FileStream {
-    type Item = io::Result<Bytes>;
+    type Item = Result<Part, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.ready.is_empty() {
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.ready))));
-        }
-        if self.reading.is_none() {
-            if self.left.is_empty() {
-                return Poll::Ready(None);
-            }
-            match self.read() {
-                Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
-                Ok(None) => {}
-                Err(error) => return self.fail(error),
-            }
-        }
-        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
-        let read = ready!(Pin::new(reading).poll(cx));
-        self.reading = None;
-        match read.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
-            Ok(chunk) => {
-                self.read_ahead();
-                Poll::Ready(Some(Ok(chunk)))
-            }
-            Err(error) => self.fail(error),
+        self.poll_chunk(cx).map_ok(Part::Data).map_err(Into::into)
+    }
+}
+
+impl PartSource for FileStream {
+    fn poll_outgoing(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<OutgoingItem>> {
+        match self.take_window() {
+            Some(part) => Poll::Ready(Some(Ok(OutgoingPart::File(part)))),
+            None => self.poll_chunk(cx).map_ok(OutgoingPart::Data).map_err(Into::into),
         }
     }
 }

@@ -5,15 +5,17 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::os::fd::OwnedFd;
+use std::ops::Range;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::files::open::FILE_FLAGS;
+use crate::message::part::SendFile;
 
 /// The flags of a directory that is opened to find names below it.
 const ROOT_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -36,6 +38,10 @@ const LOCAL_FILE_SYSTEMS: [u32; 11] = [
     0x0102_1994,
     0x8584_58f6,
 ];
+
+/// The kernel reads files ahead in pieces of about this size, and drops such a piece as a whole
+/// or not much later.
+const PROBE_BYTES: usize = 64 * 1024;
 
 /// What openat2(2) can do here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +173,26 @@ pub(in crate::files) fn read_now(
             Ok(None)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns `true` if all of `part` of `file` is in the page cache, as far as a byte in each piece of
+/// [`PROBE_BYTES`] shows.
+pub(in crate::files) fn is_cached(file: &File, part: &Range<u64>) -> bool {
+    let mut byte = [0];
+    let mut is_there = |offset| {
+        preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) == Ok(1)
+    };
+    part.clone().step_by(PROBE_BYTES).all(&mut is_there) && is_there(part.end - 1)
+}
+
+impl SendFile for File {
+    fn send(&self, socket: BorrowedFd<'_>, part: &Range<u64>) -> io::Result<usize> {
+        let mut offset = part.start;
+        match sendfile(socket, self, Some(&mut offset), (part.end - part.start) as usize)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
+        }
     }
 }
 

@@ -3,9 +3,13 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use bytes::Bytes;
+
+use crate::message::part::SendFile;
 
 /// An open directory; there is none.
 #[derive(Debug)]
@@ -47,4 +51,16 @@ pub(in crate::files) fn read_now(
     _length: usize,
 ) -> io::Result<Option<Bytes>> {
     Ok(None)
+}
+
+/// Returns `false`: sending may wait.
+pub(in crate::files) fn is_cached(_file: &File, _part: &Range<u64>) -> bool {
+    false
+}
+
+impl SendFile for File {
+    /// Never called.
+    fn send(&self, _socket: BorrowedFd<'_>, _part: &Range<u64>) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
