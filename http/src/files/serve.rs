@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use brigade_runtime::spawn_blocking;
+use brigade_runtime::spawn_file_read;
 use http::{Method, StatusCode};
 
 use crate::files::kernel::open_now;
@@ -108,7 +108,7 @@ async fn on_thread<F>(work: F) -> io::Result<FileResponse>
 where
     F: FnOnce() -> io::Result<FileResponse> + Send + 'static,
 {
-    spawn_blocking(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    spawn_file_read(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
 
 /// Returns the response for a file that cannot be served.

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use brigade_runtime::{BlockingHandle, spawn_blocking};
+use brigade_runtime::{BlockingHandle, spawn_file_read};
 use bytes::Bytes;
 use futures_core::Stream;
 
@@ -132,7 +132,7 @@ impl FileStream {
         }
         let (file, part) = (self.file.clone(), self.left.clone());
         self.left.start += chunk_length(&part) as u64;
-        self.reading = Some(spawn_blocking(move || read_chunk(&file, &part)));
+        self.reading = Some(spawn_file_read(move || read_chunk(&file, &part)));
         Ok(None)
     }
 
