@@ -952,3 +952,61 @@ fn a_file_that_is_replaced_while_it_is_sent_is_sent_to_its_end() {
     assert_eq!(rest.len(), 50_000_000);
     assert!(rest.bytes().all(|byte| byte == b'x'), "bytes of two files are mixed");
 }
+
+/// Requests `/a` until its entity tag is strong: from then on it may be kept in memory.
+fn settle(client: &mut sockets::Client) {
+    let began = Instant::now();
+    loop {
+        client.send(get("/a"));
+        if client.response().header("etag").unwrap().starts_with('"') {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "the entity tag stays weak");
+    }
+}
+
+#[test]
+fn a_file_in_the_cache_is_checked_at_each_request_if_that_is_wanted() {
+    let directory = Temporary::new();
+    let server = below(&directory.0, "/", |directory| directory.cache(1 << 20, Duration::ZERO));
+    let mut client = server.connect();
+    for is_new_file in [false, true] {
+        let path = directory.write("a", "0123456789");
+        settle(&mut client);
+        client.send(get("/a"));
+        assert_eq!(client.response().text(), "0123456789");
+        replace(&path, SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777), is_new_file);
+        client.send(get("/a"));
+        assert_eq!(client.response().text(), "abcdefghij");
+        fs::remove_file(&path).unwrap();
+        client.send(get("/a"));
+        assert_eq!(client.response().status, 404);
+    }
+}
+
+#[test]
+fn a_file_in_the_cache_is_sent_until_it_is_looked_at_again() {
+    let directory = Temporary::new();
+    let path = directory.write("a", "0123456789");
+    let server = below(&directory.0, "/", |directory| {
+        directory.cache(1 << 20, Duration::from_secs(3600)).precompressed()
+    });
+    let mut client = server.connect();
+    settle(&mut client);
+    client.send(get("/a"));
+    let etag = client.response().header("etag").unwrap().to_owned();
+    fs::remove_file(&path).unwrap();
+    for (headers, status, text) in [
+        (String::new(), 200, "0123456789"),
+        ("Range: bytes=2-4\r\n".to_owned(), 206, "234"),
+        ("Range: bytes=10-\r\n".to_owned(), 416, ""),
+        (format!("If-None-Match: {etag}\r\n"), 304, ""),
+    ] {
+        client.send(format!("GET /a HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
+        let response = client.response();
+        assert_eq!((response.status, response.text()), (status, text), "{headers}");
+    }
+    client.send("HEAD /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let rest = client.rest();
+    assert!(rest.contains("content-length: 10\r\n") && rest.ends_with("\r\n\r\n"), "{rest}");
+}

@@ -1,6 +1,7 @@
 //! Serves the files below a directory.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -12,6 +13,7 @@ use brigade_runtime::time;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
+use crate::files::cache::{CacheOptions, FileCache};
 use crate::files::kernel::Root;
 use crate::files::open::{OpenFile, is_no_file, open_resolved};
 use crate::files::response::{Encoding, FileResponse};
@@ -38,6 +40,7 @@ pub struct Directory {
     dotfiles: bool,
     outside_links: bool,
     precompressed: bool,
+    cache: Option<CacheOptions>,
     step_by_step: bool,
 }
 
@@ -68,6 +71,7 @@ impl Directory {
             dotfiles: false,
             outside_links: false,
             precompressed: false,
+            cache: None,
             step_by_step: false,
         }
     }
@@ -105,6 +109,29 @@ impl Directory {
     /// content is not checked: whatever changes one has to change the others.
     pub fn precompressed(mut self) -> Self {
         self.precompressed = true;
+        self
+    }
+
+    /// Keeps small files in memory, of at most 32 KiB each and about `bytes_max` bytes in total. Off
+    /// by default, as the system keeps files in memory as well: this saves the calls that open and
+    /// read a file.
+    ///
+    /// A file is looked at again when `fresh_for` has passed since the last time. Until then a file
+    /// that has changed is sent in its earlier version, and one that was removed is still sent;
+    /// with `Duration::ZERO` never. Each loop has a cache of its own, so two responses of one server
+    /// may be of different versions for that long. Files that are reached through symbolic links
+    /// are not kept, nor are those that have changed just now.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use brigade_http::Directory;
+    ///
+    /// let directory = Directory::new("public").cache(64 << 20, Duration::from_secs(1));
+    /// ```
+    pub fn cache(mut self, bytes_max: usize, fresh_for: Duration) -> Self {
+        self.cache = Some(CacheOptions { bytes_max, fresh_for });
         self
     }
 
@@ -266,6 +293,7 @@ fn is_name(name: &str, may_be_hidden: bool) -> bool {
 struct Served {
     directory: Arc<Directory>,
     root: Arc<Mutex<Option<KnownRoot>>>,
+    cache: Option<RefCell<FileCache>>,
 }
 
 /// The directory, opened.
@@ -276,7 +304,8 @@ struct KnownRoot {
 
 impl Served {
     fn new(directory: Directory) -> Self {
-        Self { directory: Arc::new(directory), root: Arc::default() }
+        let cache = directory.cache.map(|options| RefCell::new(FileCache::new(options)));
+        Self { directory: Arc::new(directory), root: Arc::default(), cache }
     }
 
     /// Prepares a response without waiting.
@@ -286,7 +315,12 @@ impl Served {
     fn prepare_now(&self, wanted: &Wanted, head: &RequestHead) -> io::Result<FileResponse> {
         let root = self.root_now().ok_or(io::ErrorKind::WouldBlock)?;
         self.directory.prepare(wanted, head, |name| {
-            Ok(Found { opened: OpenFile::new(root.file_now(name)?)?, path: None })
+            let open = || OpenFile::new(root.file_now(name)?);
+            let opened = match &self.cache {
+                Some(cache) => cache.borrow_mut().open(name, time::now(), open)?,
+                None => open()?,
+            };
+            Ok(Found { opened, path: None })
         })
     }
 

@@ -9,9 +9,11 @@
 //! | `range` | requests for a part of a file (RFC 9110 section 14) |
 //! | `stream` | the body of a response, after its first chunk |
 //! | `response` | the head of a response, and the first chunk of its body |
+//! | `cache` | small files that a loop keeps in memory |
 //! | `serve` | the handler for one file |
 //! | `directory` | the handler for a directory |
 
+mod cache;
 mod conditions;
 mod directory;
 mod kernel;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -15,8 +16,15 @@ pub(super) const FILE_FLAGS: OFlags =
 /// An open regular file.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    pub(super) file: File,
+    pub(super) source: Source,
     pub(super) metadata: Metadata,
+}
+
+/// Where the content of a file is.
+#[derive(Debug)]
+pub(super) enum Source {
+    File(File),
+    Memory(Bytes),
 }
 
 impl OpenFile {
@@ -27,7 +35,7 @@ impl OpenFile {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         match metadata.is_file() {
-            true => Ok(Self { file, metadata }),
+            true => Ok(Self { source: Source::File(file), metadata }),
             false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             false => Err(io::ErrorKind::NotFound.into()),
         }

@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::files::conditions::{allow_range, evaluate};
-use crate::files::open::OpenFile;
+use crate::files::open::{OpenFile, Source};
 use crate::files::range::Selection;
 use crate::files::stream::{FileStream, read_chunk, read_chunk_now, window};
 use crate::files::version::Version;
@@ -45,6 +45,7 @@ pub(super) enum Encoding {
 
 enum Content {
     None,
+    Memory(Bytes),
     /// Bytes of the file: `first` has been read, `left` follows.
     Part {
         file: File,
@@ -63,7 +64,7 @@ impl FileResponse {
         encoding: Encoding,
         head: &RequestHead,
     ) -> Self {
-        let OpenFile { file, metadata } = opened;
+        let OpenFile { source, metadata } = opened;
         let version = Version::new(&metadata, SystemTime::now());
         if let Some(status) = evaluate(head, &version) {
             return Self {
@@ -75,14 +76,14 @@ impl FileResponse {
         match selection(head, &version) {
             Selection::Whole => {
                 let headers = content_headers(path, &version, encoding);
-                Self::with_content(StatusCode::OK, headers, file, 0..version.length)
+                Self::with_content(StatusCode::OK, headers, source, 0..version.length)
             }
             Selection::Part(part) => {
                 let mut headers = content_headers(path, &version, encoding);
                 let (last, length) = (part.end - 1, version.length);
                 let text = format!("bytes {}-{last}/{length}", part.start);
                 insert(&mut headers, CONTENT_RANGE, &text);
-                Self::with_content(StatusCode::PARTIAL_CONTENT, headers, file, part)
+                Self::with_content(StatusCode::PARTIAL_CONTENT, headers, source, part)
             }
             Selection::Nothing => {
                 let mut headers = Headers::new();
@@ -103,12 +104,21 @@ impl FileResponse {
         Self { status: StatusCode::PERMANENT_REDIRECT, headers, content: Content::None }
     }
 
-    fn with_content(status: StatusCode, headers: Headers, file: File, left: Range<u64>) -> Self {
-        Self {
-            status,
-            headers,
-            content: Content::Part { file, first: Bytes::new(), left, cached_until: 0 },
-        }
+    fn with_content(
+        status: StatusCode,
+        headers: Headers,
+        source: Source,
+        left: Range<u64>,
+    ) -> Self {
+        let content = match source {
+            Source::File(file) => {
+                Content::Part { file, first: Bytes::new(), left, cached_until: 0 }
+            }
+            Source::Memory(all) => {
+                Content::Memory(all.slice(left.start as usize..left.end as usize))
+            }
+        };
+        Self { status, headers, content }
     }
 
     /// Reads the first chunk, unless that may wait. Returns `true` if there is nothing to wait for.
@@ -146,6 +156,7 @@ impl FileResponse {
     pub(super) fn into_response(self) -> Response {
         let body = match self.content {
             Content::None => Body::empty(),
+            Content::Memory(bytes) => bytes.into(),
             Content::Part { first, left, .. } if left.is_empty() => first.into(),
             Content::Part { file, first, left, cached_until } => {
                 let length = first.len() as u64 + left.end - left.start;
