@@ -23,6 +23,10 @@ pub enum Ability {
     Body,
     /// `/stream/{bytes}`: a body without `Content-Length`.
     Stream,
+    /// Serves the files of the scenario `static`.
+    Files,
+    /// Sends files that were compressed before in place of others.
+    Siblings,
     /// More than one loop or worker thread.
     Loops,
     /// An epoll instance for each loop, which shows how many connections the loop has.
@@ -62,11 +66,12 @@ impl Server {
     }
 }
 
-use Ability::{Body, Close, Echo, Http, Loops, Routes, Selectors, Stream, Wait};
+use Ability::{Body, Close, Echo, Files, Http, Loops, Routes, Selectors, Siblings, Stream, Wait};
 use Source::{Brigade, BrigadePerLoop, Go, Member, Nginx};
 
 const ALL: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops];
-const BRIGADE: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops, Selectors];
+const BRIGADE: &[Ability] =
+    &[Http, Wait, Routes, Close, Body, Stream, Files, Siblings, Loops, Selectors];
 
 /// Every server, in the order of the results.
 pub const SERVERS: &[Server] = &[
@@ -75,8 +80,17 @@ pub const SERVERS: &[Server] = &[
     Server { name: "brigade", source: Brigade, abilities: BRIGADE },
     Server { name: "brigade-per-loop", source: BrigadePerLoop, abilities: BRIGADE },
     Server { name: "hyper", source: Member("hyper"), abilities: ALL },
-    Server { name: "axum", source: Member("axum"), abilities: ALL },
-    Server { name: "actix-web", source: Member("actix-web"), abilities: ALL },
+    Server {
+        name: "axum",
+        source: Member("axum"),
+        abilities: &[Http, Wait, Routes, Close, Body, Stream, Files, Siblings, Loops],
+    },
+    // actix-files knows no files that were compressed before.
+    Server {
+        name: "actix-web",
+        source: Member("actix-web"),
+        abilities: &[Http, Wait, Routes, Close, Body, Stream, Files, Loops],
+    },
     Server { name: "ntex", source: Member("ntex"), abilities: ALL },
     Server {
         name: "xitca-web",
@@ -90,7 +104,11 @@ pub const SERVERS: &[Server] = &[
         abilities: &[Http, Wait, Routes, Loops],
     },
     Server { name: "monoio", source: Member("monoio"), abilities: ALL },
-    Server { name: "nginx", source: Nginx, abilities: &[Http, Routes, Close, Body] },
+    Server {
+        name: "nginx",
+        source: Nginx,
+        abilities: &[Http, Routes, Close, Body, Files, Siblings],
+    },
     Server { name: "go", source: Go, abilities: ALL },
     Server { name: "echo-brigade", source: Brigade, abilities: &[Echo] },
     Server { name: "echo-tokio", source: Member("tokio"), abilities: &[Echo] },

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
+use actix_files::Files;
 use actix_web::body::SizedStream;
 use actix_web::rt::{System, time};
 use actix_web::web::{self, Bytes, Path, Payload, ServiceConfig};
@@ -34,7 +35,8 @@ fn routes(config: &mut ServiceConfig) {
         .route("/orgs/{org}/repos/{repo}/issues/{issue}", web::get().to(issue))
         .route("/upload", web::post().to(upload))
         .route("/download/{bytes}", web::get().to(download))
-        .route("/stream/{bytes}", web::get().to(stream));
+        .route("/stream/{bytes}", web::get().to(stream))
+        .service(Files::new("/static", peer_common::files()));
 }
 
 fn text(body: impl Into<Bytes>) -> HttpResponse {

@@ -16,6 +16,7 @@ use futures_util::{StreamExt, stream};
 use peer_common::{HELLO, Options, TEXT};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tower_http::services::ServeDir;
 
 fn main() -> io::Result<()> {
     let options = Options::from_args();
@@ -50,6 +51,7 @@ fn router() -> Router {
         .route("/upload", post(upload))
         .route("/download/{bytes}", get(download))
         .route("/stream/{bytes}", get(async |Path(bytes): Path<u64>| zeros(bytes)))
+        .nest_service("/static", ServeDir::new(peer_common::files()).precompressed_gzip())
 }
 
 fn text(body: impl Into<Body>) -> Response {

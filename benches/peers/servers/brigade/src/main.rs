@@ -5,7 +5,7 @@ use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
-use brigade::http::{Body, BodyError, Request, Response, Router, Server, get, post};
+use brigade::http::{Body, BodyError, Directory, Request, Response, Router, Server, get, post};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use peer_common::{HELLO, Options, TEXT};
@@ -32,6 +32,7 @@ fn router() -> Router {
         .route("/upload", post(upload).body_limit(u64::MAX))
         .route("/download/{bytes}", get(download))
         .route("/stream/{bytes}", get(zeros_of_unknown_length))
+        .files("/static", Directory::new(peer_common::files()).precompressed())
 }
 
 fn text(body: impl Into<Body>) -> Response {
