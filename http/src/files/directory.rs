@@ -422,9 +422,8 @@ impl Router {
 async fn serve(served: Rc<Served>, request: Request) -> Response {
     let path = request.param("path").unwrap_or_default();
     let directory = &served.directory;
-    let wanted = match directory.wanted(path) {
-        Ok(wanted) => wanted,
-        Err(_) => return Response::plain(StatusCode::NOT_FOUND, ""),
+    let Ok(wanted) = directory.wanted(path) else {
+        return Response::plain(StatusCode::NOT_FOUND, "");
     };
     let label = || directory.root.join(&wanted.name);
     let prepared = served.prepare_now(&wanted, request.head());

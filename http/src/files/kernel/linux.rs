@@ -180,10 +180,12 @@ pub(in crate::files) fn read_now(
 /// [`PROBE_BYTES`] shows.
 pub(in crate::files) fn is_cached(file: &File, part: &Range<u64>) -> bool {
     let mut byte = [0];
-    let mut is_there = |offset| {
+    let length = part.end - part.start;
+    // From the end: what is read is read from the start.
+    (0..length).step_by(PROBE_BYTES).all(|before_end| {
+        let offset = part.end - 1 - before_end;
         preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) == Ok(1)
-    };
-    part.clone().step_by(PROBE_BYTES).all(&mut is_there) && is_there(part.end - 1)
+    })
 }
 
 impl SendFile for File {
