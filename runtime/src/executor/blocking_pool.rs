@@ -1,9 +1,13 @@
 //! A pool of threads for jobs that block. Knows nothing about loops.
 //!
 //! A job wakes one thread that waits, the one that has begun to wait last, so that the others can
-//! end. If none waits, the pool grows, by one thread at a time: a new thread starts the next one if
-//! jobs are still left when it has taken its own. So many short jobs share few threads, and a job
-//! never waits for others that block, until there are as many threads as the pool may have.
+//! end. If none waits, a thread is started. Either happens to one thread at a time: once it has
+//! taken a job, it wakes or starts the next one if jobs are left. So many short jobs share few
+//! threads, and a job never waits for others that block, until there are as many threads as the
+//! pool may have.
+//!
+//! A thread counts as waiting before the result of its job is sent. So whoever gets the result
+//! finds it there for the next job.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,8 +25,11 @@ pub(crate) const THREADS_MAX: usize = 512;
 /// tokio.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Work without its result.
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
+/// Work without its result. Returns what sends the result, if somebody waits for it, which does not
+/// block.
+pub(crate) type Job = Box<dyn FnOnce() -> Option<SendResult> + Send>;
+
+pub(crate) type SendResult = Box<dyn FnOnce()>;
 
 /// A pool of threads. Clones are the same pool. It has no threads until there are jobs.
 #[derive(Clone)]
@@ -41,11 +48,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Never more than none while a thread is idle.
     waiting: VecDeque<Job>,
     threads: usize,
-    /// A new thread has been started and has not taken a job yet.
-    is_growing: bool,
+    /// A thread has been woken or started, and has not looked for a job yet.
+    is_stirring: bool,
     /// Threads that wait for a job, without those that have been woken.
     idle: Vec<Thread>,
 }
@@ -78,91 +84,93 @@ impl BlockingPool {
     pub(crate) fn run(&self, job: Job) {
         let mut state = lock(&self.shared.state);
         state.waiting.push_back(job);
-        match state.idle.pop() {
-            Some(thread) => {
-                drop(state);
-                thread.unpark();
-            }
-            None => self.shared.grow(state),
-        }
+        self.shared.stir(state);
     }
 }
 
 impl Shared {
-    /// Starts a thread if jobs wait for one.
-    fn grow(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        let is_wanted = !state.waiting.is_empty() && state.idle.is_empty();
-        if !is_wanted || state.is_growing || state.threads >= self.threads_max {
+    /// Wakes or starts a thread if jobs wait for one and no other thread is on its way.
+    fn stir(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.waiting.is_empty() || state.is_stirring {
             return;
         }
-        state.threads += 1;
-        state.is_growing = true;
-        drop(state);
+        if let Some(thread) = state.idle.pop() {
+            state.is_stirring = true;
+            drop(state);
+            thread.unpark();
+        } else if state.threads < self.threads_max {
+            state.is_stirring = true;
+            state.threads += 1;
+            drop(state);
+            self.start();
+        }
+    }
+
+    fn start(self: &Arc<Self>) {
         let shared = self.clone();
-        let spawned = thread::Builder::new().name(self.name.to_owned()).spawn(move || {
-            shared.work();
-        });
-        if spawned.is_err() {
-            let mut state = lock(&self.state);
-            state.threads -= 1;
-            state.is_growing = false;
-            if state.threads == 0 {
-                // No thread can be had: the jobs fail.
-                let failed = std::mem::take(&mut state.waiting);
-                drop(state);
-                drop(failed);
-            }
+        let thread = thread::Builder::new().name(self.name.to_owned());
+        if thread.spawn(move || shared.work()).is_ok() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        state.threads -= 1;
+        state.is_stirring = false;
+        if state.threads == 0 {
+            // No thread can be had: the jobs fail.
+            let failed = std::mem::take(&mut state.waiting);
+            drop(state);
+            drop(failed);
         }
     }
 
     /// Runs jobs until there are none for some time.
     fn work(self: Arc<Self>) {
-        let mut is_new = true;
-        let mut state = lock(&self.state);
+        let this = thread::current();
+        let mut was_stirred = true;
         loop {
+            let mut state = lock(&self.state);
             let job = state.waiting.pop_front();
-            if std::mem::take(&mut is_new) {
-                state.is_growing = false;
-                self.grow(state);
+            if std::mem::take(&mut was_stirred) {
+                state.is_stirring = false;
+                self.stir(state);
             } else {
                 drop(state);
             }
-            state = match job {
-                Some(job) => {
-                    // The job itself reports a panic of its work.
-                    let _ = catch_unwind(AssertUnwindSafe(job));
-                    lock(&self.state)
+            // The job itself reports a panic of its work.
+            let send = job.and_then(|job| catch_unwind(AssertUnwindSafe(job)).ok().flatten());
+            let mut state = lock(&self.state);
+            let waits = state.waiting.is_empty();
+            if waits {
+                state.idle.push(this.clone());
+            }
+            drop(state);
+            if let Some(send) = send {
+                let _ = catch_unwind(AssertUnwindSafe(send));
+            }
+            if waits {
+                was_stirred = self.wait(&this);
+                if !was_stirred {
+                    return;
                 }
-                None => match self.wait() {
-                    Some(state) => state,
-                    None => return,
-                },
-            };
+            }
         }
     }
 
-    /// Waits until there may be a job. Returns `None` if the thread has to end.
-    fn wait(&self) -> Option<MutexGuard<'_, State>> {
-        let mut state = lock(&self.state);
-        if !state.waiting.is_empty() {
-            return Some(state);
-        }
-        let this = thread::current();
-        state.idle.push(this.clone());
+    /// Waits to be woken. Returns `false` if the thread has to end.
+    fn wait(&self, this: &Thread) -> bool {
         let since = Instant::now();
         loop {
-            drop(state);
             let left = self.keep_alive.saturating_sub(since.elapsed());
             thread::park_timeout(left);
-            state = lock(&self.state);
+            let mut state = lock(&self.state);
             // Whoever wakes a thread has removed it from the list.
             let place = state.idle.iter().position(|idle| idle.id() == this.id());
             match place {
-                None => return Some(state),
+                None => return true,
                 Some(place) if left.is_zero() => {
                     state.idle.remove(place);
                     state.threads -= 1;
-                    return None;
+                    return false;
                 }
                 // Woken for another reason (park).
                 Some(_) => {}
@@ -189,10 +197,17 @@ mod tests {
         lock(&pool.shared.state).threads
     }
 
+    fn job(work: impl FnOnce() + Send + 'static) -> Job {
+        Box::new(|| {
+            work();
+            None
+        })
+    }
+
     /// Runs a job and waits for its end.
     fn run_one(pool: &BlockingPool) -> thread::ThreadId {
         let (sender, receiver) = mpsc::channel();
-        pool.run(Box::new(move || sender.send(thread::current().id()).unwrap()));
+        pool.run(job(move || sender.send(thread::current().id()).unwrap()));
         receiver.recv_timeout(LONG).unwrap()
     }
 
@@ -216,6 +231,17 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_has_sent_a_result_takes_the_next_job() {
+        let pool = BlockingPool::new("test", 10, LONG);
+        for _ in 0..1000 {
+            let (sender, receiver) = mpsc::channel();
+            pool.run(Box::new(|| Some(Box::new(move || sender.send(()).unwrap()))));
+            receiver.recv_timeout(LONG).unwrap();
+        }
+        assert_eq!(threads(&pool), 1);
+    }
+
+    #[test]
     fn a_job_does_not_wait_for_others_that_block() {
         let pool = BlockingPool::new("test", 100, LONG);
         let (open, gate) = mpsc::channel::<()>();
@@ -224,7 +250,7 @@ mod tests {
         // Each but the last waits for the one after it.
         for n in 0..100 {
             let (sender, gate, open) = (sender.clone(), gate.clone(), open.clone());
-            pool.run(Box::new(move || {
+            pool.run(job(move || {
                 match n {
                     99 => (0..99).for_each(|_| open.send(()).unwrap()),
                     _ => lock(&gate).recv_timeout(LONG).unwrap(),
@@ -242,8 +268,8 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..50 {
             let (pool, sender) = (pool.clone(), sender.clone());
-            let job = pool.clone();
-            job.run(Box::new(move || sender.send(threads(&pool)).unwrap()));
+            let other = pool.clone();
+            other.run(job(move || sender.send(threads(&pool)).unwrap()));
         }
         (0..50).for_each(|_| assert!(receiver.recv_timeout(LONG).unwrap() <= 3));
     }
@@ -259,7 +285,7 @@ mod tests {
     #[test]
     fn a_panic_ends_no_thread() {
         let pool = BlockingPool::new("test", 1, LONG);
-        pool.run(Box::new(|| std::panic::resume_unwind(Box::new("expected"))));
+        pool.run(job(|| std::panic::resume_unwind(Box::new("expected"))));
         run_one(&pool);
         assert_eq!(threads(&pool), 1);
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
-use crate::executor::blocking_pool::{BlockingPool, KEEP_ALIVE};
+use crate::executor::blocking_pool::{BlockingPool, KEEP_ALIVE, SendResult};
 use crate::executor::core::Core;
 use crate::executor::handle::LoopHandle;
 use crate::oneshot::{SyncReceiver, sync_channel};
@@ -73,17 +73,25 @@ where
     let inhibitor = core.clock().is_manual().then(|| Inhibitor::new(core));
     let (sender, result) = sync_channel();
     let loop_handle = handle.clone();
-    let work = move || {
-        // Dropped last, also by a panic: after the wake of the task that awaits the result, so that
-        // the clock does not move before the task runs.
-        let _inhibitor = inhibitor;
+    let job = move || {
         let result = catch_unwind(AssertUnwindSafe(work));
         let result = result.map_err(|payload| JoinError::panicked(payload, None));
-        if let Err(result) = sender.send(result) {
+        if sender.is_closed() {
+            // Dropping the result may block.
             loop_handle.discard(result);
+            return None;
         }
+        let send = move || {
+            // Dropped last, also by a panic: after the wake of the task that awaits the result, so
+            // that the clock does not move before the task runs.
+            let _inhibitor = inhibitor;
+            if let Err(result) = sender.send(result) {
+                loop_handle.discard(result);
+            }
+        };
+        Some(Box::new(send) as SendResult)
     };
-    pool.run(Box::new(work));
+    pool.run(Box::new(job));
     BlockingHandle { result, handle }
 }
 
