@@ -112,15 +112,15 @@ impl Directory {
         self
     }
 
-    /// Keeps small files in memory, of at most 32 KiB each and about `bytes_max` bytes in total. Off
-    /// by default, as the system keeps files in memory as well: this saves the calls that open and
-    /// read a file.
+    /// Keeps small files in memory, of at most 32 KiB each and about `bytes_max` bytes in total.
+    /// Off by default, as the system keeps files in memory as well: this saves the calls that open
+    /// and read a file.
     ///
     /// A file is looked at again when `fresh_for` has passed since the last time. Until then a file
     /// that has changed is sent in its earlier version, and one that was removed is still sent;
-    /// with `Duration::ZERO` never. Each loop has a cache of its own, so two responses of one server
-    /// may be of different versions for that long. Files that are reached through symbolic links
-    /// are not kept, nor are those that have changed just now.
+    /// with `Duration::ZERO` never. Each loop has a cache of its own, so two responses of one
+    /// server may be of different versions for that long. Files that are reached through symbolic
+    /// links are not kept, nor are those that have changed just now.
     ///
     /// # Examples
     /// ```

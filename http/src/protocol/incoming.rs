@@ -153,7 +153,7 @@ impl Incoming {
 mod tests {
     use super::*;
 
-    /// Receives a read of `count` bytes, with room for at most 64 KiB. Returns the size of the next.
+    /// Receives `count` bytes, with room for at most 64 KiB. Returns the size of the next read.
     fn after_read(incoming: &mut Incoming, count: usize) -> usize {
         let mut data = Vec::with_capacity(incoming.body_read_bytes(64 * 1024));
         data.resize(count, 0);

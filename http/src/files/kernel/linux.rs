@@ -176,8 +176,8 @@ pub(in crate::files) fn read_now(
     }
 }
 
-/// Returns `true` if all of `part` of `file` is in the page cache, as far as a byte in each piece of
-/// [`PROBE_BYTES`] shows.
+/// Returns `true` if all of `part` of `file` is in the page cache, as far as a byte in each piece
+/// of [`PROBE_BYTES`] shows.
 pub(in crate::files) fn is_cached(file: &File, part: &Range<u64>) -> bool {
     let mut byte = [0];
     let length = part.end - part.start;
