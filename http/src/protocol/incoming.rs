@@ -30,6 +30,8 @@ pub(crate) struct Incoming {
     pub(crate) head_scanned: u16,
     /// The size of the next read of a large body is two to the power of this.
     body_read_log2: u8,
+    /// The last of these reads used little of its memory.
+    was_read_small: bool,
     /// The peer sends no more.
     pub(crate) at_eof: bool,
     /// Nothing more is decoded. What is received is dropped.
@@ -47,6 +49,7 @@ impl Incoming {
             body_allowance: 0,
             head_scanned: 0,
             body_read_log2: BODY_READ_LOG2_START,
+            was_read_small: false,
             at_eof: false,
             is_closed: false,
             error: None,
@@ -63,7 +66,7 @@ impl Incoming {
     }
 
     /// Returns how many bytes of a large body to read at once: more after a read that filled its
-    /// memory, less after one that used little of it. At most `bytes_max`.
+    /// memory, less after two in a row that used little of it. At most `bytes_max`.
     pub(crate) fn body_read_bytes(&self, bytes_max: usize) -> usize {
         (1 << self.body_read_log2).min(bytes_max)
     }
@@ -74,9 +77,13 @@ impl Incoming {
         let log2 = self.body_read_log2;
         if data.len() == data.capacity() && data.capacity() >= 1 << log2 {
             self.body_read_log2 = (log2 + 1).min(BODY_READ_LOG2_MAX);
-        } else if data.len() < data.capacity() / 4 {
+        }
+        // One small read says little: it may be the line before a chunk.
+        let is_small = data.len() < data.capacity() / 4;
+        if is_small && self.was_read_small {
             self.body_read_log2 = (log2 - 1).max(BODY_READ_LOG2_MIN);
         }
+        self.was_read_small = is_small;
         if !self.is_closed {
             self.buffer.append_owned(data);
         }
@@ -171,9 +178,14 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(after_read(&mut incoming, 64 * 1024), 64 * 1024);
         }
-        // The size is not more than two steps above the limit of the driver.
-        assert_eq!(after_read(&mut incoming, 20_000), 64 * 1024);
-        after_read(&mut incoming, 1000);
+        // A small read between large ones changes nothing.
+        for _ in 0..20 {
+            assert_eq!(after_read(&mut incoming, 6), 64 * 1024);
+            assert_eq!(after_read(&mut incoming, 64 * 1024), 64 * 1024);
+        }
+        for _ in 0..3 {
+            after_read(&mut incoming, 1000);
+        }
         assert!(after_read(&mut incoming, 1000) < 64 * 1024);
         for _ in 0..20 {
             after_read(&mut incoming, 1);
