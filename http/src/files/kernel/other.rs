@@ -17,7 +17,6 @@ pub(in crate::files) struct Root(Infallible);
 
 impl Root {
     /// Returns `None`: the caller has to look at each part of the path.
-    #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
     pub(in crate::files) fn open(_path: &Path) -> io::Result<Option<Self>> {
         Ok(None)
     }
@@ -44,7 +43,6 @@ pub(in crate::files) fn open_now(_path: &Path) -> Option<File> {
 }
 
 /// Returns `None`: reading may wait.
-#[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
 pub(in crate::files) fn read_now(
     _file: &File,
     _offset: u64,
