@@ -100,7 +100,7 @@ pub use extract::query::Query;
 pub use extract::state::State;
 #[cfg(feature = "files")]
 pub use files::{Directory, serve_file};
-pub use message::body::{Body, Part};
+pub use message::body::Body;
 pub use message::body_error::{BodyError, BoxError};
 pub use message::cookies::{CookieIter, Cookies};
 pub use message::extensions::Extensions;
@@ -111,6 +111,7 @@ pub use message::html::Html;
 #[cfg(feature = "json")]
 pub use message::json::{Json, JsonError};
 pub use message::param_error::ParamError;
+pub use message::part::Part;
 #[cfg(feature = "query")]
 pub use message::path_error::PathError;
 pub use message::presence::Disconnected;

@@ -4,6 +4,7 @@
 
 mod sockets;
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,37 @@ use sockets::{PATIENCE, TestResponse, TestServer, get};
 const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+thread_local! {
+    /// Whether the current test looks at each part of a path on its own.
+    static STEP_BY_STEP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a test with names that the kernel resolves below the directory, and step by step.
+macro_rules! both_ways {
+    ($test:ident) => {
+        mod $test {
+            #[test]
+            fn in_one_step() {
+                super::$test();
+            }
+
+            #[test]
+            fn step_by_step() {
+                super::STEP_BY_STEP.set(true);
+                super::$test();
+            }
+        }
+    };
+}
+
+/// Returns the directory to serve in the current test.
+fn directory(root: &Path) -> Directory {
+    match STEP_BY_STEP.get() {
+        true => Directory::new(root).step_by_step(),
+        false => Directory::new(root),
+    }
+}
 
 /// A directory for one test, removed when it is dropped.
 struct Temporary(PathBuf);
@@ -167,7 +199,7 @@ fn the_response_is_404_unless_the_path_is_a_regular_file() {
     }
 }
 
-#[test]
+both_ways!(a_pipe_without_a_writer_does_not_block);
 fn a_pipe_without_a_writer_does_not_block() {
     let directory = Temporary::new();
     let pipe = directory.0.join("pipe");
@@ -181,7 +213,7 @@ fn a_pipe_without_a_writer_does_not_block() {
     }
 }
 
-#[test]
+both_ways!(a_file_that_is_replaced_by_a_pipe_again_and_again_does_not_block);
 fn a_file_that_is_replaced_by_a_pipe_again_and_again_does_not_block() {
     let directory = Temporary::new();
     let (path, pipe) = (directory.write("a", "0123456789"), directory.0.join("pipe"));
@@ -220,7 +252,7 @@ fn a_file_that_is_replaced_by_a_pipe_again_and_again_does_not_block() {
     replacing.join().unwrap();
 }
 
-#[test]
+both_ways!(a_socket_is_not_served);
 fn a_socket_is_not_served() {
     let directory = Temporary::new();
     let path = directory.0.join("socket");
@@ -484,7 +516,7 @@ fn tree() -> Temporary {
 }
 
 fn below(root: &Path, prefix: &'static str, options: fn(Directory) -> Directory) -> TestServer {
-    let root = root.to_owned();
+    let directory = options(directory(root));
     TestServer::start(move || {
         let tag = HeaderName::from_static("x-other");
         let other = move || {
@@ -492,11 +524,11 @@ fn below(root: &Path, prefix: &'static str, options: fn(Directory) -> Directory)
             std::future::ready(response.with_header(tag.clone(), HeaderValue::from_static("1")))
         };
         let router = Router::new().route("/static/other", on_get(other));
-        router.files(prefix, options(Directory::new(&root)))
+        router.files(prefix, directory.clone())
     })
 }
 
-#[test]
+both_ways!(only_files_below_the_directory_are_served);
 fn only_files_below_the_directory_are_served() {
     let tree = tree();
     for root in ["public", "current"] {
@@ -549,7 +581,7 @@ fn only_files_below_the_directory_are_served() {
     }
 }
 
-#[test]
+both_ways!(the_index_is_served_for_a_directory_with_a_slash);
 fn the_index_is_served_for_a_directory_with_a_slash() {
     let tree = tree();
     let server =
@@ -572,7 +604,7 @@ fn the_index_is_served_for_a_directory_with_a_slash() {
     }
 }
 
-#[test]
+both_ways!(redirects_never_lead_to_another_host);
 fn redirects_never_lead_to_another_host() {
     let tree = tree();
     let server = below(&tree.0.join("public"), "/", |directory| directory.index("index.html"));
@@ -585,7 +617,7 @@ fn redirects_never_lead_to_another_host() {
     }
 }
 
-#[test]
+both_ways!(dotfiles_and_outside_links_are_served_if_enabled);
 fn dotfiles_and_outside_links_are_served_if_enabled() {
     let tree = tree();
     let server =
@@ -605,7 +637,7 @@ fn dotfiles_and_outside_links_are_served_if_enabled() {
     }
 }
 
-#[test]
+both_ways!(names_with_a_dot_are_not_served_through_links_either);
 fn names_with_a_dot_are_not_served_through_links_either() {
     let tree = tree();
     let public = tree.0.join("public");
@@ -630,7 +662,7 @@ fn names_with_a_dot_are_not_served_through_links_either() {
     assert_eq!(hidden.response().status, 200);
 }
 
-#[test]
+both_ways!(the_directory_may_be_below_one_whose_name_begins_with_a_dot);
 fn the_directory_may_be_below_one_whose_name_begins_with_a_dot() {
     let directory = Temporary::new();
     directory.write(".releases/7/a", "a");
@@ -645,7 +677,7 @@ fn the_directory_may_be_below_one_whose_name_begins_with_a_dot() {
     }
 }
 
-#[test]
+both_ways!(an_index_may_have_a_name_that_begins_with_a_dot);
 fn an_index_may_have_a_name_that_begins_with_a_dot() {
     let directory = Temporary::new();
     directory.write("sub/.index", "index");
@@ -657,7 +689,7 @@ fn an_index_may_have_a_name_that_begins_with_a_dot() {
     }
 }
 
-#[test]
+both_ways!(an_empty_segment_names_nothing);
 fn an_empty_segment_names_nothing() {
     let tree = tree();
     tree.write("public/index.html", "root");
@@ -678,13 +710,13 @@ fn an_empty_segment_names_nothing() {
     }
 }
 
-#[test]
+both_ways!(the_root_of_nested_files_has_a_slash);
 fn the_root_of_nested_files_has_a_slash() {
     let tree = tree();
     tree.write("public/index.html", "root");
-    let root = tree.0.join("public");
+    let directory = directory(&tree.0.join("public")).index("index.html");
     let server = TestServer::start(move || {
-        let files = || Router::new().files("/", Directory::new(&root).index("index.html"));
+        let files = || Router::new().files("/", directory.clone());
         Router::new()
             .nest("/docs", files())
             .nest("/v1", Router::new().nest("/docs", files()))
@@ -722,7 +754,7 @@ fn a_redirect_does_not_begin_with_what_browsers_take_for_a_host() {
     assert_eq!((response.status, response.header("location")), (308, Some("/%5ca.example/")));
 }
 
-#[test]
+both_ways!(loops_of_symbolic_links_are_not_found);
 fn loops_of_symbolic_links_are_not_found() {
     let tree = tree();
     let public = tree.0.join("public");
@@ -732,7 +764,7 @@ fn loops_of_symbolic_links_are_not_found() {
     symlink("../self/index.html", public.join("sub/self")).unwrap();
     symlink("sub", public.join("self")).unwrap();
     for options in [Directory::clone, |directory: &Directory| directory.clone().outside_links()] {
-        let directory = options(&Directory::new(&public).index("index.html"));
+        let directory = options(&directory(&public).index("index.html"));
         let server = TestServer::start(move || Router::new().files("/", directory.clone()));
         let mut client = server.connect();
         for path in ["/loop", "/loop/", "/loop/x", "/first", "/second/index.html"] {
@@ -751,7 +783,7 @@ fn coded(server: &TestServer, path: &str, accepted: &str) -> (TestResponse, Stri
     (response, coding)
 }
 
-#[test]
+both_ways!(a_file_that_was_compressed_before_is_sent_in_place_of_the_plain_one);
 fn a_file_that_was_compressed_before_is_sent_in_place_of_the_plain_one() {
     let directory = Temporary::new();
     for (name, content) in [
@@ -765,11 +797,8 @@ fn a_file_that_was_compressed_before_is_sent_in_place_of_the_plain_one() {
     ] {
         directory.write(name, content);
     }
-    let root = directory.0.clone();
-    let server = TestServer::start(move || {
-        let options = Directory::new(&root).index("index.html").precompressed();
-        Router::new().files("/", options)
-    });
+    let server =
+        below(&directory.0, "/", |directory| directory.index("index.html").precompressed());
     for (path, accepted, coding, content) in [
         ("/a.js", "gzip, br, zstd", "br", "in brotli"),
         ("/a.js", "gzip, zstd", "gzip", "in gzip"),
@@ -820,13 +849,164 @@ fn a_compressed_file_has_an_entity_tag_and_ranges_of_its_own() {
     assert_eq!((response.status, response.header("vary")), (304, Some("accept-encoding")));
 }
 
-#[test]
+both_ways!(a_compressed_file_that_may_not_be_served_is_left_out);
 fn a_compressed_file_that_may_not_be_served_is_left_out() {
     let (directory, outside) = (Temporary::new(), Temporary::new());
     directory.write("a.txt", "plain");
     symlink(outside.write("secret.gz", "secret"), directory.0.join("a.txt.gz")).unwrap();
-    let root = directory.0.clone();
-    let server =
-        TestServer::start(move || Router::new().files("/", Directory::new(&root).precompressed()));
+    let server = below(&directory.0, "/", Directory::precompressed);
     assert_eq!(coded(&server, "/a.txt", "gzip").0.text(), "plain");
+}
+
+both_ways!(a_link_is_followed_however_it_is_written);
+fn a_link_is_followed_however_it_is_written() {
+    let tree = tree();
+    let public = tree.0.join("public");
+    symlink(public.join("a.txt"), public.join("absolute.html")).unwrap();
+    symlink("../public/a.txt", public.join("around")).unwrap();
+    symlink("../sub/index.html", public.join("bare/y")).unwrap();
+    symlink("sub", public.join("sub2")).unwrap();
+    let server = below(&public, "/", |directory| directory);
+    let mut client = server.connect();
+    for (path, kind) in [
+        ("/absolute.html", "text/plain"),
+        ("/around", "text/plain"),
+        ("/bare/y", "text/html"),
+        ("/sub2/index.html", "text/html"),
+        ("/a.txt", "text/plain"),
+    ] {
+        client.send(get(path));
+        let response = client.response();
+        let kind = format!("{kind}; charset=utf-8");
+        assert_eq!((response.status, response.header("content-type")), (200, Some(&*kind)));
+    }
+}
+
+both_ways!(the_root_may_be_a_link_that_changes);
+fn the_root_may_be_a_link_that_changes() {
+    let directory = Temporary::new();
+    directory.write("one/a", "one");
+    directory.write("two/a", "two");
+    let (current, next) = (directory.0.join("current"), directory.0.join("next"));
+    symlink("one", &current).unwrap();
+    let server = below(&current, "/", |directory| directory);
+    let mut client = server.connect();
+    client.send(get("/a"));
+    assert_eq!(client.response().text(), "one");
+    symlink("two", &next).unwrap();
+    fs::rename(&next, &current).unwrap();
+    let began = Instant::now();
+    loop {
+        client.send(get("/a"));
+        match client.response().text() {
+            "two" => break,
+            text => assert!(text == "one" && began.elapsed() < PATIENCE),
+        }
+    }
+}
+
+both_ways!(a_root_that_appears_later_is_served);
+fn a_root_that_appears_later_is_served() {
+    let directory = Temporary::new();
+    let server = below(&directory.0.join("later"), "/", |directory| directory);
+    let mut client = server.connect();
+    client.send(get("/a"));
+    assert_eq!(client.response().status, 404);
+    directory.write("later/a", "a");
+    client.send(get("/a"));
+    assert_eq!(client.response().status, 200);
+}
+
+both_ways!(a_file_that_is_not_in_the_page_cache_is_read);
+fn a_file_that_is_not_in_the_page_cache_is_read() {
+    let directory = Temporary::new();
+    let content: Vec<u8> = (0..3_000_001).map(|n: u32| (n % 100) as u8).collect();
+    let path = directory.write("large.bin", &content);
+    let server = below(&directory.0, "/", |directory| directory);
+    let mut client = server.connect();
+    for evicted in [0..0, 0..3_000_001, 65_536..1_000_000, 1_500_000..3_000_001] {
+        let file = File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        let length = std::num::NonZeroU64::new(evicted.end - evicted.start);
+        if length.is_some() {
+            let advice = rustix::fs::Advice::DontNeed;
+            rustix::fs::fadvise(&file, evicted.start, length, advice).unwrap();
+        }
+        client.send(get("/large.bin"));
+        let response = client.response();
+        assert!(response.status == 200 && response.body == content, "{evicted:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_replaced_while_it_is_sent_is_sent_to_its_end() {
+    let directory = Temporary::new();
+    let path = directory.write("a", vec![b'x'; 50_000_000]);
+    let server = serving(&path);
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.until(b"\r\n\r\n");
+    directory.write("b", vec![b'y'; 50_000_000]);
+    fs::rename(directory.0.join("b"), &path).unwrap();
+    let rest = client.rest();
+    assert_eq!(rest.len(), 50_000_000);
+    assert!(rest.bytes().all(|byte| byte == b'x'), "bytes of two files are mixed");
+}
+
+/// Requests `/a` until its entity tag is strong: from then on it may be kept in memory.
+fn settle(client: &mut sockets::Client) {
+    let began = Instant::now();
+    loop {
+        client.send(get("/a"));
+        if client.response().header("etag").unwrap().starts_with('"') {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "the entity tag stays weak");
+    }
+}
+
+#[test]
+fn a_file_in_the_cache_is_checked_at_each_request_if_that_is_wanted() {
+    let directory = Temporary::new();
+    let server = below(&directory.0, "/", |directory| directory.cache(1 << 20, Duration::ZERO));
+    let mut client = server.connect();
+    for is_new_file in [false, true] {
+        let path = directory.write("a", "0123456789");
+        settle(&mut client);
+        client.send(get("/a"));
+        assert_eq!(client.response().text(), "0123456789");
+        replace(&path, SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777), is_new_file);
+        client.send(get("/a"));
+        assert_eq!(client.response().text(), "abcdefghij");
+        fs::remove_file(&path).unwrap();
+        client.send(get("/a"));
+        assert_eq!(client.response().status, 404);
+    }
+}
+
+#[test]
+fn a_file_in_the_cache_is_sent_until_it_is_looked_at_again() {
+    let directory = Temporary::new();
+    let path = directory.write("a", "0123456789");
+    let server = below(&directory.0, "/", |directory| {
+        directory.cache(1 << 20, Duration::from_secs(3600)).precompressed()
+    });
+    let mut client = server.connect();
+    settle(&mut client);
+    client.send(get("/a"));
+    let etag = client.response().header("etag").unwrap().to_owned();
+    fs::remove_file(&path).unwrap();
+    for (headers, status, text) in [
+        (String::new(), 200, "0123456789"),
+        ("Range: bytes=2-4\r\n".to_owned(), 206, "234"),
+        ("Range: bytes=10-\r\n".to_owned(), 416, ""),
+        (format!("If-None-Match: {etag}\r\n"), 304, ""),
+    ] {
+        client.send(format!("GET /a HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
+        let response = client.response();
+        assert_eq!((response.status, response.text()), (status, text), "{headers}");
+    }
+    client.send("HEAD /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let rest = client.rest();
+    assert!(rest.contains("content-length: 10\r\n") && rest.ends_with("\r\n\r\n"), "{rest}");
 }

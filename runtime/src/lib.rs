@@ -104,6 +104,8 @@ pub use task::{
     Gather, JoinError, JoinHandle, TaskGroup, TryGather, gather, gather_all, spawn, try_gather,
     try_gather_all,
 };
+#[doc(hidden)]
+pub use threads::blocking::spawn_file_read;
 pub use threads::blocking::{BlockingHandle, spawn_blocking};
 pub use threads::group::{self, EventLoopGroup};
 pub use threads::loops::Loops;

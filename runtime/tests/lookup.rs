@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::{run, spawn_blocking};
 
-/// More than the blocking pool has threads, unless `BLOCKING_MAX_THREADS` is set.
-const BLOCKED: usize = 501;
+/// More than the blocking pool has threads.
+const BLOCKED: usize = 513;
 
 #[test]
 fn names_are_resolved_while_the_blocking_pool_is_full() {

@@ -4,6 +4,7 @@
 //! [`wrk`] make the load; [`process`] reads the kernel's accounts; [`results`] collects the figures
 //! and [`report`] writes them.
 
+mod files;
 mod load;
 mod machine;
 mod options;

@@ -199,6 +199,14 @@ pub const SCENARIOS: &[Scenario] = &[
         run: body,
     },
     Scenario {
+        name: "static",
+        about: "20 files of 3 to 300 KB in turn, on 64 connections, by wrk; then the same with \
+                `Accept-Encoding: gzip`, to servers that send files that were compressed before.",
+        needs: &[Ability::Files],
+        less_is_better: true,
+        run: static_files,
+    },
+    Scenario {
         name: "loops",
         about: "`GET /` on 512 connections to 1, 2, 8 and 64 loops on two cores, of which wrk \
                 shares one.",
@@ -357,6 +365,17 @@ fn body(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
     progress()?;
     let value = (most - before) as f64 / f64::from(1 << 20);
     figures.push(Figure { name: "memory".to_owned(), unit: "MiB", value });
+    Ok(figures)
+}
+
+fn static_files(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let running = bench.start()?;
+    let value = bench.cpu_under_wrk(&running, CONNECTIONS, Some("static"))?;
+    let mut figures = vec![cpu("CPU, plain", value)];
+    if bench.server.can(&[Ability::Siblings]) {
+        let value = bench.cpu_under_wrk(&running, CONNECTIONS, Some("static-gzip"))?;
+        figures.push(cpu("CPU, compressed before", value));
+    }
     Ok(figures)
 }
 

@@ -23,6 +23,10 @@ pub enum Ability {
     Body,
     /// `/stream/{bytes}`: a body without `Content-Length`.
     Stream,
+    /// Serves the files of the scenario `static`.
+    Files,
+    /// Sends files that were compressed before in place of others.
+    Siblings,
     /// More than one loop or worker thread.
     Loops,
     /// An epoll instance for each loop, which shows how many connections the loop has.
@@ -80,14 +84,15 @@ impl Server {
 }
 
 use Ability::{
-    Body, Close, Echo, Http, Json, Loops, Proxy, Routes, Selectors, Stream, Wait, WebSocket,
+    Body, Close, Echo, Files, Http, Json, Loops, Proxy, Routes, Selectors, Siblings, Stream, Wait,
+    WebSocket,
 };
 use Source::{Brigade, BrigadePerLoop, Go, Haproxy, Member, Nginx, NginxProxy, NodeWs};
 
 const ALL: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops];
-const FRAMEWORK: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops, Json, WebSocket];
-const BRIGADE: &[Ability] =
-    &[Http, Wait, Routes, Close, Body, Stream, Loops, Selectors, Json, WebSocket];
+const BRIGADE: &[Ability] = &[
+    Http, Wait, Routes, Close, Body, Stream, Loops, Selectors, Json, WebSocket, Files, Siblings,
+];
 
 /// Every server, in the order of the results.
 pub const SERVERS: &[Server] = &[
@@ -96,8 +101,19 @@ pub const SERVERS: &[Server] = &[
     Server { name: "brigade", source: Brigade, abilities: BRIGADE },
     Server { name: "brigade-per-loop", source: BrigadePerLoop, abilities: BRIGADE },
     Server { name: "hyper", source: Member("hyper"), abilities: ALL },
-    Server { name: "axum", source: Member("axum"), abilities: FRAMEWORK },
-    Server { name: "actix-web", source: Member("actix-web"), abilities: FRAMEWORK },
+    Server {
+        name: "axum",
+        source: Member("axum"),
+        abilities: &[
+            Http, Wait, Routes, Close, Body, Stream, Loops, Json, WebSocket, Files, Siblings,
+        ],
+    },
+    // actix-files knows no files that were compressed before.
+    Server {
+        name: "actix-web",
+        source: Member("actix-web"),
+        abilities: &[Http, Wait, Routes, Close, Body, Stream, Loops, Json, WebSocket, Files],
+    },
     Server { name: "ntex", source: Member("ntex"), abilities: ALL },
     Server {
         name: "xitca-web",
@@ -111,7 +127,11 @@ pub const SERVERS: &[Server] = &[
         abilities: &[Http, Wait, Routes, Loops],
     },
     Server { name: "monoio", source: Member("monoio"), abilities: ALL },
-    Server { name: "nginx", source: Nginx, abilities: &[Http, Routes, Close, Body] },
+    Server {
+        name: "nginx",
+        source: Nginx,
+        abilities: &[Http, Routes, Close, Body, Files, Siblings],
+    },
     Server { name: "go", source: Go, abilities: ALL },
     Server { name: "node-ws", source: NodeWs, abilities: &[WebSocket] },
     Server { name: "proxy-brigade", source: Brigade, abilities: &[Proxy] },

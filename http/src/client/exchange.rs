@@ -18,8 +18,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use crate::client::options::CONTINUE_TIMEOUT;
 use crate::client::pool::{InUse, Link};
 use crate::client::target::Target;
-use crate::message::body::{Body, BodyKind, Part, PartStream};
+use crate::message::body::{Body, BodyKind};
 use crate::message::client_error::{ClientErrorKind, TimeoutKind};
+use crate::message::part::{Part, PartStream};
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_decoder::BodyEvent;
 use crate::protocol::body_encoder::BodyLength;
@@ -273,7 +274,9 @@ impl Exchange {
     /// Sends the rest of the request, until the socket accepts no more or the budget is spent.
     fn push(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), ClientErrorKind> {
         loop {
-            let is_full = out.len() + self.outgoing.len() >= WRITE_BATCH_BYTES;
+            let queued = out.len() + self.outgoing.len();
+            let is_full = out.len() >= WRITE_BATCH_BYTES
+                || queued >= self.client.options.limits.write_queue_bytes_max;
             let may_gather = !is_full && !self.outgoing.is_blocked() && !self.is_held;
             if may_gather && self.next_part(cx, out)?.is_ready() {
                 continue;

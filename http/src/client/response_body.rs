@@ -8,9 +8,10 @@ use brigade_runtime::task;
 use futures_core::Stream;
 
 use crate::client::exchange::{BodyPart, Exchange};
-use crate::message::body::{Body, Part};
+use crate::message::body::Body;
 use crate::message::body_error::{BodyError, BoxError};
 use crate::message::client_error::{ClientError, ClientErrorKind};
+use crate::message::part::Part;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::error::ProtocolError;
 

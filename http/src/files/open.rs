@@ -1,38 +1,59 @@
-//! Opens files for serving. All of this blocks.
+//! Opens files for serving.
 
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+
+/// Does not wait for the other end of a pipe, and takes no terminal as that of the process.
+pub(super) const FILE_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// An open regular file.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    pub(super) file: File,
+    pub(super) source: Source,
     pub(super) metadata: Metadata,
 }
 
-/// Opens the regular file at `path`. What it is, is looked up after opening, so that it cannot be
-/// replaced in between. Does not wait for the other end of a pipe.
+/// Where the content of a file is.
+#[derive(Debug)]
+pub(super) enum Source {
+    File(File),
+    Memory(Bytes),
+}
+
+impl OpenFile {
+    /// Looks up what `file` is, after it was opened, so that it cannot be replaced in between.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not a regular file, `IsADirectory` if it is a directory.
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        match metadata.is_file() {
+            true => Ok(Self { source: Source::File(file), metadata }),
+            false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Opens the regular file at `path`. Blocks.
 ///
 /// # Errors
-/// `NotFound` if it is not a regular file, and the errors of open(2).
+/// Those of [`OpenFile::new`] and of open(2).
 pub(super) fn open(path: &Path) -> io::Result<OpenFile> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    let metadata = file.metadata()?;
-    match metadata.is_file() {
-        true => Ok(OpenFile { file, metadata }),
-        false => Err(io::ErrorKind::NotFound.into()),
-    }
+    let flags = FILE_FLAGS.bits() as i32;
+    OpenFile::new(File::options().read(true).custom_flags(flags).open(path)?)
 }
 
 /// Opens the regular file at `path`, an absolute path without symbolic links. Returns `None` if the
 /// file that was opened is not at that path any more, because it, or a directory above it, has been
-/// replaced.
+/// replaced. Blocks.
 ///
 /// # Errors
 /// As for [`open`].

@@ -1,7 +1,7 @@
-//! The head of a response from a file, and the first chunk of its body. All of this blocks.
+//! The head of a response from a file, and the first chunk of its body.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
@@ -14,17 +14,19 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::files::conditions::{allow_range, evaluate};
-use crate::files::open::OpenFile;
+use crate::files::open::{OpenFile, Source};
 use crate::files::range::Selection;
-use crate::files::stream::{FileStream, read_chunk};
+use crate::files::stream::{FileStream, read_chunk, read_chunk_now, window};
 use crate::files::version::Version;
 use crate::message::body::Body;
 use crate::message::content_coding::ContentCoding;
 use crate::message::response::Response;
+use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::head::RequestHead;
 use crate::protocol::headers::Headers;
 
-/// A response that is prepared on the blocking pool and sent by the loop.
+/// A response that is prepared on the loop, or on a thread where that may wait, and sent by the
+/// loop.
 pub(super) struct FileResponse {
     status: StatusCode,
     headers: Headers,
@@ -43,11 +45,14 @@ pub(super) enum Encoding {
 
 enum Content {
     None,
-    /// `length` bytes of the file, of which the first ones have been read.
+    Memory(Bytes),
+    /// Bytes of the file: `first` has been read, `left` follows.
     Part {
         file: File,
         first: Bytes,
-        length: u64,
+        left: Range<u64>,
+        /// The bytes of `left` before this offset are known to be in the page cache.
+        cached_until: u64,
     },
 }
 
@@ -58,34 +63,33 @@ impl FileResponse {
         path: &Path,
         encoding: Encoding,
         head: &RequestHead,
-    ) -> io::Result<Self> {
-        let OpenFile { file, metadata } = opened;
+    ) -> Self {
+        let OpenFile { source, metadata } = opened;
         let version = Version::new(&metadata, SystemTime::now());
         if let Some(status) = evaluate(head, &version) {
-            return Ok(Self {
+            return Self {
                 status,
                 headers: validators(&version, encoding),
                 content: Content::None,
-            });
+            };
         }
-        let is_head = *head.method() == Method::HEAD;
         match selection(head, &version) {
             Selection::Whole => {
                 let headers = content_headers(path, &version, encoding);
-                Self::with_content(StatusCode::OK, headers, file, 0..version.length, is_head)
+                Self::with_content(StatusCode::OK, headers, source, 0..version.length)
             }
             Selection::Part(part) => {
                 let mut headers = content_headers(path, &version, encoding);
                 let (last, length) = (part.end - 1, version.length);
                 let text = format!("bytes {}-{last}/{length}", part.start);
                 insert(&mut headers, CONTENT_RANGE, &text);
-                Self::with_content(StatusCode::PARTIAL_CONTENT, headers, file, part, is_head)
+                Self::with_content(StatusCode::PARTIAL_CONTENT, headers, source, part)
             }
             Selection::Nothing => {
                 let mut headers = Headers::new();
                 insert(&mut headers, CONTENT_RANGE, &format!("bytes */{}", version.length));
                 let status = StatusCode::RANGE_NOT_SATISFIABLE;
-                Ok(Self { status, headers, content: Content::None })
+                Self { status, headers, content: Content::None }
             }
         }
     }
@@ -103,28 +107,61 @@ impl FileResponse {
     fn with_content(
         status: StatusCode,
         headers: Headers,
-        mut file: File,
-        part: Range<u64>,
-        is_head: bool,
-    ) -> io::Result<Self> {
-        let length = part.end - part.start;
-        if part.start > 0 {
-            file.seek(SeekFrom::Start(part.start))?;
-        }
-        let first = match is_head {
-            true => Bytes::new(),
-            false => read_chunk(&file, length)?,
+        source: Source,
+        left: Range<u64>,
+    ) -> Self {
+        let content = match source {
+            Source::File(file) => {
+                Content::Part { file, first: Bytes::new(), left, cached_until: 0 }
+            }
+            Source::Memory(all) => {
+                Content::Memory(all.slice(left.start as usize..left.end as usize))
+            }
         };
-        Ok(Self { status, headers, content: Content::Part { file, first, length } })
+        Self { status, headers, content }
+    }
+
+    /// Reads the first chunk, unless that may wait. Returns `true` if there is nothing to wait for.
+    ///
+    /// # Errors
+    /// Those of [`read_chunk_now`].
+    pub(super) fn read_now(&mut self) -> io::Result<bool> {
+        if let Content::Part { file, first, left, cached_until } = &mut self.content
+            && !left.is_empty()
+        {
+            if let Some(window) = window(file, left, 0) {
+                *cached_until = window.end;
+                return Ok(true);
+            }
+            let Some(chunk) = read_chunk_now(file, left)? else { return Ok(false) };
+            left.start += chunk.len() as u64;
+            *first = chunk;
+        }
+        Ok(true)
+    }
+
+    /// Reads the first chunk. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`read_chunk`].
+    pub(super) fn read(&mut self) -> io::Result<()> {
+        if let Content::Part { file, first, left, .. } = &mut self.content {
+            *first = read_chunk(file, left)?;
+            left.start += first.len() as u64;
+        }
+        Ok(())
     }
 
     /// Converts the prepared response, whose body may be a stream.
     pub(super) fn into_response(self) -> Response {
         let body = match self.content {
             Content::None => Body::empty(),
-            Content::Part { first, length, .. } if first.len() as u64 == length => first.into(),
-            Content::Part { file, first, length } => {
-                Body::stream_with_length(length, FileStream::new(file, first, length))
+            Content::Memory(bytes) => bytes.into(),
+            Content::Part { first, left, .. } if left.is_empty() => first.into(),
+            Content::Part { file, first, left, cached_until } => {
+                let length = first.len() as u64 + left.end - left.start;
+                let source = Box::pin(FileStream::new(file, first, left, cached_until));
+                Body::of_source(source, BodyLength::Known(length))
             }
         };
         Response { status: self.status, headers: self.headers, body }

@@ -3,18 +3,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use brigade_runtime::spawn_blocking;
-use http::StatusCode;
+use brigade_runtime::spawn_file_read;
+use http::{Method, StatusCode};
 
-use crate::files::open::{is_no_file, open};
+use crate::files::kernel::open_now;
+use crate::files::open::{OpenFile, is_no_file, open};
 use crate::files::response::{Encoding, FileResponse};
 use crate::message::escaped::Escaped;
 use crate::message::log_limit::limited_log;
 use crate::message::request::Request;
 use crate::message::response::Response;
 
-/// Returns a response with the file at `path`. The file is opened and read on the blocking pool,
-/// and at most 128 KiB of it are in memory at a time.
+/// Returns a response with the file at `path`. What the system has in its cache is opened and read
+/// on the loop, the rest on threads. At most 128 KiB of the file are in memory at a time, and those
+/// that the connection has still to write.
 ///
 /// The response has a `Content-Type` according to the file's extension (text is assumed to be
 /// UTF-8), `X-Content-Type-Options: nosniff`, `Last-Modified`, and an `ETag` of the file's size,
@@ -48,27 +50,73 @@ use crate::message::response::Response;
 /// );
 /// ```
 pub async fn serve_file(path: impl AsRef<Path>, request: &Request) -> Response {
-    let path = PathBuf::from(path.as_ref());
-    let head = request.head().clone();
-    respond(path.clone(), move || FileResponse::new(open(&path)?, &path, Encoding::Only, &head))
-        .await
+    let path = path.as_ref();
+    let now = || {
+        let file = open_now(path).ok_or(io::ErrorKind::WouldBlock)?;
+        Ok(FileResponse::new(OpenFile::new(file)?, path, Encoding::Only, request.head()))
+    };
+    let blocking = || {
+        let (path, head) = (path.to_owned(), request.head().clone());
+        move || Ok(FileResponse::new(open(&path)?, &path, Encoding::Only, &head))
+    };
+    respond(request, || path.to_owned(), now(), blocking).await
 }
 
-/// Runs `prepare` on the blocking pool and returns its response, or the one for its error. `path`
-/// is for the log.
-pub(super) async fn respond<F>(path: PathBuf, prepare: F) -> Response
+/// Returns the response that was prepared on the loop, or the one for its error. After a
+/// `WouldBlock`, runs what `blocking` returns on a thread to prepare it. `path` returns the path
+/// for the log.
+pub(super) async fn respond<F>(
+    request: &Request,
+    path: impl FnOnce() -> PathBuf,
+    prepared: io::Result<FileResponse>,
+    blocking: impl FnOnce() -> F,
+) -> Response
 where
     F: FnOnce() -> io::Result<FileResponse> + Send + 'static,
 {
-    let error = match spawn_blocking(prepare).await {
-        Ok(Ok(response)) => return response.into_response(),
-        Ok(Err(error)) => error,
-        Err(panic) => io::Error::other(panic),
+    let has_content = *request.head().method() != Method::HEAD;
+    let is_read = |response: &mut FileResponse| match has_content {
+        true => response.read_now(),
+        false => Ok(true),
     };
-    if is_no_file(&error) {
+    let prepared = match prepared {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let prepare = blocking();
+            on_thread(move || {
+                let mut response = prepare()?;
+                if has_content {
+                    response.read()?;
+                }
+                Ok(response)
+            })
+            .await
+        }
+        Ok(mut response) => match is_read(&mut response) {
+            Ok(true) => Ok(response),
+            Ok(false) => on_thread(move || response.read().map(|()| response)).await,
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    match prepared {
+        Ok(response) => response.into_response(),
+        Err(error) => failed(&path(), &error),
+    }
+}
+
+async fn on_thread<F>(work: F) -> io::Result<FileResponse>
+where
+    F: FnOnce() -> io::Result<FileResponse> + Send + 'static,
+{
+    spawn_file_read(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+}
+
+/// Returns the response for a file that cannot be served.
+fn failed(path: &Path, error: &io::Error) -> Response {
+    if is_no_file(error) {
         return Response::plain(StatusCode::NOT_FOUND, "");
     }
-    let (path, shown) = (Escaped(path.display()), Escaped(&error));
+    let (path, shown) = (Escaped(path.display()), Escaped(error));
     limited_log!(error, { %path, error = %shown }, "cannot read file");
     Response::plain(
         match error.kind() {

@@ -1,82 +1,171 @@
-//! The body of a response from a file, read on the blocking pool.
+//! The body of a response from a file: what is in the page cache is read on the loop, the rest on
+//! threads.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use brigade_runtime::{BlockingHandle, spawn_blocking};
+use brigade_runtime::{BlockingHandle, spawn_file_read};
 use bytes::Bytes;
 use futures_core::Stream;
 
-/// About what a socket takes at once, and enough to make the cost of the pool negligible.
+use crate::files::kernel::{is_cached, read_now};
+use crate::message::body_error::BoxError;
+use crate::message::part::{FilePart, OutgoingItem, OutgoingPart, Part, PartSource};
+
+/// About what a socket takes at once, and enough to make the cost of a thread negligible.
 const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// Reads the next chunk of `file`, of which `left` bytes are still to be sent. Blocks.
+/// From this length on bytes are copied by the system. Fewer are sent together with the head.
+const SENDFILE_BYTES_MIN: u64 = 32 * 1024;
+/// How much the system is told to copy at once.
+const WINDOW_BYTES: u64 = 512 * 1024;
+
+/// Reads the first chunk of `part` as far as it is in the page cache. Returns `None` if that is not
+/// at all, or is not known.
 ///
 /// # Errors
-/// `UnexpectedEof` if the file has fewer bytes, and the errors of read(2).
-pub(super) fn read_chunk(mut file: &File, left: u64) -> io::Result<Bytes> {
-    let length = left.min(CHUNK_BYTES);
-    let mut chunk = Vec::with_capacity(length as usize);
-    Read::by_ref(&mut file).take(length).read_to_end(&mut chunk)?;
-    match chunk.len() as u64 == length {
-        true => Ok(chunk.into()),
-        false => Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the file became shorter while it was sent",
-        )),
+/// `UnexpectedEof` if the file ends before the part, and the errors of preadv2(2).
+pub(super) fn read_chunk_now(file: &File, part: &Range<u64>) -> io::Result<Option<Bytes>> {
+    read_now(file, part.start, chunk_length(part)).map_err(shortened)
+}
+
+/// Reads the first chunk of `part`. Blocks.
+///
+/// # Errors
+/// `UnexpectedEof` if the file has fewer bytes, and the errors of pread(2).
+pub(super) fn read_chunk(file: &File, part: &Range<u64>) -> io::Result<Bytes> {
+    let mut chunk = vec![0; chunk_length(part)];
+    file.read_exact_at(&mut chunk, part.start).map_err(shortened)?;
+    Ok(chunk.into())
+}
+
+/// Returns the first bytes of `part` that the system can copy to a socket without waiting for a
+/// disk, if there are any and they are so many that it is worth a system call of its own.
+/// The bytes before `cached_until` are known to be in the page cache.
+pub(super) fn window(file: &File, part: &Range<u64>, cached_until: u64) -> Option<Range<u64>> {
+    let window = part.start..part.end.min(part.start + WINDOW_BYTES);
+    let is_large = window.end - window.start >= SENDFILE_BYTES_MIN;
+    let is_known = window.end <= cached_until;
+    (is_large && (is_known || is_cached(file, &window))).then_some(window)
+}
+
+fn chunk_length(part: &Range<u64>) -> usize {
+    CHUNK_BYTES.min(part.end - part.start) as usize
+}
+
+fn shortened(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            io::Error::new(error.kind(), "the file became shorter while it was sent")
+        }
+        _ => error,
     }
 }
 
-/// A stream of the chunks of a file. While a chunk is sent, the next one is read.
+/// A stream of the chunks of a file. If one has to be read on a thread, the next one is read while
+/// it is sent.
 pub(super) struct FileStream {
     file: Arc<File>,
-    /// The first chunk, until it is returned.
+    /// The chunk that is returned next, or nothing.
     ready: Bytes,
-    /// The chunk that is being read.
+    /// The chunk that is being read on a thread.
     reading: Option<BlockingHandle<io::Result<Bytes>>>,
-    /// The number of bytes after that chunk.
-    left: u64,
+    /// What follows these chunks.
+    left: Range<u64>,
+    /// The bytes before this offset are known to be in the page cache.
+    cached_until: u64,
 }
 
 impl FileStream {
-    /// Creates a stream of `length` bytes, which begin with `first` and continue at the position of
-    /// `file`.
-    pub(super) fn new(file: File, first: Bytes, length: u64) -> Self {
-        let left = length - first.len() as u64;
-        Self { file: Arc::new(file), ready: first, reading: None, left }
+    /// Creates a stream of `first`, and after it the bytes `left` of `file`, of which those before
+    /// `cached_until` are known to be in the page cache.
+    pub(super) fn new(file: File, first: Bytes, left: Range<u64>, cached_until: u64) -> Self {
+        Self { file: Arc::new(file), ready: first, reading: None, left, cached_until }
     }
 
-    /// Starts to read the next chunk, unless one is being read or none is left.
-    fn read_ahead(&mut self) {
-        let left = self.left;
-        if left > 0 && self.reading.is_none() {
-            let file = self.file.clone();
-            self.left -= left.min(CHUNK_BYTES);
-            self.reading = Some(spawn_blocking(move || read_chunk(&file, left)));
+    /// Takes the next bytes off the stream for the system to copy, if it need not wait for them.
+    fn take_window(&mut self) -> Option<FilePart> {
+        if !self.ready.is_empty() || self.reading.is_some() {
+            return None;
         }
+        let left = window(&self.file, &self.left, self.cached_until)?;
+        self.left.start = left.end;
+        Some(FilePart { file: self.file.clone(), left })
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if !self.ready.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.ready))));
+        }
+        if self.reading.is_none() {
+            if self.left.is_empty() {
+                return Poll::Ready(None);
+            }
+            match self.read() {
+                Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
+            }
+        }
+        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        match read.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+            Ok(chunk) => {
+                self.read_ahead();
+                Poll::Ready(Some(Ok(chunk)))
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Reads a chunk if it needs no thread. Returns `None` if it does, and is being read.
+    fn read(&mut self) -> io::Result<Option<Bytes>> {
+        if let Some(chunk) = read_chunk_now(&self.file, &self.left)? {
+            self.left.start += chunk.len() as u64;
+            return Ok(Some(chunk));
+        }
+        let (file, part) = (self.file.clone(), self.left.clone());
+        self.left.start += chunk_length(&part) as u64;
+        self.reading = Some(spawn_file_read(move || read_chunk(&file, &part)));
+        Ok(None)
+    }
+
+    /// Reads the next chunk before it is wanted.
+    fn read_ahead(&mut self) {
+        // After an error the chunk is read again once it is wanted.
+        if !self.left.is_empty()
+            && let Ok(Some(chunk)) = self.read()
+        {
+            self.ready = chunk;
+        }
+    }
+
+    /// An error ends the stream.
+    fn fail(&mut self, error: io::Error) -> Poll<Option<io::Result<Bytes>>> {
+        self.left.start = self.left.end;
+        Poll::Ready(Some(Err(error)))
     }
 }
 
 impl Stream for FileStream {
-    type Item = io::Result<Bytes>;
+    type Item = Result<Part, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.read_ahead();
-        if !self.ready.is_empty() {
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.ready))));
+        self.poll_chunk(cx).map_ok(Part::Data).map_err(Into::into)
+    }
+}
+
+impl PartSource for FileStream {
+    fn poll_outgoing(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<OutgoingItem>> {
+        match self.take_window() {
+            Some(part) => Poll::Ready(Some(Ok(OutgoingPart::File(part)))),
+            None => self.poll_chunk(cx).map_ok(OutgoingPart::Data).map_err(Into::into),
         }
-        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
-        let read =
-            ready!(Pin::new(reading).poll(cx)).unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        self.reading = None;
-        match read {
-            Ok(_) => self.read_ahead(),
-            // An error ends the stream.
-            Err(_) => self.left = 0,
-        }
-        Poll::Ready(Some(read))
     }
 }

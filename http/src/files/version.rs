@@ -35,6 +35,11 @@ impl Version {
         Self::of(Stamp::new(metadata), since_epoch(now).unwrap_or_default())
     }
 
+    /// Returns `true` if another version may have the same times.
+    pub(super) fn is_weak(&self) -> bool {
+        self.etag.starts_with("W/")
+    }
+
     fn of(stamp: Stamp, now: Duration) -> Self {
         let Stamp { length, inode, changed, modified } = stamp;
         let tick = if changed.subsec_nanos() == 0 { COARSE_TICK } else { TICK };

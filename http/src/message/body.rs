@@ -15,6 +15,7 @@ use http::HeaderMap;
 use crate::message::body_error::{BodyError, BoxError};
 use crate::message::failure::Failure;
 use crate::message::observer::Observer;
+use crate::message::part::{InMemory, Part, PartStream};
 use crate::message::pipe::Pipe;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::body_encoder::BodyLength;
@@ -87,18 +88,6 @@ pub(crate) trait ObservedBody {
 
 pub(crate) type Upgrade = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
 
-pub(crate) type PartStream = Pin<Box<dyn Stream<Item = Result<Part, BoxError>>>>;
-
-/// A part of a streamed body.
-#[derive(Debug)]
-pub enum Part {
-    /// Bytes of the body.
-    Data(Bytes),
-    /// Headers after the body; the last part. They are sent only if the body is sent in chunks (RFC
-    /// 9110 section 6.5).
-    Trailers(HeaderMap),
-}
-
 /// # Creating
 impl Body {
     /// Creates an empty body.
@@ -132,7 +121,12 @@ impl Body {
     where
         S: Stream<Item = Result<Part, BoxError>> + 'static,
     {
-        Self { kind: BodyKind::Stream(Box::pin(stream), length) }
+        Self::of_source(Box::pin(InMemory::new(stream)), length)
+    }
+
+    /// Creates a body from a source of parts, which need not be in memory to be sent.
+    pub(crate) const fn of_source(source: PartStream, length: BodyLength) -> Self {
+        Self { kind: BodyKind::Stream(source, length) }
     }
 
     /// Creates the body of a request that arrives on a connection.
@@ -310,7 +304,7 @@ impl Body {
     pub(crate) fn into_part_stream(self) -> PartStream {
         match self.kind {
             BodyKind::Stream(stream, _) => stream,
-            kind => Box::pin(AllParts { body: Self { kind } }),
+            kind => Box::pin(InMemory::new(AllParts { body: Self { kind } })),
         }
     }
 }

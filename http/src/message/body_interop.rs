@@ -7,8 +7,9 @@ use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 
-use crate::message::body::{Body, Part};
+use crate::message::body::Body;
 use crate::message::body_error::{BodyError, BoxError};
+use crate::message::part::Part;
 use crate::protocol::body_encoder::BodyLength;
 
 impl http_body::Body for Body {

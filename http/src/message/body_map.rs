@@ -7,8 +7,9 @@ use brigade_runtime::server::draining;
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::message::body::{Body, BodyKind, Part};
+use crate::message::body::{Body, BodyKind};
 use crate::message::body_error::{BodyError, BoxError};
+use crate::message::part::Part;
 use crate::protocol::body_encoder::BodyLength;
 
 impl Body {

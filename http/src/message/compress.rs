@@ -10,10 +10,11 @@ use compression_codecs::EncodeV2;
 use futures_core::Stream;
 use http::HeaderMap;
 
-use crate::message::body::{Body, BodyKind, Part};
+use crate::message::body::{Body, BodyKind};
 use crate::message::body_error::{BodyError, BoxError};
 use crate::message::codec::{self, poll_proceed};
 use crate::message::content_coding::{Accepted, ContentCoding};
+use crate::message::part::Part;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::head::RequestHead;
 

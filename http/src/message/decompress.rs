@@ -9,10 +9,11 @@ use compression_codecs::DecodeV2;
 use futures_core::Stream;
 use http::HeaderMap;
 
-use crate::message::body::{Body, Part};
+use crate::message::body::Body;
 use crate::message::body_error::{BodyError, BoxError};
 use crate::message::codec::{self, poll_proceed};
 use crate::message::content_coding::ContentCoding;
+use crate::message::part::Part;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::error::ProtocolError;
 

@@ -32,6 +32,11 @@ pub(crate) mod observer;
 pub(crate) mod param_error;
 pub(crate) mod params;
 pub(crate) mod parked;
+#[cfg_attr(
+    not(feature = "files"),
+    allow(dead_code, reason = "only files have parts that are not in memory")
+)]
+pub(crate) mod part;
 pub(crate) mod parts;
 #[cfg(feature = "query")]
 pub(crate) mod path_error;

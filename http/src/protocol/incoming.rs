@@ -10,6 +10,13 @@ use crate::protocol::framing::Framing;
 use crate::protocol::limits::Limits;
 use crate::protocol::receive_buffer::ReceiveBuffer;
 
+/// 32 KiB: twice what is copied rather than received in memory of its own.
+const BODY_READ_LOG2_START: u8 = 15;
+/// 8 KiB: a few packets.
+const BODY_READ_LOG2_MIN: u8 = 13;
+/// 1 MiB. The driver has a limit of its own, which is usually lower.
+const BODY_READ_LOG2_MAX: u8 = 20;
+
 /// What was received and not decoded, and what is still expected of the current message.
 ///
 /// Holds no memory while nothing is received.
@@ -21,6 +28,10 @@ pub(crate) struct Incoming {
     body_allowance: u64,
     /// How much of an incomplete head has been searched for its end.
     pub(crate) head_scanned: u16,
+    /// The size of the next read of a large body is two to the power of this.
+    body_read_log2: u8,
+    /// The last of these reads used little of its memory.
+    was_read_small: bool,
     /// The peer sends no more.
     pub(crate) at_eof: bool,
     /// Nothing more is decoded. What is received is dropped.
@@ -37,6 +48,8 @@ impl Incoming {
             body: BodyDecoder::Done,
             body_allowance: 0,
             head_scanned: 0,
+            body_read_log2: BODY_READ_LOG2_START,
+            was_read_small: false,
             at_eof: false,
             is_closed: false,
             error: None,
@@ -52,9 +65,25 @@ impl Incoming {
         }
     }
 
+    /// Returns how many bytes of a large body to read at once: more after a read that filled its
+    /// memory, less after two in a row that used little of it. At most `bytes_max`.
+    pub(crate) fn body_read_bytes(&self, bytes_max: usize) -> usize {
+        (1 << self.body_read_log2).min(bytes_max)
+    }
+
     /// Takes received bytes with their memory, which parts of a large body keep. Copies if less
     /// than half of the capacity is used, or something was left undecoded.
     pub(crate) fn receive_owned(&mut self, data: Vec<u8>) {
+        let log2 = self.body_read_log2;
+        if data.len() == data.capacity() && data.capacity() >= 1 << log2 {
+            self.body_read_log2 = (log2 + 1).min(BODY_READ_LOG2_MAX);
+        }
+        // One small read says little: it may be the line before a chunk.
+        let is_small = data.len() < data.capacity() / 4;
+        if is_small && self.was_read_small {
+            self.body_read_log2 = (log2 - 1).max(BODY_READ_LOG2_MIN);
+        }
+        self.was_read_small = is_small;
         if !self.is_closed {
             self.buffer.append_owned(data);
         }
@@ -124,5 +153,43 @@ impl Incoming {
     /// Takes out what was received and not decoded.
     pub(crate) fn take_rest(&mut self) -> BytesMut {
         self.buffer.take_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Receives `count` bytes, with room for at most 64 KiB. Returns the size of the next read.
+    fn after_read(incoming: &mut Incoming, count: usize) -> usize {
+        let mut data = Vec::with_capacity(incoming.body_read_bytes(64 * 1024));
+        data.resize(count, 0);
+        incoming.receive_owned(data);
+        incoming.buffer.clear();
+        incoming.body_read_bytes(64 * 1024)
+    }
+
+    #[test]
+    fn reads_of_a_large_body_grow_and_shrink_with_what_arrives() {
+        let mut incoming = Incoming::new();
+        assert_eq!(incoming.body_read_bytes(64 * 1024), 32 * 1024);
+        assert_eq!(incoming.body_read_bytes(1000), 1000);
+        assert_eq!(after_read(&mut incoming, 32 * 1024), 64 * 1024);
+        for _ in 0..20 {
+            assert_eq!(after_read(&mut incoming, 64 * 1024), 64 * 1024);
+        }
+        // A small read between large ones changes nothing.
+        for _ in 0..20 {
+            assert_eq!(after_read(&mut incoming, 6), 64 * 1024);
+            assert_eq!(after_read(&mut incoming, 64 * 1024), 64 * 1024);
+        }
+        for _ in 0..3 {
+            after_read(&mut incoming, 1000);
+        }
+        assert!(after_read(&mut incoming, 1000) < 64 * 1024);
+        for _ in 0..20 {
+            after_read(&mut incoming, 1);
+        }
+        assert_eq!(incoming.body_read_bytes(64 * 1024), 8 * 1024);
     }
 }

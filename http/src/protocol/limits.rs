@@ -24,8 +24,10 @@ pub const CHUNK_OVERHEAD_BYTES_MAX: u32 = 64 * 1024;
 pub const TRAILER_BYTES_MAX: u16 = 8 * 1024;
 /// Enough for a pipeline of requests.
 pub const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
-/// Enough to keep a socket busy while the handler produces more.
-pub const WRITE_QUEUE_BYTES_MAX: usize = 256 * 1024;
+/// Enough to keep a socket busy while the handler produces more. A client that is slow to take a
+/// streamed body costs this much memory and one part of the body; files that the system copies to
+/// the socket cost none.
+pub const WRITE_QUEUE_BYTES_MAX: usize = 512 * 1024;
 /// Up to this size, discarding a body costs both sides less than a new connection.
 pub const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 
@@ -103,6 +105,6 @@ mod tests {
         let chunks = (limits.chunk_extension_bytes_max, limits.chunk_overhead_bytes_max);
         assert_eq!((chunks, limits.trailer_bytes_max), ((4096, 65_536), 8192));
         let buffers = (limits.read_ahead_bytes_max, limits.write_queue_bytes_max);
-        assert_eq!(buffers, (65_536, 262_144));
+        assert_eq!(buffers, (65_536, 524_288));
     }
 }

@@ -205,6 +205,13 @@ impl Server {
         self.with_tcp(|tcp| tcp.event_loop(event_loop))
     }
 
+    /// Sets how many threads the loops may have for `spawn_blocking`, all loops together. The
+    /// default is 512, for all loops of the process. See
+    /// [`TcpServer::max_blocking_threads`](brigade_runtime::TcpServer::max_blocking_threads).
+    pub fn max_blocking_threads(self, threads: usize) -> Self {
+        self.with_tcp(|tcp| tcp.max_blocking_threads(threads))
+    }
+
     /// Sets how long a loop may be stuck in one poll before it is reported, with the task and the
     /// route; see [`TcpServer::stall_threshold`].
     pub fn stall_threshold(self, threshold: Option<Duration>) -> Self {

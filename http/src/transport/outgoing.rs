@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use brigade_runtime::net::AnyStream;
 use bytes::{Buf, Bytes};
 
+use crate::message::part::FilePart;
 use crate::protocol::error::EncodeError;
 use crate::protocol::outgoing_body::OutgoingBody;
 
@@ -26,12 +27,18 @@ pub(crate) struct Outgoing {
 /// Never empty.
 #[derive(Debug, Default)]
 struct Queue {
-    parts: VecDeque<Bytes>,
+    segments: VecDeque<Segment>,
     bytes: usize,
     /// The minimum rate at which the peer has to take them, if it was set.
     bytes_per_second_min: Option<u32>,
     /// The socket accepted only a part. The rest is written when it is writable again.
     is_blocked: bool,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Bytes(Bytes),
+    File(FilePart),
 }
 
 impl Outgoing {
@@ -84,6 +91,26 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Appends a part of `body` that the system copies from a file, as
+    /// [`send_part`](Self::send_part) does.
+    ///
+    /// # Errors
+    /// Those of [`OutgoingBody::send_data`].
+    pub(crate) fn send_file(
+        &mut self,
+        body: &mut OutgoingBody,
+        part: FilePart,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let length = part.len();
+        if body.begin_data(length, out)? {
+            self.push(out, Bytes::new());
+            self.push_segment(Segment::File(part), length);
+            body.end_data(out);
+        }
+        Ok(())
+    }
+
     /// Keeps the bytes of `out`, which is then empty, and after them `payload`, without a copy.
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, payload: Bytes) {
         if !out.is_empty() {
@@ -96,9 +123,14 @@ impl Outgoing {
     }
 
     fn push_part(&mut self, part: Bytes) {
+        let length = part.len();
+        self.push_segment(Segment::Bytes(part), length);
+    }
+
+    fn push_segment(&mut self, segment: Segment, length: usize) {
         let queue = self.queue.get_or_insert_default();
-        queue.bytes += part.len();
-        queue.parts.push_back(part);
+        queue.bytes += length;
+        queue.segments.push_back(segment);
     }
 
     /// Writes what is kept, and then `out`. Keeps the bytes that the socket does not accept, so
@@ -123,19 +155,15 @@ impl Outgoing {
     fn write_queue(&mut self, stream: &AnyStream) -> io::Result<usize> {
         let mut total = 0;
         while let Some(queue) = &mut self.queue {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let mut offered = 0;
-            for (slice, part) in slices.iter_mut().zip(&queue.parts) {
-                *slice = IoSlice::new(part);
-                offered += part.len();
-            }
-            let count = queue.parts.len().min(SLICES_MAX);
-            let written = unless_blocked(stream.try_write_vectored(&slices[..count]))?;
+            let (written, is_short) = match queue.segments.front() {
+                Some(Segment::File(part)) => send_file(part, stream)?,
+                _ => queue.write_bytes(stream)?,
+            };
             queue.advance(written);
             total += written;
-            if queue.parts.is_empty() {
+            if queue.segments.is_empty() {
                 self.queue = None;
-            } else if written < offered {
+            } else if is_short {
                 self.block();
                 break;
             }
@@ -151,18 +179,57 @@ impl Outgoing {
 }
 
 impl Queue {
+    /// Writes the bytes before the next part of a file. Returns how many the socket accepted, and
+    /// whether that is less than was offered.
+    fn write_bytes(&self, stream: &AnyStream) -> io::Result<(usize, bool)> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let (mut count, mut offered) = (0, 0);
+        for (slice, segment) in slices.iter_mut().zip(&self.segments) {
+            let Segment::Bytes(part) = segment else { break };
+            *slice = IoSlice::new(part);
+            offered += part.len();
+            count += 1;
+        }
+        let written = unless_blocked(stream.try_write_vectored(&slices[..count]))?;
+        Ok((written, written < offered))
+    }
+
     fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
-        while let Some(first) = self.parts.front_mut() {
+        while let Some(first) = self.segments.front_mut() {
             let of_first = written.min(first.len());
             first.advance(of_first);
             written -= of_first;
-            if !first.is_empty() {
+            if first.len() > 0 {
                 break;
             }
-            self.parts.pop_front();
+            self.segments.pop_front();
         }
     }
+}
+
+impl Segment {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(part) => part.len(),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.advance(count),
+            Self::File(part) => part.left.start += count as u64,
+        }
+    }
+}
+
+/// Sends a part of a file. Returns how many bytes the socket accepted, and whether it accepts no
+/// more: a short result does not say so.
+fn send_file(part: &FilePart, stream: &AnyStream) -> io::Result<(usize, bool)> {
+    let sent = stream.try_write_with(|socket| part.file.send(socket, &part.left));
+    let written = unless_blocked(sent)?;
+    Ok((written, written == 0))
 }
 
 /// Returns zero in place of `WouldBlock`.

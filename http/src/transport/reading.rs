@@ -42,7 +42,7 @@ pub(crate) fn try_read(
             bytes.len()
         });
     }
-    let mut data = Vec::with_capacity(buffers.read_bytes());
+    let mut data = Vec::with_capacity(incoming.body_read_bytes(buffers.read_bytes()));
     let count = unless_blocked(stream.try_read_buf(&mut data))?;
     match count {
         Some(0) => incoming.receive_eof(),

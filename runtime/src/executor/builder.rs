@@ -102,6 +102,25 @@ impl Builder {
         self
     }
 
+    /// Sets how many threads the pool of [`spawn_blocking`](crate::spawn_blocking) may have, at
+    /// least one. More work waits for a thread. The default is 512, in one pool for all loops of
+    /// the process.
+    ///
+    /// With this option the loops that are made from this builder and its clones have a pool of
+    /// their own, such as those of one group or server. The reads of served files and name lookups
+    /// have other threads, and do not count.
+    pub fn max_blocking_threads(mut self, threads: usize) -> Self {
+        self.settings.blocking_pool = self.settings.blocking_pool.with_threads_max(threads);
+        self
+    }
+
+    /// Sets for how long a thread of that pool waits for more work before it ends. The default is
+    /// 10 s. The pool is one of its own then, as with [`Builder::max_blocking_threads`].
+    pub fn thread_keep_alive(mut self, duration: Duration) -> Self {
+        self.settings.blocking_pool = self.settings.blocking_pool.with_keep_alive(duration);
+        self
+    }
+
     /// Uses a clock for tests. It stands still, and jumps to the next deadline when no task and
     /// no I/O is ready and no work of [`spawn_blocking`](crate::spawn_blocking) is running. A
     /// test of a timeout of one hour takes no time and gives the same result in each run.

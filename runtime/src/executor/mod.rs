@@ -11,10 +11,12 @@
 //! | `selector_times` | when the selector was polled |
 //! | `join_error`, `coroutine` | why a task has no output; a future without its type |
 //! | `waker`, `table` | the ready queue and its wakers; the tasks and their states |
+//! | `blocking_pool` | a pool of threads for jobs that block |
 //! | `settings`, `core` | options; the loop's state, its tasks and the steps of its turn |
 //! | `handle` | the loop as other threads see it |
 //! | `event_loop`, `builder` | the loop as its thread sees it; how one is made |
 
+pub(crate) mod blocking_pool;
 pub(crate) mod builder;
 pub(crate) mod clock;
 pub(crate) mod core;

@@ -65,6 +65,24 @@ macro_rules! stream_methods {
                 self.io.try_write_vectored(data)
             }
 
+            /// Calls `operation`, which writes to the socket with a system call of its own, such as
+            /// sendfile(2), and does not wait. Returns the number of bytes.
+            ///
+            /// # Errors
+            /// Those of `operation`. Only if that is `WouldBlock` does `writable` wait for the
+            /// socket.
+            pub fn try_write_with(
+                &self,
+                mut operation: impl FnMut(
+                    ::std::os::fd::BorrowedFd<'_>,
+                ) -> ::std::io::Result<usize>,
+            ) -> ::std::io::Result<usize> {
+                let direction = $crate::executor::selector::Direction::Write;
+                self.io.attempt(direction, |socket| {
+                    operation(::std::os::fd::AsFd::as_fd(socket))
+                })
+            }
+
             /// Polls for the stream to be readable, like `readable`.
             pub fn poll_readable(
                 &self,

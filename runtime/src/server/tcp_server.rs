@@ -279,6 +279,13 @@ impl<S> TcpServer<S> {
         self
     }
 
+    /// Sets how many threads the loops may have for [`spawn_blocking`](crate::spawn_blocking), all
+    /// loops together. See [`Builder::max_blocking_threads`].
+    pub fn max_blocking_threads(mut self, threads: usize) -> Self {
+        self.options.event_loop = self.options.event_loop.max_blocking_threads(threads);
+        self
+    }
+
     /// Sets how long a loop may be stuck in one poll before a watchdog thread reports it, with the
     /// task: [`STALL_THRESHOLD`] by default, never with `None`. New connections avoid a stuck loop
     /// in any case, and much earlier.

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
+use crate::executor::blocking_pool::{BlockingPool, KEEP_ALIVE, SendResult};
 use crate::executor::core::Core;
 use crate::executor::handle::LoopHandle;
 use crate::oneshot::{SyncReceiver, sync_channel};
@@ -13,9 +15,11 @@ use crate::task::JoinError;
 /// Runs `work` on a pool of threads and returns a handle that is awaited for its result. Use it for
 /// long computations and for calls that block. Like asyncio's `loop.run_in_executor`.
 ///
-/// The work starts at once, and dropping the handle does not stop it. The pool is that of the
-/// `blocking` crate: it grows to at most 500 threads (`BLOCKING_MAX_THREADS`), and shrinks when
-/// idle.
+/// The work starts as soon as there is a thread, and dropping the handle does not stop it. The pool
+/// has the threads that it needs, at most 512 ([`Builder::max_blocking_threads`]), and a thread
+/// without work ends after 10 s.
+///
+/// [`Builder::max_blocking_threads`]: crate::event_loop::Builder::max_blocking_threads
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -33,35 +37,61 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    spawn_on(|job| blocking::unblock(job).detach(), work)
+    let core = Core::current();
+    spawn_on(core.blocking_pool(), &core, work)
 }
 
-/// Work without its result.
-pub(super) type Job = Box<dyn FnOnce() + Send>;
+/// Reads of files, which take as long as a disk does, have threads of their own: other work that
+/// blocks does not delay them. They never wait for each other, so a few threads are enough to
+/// keep a disk busy.
+const FILE_THREADS_MAX: usize = 16;
 
-/// Runs `work` where `start` runs jobs: on another thread.
+/// Runs `work`, which opens or reads a file, on a thread for that. Otherwise the same as
+/// [`spawn_blocking`]. For the HTTP crate.
+///
+/// # Panics
+/// If there is no event loop on this thread.
+#[doc(hidden)]
 #[track_caller]
-pub(super) fn spawn_on<F, T>(start: impl FnOnce(Job), work: F) -> BlockingHandle<T>
+pub fn spawn_file_read<F, T>(work: F) -> BlockingHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let core = Core::current();
-    let handle = LoopHandle::of(&core);
-    let inhibitor = core.clock().is_manual().then(|| Inhibitor::new(&core));
+    static POOL: LazyLock<BlockingPool> =
+        LazyLock::new(|| BlockingPool::new("files", FILE_THREADS_MAX, KEEP_ALIVE));
+    spawn_on(&POOL, &Core::current(), work)
+}
+
+/// Runs `work` on `pool`.
+pub(super) fn spawn_on<F, T>(pool: &BlockingPool, core: &Core, work: F) -> BlockingHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let handle = LoopHandle::of(core);
+    let inhibitor = core.clock().is_manual().then(|| Inhibitor::new(core));
     let (sender, result) = sync_channel();
     let loop_handle = handle.clone();
-    let work = move || {
-        // Dropped last, also by a panic: after the wake of the task that awaits the result, so that
-        // the clock does not move before the task runs.
-        let _inhibitor = inhibitor;
+    let job = move || {
         let result = catch_unwind(AssertUnwindSafe(work));
         let result = result.map_err(|payload| JoinError::panicked(payload, None));
-        if let Err(result) = sender.send(result) {
+        if sender.is_closed() {
+            // Dropping the result may block.
             loop_handle.discard(result);
+            return None;
         }
+        let send = move || {
+            // Dropped last, also by a panic: after the wake of the task that awaits the result, so
+            // that the clock does not move before the task runs.
+            let _inhibitor = inhibitor;
+            if let Err(result) = sender.send(result) {
+                loop_handle.discard(result);
+            }
+        };
+        Some(Box::new(send) as SendResult)
     };
-    start(Box::new(work));
+    pool.run(Box::new(job));
     BlockingHandle { result, handle }
 }
 

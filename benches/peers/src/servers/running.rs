@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::build::{binary, node_ws};
 use super::{Ability, Server, Source};
+use crate::files;
 use crate::machine::{LOAD_CORE, pin};
 use crate::process::Process;
 use crate::scenarios::Scenario;
@@ -57,6 +58,9 @@ pub fn start(
     let address = free_address()?;
     let directory = std::env::temp_dir().join(format!("brigade-peers-{}", address.port()));
     fs::create_dir_all(&directory)?;
+    if scenario.needs.contains(&Ability::Files) {
+        files::create(&directory)?;
+    }
     let mut command = match &backend {
         Some(backend) => proxy_command(server, address, backend.address, &directory)?,
         None => command(server, scenario, address, loops, &directory)?,
@@ -109,6 +113,7 @@ fn command(
     command.args(["--listen", &address.to_string(), "--loops", &loops.to_string()]);
     // So that a server can be configured as its users would for that load.
     command.env("PEER_SCENARIO", scenario.name);
+    command.env("PEER_FILES", directory.join("static"));
     Ok(command)
 }
 

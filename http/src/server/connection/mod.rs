@@ -47,7 +47,7 @@ use brigade_runtime::server::AcceptedConnection;
 use brigade_runtime::task;
 use brigade_runtime::task::TaskId;
 
-use crate::message::body::PartStream;
+use crate::message::part::PartStream;
 use crate::message::pipe::Pipe;
 use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;

@@ -11,11 +11,12 @@ use brigade_runtime::{panic_message, task};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::message::body::{Body, BodyKind, Part, PartStream, Upgrade};
+use crate::message::body::{Body, BodyKind, Upgrade};
 use crate::message::body_error::BodyError;
 use crate::message::escaped::Escaped;
 use crate::message::guarded::drop_guarded;
 use crate::message::log_limit::limited_log;
+use crate::message::part::{OutgoingPart, PartStream};
 use crate::message::response::{IntoResponse, Response};
 use crate::message::route::Route;
 use crate::message::upgrade::Upgraded;
@@ -259,17 +260,24 @@ impl ConnectionTask {
             return self.enter(State::Sending(stream), Step::Wait);
         }
         cx.server.notebook.set(self.route().map(|route| route.note));
-        match Self::within(self.watch.as_deref(), || stream.as_mut().poll_next(cx.task)) {
+        match Self::within(self.watch.as_deref(), || stream.as_mut().poll_outgoing(cx.task)) {
             Poll::Pending => {
                 self.state = State::Sending(stream);
                 self.feed_body(cx)
             }
             Poll::Ready(None) => self.send_end(None, cx),
-            Poll::Ready(Some(Ok(Part::Trailers(trailers)))) => self.send_end(Some(&trailers), cx),
-            Poll::Ready(Some(Ok(Part::Data(part)))) => {
+            Poll::Ready(Some(Ok(OutgoingPart::Trailers(trailers)))) => {
+                self.send_end(Some(&trailers), cx)
+            }
+            Poll::Ready(Some(Ok(part))) => {
                 self.state = State::Sending(stream);
                 let (body, length) = (self.protocol.outgoing_body(), part.len());
-                match self.outgoing.send_part(body, part, &mut cx.out) {
+                let sent = match part {
+                    OutgoingPart::Data(data) => self.outgoing.send_part(body, data, &mut cx.out),
+                    OutgoingPart::File(part) => self.outgoing.send_file(body, part, &mut cx.out),
+                    OutgoingPart::Trailers(_) => Ok(()),
+                };
+                match sent {
                     Ok(()) => {
                         if let Some(watch) = &mut self.watch {
                             watch.observed.count(length, cx.out.len() + self.outgoing.len());

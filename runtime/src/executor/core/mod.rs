@@ -15,6 +15,7 @@ use std::task::Waker;
 use std::thread::AccessError;
 use std::time::Instant;
 
+use crate::executor::blocking_pool::BlockingPool;
 use crate::executor::clock::{Clock, Tick};
 use crate::executor::selector::Selector;
 use crate::executor::selector_times::SelectorTimes;
@@ -179,6 +180,11 @@ impl Core {
         self.busy.set(true);
         turn();
         self.busy.set(false);
+    }
+
+    /// Returns the pool for work that blocks.
+    pub(crate) fn blocking_pool(&self) -> &BlockingPool {
+        &self.settings.blocking_pool
     }
 
     /// Returns `true` if blocking this thread would block the loop: its tasks, callbacks or

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
+use actix_files::Files;
 use actix_web::body::SizedStream;
 use actix_web::rt::{System, time};
 use actix_web::web::{self, Bytes, Path, Payload, ServiceConfig};
@@ -37,7 +38,8 @@ fn routes(config: &mut ServiceConfig) {
         .route("/download/{bytes}", web::get().to(download))
         .route("/stream/{bytes}", web::get().to(stream))
         .route("/json", web::get().to(async || HttpResponse::Ok().json(peer_common::page())))
-        .route("/ws", web::get().to(websocket));
+        .route("/ws", web::get().to(websocket))
+        .service(Files::new("/static", peer_common::files()));
 }
 
 fn text(body: impl Into<Bytes>) -> HttpResponse {

@@ -17,6 +17,7 @@ use futures_util::{StreamExt, stream};
 use peer_common::{HELLO, Options, TEXT};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tower_http::services::ServeDir;
 
 fn main() -> io::Result<()> {
     let options = Options::from_args();
@@ -53,6 +54,7 @@ fn router() -> Router {
         .route("/stream/{bytes}", get(async |Path(bytes): Path<u64>| zeros(bytes)))
         .route("/json", get(async || Json(peer_common::page())))
         .route("/ws", get(websocket))
+        .nest_service("/static", ServeDir::new(peer_common::files()).precompressed_gzip())
 }
 
 fn text(body: impl Into<Body>) -> Response {

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use brigade::http::{
-    Body, BodyError, Json, Request, Response, Router, Server, WebSocketUpgrade, get, post,
+    Body, BodyError, Directory, Json, Request, Response, Router, Server, WebSocketUpgrade, get,
+    post,
 };
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -36,6 +37,7 @@ fn router() -> Router {
         .route("/stream/{bytes}", get(zeros_of_unknown_length))
         .route("/json", get(async || Json(peer_common::page())))
         .route("/ws", get(websocket))
+        .files("/static", Directory::new(peer_common::files()).precompressed())
 }
 
 fn text(body: impl Into<Body>) -> Response {

@@ -68,6 +68,12 @@ pub fn bodies_are_large() -> bool {
     std::env::var("PEER_SCENARIO").is_ok_and(|scenario| scenario == "body")
 }
 
+/// Returns the directory of the scenario `static`, which the harness sets in the environment.
+#[must_use]
+pub fn files() -> String {
+    std::env::var("PEER_FILES").unwrap_or_else(|_| "static".to_owned())
+}
+
 /// Opens a non-blocking listener with `SO_REUSEPORT`, so that each loop may have its own.
 ///
 /// # Errors

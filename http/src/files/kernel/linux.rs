@@ -1,0 +1,212 @@
+//! Opens names below a directory in one step, and opens and reads what needs no disk.
+//!
+//! What the kernel cannot do, because it is too old or a sandbox does not allow the call, is found
+//! out once for the process.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2, sendfile};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+use crate::files::open::FILE_FLAGS;
+use crate::message::part::SendFile;
+
+/// The flags of a directory that is opened to find names below it.
+const ROOT_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Names below a directory, and no symbolic links. A path with a link is looked at step by step,
+/// since where it leads decides whether the file may be served, and which type it has.
+const BELOW: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
+/// File systems that open a file without asking another machine or process (statfs(2)): ext, XFS,
+/// Btrfs, F2FS, ZFS, bcachefs, EROFS, SquashFS, overlayfs, tmpfs, ramfs.
+const LOCAL_FILE_SYSTEMS: [u32; 11] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+    0xca45_1a4e,
+    0xe0f5_e1e2,
+    0x7371_7368,
+    0x794c_7630,
+    0x0102_1994,
+    0x8584_58f6,
+];
+
+/// The kernel reads files ahead in pieces of about this size, and drops such a piece as a whole
+/// or not much later.
+const PROBE_BYTES: usize = 64 * 1024;
+
+/// What openat2(2) can do here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Support {
+    None,
+    /// It resolves names below a directory (since Linux 5.6).
+    Below,
+    /// It also fails instead of waiting for a disk (since Linux 5.12).
+    Cached,
+}
+
+impl Support {
+    /// Finds it out with the first call.
+    fn of_kernel() -> Self {
+        static KNOWN: OnceLock<Support> = OnceLock::new();
+        *KNOWN.get_or_init(|| {
+            match openat2(CWD, "/", ROOT_FLAGS, Mode::empty(), ResolveFlags::CACHED) {
+                Err(Errno::NOSYS | Errno::PERM) => Self::None,
+                Err(Errno::INVAL) => Self::Below,
+                _ => Self::Cached,
+            }
+        })
+    }
+}
+
+/// An open directory, below which names are opened.
+#[derive(Debug)]
+pub(in crate::files) struct Root {
+    directory: OwnedFd,
+    /// Opening what the kernel has cached does not wait.
+    opens_now: bool,
+}
+
+impl Root {
+    /// Opens the directory at `path`. Returns `None` if the kernel cannot find names below it.
+    ///
+    /// # Errors
+    /// Those of openat2(2).
+    pub(in crate::files) fn open(path: &Path) -> io::Result<Option<Self>> {
+        match Support::of_kernel() {
+            Support::None => Ok(None),
+            _ => Ok(Some(Self::of(openat2(
+                CWD,
+                path,
+                ROOT_FLAGS,
+                Mode::empty(),
+                ResolveFlags::empty(),
+            )?))),
+        }
+    }
+
+    /// Opens the directory at `path`, unless that fails or may wait.
+    pub(in crate::files) fn open_now(path: &Path) -> Option<Self> {
+        if Support::of_kernel() != Support::Cached {
+            return None;
+        }
+        openat2(CWD, path, ROOT_FLAGS, Mode::empty(), ResolveFlags::CACHED).ok().map(Self::of)
+    }
+
+    fn of(directory: OwnedFd) -> Self {
+        let opens_now = Support::of_kernel() == Support::Cached && is_local(&directory);
+        Self { directory, opens_now }
+    }
+
+    /// Opens the file at `name`, a relative path without symbolic links. Blocks.
+    ///
+    /// # Errors
+    /// `ELOOP` if there is a symbolic link, and the errors of openat2(2).
+    pub(in crate::files) fn file(&self, name: &Path) -> io::Result<File> {
+        Ok(openat2(&self.directory, name, FILE_FLAGS, Mode::empty(), BELOW)?.into())
+    }
+
+    /// Opens the file at `name`, as [`file`](Self::file) does, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` if that may wait, or if the error does not show that there is no such file.
+    pub(in crate::files) fn file_now(&self, name: &Path) -> io::Result<File> {
+        if !self.opens_now {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let resolve = BELOW | ResolveFlags::NO_XDEV | ResolveFlags::CACHED;
+        match openat2(&self.directory, name, FILE_FLAGS, Mode::empty(), resolve) {
+            Ok(file) => Ok(file.into()),
+            Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG)) => Err(error.into()),
+            Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// Opens the file at `path` unless that fails or may wait.
+pub(in crate::files) fn open_now(path: &Path) -> Option<File> {
+    if Support::of_kernel() != Support::Cached {
+        return None;
+    }
+    // Opening a file may wait for the machine or process that has it. Looking it up does not.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let there = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?;
+    if !is_local(&there) {
+        return None;
+    }
+    openat2(CWD, path, FILE_FLAGS, Mode::empty(), ResolveFlags::CACHED).ok().map(File::from)
+}
+
+fn is_local(file: &OwnedFd) -> bool {
+    fstatfs(file).is_ok_and(|system| {
+        u32::try_from(system.f_type).is_ok_and(|kind| LOCAL_FILE_SYSTEMS.contains(&kind))
+    })
+}
+
+/// Reads up to `length` bytes at `offset` of `file`, those that are in the page cache. Returns
+/// `None` if there are none, or if the kernel or the file system cannot tell.
+///
+/// # Errors
+/// `UnexpectedEof` if the file ends at `offset` or before it, and the errors of preadv2(2).
+pub(in crate::files) fn read_now(
+    file: &File,
+    offset: u64,
+    length: usize,
+) -> io::Result<Option<Bytes>> {
+    let mut chunk = vec![0; length];
+    let read = preadv2(file, &mut [IoSliceMut::new(&mut chunk)], offset, ReadWriteFlags::NOWAIT);
+    match read {
+        Ok(0) if length > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => {
+            chunk.truncate(count);
+            Ok(Some(chunk.into()))
+        }
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns `true` if all of `part` of `file` is in the page cache, as far as a byte in each piece
+/// of [`PROBE_BYTES`] shows.
+pub(in crate::files) fn is_cached(file: &File, part: &Range<u64>) -> bool {
+    let mut byte = [0];
+    let length = part.end - part.start;
+    // From the end: what is read is read from the start.
+    (0..length).step_by(PROBE_BYTES).all(|before_end| {
+        let offset = part.end - 1 - before_end;
+        preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) == Ok(1)
+    })
+}
+
+impl SendFile for File {
+    fn send(&self, socket: BorrowedFd<'_>, part: &Range<u64>) -> io::Result<usize> {
+        let mut offset = part.start;
+        match sendfile(socket, self, Some(&mut offset), (part.end - part.start) as usize)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::open::is_no_file;
+
+    #[test]
+    fn an_error_that_shows_that_there_is_no_file_is_a_404() {
+        for error in [Errno::NOENT, Errno::NOTDIR, Errno::NAMETOOLONG] {
+            assert!(is_no_file(&error.into()), "{error}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What the kernel can do without waiting for a disk, and below a directory. Only Linux has both.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::{Root, is_cached, open_now, read_now};
+#[cfg(not(target_os = "linux"))]
+pub(super) use other::{Root, is_cached, open_now, read_now};
