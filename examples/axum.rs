@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Form, Path, Query, Request, State};
@@ -48,7 +48,7 @@ struct Filter {
 impl App {
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<u64, Todo>) -> T) -> T {
         // Nothing panics while it holds the lock.
-        work(&mut self.todos.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        work(&mut self.todos.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -81,7 +81,7 @@ impl<S: AsyncRead + Unpin> Read for HyperIo<S> {
         mut target: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         // A stream that reads another one of hyper's within its own read gets a buffer of its own.
-        let mut buffer = BUFFER.try_with(|buffer| buffer.take()).unwrap_or_default();
+        let mut buffer = BUFFER.try_with(RefCell::take).unwrap_or_default();
         buffer.resize(READ_BYTES_MAX, 0);
         let room = target.remaining().min(buffer.len());
         let read = Pin::new(&mut *self.stream).poll_read(cx, &mut buffer[..room]);

@@ -172,7 +172,8 @@ mod tests {
                 let socket = connection.unwrap().0;
                 accepted.push(socket2::SockRef::from(&socket).local_addr().unwrap());
             }
-            let accepted: Vec<_> = accepted.iter().filter_map(|one| one.as_socket()).collect();
+            let accepted: Vec<_> =
+                accepted.iter().filter_map(socket2::SockAddr::as_socket).collect();
             assert_eq!(accepted, [addresses, addresses].concat());
         });
     }
