@@ -112,15 +112,13 @@ impl Redis {
         ) else {
             return;
         };
-        let mut channels = self.channels.borrow_mut();
-        let heard = channels.get(&channel).map(|subscribers| subscribers.send(text));
-        if let Some(Err(_)) = heard {
-            channels.remove(&channel);
-            drop(channels);
-            let leave = self.command(async |redis| redis.unsubscribe(&channel).await).await;
-            if let Err(error) = leave {
-                tracing::warn!(%error, "could not leave a channel");
-            }
+        let heard = self.channels.borrow().get(&channel).map(|sender| sender.send(text));
+        if !matches!(heard, Some(Err(_))) {
+            return;
+        }
+        self.channels.borrow_mut().remove(&channel);
+        if let Err(error) = self.command(async |redis| redis.unsubscribe(&channel).await).await {
+            tracing::warn!(%error, "could not leave a channel");
         }
     }
 
