@@ -400,3 +400,98 @@ fn several_headers_of_one_name_are_kept_both_ways() {
     );
     assert!(response.contains("x-many: 1\r\nx-many: 2\r\n"), "{response}");
 }
+
+#[test]
+fn a_body_of_unknown_length_is_limited_behind_another_server() {
+    let router = Router::new().route("/", post(async |body: Bytes| body.len().to_string()));
+    let service = router.into_tower_service();
+    let status = |pieces: usize| {
+        let piece = || Ok::<_, Infallible>(Bytes::from(vec![0; 64 * 1024]));
+        let body = Body::stream(stream::iter((0..pieces).map(move |_| piece())));
+        let request = http::Request::post("/").body(body).unwrap();
+        brigade_runtime::run(service.clone().oneshot(request)).unwrap().status()
+    };
+    assert_eq!(status(16), StatusCode::OK);
+    assert_eq!(status(17), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+/// Replaces each body by one of a megabyte and some bytes more, as a decompressing layer might.
+#[derive(Clone)]
+struct Inflate<S>(S);
+
+impl<S: Service<http::Request<Body>>> Service<http::Request<brigade_http::SendBody>>
+    for Inflate<S>
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<brigade_http::SendBody>) -> S::Future {
+        let piece = |_| Ok::<_, Infallible>(Bytes::from(vec![0; 64 * 1024]));
+        self.0.call(request.map(|_| Body::stream(stream::iter((0..17).map(piece)))))
+    }
+}
+
+#[test]
+fn a_body_that_a_layer_makes_is_limited() {
+    let server = TestServer::start(|| {
+        let length = || post(async |body: Bytes| body.len().to_string());
+        Router::new()
+            .route("/", length())
+            .route("/large", length().body_limit(2 << 20))
+            .tower_layer(tower::layer::layer_fn(Inflate))
+    });
+    let refused = server.exchange(post_request("/", "", "x"));
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+    let allowed = server.exchange(post_request("/large", "", "x"));
+    assert_eq!(body(&allowed), (17 * 64 * 1024).to_string(), "{allowed}");
+}
+
+#[test]
+fn how_a_service_would_send_its_body_is_ignored() {
+    let proxied = service_fn(async |_: http::Request<brigade_http::SendBody>| {
+        let response = http::Response::builder().header("transfer-encoding", "chunked");
+        Ok::<_, Infallible>(response.body("abc".to_owned()).unwrap())
+    });
+    let server = TestServer::start(move || Router::new().fallback_service(proxied));
+    let response = server.exchange(request("GET /"));
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    assert!(response.contains("content-length: 3\r\n"), "{response}");
+}
+
+#[test]
+fn a_client_of_another_server_is_unknown_unless_it_is_named() {
+    let peer = async |request: Request| request.peer_addr().to_string();
+    let service = Router::new().route("/", get(peer)).into_tower_service();
+    let body = brigade_runtime::run(async move {
+        let response = service.oneshot(http::Request::new(Body::empty())).await.unwrap();
+        response.into_body().collect().await.unwrap().to_bytes()
+    });
+    assert_eq!(body, "0.0.0.0:0");
+}
+
+#[test]
+fn a_layer_may_add_a_header_to_a_head_as_large_as_the_server_allows() {
+    let limits = brigade_http::Limits { head_bytes_max: 60_000, ..Default::default() };
+    let server = TestServer::start_with(
+        |server| server.loops(1).pin(false).limits(limits),
+        || {
+            let added = HeaderValue::from_static("by-tower");
+            Router::new()
+                .route("/{id}", get(show))
+                .tower_layer(SetRequestHeaderLayer::overriding("x-added".parse().unwrap(), added))
+        },
+    );
+    let cookie = "c".repeat(40_000);
+    let response = server.exchange(format!(
+        "GET /7 HTTP/1.1\r\nHost: a\r\nCookie: a={cookie}\r\nConnection: close\r\n\r\n"
+    ));
+    assert!(body(&response).starts_with("7 by-tower"), "{response}");
+}

@@ -1,5 +1,7 @@
 //! Requests of the `http` crate as ours.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use brigade_runtime::net::PeerAddr;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 
@@ -8,13 +10,17 @@ use crate::extract::peer::Peer;
 use crate::message::body_error::BoxError;
 use crate::message::request::Request;
 use crate::protocol::error::ProtocolError;
+use crate::protocol::limits::Limits;
 
 /// Converts a request. Its body is framed by its length; so `Content-Length` and
 /// `Transfer-Encoding` are made anew. Its extensions become one extension.
 ///
 /// # Errors
 /// As [`RequestBuilder::build`](crate::RequestBuilder::build) returns them.
-pub(super) fn from_http<B>(request: http::Request<B>) -> Result<Request, ProtocolError>
+pub(super) fn from_http<B>(
+    request: http::Request<B>,
+    limits: &Limits,
+) -> Result<Request, ProtocolError>
 where
     B: http_body::Body + 'static,
     B::Error: Into<BoxError>,
@@ -33,12 +39,11 @@ where
     for (name, value) in &parts.headers {
         builder = builder.header(name, value.clone());
     }
-    if let Some(&peer) = parts.extensions.get::<PeerAddr>() {
-        builder = builder.peer_addr(peer);
-    } else if let Some(&Peer(address)) = parts.extensions.get() {
-        builder = builder.peer_addr(address);
-    }
-    let mut request = builder.build()?;
+    // An unknown client must not be taken for one on this machine.
+    let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into();
+    let of_tcp = parts.extensions.get().map(|&Peer(address)| PeerAddr::from(address));
+    builder = builder.peer_addr(parts.extensions.get().copied().or(of_tcp).unwrap_or(unknown));
+    let mut request = builder.build_within(limits)?;
     request.extensions_mut().insert(parts.extensions);
     Ok(request)
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use http::header::TRANSFER_ENCODING;
 use http_body::Body as HttpBody;
 use send_wrapper::SendWrapper;
 
@@ -39,6 +40,8 @@ where
     B::Error: Into<BoxError>,
 {
     let (mut parts, body) = response.into_parts();
+    // How the body is sent is decided here.
+    parts.headers.remove(TRANSFER_ENCODING);
     let upgrade = parts.extensions.remove::<Upgrade>();
     let body = match upgrade.and_then(|upgrade| upgrade.0.borrow_mut().take()) {
         Some(upgrade) => upgrade,

@@ -20,6 +20,8 @@ use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 use crate::message::send_body::SendBody;
 use crate::protocol::error::ProtocolError;
+use crate::protocol::framing::Framing;
+use crate::protocol::limits::{BODY_BYTES_MAX, Limits};
 use crate::routing::endpoint::{FnEndpoint, Next, Running};
 use crate::routing::layers::Layer;
 use crate::routing::router::Router;
@@ -33,6 +35,10 @@ impl Router {
     /// `request.extensions().get::<http::Extensions>()`. If it fails, the response is a 500, and
     /// the error is logged. Layers that set timers need a runtime of tokio; use
     /// [`MethodRouter::timeout`](crate::MethodRouter::timeout) instead.
+    ///
+    /// A body that the layer makes, such as a decompressed one, may be as long as its route allows
+    /// ([`MethodRouter::body_limit`](crate::MethodRouter::body_limit)), or else as
+    /// [`BODY_BYTES_MAX`](crate::limits::BODY_BYTES_MAX) or its `Content-Length`.
     ///
     /// # Examples
     /// ```
@@ -78,6 +84,17 @@ enum State {
     Refused(Option<Response>),
 }
 
+/// Returns the limits of a head that a layer has changed. The server has checked the original.
+fn wide_limits() -> Limits {
+    Limits {
+        method_bytes_max: u16::MAX,
+        target_bytes_max: u16::MAX,
+        head_bytes_max: u16::MAX,
+        headers_count_max: u8::MAX,
+        ..Limits::default()
+    }
+}
+
 /// The request as it was before the layer, without its body. It is among the extensions of the
 /// request that the layer receives.
 #[derive(Clone)]
@@ -103,7 +120,7 @@ where
 {
     let original = changed.extensions_mut().remove::<Original>();
     let Some(mut original) = original.and_then(|original| original.0.borrow_mut().take()) else {
-        return from_http(changed);
+        return from_http(changed, &Limits::default());
     };
     let is_same = changed.method() == original.method()
         && changed.headers() == original.headers()
@@ -111,14 +128,17 @@ where
     if is_same {
         let (parts, body) = changed.into_parts();
         original.extensions_mut().insert(parts.extensions);
-        return Ok(original.with_body(into_body(body)));
+        let limit = limit_of(&original);
+        return Ok(original.with_body(into_body(body).limited(limit)));
     }
-    let mut changed = from_http(changed)?;
+    let limit = limit_of(&original);
+    let mut changed = from_http(changed, &wide_limits())?.map_body(|body| body.limited(limit));
     let (new, old) = (&mut changed.parts, &mut original.parts);
     // Parameters are parts of the path.
     if new.head.path() == old.head.path() {
         std::mem::swap(&mut new.params, &mut old.params);
     }
+    new.head.version = old.head.version;
     new.route = old.route.take();
     new.pipe = old.pipe.take();
     std::mem::swap(&mut new.extensions, &mut old.extensions);
@@ -126,6 +146,16 @@ where
         new.extensions.insert(added);
     }
     Ok(changed)
+}
+
+/// Returns how long a body may be that a layer has made: it may be a decompressed one.
+fn limit_of(request: &Request) -> u64 {
+    let of_route = request.parts.route.as_ref().and_then(|route| route.options.body_bytes_max);
+    let announced = match request.framing() {
+        Framing::Length(length) => length,
+        _ => 0,
+    };
+    of_route.unwrap_or(BODY_BYTES_MAX.max(announced))
 }
 
 impl<B> Service<http::Request<B>> for HandlerService

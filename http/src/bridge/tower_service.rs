@@ -11,6 +11,7 @@ use crate::bridge::http_response::to_http;
 use crate::message::body_error::BoxError;
 use crate::message::response::{IntoResponse, Response};
 use crate::message::send_body::SendBody;
+use crate::protocol::limits::Limits;
 use crate::routing::router::Router;
 use crate::routing::service::Service;
 
@@ -30,9 +31,10 @@ impl Router {
     /// Converts the router into a service of tower, for other servers and for tests. Its clones
     /// share the router.
     ///
-    /// A request is checked as a server checks it: what a server refuses gets the same response.
-    /// The address of the client is taken from a [`Peer`](crate::Peer) among its extensions. They
-    /// are themselves an extension of the request that handlers see: `http::Extensions`. Responses
+    /// A request is checked as a server checks it, with the default [`Limits`](crate::Limits): what
+    /// a server refuses gets the same response. The address of the client is taken from a
+    /// [`PeerAddr`](brigade_runtime::net::PeerAddr) or [`Peer`](crate::Peer) among its extensions,
+    /// and is `0.0.0.0:0` if there is none. They are themselves an extension of the request that handlers see: `http::Extensions`. Responses
     /// that start another protocol are not supported, and become a 426.
     ///
     /// # Panics
@@ -60,7 +62,7 @@ impl TowerService {
         B: http_body::Body + 'static,
         B::Error: Into<BoxError>,
     {
-        let request = from_http(request);
+        let request = from_http(request, &Limits::default());
         let service = self.service.clone();
         let response = Box::pin(async move {
             match request {

@@ -11,6 +11,7 @@ use crate::message::body::{Body, BodyKind};
 use crate::message::body_error::{BodyError, BoxError};
 use crate::message::part::Part;
 use crate::protocol::body_encoder::BodyLength;
+use crate::protocol::error::ProtocolError;
 
 impl Body {
     /// Calls `inspect` with each part that is read, for counting or hashing. Length and trailers
@@ -62,6 +63,18 @@ impl Body {
         }
     }
 
+    /// Ends the body with [`ProtocolError::BodyTooLarge`] as soon as it is longer than `bytes_max`,
+    /// unless its length is known.
+    pub(crate) fn limited(mut self, bytes_max: u64) -> Self {
+        self.replace(|body| match body.kind {
+            BodyKind::Stream(_, BodyLength::Unknown) => {
+                Self::parts(Limited { body, left: bytes_max }, BodyLength::Unknown)
+            }
+            kind => Self { kind },
+        });
+        self
+    }
+
     fn map(mut self, length: BodyLength, mut map: impl FnMut(Bytes) -> Bytes + 'static) -> Self {
         self.replace(|body| match body.kind {
             BodyKind::Full(bytes) => map(bytes).into(),
@@ -89,6 +102,27 @@ impl Stream for Mapped {
             Some(Ok(Part::Data(data))) => Some(Ok(Part::Data(map(data)))),
             part => part.map(|part| part.map_err(BodyError::into_cause)),
         })
+    }
+}
+
+/// The parts of a body that may be only this long.
+struct Limited {
+    body: Body,
+    left: u64,
+}
+
+impl Stream for Limited {
+    type Item = Result<Part, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let part = ready!(self.body.poll_part(cx));
+        if let Some(Ok(Part::Data(data))) = &part {
+            match self.left.checked_sub(data.len() as u64) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Some(Err(ProtocolError::BodyTooLarge.into()))),
+            }
+        }
+        Poll::Ready(part.map(|part| part.map_err(BodyError::into_cause)))
     }
 }
 

@@ -96,11 +96,16 @@ impl RequestBuilder {
     /// The error with which a server would refuse the request, and [`ProtocolError::UnexpectedEnd`]
     /// if the headers announce a body and none is set.
     pub fn build(self) -> Result<Request, ProtocolError> {
+        self.build_within(&Limits::default())
+    }
+
+    /// Builds the request with these limits.
+    pub(crate) fn build_within(self, limits: &Limits) -> Result<Request, ProtocolError> {
         let mut connection = ServerConnection::new();
         connection.receive(&self.head()?);
         connection.receive_eof();
         let mut parts = PartsBox::new();
-        match connection.next_head(&mut parts.head, &Limits::default())? {
+        match connection.next_head(&mut parts.head, limits)? {
             RequestEvent::Head => {}
             RequestEvent::NeedData | RequestEvent::Closed => {
                 return Err(ProtocolError::UnexpectedEnd);

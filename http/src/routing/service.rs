@@ -107,7 +107,7 @@ impl Service {
     ///
     /// A body that is longer than its route allows, or else than
     /// [`BODY_BYTES_MAX`](crate::limits::BODY_BYTES_MAX), gets a 413 at once, from the layers of
-    /// the route.
+    /// the route. If its length is unknown, it ends with an error once it is longer.
     ///
     /// The response is as the handler returned it. What a connection does is left out: no header is
     /// added, the response to `HEAD` keeps its body, a response that cannot be sent is not replaced
@@ -128,6 +128,8 @@ impl Service {
             DisconnectOnDrop(pipe.clone())
         });
         let is_too_large = matches!(request.framing(), Framing::Length(length) if length > limit);
+        // A connection limits what arrives on it. This is for a body from elsewhere.
+        let request = request.map_body(|body| body.limited(limit));
         let running = matched.call(request, is_too_large);
         async move {
             let _disconnect = disconnect;
