@@ -120,6 +120,9 @@ impl Shared {
             let failed = std::mem::take(&mut state.waiting);
             drop(state);
             drop(failed);
+        } else if !state.idle.is_empty() {
+            // One that has become idle meanwhile takes the job.
+            self.stir(state);
         }
     }
 

@@ -42,12 +42,12 @@ where
 }
 
 /// Reads of files, which take as long as a disk does, have threads of their own: other work that
-/// blocks does not delay them. They never wait for each other, so a few threads are enough to
-/// keep a disk busy.
-const FILE_THREADS_MAX: usize = 16;
+/// blocks does not delay them. They never wait for each other, so fewer threads are enough to keep
+/// disks busy, and some are left if a file system does not answer.
+const FILE_THREADS_MAX: usize = 64;
 
-/// Runs `work`, which opens or reads a file, on a thread for that. Otherwise the same as
-/// [`spawn_blocking`]. For the HTTP crate.
+/// Runs `work`, which opens or reads a file, on a thread for that. If the handle is dropped before
+/// a thread is free, it does not run. Otherwise the same as [`spawn_blocking`]. For the HTTP crate.
 ///
 /// # Panics
 /// If there is no event loop on this thread.
@@ -60,11 +60,25 @@ where
 {
     static POOL: LazyLock<BlockingPool> =
         LazyLock::new(|| BlockingPool::new("files", FILE_THREADS_MAX, KEEP_ALIVE));
-    spawn_on(&POOL, &Core::current(), work)
+    spawn_if(&POOL, &Core::current(), work, |is_wanted| is_wanted)
 }
 
-/// Runs `work` on `pool`.
+/// Runs `work` on `pool`, also if the handle is dropped.
 pub(super) fn spawn_on<F, T>(pool: &BlockingPool, core: &Core, work: F) -> BlockingHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spawn_if(pool, core, work, |_| true)
+}
+
+/// Runs `work` on `pool` if `runs` returns `true` for whether the handle is still there.
+fn spawn_if<F, T>(
+    pool: &BlockingPool,
+    core: &Core,
+    work: F,
+    runs: fn(bool) -> bool,
+) -> BlockingHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -74,6 +88,9 @@ where
     let (sender, result) = sync_channel();
     let loop_handle = handle.clone();
     let job = move || {
+        if !runs(!sender.is_closed()) {
+            return None;
+        }
         let result = catch_unwind(AssertUnwindSafe(work));
         let result = result.map_err(|payload| JoinError::panicked(payload, None));
         if sender.is_closed() {
