@@ -13,7 +13,7 @@ use brigade_runtime::{BlockingHandle, spawn_file_read};
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::files::kernel::{is_cached, read_now};
+use crate::files::kernel::{can_send, is_cached, read_now};
 use crate::message::body_error::BoxError;
 use crate::message::part::{FilePart, OutgoingItem, OutgoingPart, Part, PartSource};
 
@@ -51,7 +51,7 @@ pub(super) fn window(file: &File, part: &Range<u64>, cached_until: u64) -> Optio
     let window = part.start..part.end.min(part.start + WINDOW_BYTES);
     let is_large = window.end - window.start >= SENDFILE_BYTES_MIN;
     let is_known = window.end <= cached_until;
-    (is_large && (is_known || is_cached(file, &window))).then_some(window)
+    (is_large && can_send() && (is_known || is_cached(file, &window))).then_some(window)
 }
 
 fn chunk_length(part: &Range<u64>) -> usize {

@@ -143,6 +143,17 @@ impl Client {
         rest
     }
 
+    /// Reads all that arrives until the server closes or resets the connection.
+    pub fn rest_until_reset(mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.received);
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+                panic!("neither closed nor reset: {error}")
+            }
+            _ => rest,
+        }
+    }
+
     /// Reads the next response, with a body by `Content-Length` or in chunks.
     pub fn response(&mut self) -> TestResponse {
         let head = self.until(b"\r\n\r\n");

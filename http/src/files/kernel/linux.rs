@@ -3,12 +3,12 @@
 //! What the kernel cannot do, because it is too old or a sandbox does not allow the call, is found
 //! out once for the process.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use bytes::Bytes;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2, sendfile};
@@ -188,6 +188,24 @@ pub(in crate::files) fn is_cached(file: &File, part: &Range<u64>) -> bool {
     })
 }
 
+/// Returns `true` if the process ignores SIGPIPE, as Rust programs do unless they change it.
+/// sendfile(2) to a client that has gone raises that signal, and has no flag against it.
+pub(in crate::files) fn can_send() -> bool {
+    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        ignores_sigpipe(&status)
+    });
+    *IGNORED
+}
+
+/// Parses the mask of ignored signals (proc_pid_status(5)).
+fn ignores_sigpipe(status: &str) -> bool {
+    const SIGPIPE: u32 = 13;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 << (SIGPIPE - 1) != 0)
+}
+
 impl SendFile for File {
     fn send(&self, socket: BorrowedFd<'_>, part: &Range<u64>) -> io::Result<usize> {
         let mut offset = part.start;
@@ -202,6 +220,14 @@ impl SendFile for File {
 mod tests {
     use super::*;
     use crate::files::open::is_no_file;
+
+    #[test]
+    fn files_are_sent_by_the_kernel_only_if_sigpipe_is_ignored() {
+        assert!(can_send(), "Rust ignores it");
+        assert!(ignores_sigpipe("Name:\ta\nSigIgn:\t0000000000001000\nSigCgt:\t0\n"));
+        assert!(!ignores_sigpipe("SigIgn:\t0000000000000000\nSigCgt:\t0000000000001000\n"));
+        assert!(!ignores_sigpipe(""));
+    }
 
     #[test]
     fn an_error_that_shows_that_there_is_no_file_is_a_404() {

@@ -6,6 +6,6 @@ mod linux;
 mod other;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{Root, is_cached, open_now, read_now};
+pub(super) use linux::{Root, can_send, is_cached, open_now, read_now};
 #[cfg(not(target_os = "linux"))]
-pub(super) use other::{Root, is_cached, open_now, read_now};
+pub(super) use other::{Root, can_send, is_cached, open_now, read_now};

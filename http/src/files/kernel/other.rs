@@ -51,6 +51,11 @@ pub(in crate::files) fn read_now(
     Ok(None)
 }
 
+/// Returns `false`: the system does not send files.
+pub(in crate::files) fn can_send() -> bool {
+    false
+}
+
 /// Returns `false`: sending may wait.
 pub(in crate::files) fn is_cached(_file: &File, _part: &Range<u64>) -> bool {
     false

@@ -26,6 +26,9 @@ use crate::server::connection::{ConnectionTask, PollContext, State, Step};
 use crate::server::counters::Outcome;
 use crate::transport::outgoing::UNCOPIED_BYTES_MIN;
 
+/// The bytes of a file that the system copies to the socket in the time of a unit of the budget.
+const BYTES_OF_A_UNIT: usize = 64 * 1024;
+
 impl ConnectionTask {
     /// Polls a handler that was polled before.
     pub(super) fn resume_handler(
@@ -272,6 +275,9 @@ impl ConnectionTask {
             Poll::Ready(Some(Ok(part))) => {
                 self.state = State::Sending(stream);
                 let (body, length) = (self.protocol.outgoing_body(), part.len());
+                // What was counted above is one read. A larger part takes more of the task's time.
+                let units = length / BYTES_OF_A_UNIT;
+                (1..units).take_while(|_| task::poll_proceed(cx.task).is_ready()).for_each(drop);
                 let sent = match part {
                     OutgoingPart::Data(data) => self.outgoing.send_part(body, data, &mut cx.out),
                     OutgoingPart::File(part) => self.outgoing.send_file(body, part, &mut cx.out),
