@@ -97,7 +97,8 @@ impl Body {
     }
 
     /// Creates a body of unknown length, which is sent in chunks. If the stream ends with an error,
-    /// the connection is closed before the end of the body, so that the peer notices.
+    /// the connection is closed before the end of the body, so that the peer notices. A peer that
+    /// speaks HTTP/1.0 over a Unix socket cannot: there is no chunk that it misses, and no reset.
     pub fn stream<S, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<Bytes, E>> + 'static,
@@ -323,7 +324,13 @@ fn poll_observed(
     let (body, observer) = observed.parts_mut();
     let part = ready!(body.poll_part(cx));
     match &part {
-        Some(Ok(Part::Data(data))) => observer.count(data.len() as u64),
+        Some(Ok(Part::Data(data))) => {
+            observer.count(data.len() as u64);
+            // Whoever reads it need not ask for more.
+            if matches!(body.length(), BodyLength::Empty | BodyLength::Known(0)) {
+                observer.note_end();
+            }
+        }
         Some(Ok(Part::Trailers(_))) | None => observer.note_end(),
         Some(Err(_)) => {}
     }

@@ -8,8 +8,12 @@ use crate::message::observer::Observer;
 impl Body {
     /// Adds an observer. The connection takes it when it sends the body. If a layer reads the body
     /// instead, what it has read counts as sent.
-    pub(crate) fn observe(&mut self, observer: Observer) {
+    pub(crate) fn observe(&mut self, mut observer: Observer) {
         let body = mem::take(self);
+        if body.is_end() {
+            // Nobody need read it.
+            observer.note_end();
+        }
         self.kind = BodyKind::Observed(Box::new(Observed { body, observer }));
     }
 
@@ -53,5 +57,46 @@ impl ObservedBody for Observed {
 
     fn into_parts(self: Box<Self>) -> (Body, Observer) {
         (self.body, self.observer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::message::observer::Observer;
+
+    /// Returns an observed body, and whether it was reported as complete.
+    fn observed(mut body: Body) -> (Body, Rc<Cell<Option<bool>>>) {
+        let reported = Rc::new(Cell::new(None));
+        let report = reported.clone();
+        body.observe(Observer::new(false, StatusCode::OK, move |end| {
+            report.set(Some(end.is_complete));
+        }));
+        (body, reported)
+    }
+
+    #[test]
+    fn a_body_is_complete_once_its_last_byte_is_read() {
+        brigade_runtime::run(async {
+            let (mut body, reported) = observed(Body::from("abc"));
+            assert_eq!(body.chunk().await.unwrap().unwrap(), "abc");
+            drop(body);
+            assert_eq!(reported.get(), Some(true));
+            let (body, reported) = observed(Body::from("abc"));
+            drop(body);
+            assert_eq!(reported.get(), Some(false));
+        });
+    }
+
+    #[test]
+    fn an_empty_body_is_complete_without_being_read() {
+        let (body, reported) = observed(Body::empty());
+        drop(body);
+        assert_eq!(reported.get(), Some(true));
     }
 }

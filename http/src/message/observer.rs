@@ -41,6 +41,7 @@ impl Observer {
             && !status.is_informational()
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         self.end.status = status;
+        self.end.is_complete = false;
         self.end.bytes = if has_body { bytes } else { 0 };
     }
 
