@@ -24,19 +24,20 @@ const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 #[derive(Debug)]
 pub(super) enum BoundListener {
     Tcp(TcpListener),
-    /// The file is that of a socket that this process has bound.
-    Unix(UnixListener, Option<SocketFile>),
+    /// The file is that of a socket that this process has bound. It is removed before the socket is
+    /// closed, so it comes first.
+    Unix(Option<SocketFile>, UnixListener),
 }
 
 /// What a server accepts from.
 pub(super) struct Listeners {
+    /// The files of the Unix sockets, which are removed before the sockets are closed.
+    files: Vec<SocketFile>,
     /// The acceptor accepts from these for all loops.
     shared: Vec<AnyListener>,
     /// Each loop accepts for itself, from the listeners at its index. These are kept so that the
     /// backlog of a loop that died is not lost. Empty if no loop does.
     per_loop: Vec<Vec<BoundListener>>,
-    /// The files of the Unix sockets, which are removed before the sockets are closed.
-    files: Vec<SocketFile>,
 }
 
 /// Where the connections of one loop come from. It is sent to that loop.
@@ -76,7 +77,7 @@ pub(super) fn listen_on(listener: TcpListener) -> io::Result<BoundListener> {
 /// Those of [`UnixPath::listen`].
 pub(super) fn bind_unix(path: &UnixPath) -> io::Result<BoundListener> {
     let (listener, file) = path.listen()?;
-    Ok(BoundListener::Unix(listener, Some(file)))
+    Ok(BoundListener::Unix(Some(file), listener))
 }
 
 /// Makes `listener` listen with the default backlog, whether it listens already or not.
@@ -91,7 +92,7 @@ pub(super) fn listen_on_unix(listener: UnixListener) -> io::Result<BoundListener
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
     socket.listen(net::TcpListener::BACKLOG.try_into().unwrap_or(i32::MAX))?;
-    Ok(BoundListener::Unix(listener, None))
+    Ok(BoundListener::Unix(None, listener))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -160,14 +161,14 @@ impl BoundListener {
     /// Returns the path of the socket file that this process has created.
     pub(super) fn unix_path(&self) -> Option<&Path> {
         match self {
-            Self::Unix(_, Some(file)) => Some(file.path()),
-            Self::Unix(_, None) | Self::Tcp(_) => None,
+            Self::Unix(Some(file), _) => Some(file.path()),
+            Self::Unix(None, _) | Self::Tcp(_) => None,
         }
     }
 
     fn take_file(&mut self) -> Option<SocketFile> {
         match self {
-            Self::Unix(_, file) => file.take(),
+            Self::Unix(file, _) => file.take(),
             Self::Tcp(_) => None,
         }
     }
@@ -175,7 +176,7 @@ impl BoundListener {
     fn try_clone(&self) -> io::Result<Self> {
         Ok(match self {
             Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
-            Self::Unix(listener, _) => Self::Unix(listener.try_clone()?, None),
+            Self::Unix(_, listener) => Self::Unix(None, listener.try_clone()?),
         })
     }
 
@@ -183,7 +184,7 @@ impl BoundListener {
     fn register(self) -> io::Result<AnyListener> {
         Ok(match self {
             Self::Tcp(listener) => net::TcpListener::from_std(listener)?.into(),
-            Self::Unix(listener, _) => net::UnixListener::from_std(listener)?.into(),
+            Self::Unix(_, listener) => net::UnixListener::from_std(listener)?.into(),
         })
     }
 }

@@ -157,6 +157,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        let _lock = lock_folder(&self.path);
         if identity(&self.path).ok() != Some(self.identity) {
             return;
         }
