@@ -113,12 +113,15 @@ impl Redis {
             return;
         };
         let heard = self.channels.borrow().get(&channel).map(|sender| sender.send(text));
-        if !matches!(heard, Some(Err(_))) {
-            return;
+        if !matches!(heard, Some(Ok(_))) {
+            self.channels.borrow_mut().remove(&channel);
+            self.leave(&[channel]).await;
         }
-        self.channels.borrow_mut().remove(&channel);
-        if let Err(error) = self.command(async |redis| redis.unsubscribe(&channel).await).await {
-            tracing::warn!(%error, "could not leave a channel");
+    }
+
+    async fn leave(&self, channels: &[String]) {
+        if let Err(error) = self.command(async |redis| redis.unsubscribe(channels).await).await {
+            tracing::warn!(%error, ?channels, "could not leave channels");
         }
     }
 
@@ -151,6 +154,18 @@ impl Redis {
         let known = self.channels.borrow().get(&channel).map(broadcast::Sender::subscribe);
         if let Some(receiver) = known {
             return Ok(receiver);
+        }
+        // A channel is left when a message finds nobody there, or another one is needed.
+        let mut left = Vec::new();
+        self.channels.borrow_mut().retain(|channel, sender| {
+            let is_heard = sender.receiver_count() > 0;
+            if !is_heard {
+                left.push(channel.clone());
+            }
+            is_heard
+        });
+        if !left.is_empty() {
+            self.leave(&left).await;
         }
         self.command(async |redis| redis.subscribe(&channel).await).await?;
         let mut channels = self.channels.borrow_mut();
