@@ -90,9 +90,8 @@ use Ability::{
 use Source::{Brigade, BrigadePerLoop, Go, Haproxy, Member, Nginx, NginxProxy, NodeWs};
 
 const ALL: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops];
-const BRIGADE: &[Ability] = &[
-    Http, Wait, Routes, Close, Body, Stream, Loops, Selectors, Json, WebSocket, Files, Siblings,
-];
+const BRIGADE: &[Ability] =
+    &[Http, Wait, Routes, Close, Body, Stream, Loops, Selectors, Json, WebSocket, Files, Siblings];
 
 /// Every server, in the order of the results.
 pub const SERVERS: &[Server] = &[
@@ -107,6 +106,11 @@ pub const SERVERS: &[Server] = &[
         abilities: &[
             Http, Wait, Routes, Close, Body, Stream, Loops, Json, WebSocket, Files, Siblings,
         ],
+    },
+    Server {
+        name: "axum-on-brigade",
+        source: Brigade,
+        abilities: &[Http, Wait, Routes, Close, Loops, Json],
     },
     // actix-files knows no files that were compressed before.
     Server {
