@@ -1,7 +1,8 @@
 //! Users in PostgreSQL, over a pool of connections on each loop.
 //!
 //! ```text
-//! psql -h 127.0.0.1 -U postgres -c 'CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL)'
+//! psql -h 127.0.0.1 -U postgres -c \
+//!     'CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL)'
 //! cargo run --features query,tokio-io --example postgres -- \
 //!     --database 'host=127.0.0.1 user=postgres dbname=postgres'
 //! curl -d Ada http://127.0.0.1:8080/users

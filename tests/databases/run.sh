@@ -208,13 +208,14 @@ check_library() {
         cd tests/interop
         export CARGO_TARGET_DIR="$target/interop"
         export POSTGRES="127.0.0.1:$pg_port" REDIS="127.0.0.1:$redis_port"
-        timeout 300 cargo test -q --test "$1"
+        timeout 600 cargo test -q "$@"
     )
 }
 for file in tests/interop/tests/*.rs; do
     name="$(basename "$file" .rs)"
-    check "$name" check_library "$name"
+    check "$name" check_library --test "$name"
 done
+check "the examples of docs/interop.md" check_library --doc
 
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -34,8 +34,9 @@ impl Router {
     /// A request is checked as a server checks it, with the default [`Limits`](crate::Limits): what
     /// a server refuses gets the same response. The address of the client is taken from a
     /// [`PeerAddr`](brigade_runtime::net::PeerAddr) or [`Peer`](crate::Peer) among its extensions,
-    /// and is `0.0.0.0:0` if there is none. They are themselves an extension of the request that handlers see: `http::Extensions`. Responses
-    /// that start another protocol are not supported, and become a 426.
+    /// and is `0.0.0.0:0` if there is none. The extensions are themselves an extension of the
+    /// request that handlers see: `http::Extensions`. Responses that start another protocol are not
+    /// supported, and become a 426.
     ///
     /// # Panics
     /// As [`Router::into_service`] does.
