@@ -151,26 +151,35 @@ impl Redis {
         &self,
         channel: String,
     ) -> Result<broadcast::Receiver<String>, HandlerError> {
+        self.leave_silent_channels().await;
         let known = self.channels.borrow().get(&channel).map(broadcast::Sender::subscribe);
         if let Some(receiver) = known {
             return Ok(receiver);
         }
-        // A channel is left when a message finds nobody there, or another one is needed.
-        let mut left = Vec::new();
+        // Known before Redis is asked, since the first message may come with the answer.
+        let (sender, receiver) = broadcast::channel(BEHIND_MAX);
+        self.channels.borrow_mut().insert(channel.clone(), sender);
+        let subscribed = self.command(async |redis| redis.subscribe(&channel).await).await;
+        if let Err(error) = subscribed {
+            self.channels.borrow_mut().remove(&channel);
+            return Err(error);
+        }
+        Ok(receiver)
+    }
+
+    /// Leaves the channels that nobody listens to. One is also left when a message finds nobody.
+    async fn leave_silent_channels(&self) {
+        let mut silent = Vec::new();
         self.channels.borrow_mut().retain(|channel, sender| {
             let is_heard = sender.receiver_count() > 0;
             if !is_heard {
-                left.push(channel.clone());
+                silent.push(channel.clone());
             }
             is_heard
         });
-        if !left.is_empty() {
-            self.leave(&left).await;
+        if !silent.is_empty() {
+            self.leave(&silent).await;
         }
-        self.command(async |redis| redis.subscribe(&channel).await).await?;
-        let mut channels = self.channels.borrow_mut();
-        let sender = channels.entry(channel).or_insert_with(|| broadcast::channel(BEHIND_MAX).0);
-        Ok(sender.subscribe())
     }
 }
 
