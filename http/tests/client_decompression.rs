@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 #![cfg(feature = "compression")]
 
+mod codings;
 mod sockets;
 
 use std::cell::Cell;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::rc::Rc;
 
@@ -18,6 +19,7 @@ use brigade_http::{
 };
 use brigade_runtime::task::yield_now;
 use brigade_runtime::{run, spawn};
+use codings::encode;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
@@ -28,26 +30,8 @@ const TEXT_BYTES: usize = 100_000;
 /// More than `bytes` collects.
 const LARGE_BYTES: usize = COLLECT_BYTES_MAX + 1;
 
-/// Returns text that can be compressed, but not to nothing.
 fn text() -> Bytes {
-    let words = (0_u64..).flat_map(|n| format!("{} ", n.wrapping_mul(2_654_435_761)).into_bytes());
-    words.take(TEXT_BYTES).collect()
-}
-
-fn encode(coding: &str, data: &[u8]) -> Vec<u8> {
-    match coding {
-        "gzip" => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(data).unwrap();
-            encoder.finish().unwrap()
-        }
-        "br" => {
-            let mut encoded = Vec::new();
-            brotli::CompressorReader::new(data, 4096, 5, 20).read_to_end(&mut encoded).unwrap();
-            encoded
-        }
-        _ => zstd::encode_all(data, 3).unwrap(),
-    }
+    codings::text(TEXT_BYTES)
 }
 
 /// Returns a response with this body and `Content-Encoding`.

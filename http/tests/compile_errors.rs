@@ -4,47 +4,17 @@
 //! Each test runs rustc on a few lines. Only our own words are compared, since the rest depends on
 //! the version of the compiler.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::{env, fs};
+#[path = "../../tests/common/rustc.rs"]
+mod rustc;
 
-/// Returns the folder of the crates that this test was built with. It is in the same one.
-fn crates() -> PathBuf {
-    env::current_exe().unwrap().parent().unwrap().to_owned()
-}
-
-/// Returns the newest build of the crate. All of them have what the tests use.
-fn brigade_http(folder: &Path) -> PathBuf {
-    let is_ours = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy();
-        name.starts_with("libbrigade_http-") && name.ends_with(".rlib")
-    };
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(is_ours);
-    files.max_by_key(|file| fs::metadata(file).unwrap().modified().unwrap()).unwrap()
-}
+use std::process::Output;
 
 /// Compiles `code`, after imports of everything that it needs.
 fn compile(name: &str, code: &str) -> Output {
-    let folder = env::temp_dir().join(format!("brigade-http-{name}-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("code.rs");
-    fs::write(&file, format!("#![allow(warnings)] use brigade_http::*;\n{code}")).unwrap();
-    let crates = crates();
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
-        .args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata"])
-        .arg("--extern")
-        .arg(format!("brigade_http={}", brigade_http(&crates).display()))
-        .arg("-L")
-        .arg(format!("dependency={}", crates.display()))
-        .arg("--out-dir")
-        .arg(&folder)
-        .arg(&file)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    fs::remove_dir_all(&folder).unwrap();
-    output
+    // All builds have what the tests use.
+    let library = ("libbrigade_http-", ".rlib");
+    let code = format!("#![allow(warnings)] use brigade_http::*;\n{code}");
+    rustc::compile(name, "brigade_http", library, &code)
 }
 
 /// Asserts that each error ends with `message`, since rustc may report one at several places, and

@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 #![cfg(feature = "compression")]
 
+mod codings;
 mod sockets;
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::mpsc;
 
@@ -17,34 +18,13 @@ use brigade_http::{
 };
 use brigade_runtime::local::unbounded_channel;
 use brigade_runtime::{run, spawn, task};
+use codings::{encode, text};
 use futures_util::stream;
 use http::HeaderValue;
 use sockets::{PATIENCE, TestServer};
 
 const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
 const LIMIT: usize = 100 * 1024 * 1024;
-
-/// Returns text that can be compressed, but not to nothing.
-fn text(length: usize) -> Bytes {
-    let words = (0_u64..).flat_map(|n| format!("{} ", n.wrapping_mul(2_654_435_761)).into_bytes());
-    words.take(length).collect()
-}
-
-fn encode(coding: &str, data: &[u8]) -> Vec<u8> {
-    match coding {
-        "gzip" => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
-            encoder.write_all(data).unwrap();
-            encoder.finish().unwrap()
-        }
-        "br" => {
-            let mut encoded = Vec::new();
-            brotli::CompressorReader::new(data, 4096, 5, 20).read_to_end(&mut encoded).unwrap();
-            encoded
-        }
-        _ => zstd::encode_all(data, 3).unwrap(),
-    }
-}
 
 fn decode(coding: &str, data: &[u8]) -> Vec<u8> {
     let mut decoder = Decoder::new(coding);

@@ -3,41 +3,16 @@
 //! Each test runs rustc on a few lines. The errors are found while macros are expanded, so
 //! `brigade` itself is not needed.
 
-use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::{env, fs};
+#[path = "../../tests/common/rustc.rs"]
+mod rustc;
 
-/// Returns the newest build of the macros, which is beside this test.
-fn macros() -> PathBuf {
-    let folder = env::current_exe().unwrap().parent().unwrap().to_owned();
-    let prefix = format!("{DLL_PREFIX}brigade_macros-");
-    let is_macros = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy();
-        name.starts_with(&prefix) && name.ends_with(DLL_SUFFIX)
-    };
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(is_macros);
-    files.max_by_key(|file| fs::metadata(file).unwrap().modified().unwrap()).unwrap()
-}
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 
 /// Returns what rustc says about `code`, in which the macros are `brigade::main` and
 /// `brigade::test`.
 fn errors(name: &str, code: &str) -> String {
-    let folder = env::temp_dir().join(format!("brigade-macros-{name}-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("code.rs");
-    fs::write(&file, code).unwrap();
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
-        .args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--extern"])
-        .arg(format!("brigade={}", macros().display()))
-        .arg("--out-dir")
-        .arg(&folder)
-        .arg(&file)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    fs::remove_dir_all(&folder).unwrap();
+    let prefix = format!("{DLL_PREFIX}brigade_macros-");
+    let output = rustc::compile(name, "brigade", (&prefix, DLL_SUFFIX), code);
     assert!(!output.status.success(), "{code}");
     String::from_utf8(output.stderr).unwrap()
 }

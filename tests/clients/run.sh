@@ -8,6 +8,7 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/../.."
+source tests/tools.sh
 
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 kept="$target/clients"
@@ -27,22 +28,6 @@ stop_all() {
 }
 trap 'stop_all; rm -rf "$work"' EXIT
 
-has() {
-    command -v "$1" > /dev/null
-}
-
-# Tries to install Debian packages. Call `has` afterwards to see whether a command is there.
-install_packages() {
-    local as_root=()
-    has apt-get || return 0
-    if [[ "$(id -u)" != 0 ]]; then as_root=(sudo -n); fi
-    {
-        "${as_root[@]}" apt-get update -qq &&
-            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-                --no-install-recommends "$@"
-    } > "$work/apt.log" 2>&1 || printf 'apt-get could not install %s\n' "$*" >&2
-}
-
 # Prints the lines of standard input, and adds them to the results.
 report() {
     tee -a "$results"
@@ -61,18 +46,6 @@ start_server() {
     base="$(grep -o 'http://[0-9.:]*' "$out")"
 }
 
-# Repeats a command until it succeeds, for ten seconds at most.
-until_true() {
-    local deadline=$((SECONDS + 10))
-    until "$@" > /dev/null 2>&1; do
-        if ((SECONDS > deadline)); then
-            printf 'gave up waiting for: %s\n' "$*" >&2
-            return 1
-        fi
-        sleep 0.05
-    done
-}
-
 # client NAME COMMAND...: runs a client with the server's URL in BASE and its Unix socket in
 # SOCKET. Reports a failure if the client exits with an error without reporting one.
 client() {
@@ -85,10 +58,6 @@ client() {
         echo "failed $name: it exited with status $status" | report
         cat "$work/stderr" >&2
     fi
-}
-
-free_port() {
-    python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])'
 }
 
 # proxy NAME CONFIG COMMAND...: sends over 1,000 requests through a proxy, which must reuse its
@@ -132,7 +101,11 @@ for pair in curl:curl python3:python3 node:nodejs go:golang-go nginx:nginx hapro
     redis-cli:redis-tools; do
     has "${pair%:*}" || missing+=("${pair#*:}")
 done
-if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
+# What cannot be installed is skipped.
+if ((${#missing[@]})); then
+    install_packages "${missing[@]}" > "$work/apt.log" 2>&1 ||
+        printf 'apt-get could not install %s\n' "${missing[*]}" >&2
+fi
 if ! [[ -x "$kept/venv/bin/python" ]] || ! "$kept/venv/bin/python" -c 'import aiohttp'; then
     rm -rf "$kept/venv"
     { python3 -m venv "$kept/venv" && "$kept/venv/bin/pip" install -q aiohttp; } \

@@ -7,6 +7,7 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/../.."
+source tests/tools.sh
 
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 work="$(mktemp -d)"
@@ -17,36 +18,12 @@ started=()
 
 stop_all() {
     local pid
-    stop_postgres fast || true
+    if [[ -e "$work/postgres/postmaster.pid" ]]; then stop_postgres fast > /dev/null || true; fi
     for pid in "${started[@]}"; do kill "$pid" 2> /dev/null || true; done
     for pid in "${started[@]}"; do wait "$pid" 2> /dev/null || true; done
     rm -rf "$work"
 }
 trap stop_all EXIT
-
-has() {
-    command -v "$1" > /dev/null
-}
-
-install_packages() {
-    local as_root=()
-    if [[ "$(id -u)" != 0 ]]; then as_root=(sudo -n); fi
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-        --no-install-recommends "$@"
-}
-
-# Repeats a command until it succeeds, for twenty seconds at most.
-until_true() {
-    local deadline=$((SECONDS + 20))
-    until "$@" > /dev/null 2>&1; do
-        if ((SECONDS > deadline)); then
-            printf 'gave up waiting for: %s\n' "$*" >&2
-            return 1
-        fi
-        sleep 0.05
-    done
-}
 
 # check NAME COMMAND...: reports whether a command succeeds.
 check() {
@@ -70,10 +47,6 @@ is() {
         echo "$method $url: expected $status '$body', got $got '$(cat "$work/body")'"
         return 1
     fi
-}
-
-free_port() {
-    python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])'
 }
 
 # PostgreSQL refuses to run as root.

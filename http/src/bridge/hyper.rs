@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use brigade_runtime::net::SendIo;
 use brigade_runtime::spawn;
 use brigade_runtime::time::{self, sleep_until};
 use futures_io::{AsyncRead, AsyncWrite};
@@ -54,14 +55,14 @@ thread_local! {
 /// ```
 #[derive(Debug)]
 pub struct HyperIo<S> {
-    stream: SendWrapper<S>,
+    stream: SendIo<S>,
 }
 
 impl<S> HyperIo<S> {
     /// Creates a stream for hyper.
     #[must_use]
     pub fn new(stream: S) -> Self {
-        Self { stream: SendWrapper::new(stream) }
+        Self { stream: SendIo::new(stream) }
     }
 
     /// Returns the stream.
@@ -70,7 +71,7 @@ impl<S> HyperIo<S> {
     /// On another thread than that on which it was made.
     #[must_use]
     pub fn into_inner(self) -> S {
-        self.stream.take()
+        self.stream.into_inner()
     }
 }
 
@@ -84,7 +85,7 @@ impl<S: AsyncRead + Unpin> Read for HyperIo<S> {
         let mut buffer = BUFFER.try_with(RefCell::take).unwrap_or_default();
         buffer.resize(READ_BYTES_MAX, 0);
         let room = target.remaining().min(buffer.len());
-        let read = Pin::new(&mut *self.stream).poll_read(cx, &mut buffer[..room]);
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer[..room]);
         if let Poll::Ready(Ok(read)) = read {
             target.put_slice(&buffer[..read]);
         }
@@ -101,7 +102,7 @@ impl<S: AsyncWrite + Unpin> Write for HyperIo<S> {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream).poll_write(cx, data)
+        Pin::new(&mut self.stream).poll_write(cx, data)
     }
 
     fn poll_write_vectored(
@@ -109,7 +110,7 @@ impl<S: AsyncWrite + Unpin> Write for HyperIo<S> {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream).poll_write_vectored(cx, data)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, data)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -117,11 +118,11 @@ impl<S: AsyncWrite + Unpin> Write for HyperIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_close(cx)
+        Pin::new(&mut self.stream).poll_close(cx)
     }
 }
 

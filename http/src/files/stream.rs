@@ -22,7 +22,7 @@ const CHUNK_BYTES: u64 = 64 * 1024;
 
 /// From this length on bytes are copied by the system. Fewer are sent together with the head.
 const SENDFILE_BYTES_MIN: u64 = 32 * 1024;
-/// How much the system is told to copy at once.
+/// The most bytes of one call of sendfile(2).
 const WINDOW_BYTES: u64 = 512 * 1024;
 
 /// Reads the first chunk of `part` as far as it is in the page cache. Returns `None` if that is not

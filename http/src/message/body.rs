@@ -326,7 +326,7 @@ fn poll_observed(
     match &part {
         Some(Ok(Part::Data(data))) => {
             observer.count(data.len() as u64);
-            // Whoever reads it need not ask for more.
+            // A reader that knows the length stops here.
             if matches!(body.length(), BodyLength::Empty | BodyLength::Known(0)) {
                 observer.note_end();
             }

@@ -6,8 +6,8 @@
 //! threads, and a job never waits for others that block, until there are as many threads as the
 //! pool may have.
 //!
-//! A thread counts as waiting before the result of its job is sent. So whoever gets the result
-//! finds it there for the next job.
+//! A thread counts as waiting before the result of its job is sent. So a task that receives the
+//! result and submits the next job reuses the thread.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -166,7 +166,7 @@ impl Shared {
             let left = self.keep_alive.saturating_sub(since.elapsed());
             thread::park_timeout(left);
             let mut state = lock(&self.state);
-            // Whoever wakes a thread has removed it from the list.
+            // A thread is removed from the list before it is woken.
             let place = state.idle.iter().position(|idle| idle.id() == this.id());
             match place {
                 None => return true,

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -43,25 +42,6 @@ impl AnyStream {
     /// Returns a stream that has an entry in the selector of this thread's loop.
     pub(crate) fn with_entry(entry: Entry, socket: AnySocket) -> Self {
         Self { io: Registered::with_entry(entry, socket) }
-    }
-
-    /// Returns `true` if the peer has closed its write direction, or the connection is gone; see
-    /// [`TcpStream::is_read_closed`].
-    #[must_use]
-    pub fn is_read_closed(&self) -> bool {
-        self.io.is_read_closed()
-    }
-
-    /// Returns `true` if nothing can be written any more; see [`TcpStream::is_write_closed`].
-    #[must_use]
-    pub fn is_write_closed(&self) -> bool {
-        self.io.is_write_closed()
-    }
-
-    /// Polls for [`AnyStream::is_read_closed`] without reading anything; see
-    /// [`TcpStream::poll_read_closed`].
-    pub fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.io.poll_read_closed(cx)
     }
 
     /// Returns `true` if this is a connection over a Unix socket.

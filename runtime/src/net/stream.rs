@@ -99,6 +99,36 @@ macro_rules! stream_methods {
                 self.io.poll_ready($crate::executor::selector::Direction::Write, cx)
             }
 
+            /// Returns `true` if the peer has closed its write direction, or the connection is
+            /// gone. Bytes that the peer sent before may still wait to be read.
+            ///
+            /// This is what the selector has reported so far; it makes no system call. The selector
+            /// reports nothing before a task has waited for this stream.
+            #[must_use]
+            pub fn is_read_closed(&self) -> bool {
+                self.io.is_read_closed()
+            }
+
+            /// Returns `true` if nothing can be written any more: the peer has reset the
+            /// connection, or both directions are closed.
+            ///
+            /// This is what the selector has reported so far, like `is_read_closed`.
+            #[must_use]
+            pub fn is_write_closed(&self) -> bool {
+                self.io.is_write_closed()
+            }
+
+            /// Polls for `is_read_closed` without reading anything, so that a task can notice that
+            /// its peer has disconnected while it waits for something else.
+            ///
+            /// Also ready if the stream cannot be registered with the selector.
+            pub fn poll_read_closed(
+                &self,
+                cx: &mut ::std::task::Context<'_>,
+            ) -> ::std::task::Poll<()> {
+                self.io.poll_read_closed(cx)
+            }
+
             /// Waits for bytes and reads them into `buffer`. Returns the number of bytes; 0 at the
             /// end of the stream, or if `buffer` is empty.
             ///

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -135,33 +134,6 @@ impl TcpStream {
     /// Those of epoll_ctl(2).
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
         Ok(self.io.into_inner()?.into())
-    }
-
-    /// Returns `true` if the peer has closed its write direction, or the connection is gone.
-    /// Bytes that the peer sent before may still wait to be read.
-    ///
-    /// This is what the selector has reported so far; it makes no system call. The selector
-    /// reports nothing before a task has waited for this stream.
-    #[must_use]
-    pub fn is_read_closed(&self) -> bool {
-        self.io.is_read_closed()
-    }
-
-    /// Returns `true` if nothing can be written any more: the peer has reset the connection, or
-    /// both directions are closed.
-    ///
-    /// This is what the selector has reported so far, like [`TcpStream::is_read_closed`].
-    #[must_use]
-    pub fn is_write_closed(&self) -> bool {
-        self.io.is_write_closed()
-    }
-
-    /// Polls for [`TcpStream::is_read_closed`] without reading anything, so that a task can notice
-    /// that its peer has disconnected while it waits for something else.
-    ///
-    /// Also ready if the stream cannot be registered with the selector.
-    pub fn poll_read_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.io.poll_read_closed(cx)
     }
 
     /// Returns the address of this end.

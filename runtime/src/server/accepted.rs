@@ -74,7 +74,7 @@ impl UnclaimedConnection {
             return polled;
         }
         self.source.register(&self.entry);
-        // If it is not registered now, the claim or the first read tells why.
+        // If this fails, the claim or the first read returns the error.
         self.entry.poll_readable(cx).unwrap_or(Poll::Ready(()))
     }
 

@@ -575,16 +575,22 @@ mod tests {
         .await;
     }
 
+    /// Returns an acceptor that watches one connection, the threads of its two loops, and the
+    /// sockets that have to stay open.
+    async fn watching_one() -> (Acceptor, Vec<JoinHandle<()>>, (TcpListener, TcpStream)) {
+        let (mut acceptor, receivers) = Acceptor::new(2);
+        let (begun, _) = mpsc::channel();
+        let keeping = receivers.into_iter().map(|one| keep(one, begun.clone())).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        accept_and_watch(&mut acceptor, &listener).await;
+        (acceptor, keeping, (listener, client))
+    }
+
     #[test]
     fn connections_that_were_watched_are_looked_at_when_accepting_begins_again() {
         run(async {
-            let (mut acceptor, receivers) = Acceptor::new(2);
-            let (begun, _) = mpsc::channel();
-            let keeping = receivers.into_iter().map(|one| keep(one, begun.clone()));
-            let keeping: Vec<_> = keeping.collect();
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            accept_and_watch(&mut acceptor, &listener).await;
+            let (mut acceptor, keeping, _sockets) = watching_one().await;
             assert_eq!(Core::current().selector().len(), 1, "only the listener is registered");
             let _rounds = acceptor.rounds();
             assert_eq!(unclaimed(&mut acceptor).iter().sum::<usize>(), 1);
@@ -596,13 +602,7 @@ mod tests {
     #[test]
     fn connections_of_a_loop_that_was_replaced_are_not_taken_back_from_the_new_one() {
         run(async {
-            let (mut acceptor, receivers) = Acceptor::new(2);
-            let (begun, _) = mpsc::channel();
-            let keeping = receivers.into_iter().map(|one| keep(one, begun.clone()));
-            let keeping: Vec<_> = keeping.collect();
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            accept_and_watch(&mut acceptor, &listener).await;
+            let (mut acceptor, keeping, _sockets) = watching_one().await;
             let old: Vec<_> = acceptor.slots.iter().map(|slot| slot.queue.clone()).collect();
             let _receivers = [acceptor.replace(0), acceptor.replace(1)];
             let _rounds = acceptor.rounds();

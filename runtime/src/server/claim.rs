@@ -1,9 +1,9 @@
 //! Something that was given to a loop and may be taken back until the loop claims it.
 //!
-//! The loop and the acceptor each keep a reference. Whichever takes the item first has it; the
-//! other one finds nothing. While nobody has taken it, the item may be registered with two
-//! selectors: that of the loop, and that of the acceptor. Whoever takes the item learns where it is
-//! registered. loom checks this (`models` at the end of this file).
+//! The loop and the acceptor each keep a reference. The first to take the item owns it; the other
+//! one finds nothing. Until it is taken, the item may be registered with two selectors: that of the
+//! loop, and that of the acceptor. [`Claim::take`] returns where it is registered. loom checks this
+//! (`models` at the end of this file).
 
 use crate::executor::remote_registry::RemoteRegistry;
 use crate::executor::slots::Key;
@@ -141,17 +141,21 @@ mod models {
         });
     }
 
+    /// Returns an item, and a loop that registers it and tries to take it.
+    fn on_a_loop() -> (Arc<Model>, thread::JoinHandle<bool>) {
+        let claim = Arc::new(Model::new(Registered::default()));
+        let of_loop = claim.clone();
+        let loop_ = thread::spawn(move || {
+            register(&of_loop);
+            take(&of_loop, true)
+        });
+        (claim, loop_)
+    }
+
     #[test]
     fn an_item_is_either_claimed_or_taken_back_and_registered_nowhere_else() {
         loom::model(|| {
-            let claim = Arc::new(Model::new(Registered::default()));
-            let loop_ = thread::spawn({
-                let claim = claim.clone();
-                move || {
-                    register(&claim);
-                    take(&claim, true)
-                }
-            });
+            let (claim, loop_) = on_a_loop();
             let taken_back = take(&claim, false);
             assert!(loop_.join().unwrap() != taken_back);
         });
@@ -160,14 +164,7 @@ mod models {
     #[test]
     fn an_item_that_is_claimed_while_it_is_watched_is_watched_no_more() {
         loom::model(|| {
-            let claim = Arc::new(Model::new(Registered::default()));
-            let loop_ = thread::spawn({
-                let claim = claim.clone();
-                move || {
-                    register(&claim);
-                    take(&claim, true)
-                }
-            });
+            let (claim, loop_) = on_a_loop();
             claim.watch((), |registered| {
                 registered.by_acceptor.set(true);
                 Ok::<_, ()>(())

@@ -40,8 +40,8 @@ impl UnixPath {
         Self { path: path.into(), mode: None }
     }
 
-    /// Sets the permissions of the socket file, such as `0o660`. Whoever may write to it may
-    /// connect (unix(7)). Nobody can connect before they are set.
+    /// Sets the permissions of the socket file, such as `0o660`. A process that may write to the
+    /// file may connect (unix(7)). Nobody can connect before they are set.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
@@ -135,8 +135,8 @@ pub(super) struct SocketFile {
     identity: Identity,
 }
 
-/// What tells two files apart that have had the same path: device, inode and the time of creation,
-/// since inodes are reused. Changing the owner or the permissions changes none of them.
+/// Distinguishes files that have had the same path: device, inode and time of creation, since
+/// inodes are reused. Changing the owner or the permissions changes none of them.
 type Identity = (u64, u64, i64, i64);
 
 impl SocketFile {

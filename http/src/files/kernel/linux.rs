@@ -152,7 +152,7 @@ fn is_local(file: &OwnedFd) -> bool {
 }
 
 /// Reads up to `length` bytes at `offset` of `file`, those that are in the page cache. Returns
-/// `None` if there are none, or if the kernel or the file system cannot tell.
+/// `None` if none are cached, or if the kernel or the file system does not support the question.
 ///
 /// # Errors
 /// `UnexpectedEof` if the file ends at `offset` or before it, and the errors of preadv2(2).

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::message::part::SendFile;
 
-/// An open directory; there is none.
+/// An open directory. It is never created on this system.
 #[derive(Debug)]
 pub(in crate::files) struct Root(Infallible);
 
