@@ -4,7 +4,7 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | start a server | [`Server`] |
+//! | start a server | [`Server`]; for streams that are no sockets [`ConnectionServer`] |
 //! | route requests, with options for each route | [`Router`], [`MethodRouter`] |
 //! | receive parts of a request as arguments | [`Handler`], [`State`], `Path`, `Query`, `Json` |
 //! | make arguments of your own | [`FromRequestParts`], [`FromRequest`] |
@@ -134,6 +134,7 @@ pub use routing::method_router::{MethodRouter, any, delete, get, head, options, 
 pub use routing::router::Router;
 pub use routing::service::Service;
 pub use server::activity::{ConnectionInfo, ConnectionState};
+pub use server::connection_server::ConnectionServer;
 #[cfg(feature = "metrics")]
 pub use server::metrics::metrics;
 pub use server::options::Server;

@@ -60,7 +60,7 @@ async fn upload(mut request: Request) -> Result<Bytes, BodyError> {
 async fn upgrade(_: Request) -> Response {
     Response::upgrade(HeaderValue::from_static("silence"), async |io| {
         let mut byte = [0];
-        let _ = io.stream().read(&mut byte).await;
+        let _ = io.socket().unwrap().read(&mut byte).await;
     })
 }
 

@@ -270,7 +270,7 @@ fn a_mixed_server_drains_both_kinds_of_connections() {
 fn a_connection_over_a_unix_socket_can_be_upgraded() {
     async fn echo() -> Response {
         Response::upgrade(brigade_http::HeaderValue::from_static("echo"), async |mut io| {
-            assert!(io.stream().is_unix());
+            assert!(io.socket().unwrap().is_unix());
             let mut buffer = [0; 64];
             while let Ok(read @ 1..) = io.read(&mut buffer).await {
                 io.write_all(&buffer[..read]).await.unwrap();

@@ -11,6 +11,7 @@ use brigade_runtime::time;
 use crate::client::exchange::Outline;
 use crate::client::pool::{Link, LoopClient};
 use crate::client::target::Target;
+use crate::message::byte_stream::ByteStream;
 use crate::message::client_error::{ClientErrorKind, TimeoutKind};
 
 /// Opens a connection for this request, within its timeouts.
@@ -30,7 +31,7 @@ pub(super) async fn connect(
     match time::timeout(left, open(options.unix_socket.as_deref(), &outline.target)).await {
         Ok(Ok(stream)) => {
             client.opened.update(|opened| opened + 1);
-            Ok(Link::new(stream, outline.target.host_and_port.clone()))
+            Ok(Link::new(ByteStream::Socket(stream), outline.target.host_and_port.clone()))
         }
         Ok(Err(error)) => Err(ClientErrorKind::Connect(error)),
         Err(_) => Err(ClientErrorKind::Timeout(timeout.0, timeout.1)),

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::net::AnyStream;
 use brigade_runtime::{CallbackHandle, call_later, time};
 
 use crate::client::options::Options;
+use crate::message::byte_stream::ByteStream;
 use crate::protocol::body_decoder::BodyEvent;
 use crate::protocol::client_connection::{ClientConnection, ResponseEvent};
 use crate::protocol::limits::{DISCARD_BYTES_MAX, Limits};
@@ -45,7 +45,7 @@ pub(super) struct LoopClient {
 /// A connection with its protocol.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) stream: AnyStream,
+    pub(super) stream: ByteStream,
     pub(super) protocol: ClientConnection,
     /// Host and port.
     pub(super) host_and_port: Rc<str>,
@@ -215,7 +215,7 @@ impl Drop for InUse {
 }
 
 impl Link {
-    pub(super) fn new(stream: AnyStream, host_and_port: Rc<str>) -> Self {
+    pub(super) fn new(stream: ByteStream, host_and_port: Rc<str>) -> Self {
         Self { stream, protocol: ClientConnection::new(), host_and_port }
     }
 

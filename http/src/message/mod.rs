@@ -4,6 +4,11 @@ pub(crate) mod body;
 pub(crate) mod body_error;
 pub(crate) mod body_interop;
 pub(crate) mod body_map;
+#[cfg_attr(
+    not(feature = "websocket"),
+    allow(dead_code, reason = "only WebSockets end a stream that others wait for")
+)]
+pub(crate) mod byte_stream;
 pub(crate) mod client_error;
 #[cfg(feature = "compression")]
 mod codec;
@@ -56,6 +61,10 @@ pub(crate) mod sse_event;
 #[cfg(feature = "json")]
 pub(crate) mod sse_json;
 pub(crate) mod states;
+#[cfg_attr(
+    not(feature = "websocket"),
+    allow(dead_code, reason = "only WebSockets take the stream out of an upgrade")
+)]
 pub(crate) mod upgrade;
 #[cfg(feature = "websocket")]
 pub(crate) mod websocket_rejection;

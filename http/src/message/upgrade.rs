@@ -11,6 +11,8 @@ use brigade_runtime::time::{self, Sleep, sleep_until};
 use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::message::byte_stream::ByteStream;
+
 /// A connection after `101 Switching Protocols`, for reading and writing. Reading begins with the
 /// bytes that the client has sent together with its request.
 ///
@@ -22,7 +24,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 pub struct Upgraded {
     /// Received before the upgrade and not read yet.
     early: Bytes,
-    stream: AnyStream,
+    stream: ByteStream,
     /// How long nothing may be read or written.
     pub(crate) idle_max: Duration,
     /// When something was read or written last.
@@ -34,21 +36,32 @@ pub struct Upgraded {
 }
 
 impl Upgraded {
-    pub(crate) fn new(early: Bytes, stream: AnyStream, idle_max: Duration) -> Self {
+    pub(crate) fn new(early: Bytes, stream: ByteStream, idle_max: Duration) -> Self {
         Self { early, stream, idle_max, active: time::now(), read_timer: None, write_timer: None }
     }
 
-    /// Returns the bytes that the client has sent together with its request, and the stream, which
+    /// Returns the bytes that the client has sent together with its request, and the socket, which
     /// has no timeout.
-    #[must_use]
-    pub fn into_parts(self) -> (Bytes, AnyStream) {
-        (self.early, self.stream)
+    ///
+    /// # Errors
+    /// Returns itself if the connection is no socket, but encrypted or one of a
+    /// [`ConnectionServer`](crate::ConnectionServer).
+    pub fn into_parts(self) -> Result<(Bytes, AnyStream), Box<Self>> {
+        match self.stream {
+            ByteStream::Socket(socket) => Ok((self.early, socket)),
+            _ => Err(Box::new(self)),
+        }
     }
 
-    /// Returns the underlying stream, which has no timeout.
+    /// Returns the underlying socket, which has no timeout, if the connection is one.
     #[must_use]
-    pub fn stream(&self) -> &AnyStream {
-        &self.stream
+    pub fn socket(&self) -> Option<&AnyStream> {
+        self.stream.socket()
+    }
+
+    /// Returns the bytes that the peer has sent already, and the stream.
+    pub(crate) fn into_stream(self) -> (Bytes, ByteStream) {
+        (self.early, self.stream)
     }
 
     /// Notes that something was read or written. Ready, with an error, if nothing was for too long.

@@ -16,7 +16,7 @@ use crate::protocol::limits::Limits;
 use crate::routing::service::Service;
 use crate::server::activity::ConnectionInfo;
 use crate::server::counters::Counters;
-use crate::server::stats::Stats;
+use crate::server::stats::{CurrentStats, Stats};
 use crate::server::timeouts::Timeouts;
 use crate::transport::buffers::LoopBuffers;
 
@@ -55,6 +55,8 @@ pub(crate) struct LoopContext {
     last_snapshot: Cell<u64>,
     /// The tasks of idle connections, which close themselves if they are still idle.
     to_close: RefCell<BTreeSet<TaskId>>,
+    /// Absent without a server.
+    _current: Option<CurrentStats>,
 }
 
 /// A snapshot that is being taken. Dropping it gives it up.
@@ -105,9 +107,8 @@ impl LoopContext {
         options: Options,
         number: usize,
         counters: Arc<CachePadded<Counters>>,
-        stats: Stats,
+        stats: Option<Stats>,
     ) -> Self {
-        Stats::set_current(Some(stats));
         let Options { limits, timeouts, server_timing } = options;
         let buffers = LoopBuffers::new(limits.read_ahead_bytes_max);
         Self {
@@ -125,6 +126,7 @@ impl LoopContext {
             snapshots: RefCell::default(),
             last_snapshot: Cell::new(0),
             to_close: RefCell::default(),
+            _current: stats.map(Stats::enter),
         }
     }
 
@@ -208,12 +210,6 @@ impl LoopContext {
     }
 }
 
-impl Drop for LoopContext {
-    fn drop(&mut self) {
-        Stats::set_current(None);
-    }
-}
-
 impl fmt::Debug for LoopContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoopContext").finish_non_exhaustive()
@@ -287,7 +283,8 @@ mod tests {
         let make = move |number| {
             let (stats, lengths) = stats.lock().unwrap().take().unwrap();
             let (routes, counters) = (Router::new().into_service(), stats.register(number));
-            let server = LoopContext::new(routes, Options::default(), number, counters, stats);
+            let server =
+                LoopContext::new(routes, Options::default(), number, counters, Some(stats));
             Observed { server: Rc::new(server), lengths }
         };
         let (shutdown, shut_down) = oneshot::sync_channel::<()>();

@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod connection;
+pub(crate) mod connection_server;
 pub(crate) mod counters;
 pub(crate) mod loop_context;
 #[cfg(feature = "metrics")]

@@ -396,7 +396,7 @@ impl Server {
         let make = move |number| {
             let counters = of_loops.register(number);
             let routes = factory().into_service();
-            LoopContext::new(routes, options.clone(), number, counters, of_loops.clone())
+            LoopContext::new(routes, options.clone(), number, counters, Some(of_loops.clone()))
         };
         (tcp, make, stats)
     }

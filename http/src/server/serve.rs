@@ -96,7 +96,7 @@ mod tests {
             let routes = Router::new().route("/", get(async || "hello")).into_service();
             let stats = Stats::new(Default::default());
             let counters = stats.register(0);
-            let context = LoopContext::new(routes, Options::default(), 0, counters, stats);
+            let context = LoopContext::new(routes, Options::default(), 0, counters, Some(stats));
             let context = Rc::new(context);
             let mut clients = Vec::new();
             for name in ["busy", "idle"] {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
 use brigade_runtime::{lock, server};
@@ -72,6 +73,22 @@ pub struct LoopReport {
     pub cancelled_connections: Vec<ConnectionInfo>,
 }
 
+/// The counters of a server are the current ones of this thread until this is dropped.
+pub(super) struct CurrentStats(PhantomData<*const ()>);
+
+impl CurrentStats {
+    fn set(stats: Option<Stats>) {
+        // A thread past its destructors runs no loop.
+        let _ = CURRENT.try_with(|current| current.replace(stats));
+    }
+}
+
+impl Drop for CurrentStats {
+    fn drop(&mut self) {
+        Self::set(None);
+    }
+}
+
 impl Stats {
     pub(super) fn new(tcp: server::Stats) -> Self {
         Self { tcp, requests: Arc::default() }
@@ -83,9 +100,10 @@ impl Stats {
         CURRENT.with_borrow(Clone::clone)
     }
 
-    pub(super) fn set_current(stats: Option<Self>) {
-        // A thread past its destructors runs no loop.
-        let _ = CURRENT.try_with(|current| current.replace(stats));
+    /// Makes these the current ones of this thread until the returned value is dropped.
+    pub(super) fn enter(self) -> CurrentStats {
+        CurrentStats::set(Some(self));
+        CurrentStats(PhantomData)
     }
 
     /// Returns the counters of each loop that has started.
@@ -143,13 +161,21 @@ impl Stats {
 
 impl LoopRequests {
     fn now(&self) -> RequestCounts {
-        let mut responses = self.counters.responses();
-        responses.iter_mut().zip(self.past.responses).for_each(|(count, past)| *count += past);
-        RequestCounts {
-            total: self.counters.requests() + self.past.total,
-            in_flight: self.counters.in_flight(),
-            responses,
-            unanswered: self.counters.unanswered() + self.past.unanswered,
+        let mut now = RequestCounts::of(&self.counters);
+        now.responses.iter_mut().zip(self.past.responses).for_each(|(count, past)| *count += past);
+        now.total += self.past.total;
+        now.unanswered += self.past.unanswered;
+        now
+    }
+}
+
+impl RequestCounts {
+    pub(super) fn of(counters: &Counters) -> Self {
+        Self {
+            total: counters.requests(),
+            in_flight: counters.in_flight(),
+            responses: counters.responses(),
+            unanswered: counters.unanswered(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What the drivers of a server connection and of a client connection share.
 //!
 //! Reading order: `buffers` (which the connections of a loop share), `reading`, `outgoing`
-//! (writing), `deadline` (timeouts), `pace` (minimum rates).
+//! (writing), `deadline` (timeouts), `pace` (minimum rates), `futures_duplex` (streams that are no
+//! sockets).
 
 pub(crate) mod buffers;
 pub(crate) mod deadline;
+pub(crate) mod futures_duplex;
 pub(crate) mod outgoing;
 pub(crate) mod pace;
 pub(crate) mod reading;

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
-use brigade_runtime::net::AnyStream;
 use bytes::{Buf, Bytes};
 
+use crate::message::byte_stream::ByteStream;
 use crate::message::part::FilePart;
 use crate::protocol::error::EncodeError;
 use crate::protocol::outgoing_body::OutgoingBody;
@@ -24,7 +24,7 @@ pub(crate) struct Outgoing {
     queue: Option<Box<Queue>>,
 }
 
-/// Never empty.
+/// Without segments while the stream has accepted everything, and keeps some of it.
 #[derive(Debug, Default)]
 struct Queue {
     segments: VecDeque<Segment>,
@@ -135,7 +135,7 @@ impl Outgoing {
 
     /// Writes what is kept, and then `out`. Keeps the bytes that the socket does not accept, so
     /// `out` is empty afterwards. Returns how many bytes the socket accepted.
-    pub(crate) fn write(&mut self, out: &mut Vec<u8>, stream: &AnyStream) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, stream: &ByteStream) -> io::Result<usize> {
         if self.queue.is_some() {
             self.push(out, Bytes::new());
             return self.write_queue(stream);
@@ -147,23 +147,31 @@ impl Outgoing {
         if written < out.len() {
             self.push_part(Bytes::copy_from_slice(&out[written..]));
             self.block();
+        } else if !is_flushed(stream)? {
+            self.queue.get_or_insert_default();
+            self.block();
         }
         out.clear();
         Ok(written)
     }
 
-    fn write_queue(&mut self, stream: &AnyStream) -> io::Result<usize> {
+    fn write_queue(&mut self, stream: &ByteStream) -> io::Result<usize> {
         let mut total = 0;
         while let Some(queue) = &mut self.queue {
+            if queue.segments.is_empty() {
+                match is_flushed(stream)? {
+                    true => self.queue = None,
+                    false => self.block(),
+                }
+                break;
+            }
             let (written, is_short) = match queue.segments.front() {
                 Some(Segment::File(part)) => send_file(part, stream)?,
                 _ => queue.write_bytes(stream)?,
             };
             queue.advance(written);
             total += written;
-            if queue.segments.is_empty() {
-                self.queue = None;
-            } else if is_short {
+            if is_short && !queue.segments.is_empty() {
                 self.block();
                 break;
             }
@@ -181,7 +189,7 @@ impl Outgoing {
 impl Queue {
     /// Writes the bytes before the next part of a file. Returns how many the socket accepted, and
     /// whether that is less than was offered.
-    fn write_bytes(&self, stream: &AnyStream) -> io::Result<(usize, bool)> {
+    fn write_bytes(&self, stream: &ByteStream) -> io::Result<(usize, bool)> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (mut count, mut offered) = (0, 0);
         for (slice, segment) in slices.iter_mut().zip(&self.segments) {
@@ -226,10 +234,21 @@ impl Segment {
 
 /// Sends a part of a file. Returns how many bytes the socket accepted, and whether it accepts no
 /// more: a short result does not say so.
-fn send_file(part: &FilePart, stream: &AnyStream) -> io::Result<(usize, bool)> {
-    let sent = stream.try_write_with(|socket| part.file.send(socket, &part.left));
+fn send_file(part: &FilePart, stream: &ByteStream) -> io::Result<(usize, bool)> {
+    let Some(socket) = stream.socket() else { return Err(ErrorKind::Unsupported.into()) };
+    let sent = socket.try_write_with(|socket| part.file.send(socket, &part.left));
     let written = unless_blocked(sent)?;
     Ok((written, written == 0))
+}
+
+/// Returns `false` if the stream keeps some of what it has accepted, until it is writable.
+#[inline(always)]
+fn is_flushed(stream: &ByteStream) -> io::Result<bool> {
+    match stream.try_flush() {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns zero in place of `WouldBlock`.

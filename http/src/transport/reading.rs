@@ -3,8 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use brigade_runtime::net::AnyStream;
-
+use crate::message::byte_stream::ByteStream;
 use crate::protocol::incoming::Incoming;
 use crate::transport::buffers::LoopBuffers;
 
@@ -15,7 +14,7 @@ const LARGE_BODY_BYTES: u64 = 16 * 1024;
 /// Reads once, when the selector has reported the socket as ready. Returns how many bytes were
 /// read, 0 at the end of the stream.
 pub(crate) fn poll_read(
-    stream: &AnyStream,
+    stream: &ByteStream,
     incoming: &mut Incoming,
     buffers: &LoopBuffers,
     cx: &mut Context<'_>,
@@ -32,7 +31,7 @@ pub(crate) fn poll_read(
 /// Reads once, whether or not the selector has reported the socket as ready. Returns how many
 /// bytes were read, 0 at the end of the stream; `None` if there is nothing to read.
 pub(crate) fn try_read(
-    stream: &AnyStream,
+    stream: &ByteStream,
     incoming: &mut Incoming,
     buffers: &LoopBuffers,
 ) -> io::Result<Option<usize>> {
@@ -57,7 +56,7 @@ pub(crate) fn try_read(
 /// `None` without a call if there is nothing to read.
 #[inline(always)]
 pub(crate) fn try_read_with<R>(
-    stream: &AnyStream,
+    stream: &ByteStream,
     buffers: &LoopBuffers,
     take: impl FnOnce(&[u8]) -> R,
 ) -> io::Result<Option<R>> {

@@ -103,8 +103,7 @@ impl Connection {
     /// Gives up a peer that did not do in time what `what` says. What it was sent and did not take
     /// is discarded.
     fn reset(&mut self, what: &'static str) {
-        // Fails only if the connection is gone.
-        let _ = self.stream().set_linger(Some(Duration::ZERO));
+        self.stream().reset();
         self.fail(Some(WsError::Timeout(what)));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -32,7 +31,7 @@ pub(super) async fn finish(shared: Rc<Shared>, code: CloseCode) {
 async fn close(shared: &Shared, code: CloseCode) {
     shared.with(|connection| connection.start_close(code));
     poll_fn(|cx| shared.with(|connection| connection.poll_closed(cx))).await;
-    if shared.with(Connection::end_sending).is_err() {
+    if poll_fn(|cx| shared.with(|connection| connection.poll_end_sending(cx))).await.is_err() {
         // The connection is gone.
         return;
     }
@@ -61,11 +60,11 @@ impl Connection {
         }
     }
 
-    /// Sends a FIN.
-    fn end_sending(&mut self) -> io::Result<()> {
+    /// Closes the sending side.
+    fn poll_end_sending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.is_dead {
-            true => Err(ErrorKind::NotConnected.into()),
-            false => self.stream().shutdown(Shutdown::Write),
+            true => Poll::Ready(Err(ErrorKind::NotConnected.into())),
+            false => self.stream().poll_close(cx),
         }
     }
 

@@ -10,14 +10,13 @@
 //!     └──────────► waiting for the peer's ───────────┘
 //! ```
 
-use std::net::Shutdown;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::net::AnyStream;
 use brigade_runtime::time;
 use bytes::Bytes;
 
+use crate::message::byte_stream::ByteStream;
 use crate::message::upgrade::Upgraded;
 use crate::transport::deadline::Deadline;
 use crate::transport::outgoing::Outgoing;
@@ -28,7 +27,7 @@ use crate::websocket::options::Options;
 /// The state of one WebSocket.
 pub(super) struct Connection {
     /// Absent once the WebSocket has ended. Halves may outlive it.
-    pub(super) stream: Option<AnyStream>,
+    pub(super) stream: Option<ByteStream>,
     pub(super) options: Options,
     /// How long nothing may be received or sent if no pings are sent.
     pub(super) idle_max: Duration,
@@ -87,7 +86,7 @@ impl Released {
 impl Connection {
     pub(super) fn new(upgraded: Upgraded, options: Options) -> Self {
         let idle_max = upgraded.idle_max;
-        let (early, stream) = upgraded.into_parts();
+        let (early, stream) = upgraded.into_stream();
         let mut decoder = Decoder::new(options.frame_bytes_max, options.message_bytes_max);
         decoder.keep(&early);
         Self {
@@ -117,12 +116,12 @@ impl Connection {
     }
 
     /// Returns the stream. There is one unless the connection [is dead](Self::is_dead).
-    pub(super) fn stream(&self) -> &AnyStream {
+    pub(super) fn stream(&self) -> &ByteStream {
         self.stream.as_ref().expect("nothing is read or written after the end")
     }
 
     /// Returns the stream and the decoder of what it receives.
-    pub(super) fn incoming(&mut self) -> (&AnyStream, &mut Decoder) {
+    pub(super) fn incoming(&mut self) -> (&ByteStream, &mut Decoder) {
         let stream = self.stream.as_ref().expect("nothing is read after the end");
         (stream, &mut self.decoder)
     }
@@ -138,9 +137,7 @@ impl Connection {
         self.pong = None;
         self.blocked_since = None;
         self.decoder = Decoder::new(0, 0);
-        // Wakes the tasks that wait for the socket. Fails if the connection is gone, and then they
-        // have been woken.
-        let _ = self.stream().shutdown(Shutdown::Both);
+        self.stream().abort();
         self.wake_receiver();
         self.wake_driver();
     }
@@ -210,7 +207,11 @@ mod tests {
             let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             peer.set_nonblocking(true).unwrap();
             let stream = TcpStream::from_std(listener.accept().unwrap().0).unwrap();
-            let upgraded = Upgraded::new(Bytes::new(), stream.into(), Duration::from_secs(60));
+            let upgraded = Upgraded::new(
+                Bytes::new(),
+                ByteStream::Socket(stream.into()),
+                Duration::from_secs(60),
+            );
             let mut connection = Connection::new(upgraded, Options::default());
             connection.is_driven = true;
             for _ in 0..20 {

@@ -77,7 +77,7 @@ impl Connection {
             if self.is_dead {
                 return Poll::Ready(Err(WsError::Closed));
             }
-            if self.queued_bytes() == 0 {
+            if self.queued_bytes() == 0 && self.outgoing.is_empty() {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.stream().poll_writable(cx));
@@ -133,7 +133,7 @@ impl Connection {
         if self.pong.is_some() {
             self.queue_pong();
         }
-        if self.queued_bytes() == 0 || self.is_dead {
+        if self.is_dead || (self.queued_bytes() == 0 && self.outgoing.is_empty()) {
             return;
         }
         let Some(stream) = &self.stream else { return };

@@ -1,7 +1,7 @@
 //! The end of a connection.
 
 use std::io;
-use std::net::Shutdown;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use brigade_runtime::time;
@@ -22,10 +22,17 @@ impl ConnectionTask {
         if self.outgoing.is_blocked() {
             return self.enter(State::Closing { linger }, Step::Wait);
         }
+        // Dropping a socket closes it; other streams may have something to say at the end.
+        if !linger && self.stream().socket().is_some() {
+            return Ok(Step::Done);
+        }
+        match self.stream().poll_close(cx.task) {
+            Poll::Pending => return self.enter(State::Closing { linger }, Step::Wait),
+            Poll::Ready(closed) => closed?,
+        }
         if !linger {
             return Ok(Step::Done);
         }
-        self.stream().shutdown(Shutdown::Write)?;
         let until = time::now() + LINGER;
         self.enter(State::Lingering { until, bytes_left: LINGER_BYTES_MAX }, Step::Again)
     }

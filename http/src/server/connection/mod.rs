@@ -40,13 +40,14 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use brigade_runtime::net::{AnyStream, PeerAddr};
-use brigade_runtime::server::AcceptedConnection;
-use brigade_runtime::task;
+use brigade_runtime::net::PeerAddr;
+use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
 use brigade_runtime::task::TaskId;
+use brigade_runtime::{task, time};
 
+use crate::message::byte_stream::ByteStream;
 use crate::message::part::PartStream;
 use crate::message::pipe::Pipe;
 use crate::message::route::Route;
@@ -161,10 +162,26 @@ struct PollContext<'poll, 'task> {
 impl ConnectionTask {
     /// Returns the task of a connection that was given to this loop.
     pub(crate) fn new(server: Rc<LoopContext>, accepted: AcceptedConnection) -> Self {
-        let watch = Watch::new(server.timed_loop, accepted.accepted, accepted.peer);
+        let AcceptedConnection { peer, accepted: at, .. } = accepted;
+        Self::of(server, peer, at, Stream::Unclaimed(accepted.into_unclaimed()))
+    }
+
+    /// Returns the task of a connection that no acceptor knows, or that is claimed already. It
+    /// counts as open for as long as `guard` exists.
+    pub(crate) fn over(
+        server: Rc<LoopContext>,
+        peer: PeerAddr,
+        stream: ByteStream,
+        guard: Option<ConnectionGuard>,
+    ) -> Self {
+        Self::of(server, peer, time::now(), Stream::Claimed(stream, guard))
+    }
+
+    fn of(server: Rc<LoopContext>, peer: PeerAddr, accepted: Instant, stream: Stream) -> Self {
+        let watch = Watch::new(server.timed_loop, accepted, peer);
         Self {
             server,
-            peer: accepted.peer,
+            peer,
             protocol: ServerConnection::new(),
             outgoing: Outgoing::default(),
             state: State::Reading,
@@ -172,11 +189,11 @@ impl ConnectionTask {
             deadline: Deadline::new(),
             pace: Pace::default(),
             watch,
-            stream: Stream::Unclaimed(accepted.into_unclaimed()),
+            stream,
         }
     }
 
-    fn stream(&self) -> &AnyStream {
+    fn stream(&self) -> &ByteStream {
         self.stream.claimed().expect(HAS_STREAM)
     }
 
@@ -258,7 +275,7 @@ impl ConnectionTask {
     fn reset_if_incomplete(&self) {
         let is_cut = self.protocol.ends_body_by_closing() || !self.outgoing.is_empty();
         if let Some(stream) = self.stream.claimed().filter(|_| is_cut) {
-            let _ = stream.set_linger(Some(Duration::ZERO));
+            stream.reset();
         }
     }
 

@@ -263,7 +263,13 @@ impl ConnectionTask {
             return self.enter(State::Sending(stream), Step::Wait);
         }
         cx.server.notebook.set(self.route().map(|route| route.note));
-        match Self::within(self.watch.as_deref(), || stream.as_mut().poll_outgoing(cx.task)) {
+        // Only to a socket can the system copy from a file.
+        let is_socket = self.stream().socket().is_some();
+        let polled = Self::within(self.watch.as_deref(), || match is_socket {
+            true => stream.as_mut().poll_outgoing(cx.task),
+            false => stream.as_mut().poll_next(cx.task).map_ok(OutgoingPart::from),
+        });
+        match polled {
             Poll::Pending => {
                 self.state = State::Sending(stream);
                 self.feed_body(cx)

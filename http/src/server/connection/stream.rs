@@ -3,8 +3,9 @@
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use brigade_runtime::net::AnyStream;
 use brigade_runtime::server::{ConnectionGuard, UnclaimedConnection};
+
+use crate::message::byte_stream::ByteStream;
 
 /// The socket of a connection, and what counts the connection as open.
 pub(super) enum Stream {
@@ -12,9 +13,9 @@ pub(super) enum Stream {
     /// over.
     Unclaimed(UnclaimedConnection),
     /// The connection stays on this loop.
-    Claimed(AnyStream, ConnectionGuard),
+    Claimed(ByteStream, Option<ConnectionGuard>),
     /// Another protocol has the socket.
-    Upgraded { _guard: ConnectionGuard },
+    Upgraded { _guard: Option<ConnectionGuard> },
     /// Another loop has taken the connection over.
     TakenBack,
 }
@@ -36,7 +37,7 @@ impl Stream {
     pub(super) fn claim(&mut self) -> bool {
         *self = match mem::replace(self, Self::TakenBack) {
             Self::Unclaimed(connection) => match connection.claim() {
-                Some((stream, guard)) => Self::Claimed(stream, guard),
+                Some((socket, guard)) => Self::Claimed(ByteStream::Socket(socket), Some(guard)),
                 None => Self::TakenBack,
             },
             claimed => claimed,
@@ -45,7 +46,7 @@ impl Stream {
     }
 
     /// Returns the socket, to hand it over to another protocol.
-    pub(super) fn upgrade(&mut self) -> Option<AnyStream> {
+    pub(super) fn upgrade(&mut self) -> Option<ByteStream> {
         match mem::replace(self, Self::TakenBack) {
             Self::Claimed(stream, guard) => {
                 *self = Self::Upgraded { _guard: guard };
@@ -60,7 +61,7 @@ impl Stream {
 
     /// Returns the socket if the connection is claimed and not upgraded.
     #[inline(always)]
-    pub(super) fn claimed(&self) -> Option<&AnyStream> {
+    pub(super) fn claimed(&self) -> Option<&ByteStream> {
         match self {
             Self::Claimed(stream, _) => Some(stream),
             _ => None,
