@@ -21,9 +21,7 @@ mod support;
 #[path = "support/tls.rs"]
 mod tls;
 use support::run_on_manual_clock;
-use tls::{
-    Authority, VERSIONS, accept_one, close, echo, echoed, peer, peer_of, shake_hands, tcp,
-};
+use tls::{Authority, VERSIONS, accept_one, close, echo, echoed, peer, peer_of, shake_hands, tcp};
 
 fn failure(result: &Result<TlsStream, HandshakeError>) -> Option<HandshakeFailure> {
     result.as_ref().err().map(HandshakeError::failure)
@@ -355,9 +353,8 @@ fn a_handshake_in_pieces_of_one_byte_succeeds() {
         stream.read_exact(&mut echo).unwrap();
         echo
     };
-    let (result, echo) = accept_one(authority.server(), client, async |stream| {
-        echo(&stream.unwrap()).await
-    });
+    let (result, echo) =
+        accept_one(authority.server(), client, async |stream| echo(&stream.unwrap()).await);
     // It did not say that it has sent everything.
     assert_eq!(result.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     assert_eq!(&echo, b"hello");

@@ -105,7 +105,8 @@ fn step(
         Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Blocked),
         Err(error) => return Err(error.into()),
     }
-    if let Some(failure) = session.failure() {
+    // What fails after the handshake is reported by the first read.
+    if let Some(failure) = session.failure().filter(|_| session.is_handshaking()) {
         return Err(failure.clone().into());
     }
     // A message was complete if there is a response to it, or if it was the last one.
