@@ -349,7 +349,7 @@ fn a_stream_is_a_reader_and_a_writer_of_futures_io() {
         let (one, other) = tcp_pair().await;
         let echo = spawn(async move {
             let copied = copying::copy(&mut &other, &mut &other).await.unwrap();
-            (&other).close().await.unwrap();
+            AsyncWriteExt::close(&mut &other).await.unwrap();
             copied
         });
         let mut one = one;

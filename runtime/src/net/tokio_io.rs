@@ -5,54 +5,65 @@ use crate::net::send_io::SendIo;
 use crate::net::tcp_stream::TcpStream;
 use crate::net::unix::UnixStream;
 
-/// Implements tokio's traits by those of `futures-io`. Other files use it too, so that the paths are
-/// absolute.
+/// Implements tokio's traits by those of `futures-io`. The block has its own imports, since other
+/// files use the macro too.
 macro_rules! tokio_io {
     ($Stream:ty $(, $S:ident)?) => {
-        impl$(<$S: ::futures_io::AsyncRead + Unpin>)? ::tokio::io::AsyncRead for $Stream {
-            fn poll_read(
-                self: ::std::pin::Pin<&mut Self>,
-                cx: &mut ::std::task::Context<'_>,
-                buffer: &mut ::tokio::io::ReadBuf<'_>,
-            ) -> ::std::task::Poll<::std::io::Result<()>> {
-                // Only unsafe code could read into memory that is not initialised. What a buffer
-                // has had initialised once stays so.
-                let room = buffer.initialize_unfilled();
-                let read = ::std::task::ready!(::futures_io::AsyncRead::poll_read(self, cx, room))?;
-                buffer.advance(read);
-                ::std::task::Poll::Ready(Ok(()))
-            }
-        }
+        const _: () = {
+            use ::std::io::{self, IoSlice};
+            use ::std::pin::Pin;
+            use ::std::task::{Context, Poll, ready};
 
-        impl$(<$S: ::futures_io::AsyncWrite + Unpin>)? ::tokio::io::AsyncWrite for $Stream {
-            fn poll_write(
-                self: ::std::pin::Pin<&mut Self>,
-                cx: &mut ::std::task::Context<'_>,
-                data: &[u8],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                ::futures_io::AsyncWrite::poll_write(self, cx, data)
+            use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+            impl$(<$S: futures_io::AsyncRead + Unpin>)? AsyncRead for $Stream {
+                fn poll_read(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    buffer: &mut ReadBuf<'_>,
+                ) -> Poll<io::Result<()>> {
+                    // Only unsafe code could read into memory that is not initialised. What a
+                    // buffer has had initialised once stays so.
+                    let room = buffer.initialize_unfilled();
+                    let read = ready!(futures_io::AsyncRead::poll_read(self, cx, room))?;
+                    buffer.advance(read);
+                    Poll::Ready(Ok(()))
+                }
             }
 
-            fn poll_write_vectored(
-                self: ::std::pin::Pin<&mut Self>,
-                cx: &mut ::std::task::Context<'_>,
-                data: &[::std::io::IoSlice<'_>],
-            ) -> ::std::task::Poll<::std::io::Result<usize>> {
-                ::futures_io::AsyncWrite::poll_write_vectored(self, cx, data)
-            }
+            impl$(<$S: futures_io::AsyncWrite + Unpin>)? AsyncWrite for $Stream {
+                fn poll_write(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    data: &[u8],
+                ) -> Poll<io::Result<usize>> {
+                    futures_io::AsyncWrite::poll_write(self, cx, data)
+                }
 
-            fn is_write_vectored(&self) -> bool {
-                true
-            }
+                fn poll_write_vectored(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                    data: &[IoSlice<'_>],
+                ) -> Poll<io::Result<usize>> {
+                    futures_io::AsyncWrite::poll_write_vectored(self, cx, data)
+                }
 
-            fn poll_flush(self: ::std::pin::Pin<&mut Self>, cx: &mut ::std::task::Context<'_>) -> ::std::task::Poll<::std::io::Result<()>> {
-                ::futures_io::AsyncWrite::poll_flush(self, cx)
-            }
+                fn is_write_vectored(&self) -> bool {
+                    true
+                }
 
-            fn poll_shutdown(self: ::std::pin::Pin<&mut Self>, cx: &mut ::std::task::Context<'_>) -> ::std::task::Poll<::std::io::Result<()>> {
-                ::futures_io::AsyncWrite::poll_close(self, cx)
+                fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                    futures_io::AsyncWrite::poll_flush(self, cx)
+                }
+
+                fn poll_shutdown(
+                    self: Pin<&mut Self>,
+                    cx: &mut Context<'_>,
+                ) -> Poll<io::Result<()>> {
+                    futures_io::AsyncWrite::poll_close(self, cx)
+                }
             }
-        }
+        };
     };
 }
 

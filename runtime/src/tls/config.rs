@@ -85,7 +85,6 @@ impl TlsConfig {
     }
 
     /// Returns a builder without certificates.
-    #[must_use]
     pub fn builder() -> TlsConfigBuilder {
         TlsConfigBuilder::new()
     }

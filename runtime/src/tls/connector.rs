@@ -62,7 +62,6 @@ impl TlsConnector {
     }
 
     /// Returns a builder.
-    #[must_use]
     pub fn builder() -> TlsConnectorBuilder {
         TlsConnectorBuilder {
             roots: None,

@@ -58,7 +58,8 @@ async fn take_steps(
         }
         poll_fn(|cx| io.poll_readable(cx)).await;
         let permit = acquire_step().await;
-        match step(io, &mut session.borrow_mut(), first_byte)? {
+        let step = step(io, &mut session.borrow_mut(), first_byte)?;
+        match step {
             Step::Blocked => {}
             Step::Received => first_byte = None,
             Step::Worked => {
