@@ -29,6 +29,7 @@
 //! | distribute connections over loops | [`server`] |
 //! | wait for signals | [`signal`] |
 //! | see what a loop does, from any thread | [`LoopHandle::snapshot`], [`Unhandled`] |
+#![cfg_attr(feature = "tls", doc = "| speak TLS, as a server or a client | [`tls`] |")]
 #![cfg_attr(feature = "http", doc = "| serve HTTP, or send requests | [`http`] |")]
 //!
 //! # A server
@@ -70,6 +71,8 @@
 //! | `tokio-io` | tokio's traits of reading and writing on our streams |
 //! | `send` | futures and streams for libraries that want them to be `Send`, such as axum |
 //! | `metrics` | a handler that serves the server's statistics to Prometheus |
+//! | `tls` | TLS 1.2 and 1.3 for servers and clients |
+//! | `tls-self-signed` | certificates for local servers, made when they start |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "http")]
@@ -88,6 +91,10 @@ pub mod bridge {
     #[cfg(feature = "send")]
     pub use brigade_runtime::task::{SendFuture, send};
 }
+
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use brigade_runtime::tls;
 
 #[doc(inline)]
 pub use brigade_runtime::{

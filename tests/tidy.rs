@@ -17,7 +17,7 @@ use source::{Source, Violation, files, read, sources, words};
 
 /// The folders of `runtime/src` in reading order. Each may import from those before it, without the
 /// names in its own row.
-const RUNTIME: [Folder; 14] = [
+const RUNTIME: [Folder; 15] = [
     // The types that cross threads, which loom replaces.
     ("sync", &[]),
     // Plain data about tasks and loops that any thread can read.
@@ -36,6 +36,8 @@ const RUNTIME: [Folder; 14] = [
     ("io", &[]),
     ("net", &[]),
     ("signal", &[]),
+    // TLS over the sockets.
+    ("tls", &[]),
     ("server", &[]),
 ];
 

@@ -62,6 +62,7 @@
 //! | [`io`] | copying from readers to writers |
 //! | [`net`] | TCP, UDP and Unix sockets |
 //! | [`signal`] | signals of the operating system |
+//! | `tls/` | TLS over these sockets, with the feature of that name |
 //! | [`server`] | accepting connections and spreading them over loops |
 #![forbid(unsafe_code)]
 
@@ -79,6 +80,8 @@ mod sync;
 pub mod task;
 mod threads;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 /// The event loop of a thread, and its options.
 pub mod event_loop {

@@ -35,7 +35,7 @@ mod tcp_listener;
 mod tcp_socket;
 mod tcp_stream;
 #[cfg(feature = "tokio-io")]
-mod tokio_io;
+pub(crate) mod tokio_io;
 mod udp;
 mod udp_options;
 mod unix;

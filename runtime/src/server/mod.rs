@@ -43,6 +43,8 @@ mod socket_file;
 mod stats;
 mod supervisor;
 mod tcp_server;
+#[cfg(feature = "tls")]
+mod tls_server;
 mod unclaimed;
 mod watches;
 
@@ -62,3 +64,5 @@ pub use socket_file::UnixPath;
 pub use stats::{LoopStats, Stats};
 pub use supervisor::OnLoopDeath;
 pub use tcp_server::{DRAIN_TIMEOUT, STALL_THRESHOLD, TcpServer};
+#[cfg(feature = "tls")]
+pub use tls_server::TlsServer;
