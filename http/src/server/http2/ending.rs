@@ -17,8 +17,9 @@ use crate::transport::deadline::Deadline;
 const LINGER: Duration = Duration::from_secs(5);
 /// The same when the server shuts down.
 const LINGER_DRAINING: Duration = Duration::from_millis(250);
-/// How many bytes are read. A client that sends more does not look at what it is sent.
-const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How many bytes are read: more than the windows allow a client that behaves. One that sends more
+/// does not look at what it is sent.
+const LINGER_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A connection that ends.
 pub(super) struct Ending {
