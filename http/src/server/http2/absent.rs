@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use brigade_runtime::net::PeerAddr;
 use bytes::Bytes;
-use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::message::byte_stream::ByteStream;
 use crate::server::loop_context::LoopContext;
 
 /// There are no options.
@@ -29,17 +29,14 @@ pub(crate) enum Http2Start {}
 
 impl Http2Start {
     /// Never called, since there is no value of this type.
-    pub(crate) fn serve<S>(
+    pub(crate) fn serve(
         self,
-        _stream: S,
+        _stream: ByteStream,
         _early: Bytes,
         _context: Rc<LoopContext>,
         _peer: PeerAddr,
         _accepted: Instant,
-    ) -> Pin<Box<dyn Future<Output = ()>>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
         match self {}
     }
 }
@@ -52,5 +49,10 @@ pub(crate) const fn detect(_options: &Http2Options, _first: &[u8]) -> Detected {
 
 /// Returns `None`.
 pub(crate) const fn of_alpn(_protocol: Option<&[u8]>) -> Option<Http2Start> {
+    None
+}
+
+/// Returns `None`.
+pub(crate) const fn assumed(_options: &Http2Options) -> Option<Http2Start> {
     None
 }

@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use brigade_runtime::net::PeerAddr;
 use brigade_runtime::{LoopHandle, task, time};
 use bytes::Bytes;
-use futures_io::{AsyncRead, AsyncWrite};
 use hyper::server::conn::http2;
 use tracing::debug_span;
 
 use crate::bridge::HyperIo;
+use crate::message::byte_stream::ByteStream;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::http2::ending::Ending;
 use crate::server::http2::shared::Connection;
@@ -39,13 +39,13 @@ const NO_ERROR: u32 = 0x0;
 const SETTINGS_TIMEOUT: u32 = 0x4;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
-type Hyper<S> = http2::Connection<HyperIo<Socket<S>>, StreamService, StreamExecutor>;
+type Hyper = http2::Connection<HyperIo<Socket>, StreamService, StreamExecutor>;
 
 /// The future of a connection. Dropping it closes the connection and cancels its handlers.
-pub(super) struct Http2Connection<S: AsyncRead + AsyncWrite + Unpin + 'static> {
+pub(super) struct Http2Connection {
     connection: Rc<Connection>,
-    state: State<S>,
-    socket: Socket<S>,
+    state: State,
+    socket: Socket,
     /// When the connection began.
     began: Instant,
     /// hyper knows of the drain.
@@ -54,9 +54,9 @@ pub(super) struct Http2Connection<S: AsyncRead + AsyncWrite + Unpin + 'static> {
 }
 
 /// What the connection is doing.
-enum State<S: AsyncRead + AsyncWrite + Unpin + 'static> {
+enum State {
     /// hyper reads and writes frames.
-    Serving(Pin<Box<Hyper<S>>>),
+    Serving(Pin<Box<Hyper>>),
     /// The last frames are written.
     Ending(Ending),
     /// Waiting for handlers that run on after their client has gone.
@@ -74,9 +74,9 @@ enum End {
     Cut,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Http2Connection<S> {
+impl Http2Connection {
     pub(super) fn new(
-        stream: S,
+        stream: ByteStream,
         early: Bytes,
         context: Rc<LoopContext>,
         peer: PeerAddr,
@@ -152,7 +152,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Http2Connection<S> {
         match end {
             End::GoAway(code) => self.begin_ending(Some(code), true),
             End::Shed => self.begin_ending(Some(NO_ERROR), false),
-            End::Cut => self.state = State::Leaving,
+            End::Cut => {
+                // Otherwise the system would keep what was written for a client that does not
+                // take it.
+                self.socket.shared().stream.reset();
+                self.state = State::Leaving;
+            }
         }
     }
 
@@ -241,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Http2Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Future for Http2Connection<S> {
+impl Future for Http2Connection {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -46,9 +46,9 @@ impl Ending {
     }
 
     /// Ready when the connection has ended.
-    pub(super) fn poll<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(super) fn poll(
         &mut self,
-        socket: &Socket<S>,
+        socket: &Socket,
         context: &LoopContext,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
@@ -60,9 +60,9 @@ impl Ending {
         self.deadline.poll_passed(None, self.began.checked_add(linger), cx)
     }
 
-    fn poll_closed<S: AsyncRead + AsyncWrite + Unpin>(
+    fn poll_closed(
         &mut self,
-        socket: &Socket<S>,
+        socket: &Socket,
         context: &LoopContext,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {

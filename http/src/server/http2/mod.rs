@@ -38,8 +38,8 @@ mod start;
 mod stream;
 
 #[cfg(not(feature = "http2"))]
-pub(crate) use absent::{Detected, Http2Options, detect, of_alpn};
+pub(crate) use absent::{Detected, Http2Options, Http2Start, assumed, detect, of_alpn};
 #[cfg(feature = "http2")]
 pub use options::Http2Options;
 #[cfg(feature = "http2")]
-pub(crate) use start::{Detected, detect, of_alpn};
+pub(crate) use start::{Detected, Http2Start, assumed, detect, of_alpn};

@@ -12,17 +12,19 @@ use brigade_runtime::time;
 use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::message::byte_stream::ByteStream;
 use crate::server::http2::frames::{ControlFrames, DATA, FrameReader, HEADERS, SETTINGS};
 use crate::transport::pace::Pace;
 
 /// A stream that hyper and the connection share.
-pub(super) struct Socket<S> {
-    shared: Rc<RefCell<Shared<S>>>,
+#[derive(Clone)]
+pub(super) struct Socket {
+    shared: Rc<RefCell<Shared>>,
 }
 
 /// A stream with what is known of it.
-pub(super) struct Shared<S> {
-    pub(super) stream: S,
+pub(super) struct Shared {
+    pub(super) stream: ByteStream,
     /// What was read before.
     early: Bytes,
     pub(super) seen: Seen,
@@ -51,9 +53,9 @@ pub(super) struct Seen {
     write_bytes_per_second_min: u32,
 }
 
-impl<S> Socket<S> {
+impl Socket {
     pub(super) fn new(
-        stream: S,
+        stream: ByteStream,
         early: Bytes,
         control_frames_max: u32,
         write_bytes_per_second_min: u32,
@@ -76,14 +78,8 @@ impl<S> Socket<S> {
         Self { shared: Rc::new(RefCell::new(Shared { stream, early, seen })) }
     }
 
-    pub(super) fn shared(&self) -> RefMut<'_, Shared<S>> {
+    pub(super) fn shared(&self) -> RefMut<'_, Shared> {
         self.shared.borrow_mut()
-    }
-}
-
-impl<S> Clone for Socket<S> {
-    fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
     }
 }
 
@@ -146,7 +142,7 @@ impl Seen {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,7 +161,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+impl AsyncWrite for Socket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -196,7 +192,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.shared.borrow_mut().stream).poll_flush(cx)
+        let Shared { stream, seen, .. } = &mut *self.shared.borrow_mut();
+        let flushed = Pin::new(stream).poll_flush(cx);
+        // A stream that encrypts may have accepted more than its socket.
+        match &flushed {
+            Poll::Pending => seen.note_blocked(),
+            Poll::Ready(_) => seen.note_accepted(0),
+        }
+        flushed
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use brigade_runtime::net::PeerAddr;
 use bytes::Bytes;
-use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::message::byte_stream::ByteStream;
 use crate::server::http2::connection::Http2Connection;
 use crate::server::http2::options::Http2Options;
 use crate::server::http2::preface::{Preface, preface};
@@ -47,6 +47,11 @@ pub(crate) fn of_alpn(protocol: Option<&[u8]>) -> Option<Http2Start> {
     (protocol == Some(ALPN)).then_some(Http2Start(()))
 }
 
+/// Returns a start if every connection without TLS is to be taken for one of HTTP/2.
+pub(crate) fn assumed(options: &Http2Options) -> Option<Http2Start> {
+    options.prior_knowledge.then_some(Http2Start(()))
+}
+
 impl Http2Start {
     /// Serves a connection. `early` is what was read of it before, with the preface. `accepted` is
     /// when it was accepted, for the `Server-Timing` header.
@@ -54,17 +59,14 @@ impl Http2Start {
     /// The future is to be polled in the connection's task, which the server wakes for a drain, for
     /// snapshots, and to close idle connections. It is ready when the connection has ended.
     /// Dropping it closes the connection, and cancels its handlers.
-    pub(crate) fn serve<S>(
+    pub(crate) fn serve(
         self,
-        stream: S,
+        stream: ByteStream,
         early: Bytes,
         context: Rc<LoopContext>,
         peer: PeerAddr,
         accepted: Instant,
-    ) -> Pin<Box<dyn Future<Output = ()>>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
         Box::pin(Http2Connection::new(stream, early, context, peer, accepted))
     }
 }
