@@ -39,6 +39,7 @@
 //! | `websocket` | `WebSocketUpgrade`, `websocket`: WebSockets |
 //! | `tower` | tower's services, such as axum's routers, and its layers, in a [`Router`] |
 //! | `hyper` | `bridge`: streams, an executor and timers for hyper |
+//! | `http2` | `Server::http2`, `Http2Options`: HTTP/2, by hyper's server |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //!
 //! # Headers for framing
@@ -135,6 +136,8 @@ pub use routing::router::Router;
 pub use routing::service::Service;
 pub use server::activity::{ConnectionInfo, ConnectionState};
 pub use server::connection_server::ConnectionServer;
+#[cfg(feature = "http2")]
+pub use server::http2::Http2Options;
 #[cfg(feature = "metrics")]
 pub use server::metrics::metrics;
 pub use server::options::Server;

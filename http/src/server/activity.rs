@@ -47,11 +47,17 @@ pub enum ConnectionState {
     Closing,
     /// Upgraded to another protocol.
     Upgraded,
+    /// Serving the open streams of HTTP/2.
+    Http2 {
+        /// How many there are.
+        streams: usize,
+    },
 }
 
 impl fmt::Display for ConnectionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Http2 { streams } => return write!(f, "serving {streams} streams of HTTP/2"),
             Self::Idle => "idle",
             Self::ReadingHead => "reading a head",
             Self::ReadingBody => "reading a body",
@@ -79,13 +85,20 @@ impl fmt::Display for ConnectionInfo {
 /// those that are not idle.
 pub(super) fn summary(connections: &[ConnectionInfo]) -> String {
     let mut states: BTreeMap<ConnectionState, usize> = BTreeMap::new();
+    let mut streams = 0;
     for connection in connections {
-        *states.entry(connection.state).or_default() += 1;
+        match connection.state {
+            ConnectionState::Http2 { streams: of_connection } => streams += of_connection,
+            state => *states.entry(state).or_default() += 1,
+        }
     }
     let mut text = format!("\n  {} connections", connections.len());
     for (state, count) in states {
         // Writing to a string does not fail.
         let _ = write!(text, ", {count} {state}");
+    }
+    if streams > 0 {
+        let _ = write!(text, ", {streams} streams of HTTP/2");
     }
     let is_busy = |connection: &&ConnectionInfo| connection.state != ConnectionState::Idle;
     text + &first_lines(connections.iter().filter(is_busy))

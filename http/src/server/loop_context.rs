@@ -16,6 +16,7 @@ use crate::protocol::limits::Limits;
 use crate::routing::service::Service;
 use crate::server::activity::ConnectionInfo;
 use crate::server::counters::Counters;
+use crate::server::http2::Http2Options;
 use crate::server::stats::{CurrentStats, Stats};
 use crate::server::timeouts::Timeouts;
 use crate::transport::buffers::LoopBuffers;
@@ -29,6 +30,7 @@ pub(super) struct Options {
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) server_timing: bool,
+    pub(super) http2: Http2Options,
 }
 
 /// What all HTTP connections of one loop share.
@@ -38,6 +40,7 @@ pub(crate) struct LoopContext {
     pub(crate) timeouts: Timeouts,
     /// The loop's number, if responses get a `Server-Timing` header.
     pub(crate) timed_loop: Option<usize>,
+    pub(crate) http2: Http2Options,
     pub(crate) buffers: LoopBuffers,
     date: RefCell<DateCache>,
     /// When the date has to be renewed.
@@ -109,13 +112,14 @@ impl LoopContext {
         counters: Arc<CachePadded<Counters>>,
         stats: Option<Stats>,
     ) -> Self {
-        let Options { limits, timeouts, server_timing } = options;
+        let Options { limits, timeouts, server_timing, http2 } = options;
         let buffers = LoopBuffers::new(limits.read_ahead_bytes_max);
         Self {
             routes,
             limits,
             timeouts,
             timed_loop: server_timing.then_some(number),
+            http2,
             buffers,
             date: RefCell::new(DateCache::new()),
             date_ends: Cell::new(time::now()),

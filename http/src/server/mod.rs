@@ -4,6 +4,7 @@ pub(crate) mod activity;
 pub(crate) mod connection;
 pub(crate) mod connection_server;
 pub(crate) mod counters;
+pub(crate) mod http2;
 pub(crate) mod loop_context;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;

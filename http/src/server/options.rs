@@ -14,6 +14,7 @@ use brigade_runtime::signal::SignalKind;
 
 use crate::protocol::limits::Limits;
 use crate::routing::router::Router;
+use crate::server::http2::Http2Options;
 use crate::server::loop_context::{LoopContext, Options};
 use crate::server::stats::{LoopReport, Stats};
 use crate::server::timeouts::Timeouts;
@@ -287,6 +288,12 @@ impl Server {
     /// request.
     pub fn server_timing(mut self, server_timing: bool) -> Self {
         self.options.server_timing = server_timing;
+        self
+    }
+
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 has options"))]
+    pub(super) fn with_http2(mut self, http2: Http2Options) -> Self {
+        self.options.http2 = http2;
         self
     }
 

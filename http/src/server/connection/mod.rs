@@ -30,7 +30,7 @@ mod observed;
 mod requests;
 mod responses;
 mod stream;
-mod timing;
+pub(super) mod timing;
 mod waiting;
 mod watch;
 pub(super) mod watched;

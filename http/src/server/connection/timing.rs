@@ -7,10 +7,10 @@ use brigade_runtime::time::ready_since;
 use http::{HeaderName, HeaderValue};
 
 /// The `http` crate has no constant for it.
-pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(in crate::server) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The times of one connection and of its current request.
-pub(super) struct Timing {
+pub(in crate::server) struct Timing {
     loop_number: usize,
     /// How long the connection waited in the queue of its loop. Sent with the first response.
     queue: Option<Duration>,
@@ -26,7 +26,7 @@ pub(super) struct Timing {
 
 impl Timing {
     /// Returns the times of a connection that was `accepted` then and begins now.
-    pub(super) fn new(loop_number: usize, accepted: Instant) -> Self {
+    pub(in crate::server) fn new(loop_number: usize, accepted: Instant) -> Self {
         let now = Instant::now();
         Self {
             loop_number,
@@ -38,7 +38,15 @@ impl Timing {
         }
     }
 
-    pub(super) fn begin_poll(&mut self) {
+    /// Returns the times of a stream of HTTP/2 that begins now, on a connection that was `accepted`
+    /// then if this is its first stream.
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 has streams"))]
+    pub(in crate::server) fn of_stream(loop_number: usize, accepted: Option<Instant>) -> Self {
+        let timing = Self::new(loop_number, accepted.unwrap_or_else(Instant::now));
+        Self { queue: timing.queue.filter(|_| accepted.is_some()), ..timing }
+    }
+
+    pub(in crate::server) fn begin_poll(&mut self) {
         // The time that the task itself used in this turn is not a wait.
         let ready = ready_since().max(self.polled);
         self.lag = Instant::now().saturating_duration_since(ready);
@@ -48,17 +56,17 @@ impl Timing {
         }
     }
 
-    pub(super) fn end_poll(&mut self) {
+    pub(in crate::server) fn end_poll(&mut self) {
         self.polled = Instant::now();
     }
 
-    pub(super) fn begin_request(&mut self) {
+    pub(in crate::server) fn begin_request(&mut self) {
         self.request_lag = self.lag;
         self.began = Some(Instant::now());
     }
 
     /// Returns the header's value, by the grammar of W3C Server Timing: durations in milliseconds.
-    pub(super) fn header(&self) -> HeaderValue {
+    pub(in crate::server) fn header(&self) -> HeaderValue {
         let mut text = String::new();
         if let Some(queue) = self.queue {
             let _ = write!(text, "queue;dur={:.3}, ", millis(queue));
@@ -74,7 +82,7 @@ impl Timing {
     }
 
     /// Ends the current request.
-    pub(super) fn end_request(&mut self) {
+    pub(in crate::server) fn end_request(&mut self) {
         self.queue = None;
         self.began = None;
     }

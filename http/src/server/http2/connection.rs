@@ -1,0 +1,266 @@
+//! A connection of HTTP/2: polls hyper, and watches the clock, the drain and the inspections.
+//!
+//! ```text
+//!   Serving ──► Ending ──► Leaving ──► (done)
+//! ```
+//!
+//! hyper ends by itself when the client has closed, after an error of the protocol, and during a
+//! drain once the streams are complete. Deadlines end it from here, with a `GOAWAY` if one can be
+//! sent.
+
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use brigade_runtime::net::PeerAddr;
+use brigade_runtime::{LoopHandle, task, time};
+use bytes::Bytes;
+use hyper::server::conn::http2;
+use tracing::debug_span;
+
+use crate::bridge::HyperIo;
+use crate::message::byte_stream::ByteStream;
+use crate::server::activity::{ConnectionInfo, ConnectionState};
+use crate::server::http2::ending::Ending;
+use crate::server::http2::shared::Connection;
+use crate::server::http2::socket::Socket;
+use crate::server::http2::stream::{StreamExecutor, StreamService};
+use crate::server::loop_context::LoopContext;
+use crate::transport::deadline::Deadline;
+
+/// When the server shuts down, a connection without streams that has been quiet for this long is
+/// closed, even if the client does not acknowledge the `GOAWAY`.
+const DRAIN_QUIET: Duration = Duration::from_millis(250);
+
+/// The codes of errors that end a connection (RFC 9113 section 7).
+const NO_ERROR: u32 = 0x0;
+const SETTINGS_TIMEOUT: u32 = 0x4;
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+
+type Hyper = http2::Connection<HyperIo<Socket>, StreamService, StreamExecutor>;
+
+/// The future of a connection. Dropping it closes the connection and cancels its handlers.
+pub(super) struct Http2Connection {
+    connection: Rc<Connection>,
+    state: State,
+    socket: Socket,
+    /// When the connection began.
+    began: Instant,
+    /// hyper knows of the drain.
+    is_going_away: bool,
+    deadline: Deadline<()>,
+}
+
+/// What the connection is doing.
+enum State {
+    /// hyper reads and writes frames.
+    Serving(Pin<Box<Hyper>>),
+    /// The last frames are written.
+    Ending(Ending),
+    /// Waiting for handlers that run on after their client has gone.
+    Leaving,
+}
+
+/// How a connection ends before hyper ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With a `GOAWAY` of this code. The client may take its time to read it.
+    GoAway(u32),
+    /// With a `GOAWAY`, and at once: its descriptor is needed.
+    Shed,
+    /// At once: the client takes nothing.
+    Cut,
+}
+
+impl Http2Connection {
+    pub(super) fn new(
+        stream: ByteStream,
+        early: Bytes,
+        context: Rc<LoopContext>,
+        peer: PeerAddr,
+        accepted: Instant,
+    ) -> Self {
+        let span = debug_span!(
+            target: "brigade::http",
+            "connection",
+            client.address = peer.ip().map(display),
+            client.port = peer.tcp().map(|address| address.port()),
+            event_loop = LoopHandle::current().name(),
+        );
+        let options = context.http2.clone();
+        let rate = context.timeouts.write_bytes_per_second_min;
+        let socket = Socket::new(stream, early, options.control_frames_max, rate);
+        let connection = Connection::new(context, peer, span, accepted);
+        let service = StreamService::new(connection.clone());
+        let hyper = options
+            .builder(StreamExecutor::new(connection.clone()))
+            .serve_connection(HyperIo::new(socket.clone()), service);
+        Self {
+            connection,
+            state: State::Serving(Box::pin(hyper)),
+            socket,
+            began: time::now(),
+            is_going_away: false,
+            deadline: Deadline::new(),
+        }
+    }
+
+    /// Ready when the connection has ended.
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.state {
+                State::Serving(hyper) => {
+                    if self.connection.context.is_draining() && !self.is_going_away {
+                        self.is_going_away = true;
+                        hyper.as_mut().graceful_shutdown();
+                    }
+                    match hyper.as_mut().poll(cx) {
+                        Poll::Ready(result) => self.end_served(result),
+                        Poll::Pending => {
+                            let end = ready!(self.poll_overdue(cx));
+                            self.end(end);
+                        }
+                    }
+                }
+                State::Ending(ending) => {
+                    ready!(ending.poll(&self.socket, &self.connection.context, cx));
+                    self.state = State::Leaving;
+                }
+                State::Leaving if self.connection.open() > 0 => return Poll::Pending,
+                State::Leaving => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Ends a connection that hyper has ended.
+    fn end_served(&mut self, result: hyper::Result<()>) {
+        if let Err(error) = result {
+            let peer = self.connection.peer;
+            tracing::debug!(target: "brigade::http", %peer, %error, "connection failed");
+        }
+        let is_flooded = self.socket.shared().seen.is_flooded;
+        let go_away = is_flooded.then_some(ENHANCE_YOUR_CALM);
+        self.begin_ending(go_away, true);
+    }
+
+    /// Ends the connection. Its streams are cancelled.
+    fn end(&mut self, end: End) {
+        let peer = self.connection.peer;
+        tracing::debug!(target: "brigade::http", %peer, ?end, "connection ended");
+        match end {
+            End::GoAway(code) => self.begin_ending(Some(code), true),
+            End::Shed => self.begin_ending(Some(NO_ERROR), false),
+            End::Cut => {
+                // Otherwise the system would keep what was written for a client that does not
+                // take it.
+                self.socket.shared().stream.reset();
+                self.state = State::Leaving;
+            }
+        }
+    }
+
+    fn begin_ending(&mut self, go_away: Option<u32>, linger: bool) {
+        let (is_between, last_stream) = {
+            let seen = &self.socket.shared().seen;
+            (seen.is_between_sent_frames(), seen.last_stream)
+        };
+        // Within another frame it would be taken for a part of that.
+        let go_away = go_away.filter(|_| is_between).map(|code| (last_stream, code));
+        let state = State::Ending(Ending::new(go_away, linger));
+        // hyper's part is dropped here, which resets the streams.
+        drop(mem::replace(&mut self.state, state));
+    }
+
+    /// Ready when a deadline has passed. Arranges to be woken at the next one.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Some((deadline, end)) = self.next_deadline() else { return Poll::Pending };
+        self.deadline.poll_passed(None, Some(deadline), cx).map(|()| end)
+    }
+
+    /// Returns the next deadline, and how the connection ends then.
+    fn next_deadline(&self) -> Option<(Instant, End)> {
+        let context = &self.connection.context;
+        let (timeouts, shared) = (&context.timeouts, self.socket.shared());
+        let seen = &shared.seen;
+        let after = |since: Option<Instant>, timeout| since.and_then(|at| at.checked_add(timeout));
+        let began = (!seen.has_settings).then_some(self.began);
+        let is_idle = self.connection.open() == 0 && seen.blocked_since.is_none();
+        // What hyper has queued of the last responses counts as a stream while it gets out.
+        let idle_since = is_idle.then(|| self.connection.changed().max(seen.data_written));
+        let keep_alive = match context.is_draining() {
+            true => timeouts.keep_alive.min(DRAIN_QUIET),
+            false => timeouts.keep_alive,
+        };
+        let deadlines = [
+            (after(began, timeouts.head), End::GoAway(SETTINGS_TIMEOUT)),
+            (after(seen.headers_since, timeouts.head), End::GoAway(ENHANCE_YOUR_CALM)),
+            (seen.write_deadline(timeouts.write), End::Cut),
+            (after(idle_since, keep_alive), End::GoAway(NO_ERROR)),
+        ];
+        let deadlines = deadlines.into_iter().filter_map(|(at, end)| Some((at?, end)));
+        deadlines.min_by_key(|(at, _)| *at)
+    }
+
+    /// Describes the connection, or ends it if it is idle and to be closed. Returns `true` if it
+    /// ends.
+    #[cold]
+    fn inspect(&mut self) -> bool {
+        let Some(task) = task::current() else { return false };
+        let (id, context) = (task.label.id(), self.connection.context.clone());
+        if context.is_taking_snapshot() {
+            let (state, since) = self.activity();
+            context.add_to_snapshot(ConnectionInfo {
+                task: id,
+                peer: self.connection.peer,
+                state,
+                route: None,
+                lasted: time::now().saturating_duration_since(since),
+            });
+        }
+        let is_idle = self.activity().0 == ConnectionState::Idle;
+        if !context.is_to_close(id) || !is_idle {
+            return false;
+        }
+        context.note_closed(id);
+        self.end(End::Shed);
+        true
+    }
+
+    /// Returns what the connection is doing, and since when.
+    fn activity(&self) -> (ConnectionState, Instant) {
+        let shared = self.socket.shared();
+        let (seen, changed) = (&shared.seen, self.connection.changed());
+        if !matches!(self.state, State::Serving(_)) {
+            return (ConnectionState::Closing, changed);
+        }
+        if let Some(since) = seen.blocked_since {
+            return (ConnectionState::Writing, since);
+        }
+        match self.connection.open() {
+            0 if !seen.has_settings => (ConnectionState::ReadingHead, self.began),
+            0 => (ConnectionState::Idle, changed.max(seen.data_written)),
+            streams => (ConnectionState::Http2 { streams }, changed),
+        }
+    }
+}
+
+impl Future for Http2Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let connection = this.connection.clone();
+        connection.register(cx.waker());
+        connection.span.in_scope(|| {
+            if this.run(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            match connection.context.is_inspecting() && this.inspect() {
+                true => this.run(cx),
+                false => Poll::Pending,
+            }
+        })
+    }
+}

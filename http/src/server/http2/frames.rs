@@ -1,0 +1,282 @@
+//! Follows the frames of one direction of a connection, without their content, and counts those
+//! that ask for nothing. No socket and no clock: bytes and instants come in.
+//!
+//! h2 answers floods of CONTINUATION, DATA and resets itself. It slows down a peer that floods it
+//! with SETTINGS or PING, but goes on answering them, and it shows none of them to a server.
+
+use std::time::{Duration, Instant};
+
+use crate::server::http2::preface::PREFACE;
+
+/// The size of the head of a frame (RFC 9113 section 4.1).
+const HEAD_BYTES: usize = 9;
+
+/// The frames of RFC 9113 section 6 that are looked at.
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PUSH_PROMISE: u8 = 5;
+pub(super) const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+/// A frame without its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+    /// The length of the payload.
+    pub(super) length: u32,
+}
+
+impl Frame {
+    fn parse(head: &[u8; HEAD_BYTES]) -> Self {
+        let [a, b, c, kind, flags, stream @ ..] = *head;
+        let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
+        Self { kind, flags, stream, length: u32::from_be_bytes([0, a, b, c]) }
+    }
+
+    /// Returns `true` if the frame is the last one of its sender on its stream.
+    pub(super) const fn is_end_stream(self) -> bool {
+        matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
+    }
+}
+
+/// Finds the frames in the bytes of one direction.
+#[derive(Debug)]
+pub(super) struct FrameReader {
+    /// How much of the client's preface has not come.
+    preface_left: usize,
+    head: [u8; HEAD_BYTES],
+    /// How much of `head` has come. Zero within a payload and between frames.
+    head_bytes: usize,
+    /// How much of the current frame's payload has not come.
+    payload_left: usize,
+    /// The current frame, or the last one.
+    kind: u8,
+    /// A header block has begun whose last frame has not.
+    is_block_open: bool,
+}
+
+impl FrameReader {
+    /// Returns a reader of what a client sends.
+    pub(super) const fn of_client() -> Self {
+        Self { preface_left: PREFACE.len(), ..Self::of_server() }
+    }
+
+    /// Returns a reader of what a server sends.
+    pub(super) const fn of_server() -> Self {
+        let head = [0; HEAD_BYTES];
+        Self {
+            preface_left: 0,
+            head,
+            head_bytes: 0,
+            payload_left: 0,
+            kind: 0,
+            is_block_open: false,
+        }
+    }
+
+    /// Goes through `bytes`, and calls `note` for each frame whose head is complete.
+    pub(super) fn read(&mut self, mut bytes: &[u8], mut note: impl FnMut(Frame)) {
+        let preface = self.preface_left.min(bytes.len());
+        self.preface_left -= preface;
+        bytes = &bytes[preface..];
+        while !bytes.is_empty() {
+            if self.payload_left > 0 {
+                let skipped = self.payload_left.min(bytes.len());
+                self.payload_left -= skipped;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            let taken = (HEAD_BYTES - self.head_bytes).min(bytes.len());
+            self.head[self.head_bytes..][..taken].copy_from_slice(&bytes[..taken]);
+            self.head_bytes += taken;
+            bytes = &bytes[taken..];
+            if self.head_bytes == HEAD_BYTES {
+                self.head_bytes = 0;
+                let frame = Frame::parse(&self.head);
+                self.begin(frame);
+                note(frame);
+            }
+        }
+    }
+
+    fn begin(&mut self, frame: Frame) {
+        self.kind = frame.kind;
+        self.payload_left = frame.length as usize;
+        if matches!(frame.kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
+            self.is_block_open = frame.flags & END_HEADERS == 0;
+        }
+    }
+
+    /// Returns `true` between two frames.
+    pub(super) const fn is_between_frames(&self) -> bool {
+        self.preface_left == 0 && self.head_bytes == 0 && self.payload_left == 0
+    }
+
+    /// Returns `true` within a header block or the head of a frame: nothing else of the connection
+    /// can be received before the rest.
+    pub(super) const fn is_within_headers(&self) -> bool {
+        let is_headers = matches!(self.kind, HEADERS | PUSH_PROMISE | CONTINUATION);
+        self.head_bytes > 0 || self.is_block_open || (is_headers && self.payload_left > 0)
+    }
+}
+
+/// How often a control frame is for free: a client that paces them costs little.
+const FREE_EVERY: Duration = Duration::from_millis(10);
+/// How many a response earns: a client that is served may ping, and cancel other requests.
+const EARNED_BY_RESPONSE: u32 = 8;
+/// How many a frame of data earns, which a client answers by opening two windows.
+const EARNED_BY_DATA: u32 = 2;
+
+/// The control frames of a client, less those that are for free. What is earned is not saved up.
+#[derive(Debug)]
+pub(super) struct ControlFrames {
+    count: u32,
+    /// Up to when those that are for free were taken off.
+    since: Instant,
+}
+
+impl ControlFrames {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { count: 0, since: now }
+    }
+
+    /// Counts a frame of the client that asks for nothing.
+    pub(super) fn note_received(&mut self, frame: Frame) {
+        let is_request = frame.kind == HEADERS;
+        let is_data = frame.kind == DATA && (frame.length > 0 || frame.is_end_stream());
+        if !is_request && !is_data {
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// Takes off what a frame of the server earns.
+    pub(super) fn note_sent(&mut self, frame: Frame) {
+        let of_response = if frame.is_end_stream() { EARNED_BY_RESPONSE } else { 0 };
+        let of_data = if frame.kind == DATA && frame.length > 0 { EARNED_BY_DATA } else { 0 };
+        self.count = self.count.saturating_sub(of_response + of_data);
+    }
+
+    /// Takes off those that are for free, and returns `true` if there were too many up to `now`.
+    pub(super) fn exceed(&mut self, frames_max: u32, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.since).as_nanos();
+        let free = (passed / FREE_EVERY.as_nanos()).try_into().unwrap_or(u32::MAX);
+        match self.count.checked_sub(free) {
+            Some(count) => {
+                self.count = count;
+                self.since += FREE_EVERY * free;
+            }
+            None => {
+                self.count = 0;
+                self.since = now;
+            }
+        }
+        self.count > frames_max
+    }
+}
+
+/// Returns a `GOAWAY` (RFC 9113 section 6.8): streams after `last_stream` were not looked at.
+pub(super) fn go_away(last_stream: u32, code: u32) -> Vec<u8> {
+    const KIND: u8 = 7;
+    let mut frame = vec![0, 0, 8, KIND, 0, 0, 0, 0, 0];
+    frame.extend_from_slice(&last_stream.to_be_bytes());
+    frame.extend_from_slice(&code.to_be_bytes());
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING: u8 = 6;
+
+    fn frame(kind: u8, flags: u8, stream: u32, length: u32) -> Frame {
+        Frame { kind, flags, stream, length }
+    }
+
+    fn bytes(frame: Frame) -> Vec<u8> {
+        let mut bytes = frame.length.to_be_bytes()[1..].to_vec();
+        bytes.extend([frame.kind, frame.flags]);
+        bytes.extend(frame.stream.to_be_bytes());
+        bytes.resize(HEAD_BYTES + frame.length as usize, 0xff);
+        bytes
+    }
+
+    #[test]
+    fn frames_are_found_however_their_bytes_are_cut() {
+        let sent = [
+            frame(SETTINGS, 0, 0, 18),
+            frame(HEADERS, END_HEADERS, 1, 3),
+            frame(DATA, 0, 1, 300),
+            frame(DATA, END_STREAM, 1, 0),
+            frame(PING, 0, 0, 8),
+        ];
+        let all = [PREFACE.to_vec(), sent.map(bytes).concat()].concat();
+        for piece in 1..all.len() {
+            let (mut reader, mut found) = (FrameReader::of_client(), Vec::new());
+            for part in all.chunks(piece) {
+                reader.read(part, |frame| found.push(frame));
+            }
+            assert_eq!(found, sent, "{piece}");
+            assert!(reader.is_between_frames());
+        }
+    }
+
+    #[test]
+    fn a_header_block_ends_with_the_payload_of_its_last_frame() {
+        let mut reader = FrameReader::of_server();
+        let blocks = [
+            bytes(frame(HEADERS, 0, 1, 2)),
+            bytes(frame(CONTINUATION, 0, 1, 0)),
+            bytes(frame(CONTINUATION, END_HEADERS, 1, 1)),
+        ];
+        for byte in blocks.concat() {
+            assert!(!reader.is_within_headers() || !reader.is_between_frames() || byte == 0);
+            reader.read(&[byte], |_| {});
+            let is_last = reader.is_between_frames() && !reader.is_block_open;
+            assert_eq!(reader.is_within_headers(), !is_last);
+        }
+        assert!(!reader.is_within_headers());
+        // The payload of another frame is not waited for.
+        reader.read(&bytes(frame(DATA, 0, 1, 5))[..12], |_| {});
+        assert!(!reader.is_within_headers() && !reader.is_between_frames());
+    }
+
+    #[test]
+    fn control_frames_are_too_many_unless_time_or_responses_explain_them() {
+        let began = Instant::now();
+        let ping = frame(PING, 0, 0, 8);
+        let mut frames = ControlFrames::new(began);
+        (0..1000).for_each(|_| frames.note_received(ping));
+        assert!(!frames.exceed(1000, began));
+        frames.note_received(frame(DATA, 0, 1, 0));
+        assert!(frames.exceed(1000, began));
+        assert!(!frames.exceed(1000, began + Duration::from_millis(10)));
+        (0..100).for_each(|_| frames.note_received(ping));
+        assert!(frames.exceed(1000, began + Duration::from_millis(20)));
+        (0..20).for_each(|_| frames.note_sent(frame(HEADERS, END_STREAM, 1, 9)));
+        assert!(!frames.exceed(1000, began + Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn requests_and_data_are_no_control_frames() {
+        let now = Instant::now();
+        let mut frames = ControlFrames::new(now);
+        for frame in
+            [frame(HEADERS, END_HEADERS, 1, 9), frame(DATA, 0, 1, 1), frame(DATA, END_STREAM, 1, 0)]
+        {
+            frames.note_received(frame);
+        }
+        assert!(!frames.exceed(0, now));
+    }
+
+    #[test]
+    fn go_away_has_the_last_stream_and_the_code() {
+        let bytes = go_away(0x1234, 0xb);
+        assert_eq!(bytes, [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0x12, 0x34, 0, 0, 0, 0xb]);
+    }
+}

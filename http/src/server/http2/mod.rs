@@ -1,0 +1,45 @@
+//! HTTP/2, by hyper's server over h2 (feature `http2`).
+//!
+//! The connection's task polls a `connection::Http2Connection`, which polls hyper. Each stream is
+//! a task of its own on the same loop, with a budget of its own, so that no stream holds the
+//! others. What hyper and h2 leave to the server is here: the routes, the spans and counters of
+//! requests, deadlines, idle connections, the drain, and a limit on frames that ask for nothing.
+//!
+//! Reading order: `start`, how a connection becomes one of HTTP/2, `preface` and `options`;
+//! `connection`, with `socket` and `frames` below it; `stream`, with `request` and `response`.
+//! `shared` is what a connection and its streams know of each other. Without the feature, `absent`
+//! stands in for `start` and `options`.
+
+#[cfg(not(feature = "http2"))]
+mod absent;
+#[cfg(feature = "http2")]
+mod connection;
+#[cfg(feature = "http2")]
+mod ending;
+#[cfg(feature = "http2")]
+mod frames;
+#[cfg(feature = "http2")]
+mod options;
+#[cfg(feature = "http2")]
+mod preface;
+#[cfg(feature = "http2")]
+mod request;
+#[cfg(feature = "http2")]
+mod response;
+#[cfg(feature = "http2")]
+mod server_options;
+#[cfg(feature = "http2")]
+mod shared;
+#[cfg(feature = "http2")]
+mod socket;
+#[cfg(feature = "http2")]
+mod start;
+#[cfg(feature = "http2")]
+mod stream;
+
+#[cfg(not(feature = "http2"))]
+pub(crate) use absent::{Detected, Http2Options, Http2Start, assumed, detect, of_alpn};
+#[cfg(feature = "http2")]
+pub use options::Http2Options;
+#[cfg(feature = "http2")]
+pub(crate) use start::{Detected, Http2Start, assumed, detect, of_alpn};

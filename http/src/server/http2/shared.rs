@@ -1,0 +1,175 @@
+//! What a connection and its streams know of each other.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Instant;
+
+use brigade_runtime::net::PeerAddr;
+use brigade_runtime::time;
+use tracing::Span;
+
+use crate::message::pipe::Pipe;
+use crate::message::route::Route;
+use crate::protocol::error::ProtocolError;
+use crate::server::connection::timing::Timing;
+use crate::server::counters::Outcome;
+use crate::server::loop_context::LoopContext;
+
+/// What the connection and its streams share.
+pub(super) struct Connection {
+    pub(super) context: Rc<LoopContext>,
+    pub(super) peer: PeerAddr,
+    pub(super) span: Span,
+    /// When the connection was accepted; taken by the first stream, for its `Server-Timing` header.
+    pub(super) accepted: Cell<Option<Instant>>,
+    /// The number of open streams, and of detached handlers whose stream has ended.
+    open: Cell<usize>,
+    /// When the first of them began, or the last of them ended.
+    changed: Cell<Instant>,
+    /// The connection's task, to be woken when the last of them ends.
+    waker: RefCell<Option<Waker>>,
+    /// The stream whose future hyper is about to spawn.
+    pub(super) next: RefCell<Option<Rc<Stream>>>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        context: Rc<LoopContext>,
+        peer: PeerAddr,
+        span: Span,
+        accepted: Instant,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            context,
+            peer,
+            span,
+            accepted: Cell::new(Some(accepted)),
+            open: Cell::new(0),
+            changed: Cell::new(time::now()),
+            waker: RefCell::default(),
+            next: RefCell::default(),
+        })
+    }
+
+    /// Returns the number of open streams.
+    pub(super) fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Returns since when there have been streams, or none.
+    pub(super) fn changed(&self) -> Instant {
+        self.changed.get()
+    }
+
+    /// Registers the connection's task.
+    pub(super) fn register(&self, waker: &Waker) {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+}
+
+/// Counts as an open stream of its connection.
+pub(super) struct Open(pub(super) Rc<Connection>);
+
+impl Open {
+    pub(super) fn new(connection: Rc<Connection>) -> Self {
+        if connection.open.replace(connection.open.get() + 1) == 0 {
+            connection.changed.set(time::now());
+        }
+        Self(connection)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.update(|open| open - 1);
+        if self.0.open.get() == 0 {
+            self.0.changed.set(time::now());
+            let waker = self.0.waker.borrow_mut().take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// What the parts of a stream share: its task, its handler and the body of its response.
+pub(super) struct Stream {
+    pub(super) open: Open,
+    /// Set when the handler begins.
+    pub(super) route: RefCell<Option<Rc<Route>>>,
+    pub(super) span: RefCell<Span>,
+    /// Present if responses get a `Server-Timing` header.
+    pub(super) timing: RefCell<Option<Timing>>,
+    /// The status of the response, as far as it is known. Present once the request is counted, and
+    /// until its end is.
+    pub(super) outcome: Cell<Option<Outcome>>,
+    /// What the task of the stream sees of the response.
+    pub(super) sending: Sending,
+    /// Present if the handler runs on after its client has gone, to let it know.
+    pub(super) pipe: RefCell<Option<Rc<Pipe>>>,
+}
+
+/// How far a response has been passed to hyper.
+#[derive(Default)]
+pub(super) struct Sending {
+    /// hyper has a part of the body, and has not asked for the next one: the client has to make
+    /// room for it.
+    pub(super) is_waiting: Cell<bool>,
+    /// The bytes of the body that were passed on, the part included that hyper has.
+    pub(super) bytes: Cell<u64>,
+}
+
+impl Stream {
+    pub(super) fn new(connection: Rc<Connection>) -> Rc<Self> {
+        let timing = connection.context.timed_loop.map(|number| {
+            let accepted = connection.accepted.take();
+            Timing::of_stream(number, accepted)
+        });
+        Rc::new(Self {
+            open: Open::new(connection),
+            route: RefCell::default(),
+            span: RefCell::new(Span::none()),
+            timing: RefCell::new(timing),
+            outcome: Cell::new(None),
+            sending: Sending::default(),
+            pipe: RefCell::default(),
+        })
+    }
+
+    pub(super) fn connection(&self) -> &Rc<Connection> {
+        &self.open.0
+    }
+
+    pub(super) fn context(&self) -> &LoopContext {
+        &self.open.0.context
+    }
+
+    pub(super) fn route(&self) -> Option<Rc<Route>> {
+        self.route.borrow().clone()
+    }
+
+    /// Calls `f` within the request's span, and with the route in the task's notebook.
+    pub(super) fn within<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.context().notebook.set(self.route.borrow().as_ref().map(|route| route.note));
+        let span = self.span.borrow().clone();
+        span.in_scope(f)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome.take() {
+            self.context().counters.end_request(outcome);
+        }
+        if let Some(pipe) = self.pipe.take() {
+            pipe.leave();
+        }
+    }
+}
+
+/// What the body of a request leaves for its response: the error that ended it.
+pub(super) type BodyFailure = Rc<Cell<Option<ProtocolError>>>;

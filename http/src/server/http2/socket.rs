@@ -1,0 +1,208 @@
+//! The stream of a connection, as hyper reads and writes it: with what was read before, and with a
+//! look at the frames of both directions.
+
+use std::cell::{RefCell, RefMut};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use brigade_runtime::time;
+use bytes::{Buf, Bytes};
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::message::byte_stream::ByteStream;
+use crate::server::http2::frames::{ControlFrames, DATA, FrameReader, HEADERS, SETTINGS};
+use crate::transport::pace::Pace;
+
+/// A stream that hyper and the connection share.
+#[derive(Clone)]
+pub(super) struct Socket {
+    shared: Rc<RefCell<Shared>>,
+}
+
+/// A stream with what is known of it.
+pub(super) struct Shared {
+    pub(super) stream: ByteStream,
+    /// What was read before.
+    early: Bytes,
+    pub(super) seen: Seen,
+}
+
+/// What was seen of a connection.
+pub(super) struct Seen {
+    received: FrameReader,
+    sent: FrameReader,
+    control: ControlFrames,
+    control_frames_max: u32,
+    /// The client has sent too many control frames. Nothing more is read.
+    pub(super) is_flooded: bool,
+    /// The settings of the client have begun to arrive.
+    pub(super) has_settings: bool,
+    /// The last stream that the client has opened.
+    pub(super) last_stream: u32,
+    /// Since when headers are being received.
+    pub(super) headers_since: Option<Instant>,
+    /// When the last part of a response was written.
+    pub(super) data_written: Instant,
+    /// Since when the stream accepts nothing.
+    pub(super) blocked_since: Option<Instant>,
+    /// How fast the client takes what is written.
+    pub(super) pace: Pace,
+    write_bytes_per_second_min: u32,
+}
+
+impl Socket {
+    pub(super) fn new(
+        stream: ByteStream,
+        early: Bytes,
+        control_frames_max: u32,
+        write_bytes_per_second_min: u32,
+    ) -> Self {
+        let now = time::now();
+        let seen = Seen {
+            received: FrameReader::of_client(),
+            sent: FrameReader::of_server(),
+            control: ControlFrames::new(now),
+            control_frames_max,
+            is_flooded: false,
+            has_settings: false,
+            last_stream: 0,
+            headers_since: None,
+            data_written: now,
+            blocked_since: None,
+            pace: Pace::default(),
+            write_bytes_per_second_min,
+        };
+        Self { shared: Rc::new(RefCell::new(Shared { stream, early, seen })) }
+    }
+
+    pub(super) fn shared(&self) -> RefMut<'_, Shared> {
+        self.shared.borrow_mut()
+    }
+}
+
+impl Seen {
+    fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Self { received, control, has_settings, last_stream, .. } = self;
+        received.read(bytes, |frame| {
+            control.note_received(frame);
+            match frame.kind {
+                SETTINGS => *has_settings = true,
+                HEADERS => *last_stream = frame.stream.max(*last_stream),
+                _ => {}
+            }
+        });
+        let now = time::now();
+        match self.received.is_within_headers() {
+            true => _ = self.headers_since.get_or_insert(now),
+            false => self.headers_since = None,
+        }
+        if self.control.exceed(self.control_frames_max, now) {
+            self.is_flooded = true;
+            return Err(io::Error::other("too many control frames"));
+        }
+        Ok(())
+    }
+
+    fn note_written(&mut self, bytes: &[u8]) {
+        let Self { sent, control, data_written, .. } = self;
+        sent.read(bytes, |frame| {
+            control.note_sent(frame);
+            if frame.kind == DATA && frame.length > 0 {
+                *data_written = time::now();
+            }
+        });
+    }
+
+    fn note_accepted(&mut self, count: usize) {
+        let blocked = self.blocked_since.take();
+        if self.pace.is_behind() {
+            let waited = blocked.map_or(Duration::ZERO, |since| time::now() - since);
+            self.pace.note(waited, count, self.write_bytes_per_second_min);
+        }
+    }
+
+    fn note_blocked(&mut self) {
+        self.blocked_since.get_or_insert_with(time::now);
+        self.pace.begin();
+    }
+
+    /// Returns when the client will have taken too little of what is written.
+    pub(super) fn write_deadline(&self, timeout: Duration) -> Option<Instant> {
+        let since = self.blocked_since?;
+        let by_rate = self.pace.latest(since, self.write_bytes_per_second_min);
+        [since.checked_add(timeout), by_rate].into_iter().flatten().min()
+    }
+
+    /// Returns `true` if a frame can be written without breaking another one.
+    pub(super) const fn is_between_sent_frames(&self) -> bool {
+        self.sent.is_between_frames()
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let Shared { stream, early, seen } = &mut *self.shared.borrow_mut();
+        let count = if early.is_empty() {
+            ready!(Pin::new(stream).poll_read(cx, buffer))?
+        } else {
+            let count = early.len().min(buffer.len());
+            early.copy_to_slice(&mut buffer[..count]);
+            count
+        };
+        seen.note_read(&buffer[..count])?;
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(data)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Shared { stream, seen, .. } = &mut *self.shared.borrow_mut();
+        let Poll::Ready(written) = Pin::new(stream).poll_write_vectored(cx, data) else {
+            seen.note_blocked();
+            return Poll::Pending;
+        };
+        let written = written?;
+        seen.note_accepted(written);
+        let mut left = written;
+        for part in data {
+            let count = left.min(part.len());
+            seen.note_written(&part[..count]);
+            left -= count;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Shared { stream, seen, .. } = &mut *self.shared.borrow_mut();
+        let flushed = Pin::new(stream).poll_flush(cx);
+        // A stream that encrypts may have accepted more than its socket.
+        match &flushed {
+            Poll::Pending => seen.note_blocked(),
+            Poll::Ready(_) => seen.note_accepted(0),
+        }
+        flushed
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.shared.borrow_mut().stream).poll_close(cx)
+    }
+}

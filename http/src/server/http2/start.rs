@@ -1,0 +1,72 @@
+//! How a connection becomes one of HTTP/2.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use brigade_runtime::net::PeerAddr;
+use bytes::Bytes;
+
+use crate::message::byte_stream::ByteStream;
+use crate::server::http2::connection::Http2Connection;
+use crate::server::http2::options::Http2Options;
+use crate::server::http2::preface::{Preface, preface};
+use crate::server::loop_context::LoopContext;
+
+/// The name of HTTP/2 over TLS (RFC 9113 section 3.2).
+const ALPN: &[u8] = b"h2";
+
+/// What the first bytes of a connection are.
+pub(crate) enum Detected {
+    /// Not those of HTTP/2, or it is not allowed here.
+    NotHttp2,
+    /// The beginning of a client preface.
+    NeedMore,
+    /// A client preface.
+    Http2(Http2Start),
+}
+
+/// Shows that a connection speaks HTTP/2: its client has sent the preface, or chose it by ALPN.
+pub(crate) struct Http2Start(());
+
+/// Looks at the first bytes of a connection without TLS.
+#[inline]
+pub(crate) fn detect(options: &Http2Options, first: &[u8]) -> Detected {
+    if !options.prior_knowledge {
+        return Detected::NotHttp2;
+    }
+    match preface(first) {
+        Preface::NotHttp2 => Detected::NotHttp2,
+        Preface::NeedMore => Detected::NeedMore,
+        Preface::Http2 => Detected::Http2(Http2Start(())),
+    }
+}
+
+/// Returns a start if this is the protocol that was chosen by ALPN.
+pub(crate) fn of_alpn(protocol: Option<&[u8]>) -> Option<Http2Start> {
+    (protocol == Some(ALPN)).then_some(Http2Start(()))
+}
+
+/// Returns a start if every connection without TLS is to be taken for one of HTTP/2.
+pub(crate) fn assumed(options: &Http2Options) -> Option<Http2Start> {
+    options.prior_knowledge.then_some(Http2Start(()))
+}
+
+impl Http2Start {
+    /// Serves a connection. `early` is what was read of it before, with the preface. `accepted` is
+    /// when it was accepted, for the `Server-Timing` header.
+    ///
+    /// The future is to be polled in the connection's task, which the server wakes for a drain, for
+    /// snapshots, and to close idle connections. It is ready when the connection has ended.
+    /// Dropping it closes the connection, and cancels its handlers.
+    pub(crate) fn serve(
+        self,
+        stream: ByteStream,
+        early: Bytes,
+        context: Rc<LoopContext>,
+        peer: PeerAddr,
+        accepted: Instant,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(Http2Connection::new(stream, early, context, peer, accepted))
+    }
+}
