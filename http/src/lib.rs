@@ -126,6 +126,8 @@ pub use message::send_body::SendBody;
 pub use message::sse::Sse;
 pub use message::sse_event::{Event, EventError};
 pub use message::states::Requirements;
+#[cfg(feature = "tls")]
+pub use message::tls_info::{TlsDetails, TlsInfo};
 pub use message::upgrade::Upgraded;
 pub use protocol::limits::{self, Limits};
 pub use protocol::{BodyLength, EncodeError, Headers, ProtocolError, RequestHead, ResponseHead};
@@ -136,6 +138,7 @@ pub use routing::router::Router;
 pub use routing::service::Service;
 pub use server::activity::{ConnectionInfo, ConnectionState};
 pub use server::connection_server::ConnectionServer;
+pub use server::handshake::HandshakeCounts;
 #[cfg(feature = "http2")]
 pub use server::http2::Http2Options;
 #[cfg(feature = "metrics")]

@@ -16,3 +16,5 @@ pub(crate) mod peer;
 #[cfg(feature = "query")]
 pub(crate) mod query;
 pub(crate) mod state;
+#[cfg(feature = "tls")]
+mod tls;

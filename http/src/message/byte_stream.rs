@@ -5,11 +5,14 @@ use std::fmt::Debug;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use brigade_runtime::net::AnyStream;
 use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::message::extensions::Extensions;
 
 /// A connected stream of bytes in both directions. Its operations do not wait; what waits polls for
 /// the stream to be ready.
@@ -29,11 +32,46 @@ pub(crate) trait Duplex: Debug {
     fn is_write_closed(&self) -> bool;
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize>;
     fn try_write(&self, data: &[u8]) -> io::Result<usize>;
+
+    fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let filled = buffer.len();
+        buffer.resize(buffer.capacity(), 0);
+        let read = self.try_read(&mut buffer[filled..]);
+        buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
+    /// Writes one slice after another, until one is not accepted whole.
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut total = 0;
+        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+            match self.try_write(slice) {
+                Ok(written) => {
+                    total += written;
+                    if written < slice.len() {
+                        break;
+                    }
+                }
+                // It is returned by the next write.
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
     fn try_flush(&self) -> io::Result<()>;
     fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn reset(&self);
     fn abort(&self);
+
+    fn description(&self) -> Option<Description> {
+        None
+    }
 }
+
+/// Adds what handlers learn of the connection to the extensions of a request.
+pub(crate) type Description = Rc<dyn Fn(&mut Extensions)>;
 
 /// # Waiting
 impl ByteStream {
@@ -101,13 +139,7 @@ impl ByteStream {
     pub(crate) fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Self::Socket(socket) => socket.try_read_buf(buffer),
-            Self::Other(stream) => {
-                let filled = buffer.len();
-                buffer.resize(buffer.capacity(), 0);
-                let read = stream.try_read(&mut buffer[filled..]);
-                buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
-                read
-            }
+            Self::Other(stream) => stream.try_read_buf(buffer),
         }
     }
 
@@ -128,7 +160,7 @@ impl ByteStream {
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Socket(socket) => socket.try_write_vectored(slices),
-            Self::Other(stream) => try_write_each(&**stream, slices),
+            Self::Other(stream) => stream.try_write_vectored(slices),
         }
     }
 
@@ -171,6 +203,14 @@ impl ByteStream {
         }
     }
 
+    /// Returns what handlers learn of the connection, if that is anything.
+    pub(crate) fn description(&self) -> Option<Description> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Other(stream) => stream.description(),
+        }
+    }
+
     /// Returns the socket, if this is one.
     pub(crate) fn socket(&self) -> Option<&AnyStream> {
         match self {
@@ -178,25 +218,6 @@ impl ByteStream {
             Self::Other(_) => None,
         }
     }
-}
-
-/// Writes one slice after another, until one is not accepted whole.
-fn try_write_each(stream: &dyn Duplex, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let mut total = 0;
-    for slice in slices.iter().filter(|slice| !slice.is_empty()) {
-        match stream.try_write(slice) {
-            Ok(written) => {
-                total += written;
-                if written < slice.len() {
-                    break;
-                }
-            }
-            // It is returned by the next write.
-            Err(_) if total > 0 => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(total)
 }
 
 impl AsyncRead for ByteStream {

@@ -61,6 +61,8 @@ pub(crate) mod sse_event;
 #[cfg(feature = "json")]
 pub(crate) mod sse_json;
 pub(crate) mod states;
+#[cfg(feature = "tls")]
+pub(crate) mod tls_info;
 #[cfg_attr(
     not(feature = "websocket"),
     allow(dead_code, reason = "only WebSockets take the stream out of an upgrade")

@@ -33,6 +33,8 @@ pub struct ConnectionInfo {
 pub enum ConnectionState {
     /// Waiting for the next request.
     Idle,
+    /// The TLS handshake is not complete.
+    Handshaking,
     /// Part of a request's head has been received.
     ReadingHead,
     /// The handler waits for more of the request's body.
@@ -59,6 +61,7 @@ impl fmt::Display for ConnectionState {
         f.write_str(match self {
             Self::Http2 { streams } => return write!(f, "serving {streams} streams of HTTP/2"),
             Self::Idle => "idle",
+            Self::Handshaking => "in the TLS handshake",
             Self::ReadingHead => "reading a head",
             Self::ReadingBody => "reading a body",
             Self::Handling => "handling",

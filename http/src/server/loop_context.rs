@@ -16,6 +16,7 @@ use crate::protocol::limits::Limits;
 use crate::routing::service::Service;
 use crate::server::activity::ConnectionInfo;
 use crate::server::counters::Counters;
+use crate::server::handshake::Handshake;
 use crate::server::http2::Http2Options;
 use crate::server::stats::{CurrentStats, Stats};
 use crate::server::timeouts::Timeouts;
@@ -31,6 +32,8 @@ pub(super) struct Options {
     pub(super) timeouts: Timeouts,
     pub(super) server_timing: bool,
     pub(super) http2: Http2Options,
+    /// Present if connections begin with a handshake.
+    pub(super) handshake: Option<Arc<dyn Handshake>>,
 }
 
 /// What all HTTP connections of one loop share.
@@ -41,6 +44,8 @@ pub(crate) struct LoopContext {
     /// The loop's number, if responses get a `Server-Timing` header.
     pub(crate) timed_loop: Option<usize>,
     pub(crate) http2: Http2Options,
+    /// Present if connections begin with a handshake.
+    pub(crate) handshake: Option<Arc<dyn Handshake>>,
     pub(crate) buffers: LoopBuffers,
     date: RefCell<DateCache>,
     /// When the date has to be renewed.
@@ -112,7 +117,7 @@ impl LoopContext {
         counters: Arc<CachePadded<Counters>>,
         stats: Option<Stats>,
     ) -> Self {
-        let Options { limits, timeouts, server_timing, http2 } = options;
+        let Options { limits, timeouts, server_timing, http2, handshake } = options;
         let buffers = LoopBuffers::new(limits.read_ahead_bytes_max);
         Self {
             routes,
@@ -120,6 +125,7 @@ impl LoopContext {
             timeouts,
             timed_loop: server_timing.then_some(number),
             http2,
+            handshake,
             buffers,
             date: RefCell::new(DateCache::new()),
             date_ends: Cell::new(time::now()),

@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::message::handler_error::HandlerError;
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::server::handshake::HandshakeCounts;
 use crate::server::stats::{LoopStats, Stats};
 
 /// The media type of the OpenMetrics specification 1.0.
@@ -40,6 +41,9 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// | `brigade_requests_unanswered_total` | counter | requests that ended without a response |
 /// | `brigade_requests_in_flight` | gauge | requests whose response is not complete |
 /// | `brigade_connections_refused_total` | counter | closed at once: no descriptors left |
+/// | `brigade_tls_handshakes_total` | counter | with TLS: handshakes that succeeded |
+/// | `brigade_tls_handshakes_resumed_total` | counter | of these, of earlier sessions |
+/// | `brigade_tls_handshakes_failed_total` | counter | handshakes that failed, with `reason` |
 ///
 /// # Errors
 /// 500 if there is no server on this thread.
@@ -59,7 +63,11 @@ pub async fn metrics(_: Request) -> Result<Response, HandlerError> {
 
 fn text_of(stats: &Stats) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("brigade");
-    let scrape = Scrape { loops: stats.loops(), turned_away: stats.turned_away() as u64 };
+    let scrape = Scrape {
+        loops: stats.loops(),
+        turned_away: stats.turned_away() as u64,
+        handshakes: stats.handshakes(),
+    };
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -71,6 +79,7 @@ fn text_of(stats: &Stats) -> Result<String, fmt::Error> {
 struct Scrape {
     loops: Vec<LoopStats>,
     turned_away: u64,
+    handshakes: Option<HandshakeCounts>,
 }
 
 /// A counter of each loop: its name, its description, and where it is found.
@@ -120,6 +129,7 @@ impl Collector for Scrape {
         }
         self.encode_requests(&mut to)?;
         self.encode_poll_times(&mut to)?;
+        self.encode_handshakes(&mut to)?;
         let help = "Connections closed at once because descriptors had run out";
         let counter = MetricType::Counter;
         let refused = to.encode_descriptor("connections_refused", help, None, counter)?;
@@ -137,6 +147,23 @@ impl Scrape {
         self.loops.iter().try_for_each(|one| {
             let labels = [("loop", one.tcp.number as u64)];
             encode(one, family.encode_family(&labels)?)
+        })
+    }
+
+    fn encode_handshakes(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(HandshakeCounts { succeeded, resumed, failed }) = &self.handshakes else {
+            return Ok(());
+        };
+        let counter = MetricType::Counter;
+        let all = to.encode_descriptor("tls_handshakes", "TLS handshakes", None, counter)?;
+        ConstCounter::new(*succeeded).encode(all)?;
+        let help = "TLS handshakes that resumed an earlier session";
+        let of_resumed = to.encode_descriptor("tls_handshakes_resumed", help, None, counter)?;
+        ConstCounter::new(*resumed).encode(of_resumed)?;
+        let help = "TLS handshakes that failed, by reason";
+        let mut family = to.encode_descriptor("tls_handshakes_failed", help, None, counter)?;
+        failed.iter().try_for_each(|(reason, count)| {
+            ConstCounter::new(*count).encode(family.encode_family(&[("reason", *reason)])?)
         })
     }
 

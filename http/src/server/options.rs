@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use brigade_runtime::TcpServer;
@@ -14,6 +15,7 @@ use brigade_runtime::signal::SignalKind;
 
 use crate::protocol::limits::Limits;
 use crate::routing::router::Router;
+use crate::server::handshake::Handshake;
 use crate::server::http2::Http2Options;
 use crate::server::loop_context::{LoopContext, Options};
 use crate::server::stats::{LoopReport, Stats};
@@ -294,6 +296,13 @@ impl Server {
     #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 has options"))]
     pub(super) fn with_http2(mut self, http2: Http2Options) -> Self {
         self.options.http2 = http2;
+        self
+    }
+
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS has handshakes"))]
+    pub(super) fn with_handshake(mut self, handshake: Arc<dyn Handshake>) -> Self {
+        self.stats.set_handshake(handshake.clone());
+        self.options.handshake = Some(handshake);
         self
     }
 

@@ -1,18 +1,15 @@
 //! What a loop does with the connections of an HTTP server.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
 use brigade_runtime::server::{AcceptedConnection, Connections, Protocol};
-use bytes::Bytes;
 
-use crate::message::byte_stream::ByteStream;
 use crate::server::activity::{ConnectionInfo, ConnectionState, summary};
 use crate::server::connection::ConnectionTask;
-use crate::server::connection::watched::WatchedConnection;
-use crate::server::http2::{self, Http2Start};
+use crate::server::http2;
 use crate::server::loop_context::LoopContext;
+use crate::server::opening::Opening;
 
 /// Only connections that have been idle for this long are closed when descriptors run out: the
 /// next request of one that was busy until just now may be on its way.
@@ -22,15 +19,10 @@ impl Protocol for LoopContext {
     type Connection = ConnectionInfo;
 
     fn serve(self: &Rc<Self>, connection: AcceptedConnection, connections: &Connections) {
-        if let Some(start) = http2::assumed(&self.http2) {
-            connections.spawn(serve_http2(self.clone(), connection, start));
-            return;
-        }
-        let connection = ConnectionTask::new(self.clone(), connection);
-        if connection.is_watched() {
-            connections.spawn(WatchedConnection(connection));
+        if self.handshake.is_some() || http2::is_detected(&self.http2) {
+            connections.spawn(Opening::new(self.clone(), connection, connections));
         } else {
-            connections.spawn(connection);
+            ConnectionTask::new(self.clone(), connection).spawn(connections);
         }
     }
 
@@ -52,15 +44,6 @@ impl Protocol for LoopContext {
     fn summary(&self, connections: &[ConnectionInfo]) -> String {
         summary(connections)
     }
-}
-
-/// Serves a connection over which the client speaks HTTP/2.
-async fn serve_http2(context: Rc<LoopContext>, accepted: AcceptedConnection, start: Http2Start) {
-    let (peer, at) = (accepted.peer, accepted.accepted);
-    let unclaimed = accepted.into_unclaimed();
-    poll_fn(|cx| unclaimed.poll_readable(cx)).await;
-    let Some((socket, _guard)) = unclaimed.claim() else { return };
-    start.serve(ByteStream::Socket(socket), Bytes::new(), context, peer, at).await;
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -10,6 +10,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::server::activity::ConnectionInfo;
 use crate::server::counters::Counters;
+use crate::server::handshake::{Handshake, HandshakeCounts};
 
 thread_local! {
     /// The counters of the server whose loop this thread runs.
@@ -26,6 +27,8 @@ pub struct Stats {
     tcp: server::Stats,
     /// The requests of each loop, by its number.
     requests: Arc<Mutex<Vec<Option<LoopRequests>>>>,
+    /// What counts the handshakes of all loops.
+    handshake: Arc<Mutex<Option<Arc<dyn Handshake>>>>,
 }
 
 struct LoopRequests {
@@ -91,7 +94,7 @@ impl Drop for CurrentStats {
 
 impl Stats {
     pub(super) fn new(tcp: server::Stats) -> Self {
-        Self { tcp, requests: Arc::default() }
+        Self { tcp, requests: Arc::default(), handshake: Arc::default() }
     }
 
     /// Returns the counters of the server whose loop this thread runs; `None` on other threads.
@@ -123,6 +126,16 @@ impl Stats {
     #[must_use]
     pub fn turned_away(&self) -> usize {
         self.tcp.turned_away()
+    }
+
+    /// Returns the TLS handshakes of all loops, counted. `None` if the server speaks no TLS.
+    #[must_use]
+    pub fn handshakes(&self) -> Option<HandshakeCounts> {
+        lock(&self.handshake).as_ref().map(|handshake| handshake.counts())
+    }
+
+    pub(super) fn set_handshake(&self, handshake: Arc<dyn Handshake>) {
+        *lock(&self.handshake) = Some(handshake);
     }
 
     fn with_requests(&self, tcp: server::LoopStats) -> LoopStats {

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `buffers` (which the connections of a loop share), `reading`, `outgoing`
 //! (writing), `deadline` (timeouts), `pace` (minimum rates), `futures_duplex` (streams that are no
-//! sockets).
+//! sockets), `tls_duplex`.
 
 pub(crate) mod buffers;
 pub(crate) mod deadline;
@@ -10,3 +10,5 @@ pub(crate) mod futures_duplex;
 pub(crate) mod outgoing;
 pub(crate) mod pace;
 pub(crate) mod reading;
+#[cfg(feature = "tls")]
+pub(crate) mod tls_duplex;

@@ -43,9 +43,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use brigade_runtime::net::PeerAddr;
-use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
+use brigade_runtime::server::{AcceptedConnection, ConnectionGuard, Connections};
+use brigade_runtime::task;
 use brigade_runtime::task::TaskId;
-use brigade_runtime::{task, time};
 
 use crate::message::byte_stream::ByteStream;
 use crate::message::part::PartStream;
@@ -63,6 +63,7 @@ use crate::transport::pace::Pace;
 
 use stream::Stream;
 use watch::Watch;
+use watched::WatchedConnection;
 
 /// Why there is a stream to read from and to write to.
 const HAS_STREAM: &str = "nothing is read or written before the claim and after the upgrade";
@@ -171,10 +172,26 @@ impl ConnectionTask {
     pub(crate) fn over(
         server: Rc<LoopContext>,
         peer: PeerAddr,
+        accepted: Instant,
         stream: ByteStream,
         guard: Option<ConnectionGuard>,
     ) -> Self {
-        Self::of(server, peer, time::now(), Stream::Claimed(stream, guard))
+        Self::of(server, peer, accepted, Stream::Claimed(stream, guard))
+    }
+
+    /// Adds bytes that were read from the connection.
+    pub(crate) fn with_received(mut self, received: &[u8]) -> Self {
+        self.protocol.receive(received);
+        self
+    }
+
+    /// Starts the task.
+    pub(crate) fn spawn(self, connections: &Connections) {
+        if self.is_watched() {
+            connections.spawn(WatchedConnection(self));
+        } else {
+            connections.spawn(self);
+        }
     }
 
     fn of(server: Rc<LoopContext>, peer: PeerAddr, accepted: Instant, stream: Stream) -> Self {

@@ -222,6 +222,9 @@ impl ConnectionTask {
                 }
                 Ok(Step::Again)
             }
+            Waiting::Idle if self.stream().socket().is_none() => {
+                self.enter(State::Closing { linger: false }, Step::Again)
+            }
             Waiting::Write | Waiting::Idle | Waiting::Discard | Waiting::Linger => Ok(Step::Done),
             Waiting::Nothing | Waiting::Handler => Ok(Step::Wait),
         }

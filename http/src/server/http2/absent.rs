@@ -10,6 +10,9 @@ use bytes::Bytes;
 use crate::message::byte_stream::ByteStream;
 use crate::server::loop_context::LoopContext;
 
+/// What a server with TLS offers.
+pub(crate) const ALPN_PROTOCOLS: &[&str] = &["http/1.1"];
+
 /// There are no options.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Http2Options;
@@ -52,7 +55,7 @@ pub(crate) const fn of_alpn(_protocol: Option<&[u8]>) -> Option<Http2Start> {
     None
 }
 
-/// Returns `None`.
-pub(crate) const fn assumed(_options: &Http2Options) -> Option<Http2Start> {
-    None
+/// Returns `false`.
+pub(crate) const fn is_detected(_options: &Http2Options) -> bool {
+    false
 }

@@ -91,8 +91,9 @@ impl Http2Connection {
         );
         let options = context.http2.clone();
         let rate = context.timeouts.write_bytes_per_second_min;
+        let description = stream.description();
         let socket = Socket::new(stream, early, options.control_frames_max, rate);
-        let connection = Connection::new(context, peer, span, accepted);
+        let connection = Connection::new(context, peer, description, span, accepted);
         let service = StreamService::new(connection.clone());
         let hyper = options
             .builder(StreamExecutor::new(connection.clone()))

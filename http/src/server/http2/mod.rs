@@ -11,6 +11,7 @@
 //! stands in for `start` and `options`.
 
 #[cfg(not(feature = "http2"))]
+#[allow(dead_code, reason = "there is no connection of HTTP/2")]
 mod absent;
 #[cfg(feature = "http2")]
 mod connection;
@@ -33,13 +34,18 @@ mod shared;
 #[cfg(feature = "http2")]
 mod socket;
 #[cfg(feature = "http2")]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS has ALPN"))]
 mod start;
 #[cfg(feature = "http2")]
 mod stream;
 
 #[cfg(not(feature = "http2"))]
-pub(crate) use absent::{Detected, Http2Options, Http2Start, assumed, detect, of_alpn};
+#[cfg_attr(not(feature = "tls"), allow(unused_imports, reason = "only TLS has ALPN"))]
+pub(crate) use absent::{
+    ALPN_PROTOCOLS, Detected, Http2Options, Http2Start, detect, is_detected, of_alpn,
+};
 #[cfg(feature = "http2")]
 pub use options::Http2Options;
 #[cfg(feature = "http2")]
-pub(crate) use start::{Detected, Http2Start, assumed, detect, of_alpn};
+#[cfg_attr(not(feature = "tls"), allow(unused_imports, reason = "only TLS has ALPN"))]
+pub(crate) use start::{ALPN_PROTOCOLS, Detected, Http2Start, detect, is_detected, of_alpn};

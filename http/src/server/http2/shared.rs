@@ -9,6 +9,7 @@ use brigade_runtime::net::PeerAddr;
 use brigade_runtime::time;
 use tracing::Span;
 
+use crate::message::byte_stream::Description;
 use crate::message::pipe::Pipe;
 use crate::message::route::Route;
 use crate::protocol::error::ProtocolError;
@@ -20,6 +21,8 @@ use crate::server::loop_context::LoopContext;
 pub(super) struct Connection {
     pub(super) context: Rc<LoopContext>,
     pub(super) peer: PeerAddr,
+    /// What handlers learn of the connection.
+    pub(super) description: Option<Description>,
     pub(super) span: Span,
     /// When the connection was accepted; taken by the first stream, for its `Server-Timing` header.
     pub(super) accepted: Cell<Option<Instant>>,
@@ -37,12 +40,14 @@ impl Connection {
     pub(super) fn new(
         context: Rc<LoopContext>,
         peer: PeerAddr,
+        description: Option<Description>,
         span: Span,
         accepted: Instant,
     ) -> Rc<Self> {
         Rc::new(Self {
             context,
             peer,
+            description,
             span,
             accepted: Cell::new(Some(accepted)),
             open: Cell::new(0),

@@ -15,6 +15,8 @@ use crate::server::loop_context::LoopContext;
 
 /// The name of HTTP/2 over TLS (RFC 9113 section 3.2).
 const ALPN: &[u8] = b"h2";
+/// What a server with TLS offers, what it prefers first.
+pub(crate) const ALPN_PROTOCOLS: &[&str] = &["h2", "http/1.1"];
 
 /// What the first bytes of a connection are.
 pub(crate) enum Detected {
@@ -47,9 +49,9 @@ pub(crate) fn of_alpn(protocol: Option<&[u8]>) -> Option<Http2Start> {
     (protocol == Some(ALPN)).then_some(Http2Start(()))
 }
 
-/// Returns a start if every connection without TLS is to be taken for one of HTTP/2.
-pub(crate) fn assumed(options: &Http2Options) -> Option<Http2Start> {
-    options.prior_knowledge.then_some(Http2Start(()))
+/// Returns `true` if a client without TLS may begin with the preface of HTTP/2.
+pub(crate) fn is_detected(options: &Http2Options) -> bool {
+    options.prior_knowledge
 }
 
 impl Http2Start {

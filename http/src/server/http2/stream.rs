@@ -207,6 +207,9 @@ impl Exchange {
                     return Err(Ok(error.into_response()));
                 }
             };
+        if let Some(describe) = &connection.description {
+            describe(&mut request.parts.extensions);
+        }
         let found = context.routes.find(&request);
         let route = found.route.cloned();
         self.begin_span(&request, route.as_deref());
