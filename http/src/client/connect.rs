@@ -9,10 +9,14 @@ use brigade_runtime::net::{AnyStream, TcpStream, UnixStream};
 use brigade_runtime::time;
 
 use crate::client::exchange::Outline;
+use crate::client::options::Options;
 use crate::client::pool::{Link, LoopClient};
 use crate::client::target::Target;
 use crate::message::byte_stream::ByteStream;
 use crate::message::client_error::{ClientErrorKind, TimeoutKind};
+
+/// Why there is no connection for an `https` URL.
+const NO_ENCRYPTION: &str = "https needs brigade's feature `tls`";
 
 /// Opens a connection for this request, within its timeouts.
 pub(super) async fn connect(
@@ -28,18 +32,30 @@ pub(super) async fn connect(
             (timeout, left) = ((TimeoutKind::Total, limit), rest);
         }
     }
-    match time::timeout(left, open(options.unix_socket.as_deref(), &outline.target)).await {
+    match time::timeout(left, open(options, &outline.target)).await {
         Ok(Ok(stream)) => {
             client.opened.update(|opened| opened + 1);
-            Ok(Link::new(ByteStream::Socket(stream), outline.target.host_and_port.clone()))
+            Ok(Link::new(stream, outline.target.origin.clone()))
         }
         Ok(Err(error)) => Err(ClientErrorKind::Connect(error)),
         Err(_) => Err(ClientErrorKind::Timeout(timeout.0, timeout.1)),
     }
 }
 
+/// Connects, and for `https` encrypts.
+async fn open(options: &Options, target: &Target) -> io::Result<ByteStream> {
+    let socket = open_socket(options.unix_socket.as_deref(), target).await?;
+    if !target.is_https {
+        return Ok(ByteStream::Socket(socket));
+    }
+    match &options.encryption {
+        Some(encryption) => encryption.encrypt(socket, &target.host).await,
+        None => Err(io::Error::new(io::ErrorKind::Unsupported, NO_ENCRYPTION)),
+    }
+}
+
 /// Connects. Only a name needs a lookup, which runs on another thread.
-async fn open(unix_socket: Option<&Path>, target: &Target) -> io::Result<AnyStream> {
+async fn open_socket(unix_socket: Option<&Path>, target: &Target) -> io::Result<AnyStream> {
     if let Some(path) = unix_socket {
         return open_unix(path).await;
     }

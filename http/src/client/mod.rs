@@ -8,6 +8,7 @@
 mod connect;
 #[cfg(feature = "compression")]
 mod decompression;
+mod encryption;
 mod exchange;
 #[cfg(feature = "query")]
 mod form;
@@ -24,6 +25,11 @@ mod sending;
 #[cfg(any(feature = "json", feature = "query"))]
 mod serialized;
 mod target;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -42,7 +48,7 @@ use pool::LoopClient;
 
 pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind};
 
-/// A client for `http://` URLs. It belongs to one loop; its clones share its connections.
+/// A client for `http://` and `https://` URLs. It belongs to one loop; its clones share its connections.
 ///
 /// - Connections are kept and reused, each for one request at a time. The number of idle
 ///   connections is limited. To limit the number of open ones, use a
@@ -51,7 +57,9 @@ pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind
 /// - Time and sizes are limited; see [`ClientBuilder`].
 /// - Redirects are followed, failed requests are sent again, responses are decompressed (feature
 ///   `compression`), and Unix sockets are used only if the [`ClientBuilder`] says so. Cookies are
-///   not kept. There is no TLS: an `https://` URL is an error.
+///   not kept.
+/// - `https://` URLs need the feature `tls`. The system's certificates are trusted, or those that
+///   `ClientBuilder::tls` sets.
 ///
 /// # Examples
 /// ```no_run

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::client::encryption::Encryption;
+use crate::client::tls;
 use crate::message::body::Body;
 use crate::protocol::head::ResponseHead;
 use crate::protocol::limits::Limits;
@@ -64,6 +67,8 @@ pub(super) struct Options {
     pub(super) retry_backoff: Duration,
     pub(super) unix_socket: Option<PathBuf>,
     pub(super) decompression: Option<Decompression>,
+    /// Absent without the feature `tls`.
+    pub(super) encryption: Option<Arc<dyn Encryption>>,
     pub(super) limits: Limits,
 }
 
@@ -123,6 +128,7 @@ impl ClientBuilder {
             retry_backoff: RETRY_BACKOFF,
             unix_socket: None,
             decompression: None,
+            encryption: tls::by_default(),
             limits: Limits::default(),
         };
         Self { options }

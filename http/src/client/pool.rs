@@ -48,7 +48,7 @@ pub(super) struct Link {
     pub(super) stream: ByteStream,
     pub(super) protocol: ClientConnection,
     /// Host and port.
-    pub(super) host_and_port: Rc<str>,
+    pub(super) origin: Rc<str>,
 }
 
 struct Idle {
@@ -73,14 +73,14 @@ impl LoopClient {
         self.idle_count.get()
     }
 
-    /// Returns an idle connection to `host_and_port` that the server has not closed: the one that
+    /// Returns an idle connection to `origin` that the server has not closed: the one that
     /// became idle last, so that surplus connections reach their timeout.
-    pub(super) fn take(&self, host_and_port: &str) -> Option<Link> {
+    pub(super) fn take(&self, origin: &str) -> Option<Link> {
         if !self.is_swept() {
             // Their loop has ended, so no event shows any more that a server has closed one.
             self.close_idle();
         }
-        while let Some(Idle { mut link, since }) = self.pop(host_and_port) {
+        while let Some(Idle { mut link, since }) = self.pop(origin) {
             let age = time::now().saturating_duration_since(since);
             if age < self.options.idle_timeout && link.prepare(self) {
                 return Some(link);
@@ -89,8 +89,8 @@ impl LoopClient {
         None
     }
 
-    fn pop(&self, host_and_port: &str) -> Option<Idle> {
-        let last = self.idle.borrow_mut().get_mut(host_and_port)?.pop_back()?;
+    fn pop(&self, origin: &str) -> Option<Idle> {
+        let last = self.idle.borrow_mut().get_mut(origin)?.pop_back()?;
         self.idle_count.update(|count| count - 1);
         Some(last)
     }
@@ -103,9 +103,9 @@ impl LoopClient {
         if none || options.idle_timeout.is_zero() {
             return;
         }
-        let host_and_port = link.host_and_port.clone();
+        let origin = link.origin.clone();
         let mut hosts = self.idle.borrow_mut();
-        let host = hosts.entry(host_and_port).or_default();
+        let host = hosts.entry(origin).or_default();
         host.push_back(Idle { link, since: time::now() });
         let mut surplus = None;
         if host.len() > options.idle_per_host_max {
@@ -215,8 +215,8 @@ impl Drop for InUse {
 }
 
 impl Link {
-    pub(super) fn new(stream: ByteStream, host_and_port: Rc<str>) -> Self {
-        Self { stream, protocol: ClientConnection::new(), host_and_port }
+    pub(super) fn new(stream: ByteStream, origin: Rc<str>) -> Self {
+        Self { stream, protocol: ClientConnection::new(), origin }
     }
 
     /// Reads once, when the selector has reported the socket as ready. Returns how many bytes were

@@ -64,7 +64,7 @@ pub(super) fn follow(
             refused("the body of the request is a stream, which cannot be sent again")
         })?
     };
-    if target.host_and_port != outline.target.host_and_port {
+    if target.origin != outline.target.origin {
         OF_THE_SERVER.iter().for_each(|name| {
             outline.headers.remove(name);
         });

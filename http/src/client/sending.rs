@@ -123,7 +123,7 @@ async fn attempt(
     outline: &Outline,
     mut body: Body,
 ) -> Result<Answer, Failed> {
-    if let Some(link) = client.take(&outline.target.host_and_port) {
+    if let Some(link) = client.take(&outline.target.origin) {
         let mut failed = match exchange_over(client, link, outline, body).await {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,

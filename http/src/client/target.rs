@@ -22,8 +22,9 @@ const INVALID_IN_URLS: &AsciiSet = &CONTROLS
 /// A parsed URL.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// The host in lower case and the port: the key of kept connections.
-    pub(super) host_and_port: Rc<str>,
+    pub(super) is_https: bool,
+    /// The scheme, the host in lower case, and the port: the key of kept connections.
+    pub(super) origin: Rc<str>,
     /// The host, an IPv6 address without its brackets.
     pub(super) host: String,
     pub(super) port: u16,
@@ -40,15 +41,12 @@ impl Target {
             "the URL is malformed: percent-encode characters other than letters, digits and \
              delimiters (RFC 3986)"
         })?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err("https is not supported: use http://, if necessary through a proxy \
-                            that adds TLS");
-            }
-            Some(_) => return Err("the URL's scheme is not supported: only http:// is"),
+        let is_https = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(_) => return Err("the URL's scheme is neither http nor https"),
             None => return Err("the URL has no scheme: write http://host/path"),
-        }
+        };
         let authority = uri.authority().ok_or("the URL has no host: write http://host/path")?;
         if authority.as_str().contains('@') {
             return Err("the URL has a user name: send an Authorization header instead");
@@ -59,13 +57,15 @@ impl Target {
         }
         // `Authority::port` returns `None` for a port beyond 65535.
         let port = match &authority.as_str()[host.len()..] {
+            "" | ":" if is_https => 443,
             "" | ":" => 80,
             port => port[1..].parse().map_err(|_| "the URL's port is not a number up to 65535")?,
         };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         Ok(Self {
-            host_and_port: format!("{}:{port}", host.to_ascii_lowercase()).into(),
+            is_https,
+            origin: format!("{}://{}:{port}", scheme(is_https), host.to_ascii_lowercase()).into(),
             host: bare.unwrap_or(host).to_owned(),
             port,
             authority: authority.as_str().to_owned(),
@@ -83,7 +83,7 @@ impl Target {
             return Self::parse(reference);
         }
         if reference.starts_with("//") {
-            return Self::parse(&format!("http:{reference}"));
+            return Self::parse(&format!("{}:{reference}", scheme(self.is_https)));
         }
         let base = self.path.split('?').next().unwrap_or_default();
         let (path, query) = match reference.find('?') {
@@ -99,15 +99,20 @@ impl Target {
                 without_dots(&format!("{folder}{path}")) + query
             }
         };
-        Self::parse(&format!("http://{}{path}", self.authority))
+        Self::parse(&format!("{}://{}{path}", scheme(self.is_https), self.authority))
     }
 }
 
 /// Writes the URL, without a fragment.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        write!(f, "{}://{}{}", scheme(self.is_https), self.authority, self.path)
     }
+}
+
+/// Returns the scheme of a URL.
+const fn scheme(is_https: bool) -> &'static str {
+    if is_https { "https" } else { "http" }
 }
 
 /// Returns `true` if `reference` begins with a scheme (RFC 3986 section 3.1).
@@ -154,31 +159,32 @@ mod tests {
 
     fn parsed(url: &str) -> (String, String, u16, String, String) {
         let target = Target::parse(url).unwrap();
-        let Target { host_and_port, host, port, authority, path } = target;
-        (host_and_port.to_string(), host, port, authority, path)
+        let Target { origin, host, port, authority, path, .. } = target;
+        (origin.to_string(), host, port, authority, path)
     }
 
     fn is(url: &str, expected: (&str, &str, u16, &str, &str)) {
-        let (host_and_port, host, port, authority, path) = expected;
-        let expected = (host_and_port.into(), host.into(), port, authority.into(), path.into());
+        let (origin, host, port, authority, path) = expected;
+        let expected = (origin.into(), host.into(), port, authority.into(), path.into());
         assert_eq!(parsed(url), expected, "{url}");
     }
 
     #[test]
     fn urls_are_split_into_their_parts() {
-        is("http://a", ("a:80", "a", 80, "a", "/"));
-        is("http://A.b:8080/x?y=z", ("a.b:8080", "A.b", 8080, "A.b:8080", "/x?y=z"));
-        is("http://a?q", ("a:80", "a", 80, "a", "/?q"));
-        is("http://a/p#f", ("a:80", "a", 80, "a", "/p"));
-        is("http://[::1]:7/", ("[::1]:7", "::1", 7, "[::1]:7", "/"));
-        is("http://a:/", ("a:80", "a", 80, "a:", "/"));
-        is("HTTP://a:80/", ("a:80", "a", 80, "a:80", "/"));
+        is("http://a", ("http://a:80", "a", 80, "a", "/"));
+        is("http://A.b:8080/x?y=z", ("http://a.b:8080", "A.b", 8080, "A.b:8080", "/x?y=z"));
+        is("http://a?q", ("http://a:80", "a", 80, "a", "/?q"));
+        is("http://a/p#f", ("http://a:80", "a", 80, "a", "/p"));
+        is("http://[::1]:7/", ("http://[::1]:7", "::1", 7, "[::1]:7", "/"));
+        is("http://a:/", ("http://a:80", "a", 80, "a:", "/"));
+        is("https://a", ("https://a:443", "a", 443, "a", "/"));
+        is("https://A:8443/x", ("https://a:8443", "A", 8443, "A:8443", "/x"));
+        is("HTTP://a:80/", ("http://a:80", "a", 80, "a:80", "/"));
     }
 
     #[test]
     fn errors_say_why_a_url_is_refused() {
         for (url, reason) in [
-            ("https://a/", "https"),
             ("ftp://a/", "scheme"),
             ("a/b", "malformed"),
             ("/b", "scheme"),
@@ -241,7 +247,11 @@ mod tests {
         assert_eq!(joined("//g").unwrap(), "http://g/");
         assert_eq!(joined("//g:8/x?y").unwrap(), "http://g:8/x?y");
         assert_eq!(joined("HTTP://G/../x").unwrap(), "http://G/../x");
-        assert!(joined("https://a/").unwrap_err().contains("https"));
+        assert_eq!(joined("https://a/").unwrap(), "https://a/");
+        let secure = Target::parse("https://a/b").unwrap();
+        for (reference, expected) in [("c", "https://a/c"), ("//d/", "https://d/")] {
+            assert_eq!(secure.join(reference.as_bytes()).unwrap().to_string(), expected);
+        }
         assert!(joined("//u@b/").unwrap_err().contains("user name"));
         assert!(base.join(b"//\xff/").is_err());
     }
