@@ -17,7 +17,7 @@ type Refusal = (StatusCode, [(HeaderName, &'static str); 1], String);
 async fn halve(body: String) -> Result<String, Refusal> {
     let refuse = |why: String| (StatusCode::BAD_REQUEST, [(header::WARNING, "199 - odd")], why);
     let number: u32 = body.parse().map_err(|error| refuse(format!("{body:?}: {error}")))?;
-    let half = (number % 2 == 0).then_some(number / 2);
+    let half = number.is_multiple_of(2).then_some(number / 2);
     half.map(|half| half.to_string()).ok_or_else(|| refuse(format!("{number} is odd")))
 }
 
