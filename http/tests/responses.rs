@@ -106,6 +106,8 @@ fn responses_to_head_have_the_head_of_get_and_no_body() {
     let known = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
     assert_eq!(length(HEAD, &[], BodyLength::Known(4)), known);
     assert_eq!(length(HEAD, &[("content-length", "4")], BodyLength::Empty), known);
+    let open = "HTTP/1.1 200 OK\r\n\r\n";
+    assert_eq!(length(HEAD, &[], BodyLength::Empty), open, "GET may have a body");
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     assert_eq!(length(HEAD, &[], BodyLength::Unknown), chunked);
     let close = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";

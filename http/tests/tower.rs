@@ -104,6 +104,26 @@ fn an_axum_router_is_the_fallback_as_it_is() {
     assert!(list.starts_with("HTTP/1.1 400 "), "{list}");
 }
 
+/// axum takes the body from the response to HEAD, and announces the length of each body it knows.
+#[test]
+fn the_length_of_a_body_that_was_left_out_is_not_announced() {
+    let server = TestServer::start(|| {
+        let unknown = || async {
+            let parts = stream::iter([Ok::<_, Infallible>(Bytes::from("part"))]);
+            axum::body::Body::from_stream(parts)
+        };
+        let axum = axum::Router::new()
+            .route("/unknown", axum::routing::get(unknown))
+            .route("/same", axum::routing::get(|| async { StatusCode::NOT_MODIFIED }));
+        Router::new().fallback_service(axum)
+    });
+    for line in ["HEAD /unknown", "GET /same"] {
+        let response = server.exchange(request(line)).to_lowercase();
+        assert!(!response.contains("content-length"), "{line}: {response}");
+        assert_eq!(body(&response), "", "{line}");
+    }
+}
+
 #[test]
 fn bodies_are_streamed_both_ways_with_trailers() {
     let server = TestServer::start(|| Router::new().nest_service("/axum", axum_app()));

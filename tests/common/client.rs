@@ -12,7 +12,7 @@ pub(crate) struct Client {
 }
 
 /// A response as it was received.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,

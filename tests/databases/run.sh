@@ -99,7 +99,7 @@ if ! has python3; then missing+=(python3); fi
 if ((${#missing[@]})); then install_packages "${missing[@]}" > "$work/apt.log" 2>&1 ||
     { cat "$work/apt.log" >&2; exit 1; }; fi
 postgres="$(postgres_bin)"
-cargo build -q -p brigade --features query,tokio-io --example postgres --example redis
+cargo build -q -p brigade-examples --example postgres --example redis
 
 pg_port="$(free_port)"
 redis_port="$(free_port)"

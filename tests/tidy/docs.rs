@@ -55,10 +55,16 @@ fn files(line: &str) -> impl Iterator<Item = &str> {
 fn targets(line: &str) -> Vec<String> {
     let mut missing = Vec::new();
     for (option, places) in [
-        ("--example ", &["examples/{}.rs", "examples/{}/main.rs"][..]),
+        ("--example ", &["examples/{}.rs", "examples/{}/main.rs", "examples/interop/{}.rs"][..]),
         (
             "--test ",
-            &["tests/{}.rs", "http/tests/{}.rs", "runtime/tests/{}.rs", "macros/tests/{}.rs"],
+            &[
+                "tests/{}.rs",
+                "http/tests/{}.rs",
+                "runtime/tests/{}.rs",
+                "macros/tests/{}.rs",
+                "examples/interop/tests/{}.rs",
+            ],
         ),
         ("--bench ", &["benches/micro/benches/{}.rs"]),
     ] {

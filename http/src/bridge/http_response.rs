@@ -4,7 +4,8 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use http::header::TRANSFER_ENCODING;
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body::Body as HttpBody;
 use send_wrapper::SendWrapper;
 
@@ -42,6 +43,11 @@ where
     let (mut parts, body) = response.into_parts();
     // How the body is sent is decided here.
     parts.headers.remove(TRANSFER_ENCODING);
+    // axum adds the length of the body, but that of a 304 is the one of a 200 (RFC 9110 section 8.6).
+    let is_empty = parts.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    if is_empty && parts.status == StatusCode::NOT_MODIFIED {
+        parts.headers.remove(CONTENT_LENGTH);
+    }
     let upgrade = parts.extensions.remove::<Upgrade>();
     let body = match upgrade.and_then(|upgrade| upgrade.0.borrow_mut().take()) {
         Some(upgrade) => upgrade,

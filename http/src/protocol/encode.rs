@@ -161,7 +161,8 @@ fn response_framing(
     if request.is_head {
         let field = match (declared, length) {
             (Some(length), _) | (None, BodyLength::Known(length)) => LengthField::Length(length),
-            (None, BodyLength::Empty) => LengthField::Length(0),
+            // It has the body that HEAD asks for, which says nothing of the one for GET.
+            (None, BodyLength::Empty) => LengthField::Nothing,
             (None, BodyLength::Unknown) if request.is_http_10 => LengthField::Nothing,
             (None, BodyLength::Unknown) => LengthField::Chunked,
         };

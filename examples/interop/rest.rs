@@ -1,7 +1,7 @@
 //! A REST API over SQLite: the books of a library.
 //!
 //! ```text
-//! cargo run --release --example rest -- 127.0.0.1:8080 books.db
+//! cargo run --release -p brigade-examples --example rest -- 127.0.0.1:8080 books.db
 //! curl --json '{"isbn": "9780141439587", "title": "Emma", "year": 1815}' localhost:8080/api/books
 //! curl 'localhost:8080/api/books?limit=20'
 //! ```

@@ -1,7 +1,7 @@
 //! Counters and channels in Redis, over one connection of each loop.
 //!
 //! ```text
-//! cargo run --features query,tokio-io --example redis -- --redis 127.0.0.1:6379
+//! cargo run -p brigade-examples --example redis -- --redis 127.0.0.1:6379
 //! curl -X POST http://127.0.0.1:8080/counters/visits
 //! curl -N http://127.0.0.1:8080/channels/news &
 //! curl -d hello http://127.0.0.1:8080/channels/news

@@ -1,6 +1,7 @@
 //! The example `rest` as a process, with a database of its own.
 #![forbid(unsafe_code)]
 
+#[path = "../../../tests/common/mod.rs"]
 mod common;
 
 use std::path::PathBuf;

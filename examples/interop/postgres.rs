@@ -3,7 +3,7 @@
 //! ```text
 //! psql -h 127.0.0.1 -U postgres -c \
 //!     'CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL)'
-//! cargo run --features query,tokio-io --example postgres -- \
+//! cargo run -p brigade-examples --example postgres -- \
 //!     --database 'host=127.0.0.1 user=postgres dbname=postgres'
 //! curl -d Ada http://127.0.0.1:8080/users
 //! curl http://127.0.0.1:8080/users/1 http://127.0.0.1:8080/summary http://127.0.0.1:8080/sleep/9

@@ -1,7 +1,7 @@
 //! An axum application on brigade's loops.
 //!
 //! ```text
-//! cargo run --release --features tower,send --example axum
+//! cargo run --release -p brigade-examples --example axum
 //! curl -d '{"title":"tea"}' -H 'Content-Type: application/json' http://127.0.0.1:8080/todos
 //! curl http://127.0.0.1:8080/todos 'http://127.0.0.1:8080/todos?done=false'
 //! ```
