@@ -205,3 +205,8 @@ pub mod shutdown {}
 #[cfg(all(doctest, feature = "websocket"))]
 #[doc = include_str!("../docs/websocket.md")]
 pub mod websocket_page {}
+
+/// Compiles the examples of docs/tls.md.
+#[cfg(all(doctest, feature = "tls"))]
+#[doc = include_str!("../docs/tls.md")]
+pub mod tls_page {}

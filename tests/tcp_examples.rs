@@ -108,6 +108,21 @@ fn resp_replies_in_order_also_when_the_keys_are_on_several_loops() {
 }
 
 #[test]
+fn resp_says_what_is_wrong_with_the_options_of_tls() {
+    let fails = |arguments: &[&str]| {
+        let mut command = example("resp");
+        let output = command.args(["--listen", "127.0.0.1:0"]).args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let error = fails(&["--tls-cert", "cert.pem"]);
+    assert!(error.contains("--tls-key"), "{error}");
+    let error = fails(&["--tls-cert", "/no/cert.pem", "--tls-key", "/no/key.pem"]);
+    let expected = if cfg!(feature = "tls") { "/no/cert.pem" } else { "--features tls" };
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
 fn resp_sees_the_keys_that_another_connection_set() {
     let server = start_resp("2");
     let (mut one, mut other) = (connect(&server), connect(&server));

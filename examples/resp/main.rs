@@ -7,6 +7,13 @@
 //! redis-benchmark -p 6380 -t set,get -P 16 -q
 //! ```
 //!
+//! With the feature `tls` it also speaks TLS:
+//!
+//! ```text
+//! cargo run --release --features tls --example resp -- --tls-cert cert.pem --tls-key key.pem
+//! redis-cli --tls --cacert cert.pem
+//! ```
+//!
 //! Every loop owns the keys that hash to it. A command for a key of another loop is sent to that
 //! loop, which sends back the reply. Commands that arrive together for the same loop are sent
 //! together. Nothing is shared, so nothing is locked.
@@ -15,17 +22,26 @@
 //! | --- | --- |
 //! | `command` | bytes to commands, replies to bytes |
 //! | `shards` | the keys of each loop, and commands for the keys of other loops |
+//! | `tls`, `no_tls` | the server with and without the feature `tls` |
 #![forbid(unsafe_code)]
 
 mod command;
 mod shards;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use brigade::net::TcpStream;
 use brigade::server::until_draining;
 use brigade::{Loops, TcpServer};
+use futures_util::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use lexopt::ValueExt;
 
 use crate::command::{ProtocolError, parse};
@@ -37,39 +53,74 @@ const COMMAND_BYTES_MAX: usize = 1024 * 1024;
 const READ_BYTES: usize = 16 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (listen, loops) = options()?;
-    let mut server = TcpServer::bind(listen)?;
-    if let Some(loops) = loops {
+    let options = options()?;
+    let mut server = TcpServer::bind(options.listen)?;
+    if let Some(loops) = options.loops {
         server = server.loops(loops);
     }
-    println!("listening on {} ({} event loops)", server.local_addr()?, server.loop_count());
-    server.run(|| {
-        let loops = Loops::current();
-        async move |stream, peer| {
-            if let Err(error) = serve(stream, &loops).await {
-                eprintln!("{peer}: {error}");
-            }
+    match (options.certificate, options.key) {
+        (None, None) => {
+            announce(&server)?;
+            server.run(handler::<TcpStream>)?;
         }
-    })?;
+        (Some(certificate), Some(key)) => tls::run(server, &certificate, &key)?,
+        _ => return Err("--tls-cert and --tls-key need each other".into()),
+    }
     Ok(())
 }
 
-fn options() -> Result<(String, Option<usize>), lexopt::Error> {
-    let (mut listen, mut loops) = ("127.0.0.1:6379".to_owned(), None);
+/// Prints the address of a server that is about to serve.
+fn announce<S>(server: &TcpServer<S>) -> io::Result<()> {
+    println!("listening on {} ({} event loops)", server.local_addr()?, server.loop_count());
+    Ok(())
+}
+
+/// Returns the handler of a loop's connections.
+fn handler<S>() -> impl AsyncFn(S, SocketAddr) + 'static
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let loops = Loops::current();
+    async move |mut stream: S, peer| {
+        let mut served = serve(&mut stream, &loops).await;
+        if served.is_ok() {
+            served = stream.close().await;
+        }
+        if let Err(error) = served {
+            eprintln!("{peer}: {error}");
+        }
+    }
+}
+
+struct Options {
+    listen: String,
+    loops: Option<usize>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+fn options() -> Result<Options, lexopt::Error> {
+    let listen = "127.0.0.1:6379".to_owned();
+    let mut options = Options { listen, loops: None, certificate: None, key: None };
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
-            lexopt::Arg::Long("listen") => listen = arguments.value()?.string()?,
-            lexopt::Arg::Long("loops") => loops = Some(arguments.value()?.parse()?),
+            lexopt::Arg::Long("listen") => options.listen = arguments.value()?.string()?,
+            lexopt::Arg::Long("loops") => options.loops = Some(arguments.value()?.parse()?),
+            lexopt::Arg::Long("tls-cert") => options.certificate = Some(arguments.value()?.into()),
+            lexopt::Arg::Long("tls-key") => options.key = Some(arguments.value()?.into()),
             other => return Err(other.unexpected()),
         }
     }
-    Ok((listen, loops))
+    Ok(options)
 }
 
 /// Serves one connection, until the client closes it or breaks the protocol, or the server shuts
 /// down.
-async fn serve(stream: TcpStream, loops: &Loops) -> io::Result<()> {
+async fn serve<S>(stream: &mut S, loops: &Loops) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut received = vec![0; READ_BYTES];
     let mut filled = 0;
     let mut replies = Vec::new();
@@ -83,6 +134,7 @@ async fn serve(stream: TcpStream, loops: &Loops) -> io::Result<()> {
             replies.extend(error.reply());
         }
         stream.write_all(&replies).await?;
+        stream.flush().await?;
         replies.clear();
         if outcome.is_err() {
             return Ok(());

@@ -13,11 +13,14 @@ use crate::net::AnyStream;
 use crate::tls::handshake_error::{HandshakeError, HandshakeFailure};
 use crate::tls::session::Session;
 use crate::tls::stream::{receive_with, send};
-use crate::tls::turns::{acquire_step, release_in_next_turn};
+use crate::tls::turns::{note_step, wait_for_step};
 
 /// How much of the plaintext that follows a handshake at once is wanted: none, so that a read of
 /// the socket takes as little as it can.
 const NO_PLAINTEXT: usize = 0;
+
+/// How much is read of what a peer has sent before it gets the alert that ends the handshake.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
 /// What came of a handshake that has not failed.
 pub(super) enum Completed {
@@ -57,15 +60,14 @@ async fn take_steps(
             return Ok(Completed::Session);
         }
         poll_fn(|cx| io.poll_readable(cx)).await;
-        let permit = acquire_step().await;
-        let step = step(io, &mut session.borrow_mut(), first_byte)?;
-        match step {
+        wait_for_step().await;
+        let step = step(io, &mut session.borrow_mut(), first_byte);
+        if matches!(step, Ok(Step::Worked) | Err(_)) {
+            note_step();
+        }
+        match step? {
             Step::Blocked => {}
-            Step::Received => first_byte = None,
-            Step::Worked => {
-                first_byte = None;
-                release_in_next_turn(permit).await;
-            }
+            Step::Received | Step::Worked => first_byte = None,
             Step::Other(received) => return Ok(Completed::Other(received)),
         }
     }
@@ -140,5 +142,5 @@ fn end(io: &AnyStream, session: &mut Session) {
     // The peer may have gone, and does not wait for an alert then.
     let _ = send(io, session);
     let _ = io.shutdown(Shutdown::Write);
-    let _ = io.try_read(&mut [0; 1024]);
+    let _ = receive_with(io, UNREAD_BYTES_MAX, |_| ());
 }

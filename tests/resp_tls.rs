@@ -1,0 +1,41 @@
+//! The example `resp` over TLS, as a process.
+#![forbid(unsafe_code)]
+
+mod common;
+
+use std::net::SocketAddr;
+
+use brigade::net::TcpStream;
+use brigade::tls::{TlsConnector, TlsRoots};
+use common::server::{Server, example};
+
+#[test]
+fn resp_replies_over_tls() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = std::env::temp_dir().join(format!("brigade-resp-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut command = example("resp");
+    command.args(["--listen", "127.0.0.1:0", "--loops", "2"]);
+    command.arg("--tls-cert").arg(&certificate).arg("--tls-key").arg(&key);
+    let server = Server::start(command);
+    let address: SocketAddr = server.address.parse().unwrap();
+    brigade::run(async move {
+        let roots = TlsRoots::from_pem_file(&certificate).unwrap();
+        let connector = TlsConnector::builder().roots(roots).build().unwrap();
+        let stream = TcpStream::connect_to(address).await.unwrap();
+        let stream = connector.connect(stream, "localhost").await.unwrap();
+        stream.write_all(b"SET a b\r\nGET a\r\n").await.unwrap();
+        let expected = b"+OK\r\n$1\r\nb\r\n";
+        let mut replies = [0; 12];
+        stream.read_exact(&mut replies).await.unwrap();
+        assert_eq!(&replies, expected);
+        stream.close().await.unwrap();
+        // The server says that this was all.
+        assert_eq!(stream.read(&mut replies).await.unwrap(), 0);
+    });
+    server.stop();
+    std::fs::remove_dir_all(folder).unwrap();
+}
