@@ -38,11 +38,12 @@ fn requests_have_spans_within_their_connection_and_are_logged_with_their_end() {
         while !journal.has("path=/never route=/never bytes=0 complete=false") {
             time::sleep(Duration::from_millis(1)).await;
         }
-        let within = "connection > request /never: never ended";
+        let within = "connection > request /never: test message=never ended";
         assert!(journal.has(within), "{journal:#?}");
-        let within = "connection > request /: test root runs";
+        let within = "connection > request /: test message=root runs";
         assert!(journal.has(within), "{journal:#?}");
-        let access = "method=GET path=/ route=/ status=200 bytes=4 complete=true";
+        let access = "connection > request /: brigade::access method=GET path=/ route=/ status=200 \
+            bytes=4 complete=true";
         assert!(journal.has(access), "{journal:#?}");
         assert!(journal.has("path=/panic route=/panic status=500"), "{journal:#?}");
         let panic = "connection > request /panic: brigade::http \
