@@ -68,6 +68,7 @@
 //! | `websocket` | WebSockets |
 //! | `tower` | services and layers of tower in our routers, such as axum's routers |
 //! | `hyper` | hyper's servers and clients on our loops |
+//! | `http2` | HTTP/2 for the server |
 //! | `tokio-io` | tokio's traits of reading and writing on our streams |
 //! | `send` | futures and streams for libraries that want them to be `Send`, such as axum |
 //! | `metrics` | a handler that serves the server's statistics to Prometheus |
@@ -200,6 +201,11 @@ pub mod client_page {}
 #[cfg(all(doctest, feature = "http", feature = "macros"))]
 #[doc = include_str!("../docs/shutdown.md")]
 pub mod shutdown {}
+
+/// Compiles the examples of docs/http2.md.
+#[cfg(all(doctest, feature = "http2"))]
+#[doc = include_str!("../docs/http2.md")]
+pub mod http2_page {}
 
 /// Compiles the examples of docs/websocket.md.
 #[cfg(all(doctest, feature = "websocket"))]

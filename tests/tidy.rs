@@ -54,7 +54,8 @@ const HTTP: [Folder; 11] = [
     ("middleware", &[]),
     ("files", &[]),
     ("bridge", &["transport", "websocket", "middleware", "files"]),
-    ("server", &["bridge"]),
+    // HTTP/2 is hyper's, by the bridge.
+    ("server", &[]),
     ("client", &["extract", "websocket", "routing", "middleware", "files", "bridge", "server"]),
 ];
 

@@ -3,6 +3,7 @@
 #![cfg(feature = "http2")]
 
 mod http2_client;
+mod http2_frames;
 mod sockets;
 
 use std::cell::RefCell;
@@ -22,6 +23,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use http2_client::{Client, allowed, channel_body, full, request, start, text, with_body};
+use http2_frames::{
+    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, block, frame, header,
+};
 use sockets::{PATIENCE, TestServer};
 
 /// Sends when it is dropped.
@@ -542,4 +546,80 @@ fn a_host_that_contradicts_the_authority_is_refused() {
             assert_eq!(client.send(request).await.status(), status, "{host}");
         }
     });
+}
+
+/// Sends a request with these headers on a new connection. Returns whether the response is a 200,
+/// or else the code with which the stream or the connection ends, or 0 after another response.
+fn outcome(server: &TestServer, block: &[u8]) -> Result<(), u32> {
+    let mut raw = Raw::plain(server.address);
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, block));
+    loop {
+        let frame = raw.next().expect("a response, or another end");
+        match frame.kind {
+            HEADERS if frame.is_ok() => return Ok(()),
+            HEADERS => return Err(0),
+            RST_STREAM | GOAWAY => return Err(frame.code()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn headers_that_http2_does_not_allow_are_errors() {
+    const PROTOCOL_ERROR: u32 = 1;
+    let server = start(|| Router::new().route("/", get(async || "hello")));
+    let with = |name: &str, value: &str| [block("GET", "/"), header(name, value)].concat();
+    let allowed = [with("te", "trailers"), with("x-name", "value")];
+    let refused = [
+        with("connection", "close"),
+        with("keep-alive", "timeout=5"),
+        with("proxy-connection", "keep-alive"),
+        with("transfer-encoding", "chunked"),
+        with("upgrade", "websocket"),
+        with("te", "gzip"),
+        with("X-Name", "upper case"),
+        with(":path", "/again"),
+        [header(":method", "GET"), header(":scheme", "http"), header(":authority", "a")].concat(),
+        [header(":method", "GET"), header(":path", "/"), header(":authority", "a")].concat(),
+    ];
+    for block in allowed {
+        assert_eq!(outcome(&server, &block), Ok(()));
+    }
+    for (n, block) in refused.iter().enumerate() {
+        assert_eq!(outcome(&server, block), Err(PROTOCOL_ERROR), "{n}");
+    }
+}
+
+#[test]
+fn requests_that_http1_would_refuse_are_refused() {
+    let server = start(|| Router::new().route("/", get(async || "hello")));
+    let request = |method: &str, path: &str, authority: &str| {
+        let pseudo =
+            [(":method", method), (":scheme", "http"), (":path", path), (":authority", authority)];
+        pseudo.map(|(name, value)| header(name, value)).concat()
+    };
+    let refused = [
+        request("GET", "/", "user@host"),
+        request("GET", "/", "host:port"),
+        [block("GET", "/"), header("expect", "nothing")].concat(),
+        request("GET", &format!("/{}", "a".repeat(9000)), "host"),
+    ];
+    for (n, block) in refused.iter().enumerate() {
+        assert_eq!(outcome(&server, block), Err(0), "{n}");
+    }
+    assert_eq!(outcome(&server, &block("GET", "/")), Ok(()));
+}
+
+#[test]
+fn headers_in_several_frames_are_put_together() {
+    let server = start(|| Router::new().route("/", get(async || "hello")));
+    let mut raw = Raw::plain(server.address);
+    let whole = [block("GET", "/"), header("x-large", &"v".repeat(10_000))].concat();
+    let (first, rest) = whole.split_at(20);
+    raw.send(&frame(HEADERS, END_STREAM, 1, first));
+    for part in rest.chunks(5000) {
+        raw.send(&frame(CONTINUATION, 0, 1, part));
+    }
+    raw.send(&frame(CONTINUATION, END_HEADERS, 1, &[]));
+    assert!(raw.until(HEADERS).is_ok());
 }

@@ -182,9 +182,10 @@ fn a_flood_of_settings_or_pings_or_other_frames_ends_the_connection() {
 
 #[test]
 fn streams_that_the_server_has_to_reset_end_the_connection() {
-    // Too large a window is an error of the stream (RFC 9113 section 6.9.1). h2 takes data after the
-    // end, which may be one, for an error of the connection.
-    let errors: [(fn(u32) -> Vec<u8>, u32); 2] = [
+    // Too large a window is an error of the stream (RFC 9113 section 6.9.1). h2 takes data after
+    // the end, which may be one, for an error of the connection.
+    type Frame = fn(u32) -> Vec<u8>;
+    let errors: [(Frame, u32); 2] = [
         (|id| frame(WINDOW_UPDATE, 0, id, &[0x7f, 0xff, 0xff, 0xff]), ENHANCE_YOUR_CALM),
         (|id| frame(DATA, 0, id, b"more"), PROTOCOL_ERROR),
     ];

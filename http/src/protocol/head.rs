@@ -84,7 +84,7 @@ impl RequestHead {
         self.text(Span { start: self.path.end, end: self.target.end }).strip_prefix('?')
     }
 
-    /// Returns the version: HTTP/1.0 or HTTP/1.1.
+    /// Returns the version: HTTP/1.0 or HTTP/1.1. A server of HTTP/2 sets that.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version

@@ -265,3 +265,72 @@ impl Future for Http2Connection {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net;
+
+    use brigade_runtime::net::TcpListener;
+    use brigade_runtime::{run, spawn_blocking};
+
+    use super::*;
+    use crate::routing::method_router::get;
+    use crate::routing::router::Router;
+    use crate::server::http2::preface::PREFACE;
+    use crate::server::loop_context::Options;
+    use crate::server::stats::Stats;
+
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    /// `GET /` with `:authority: a`, on stream 1.
+    const REQUEST: &[u8] = &[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x01, 0x01, b'a'];
+
+    fn context() -> Rc<LoopContext> {
+        let routes = Router::new().route("/", get(std::future::pending::<()>)).into_service();
+        let stats = Stats::new(Default::default());
+        let counters = stats.register(0);
+        Rc::new(LoopContext::new(routes, Options::default(), 0, counters, Some(stats)))
+    }
+
+    /// Serves a connection over which `sent` follows the preface, in a task of this name.
+    async fn serve(context: &Rc<LoopContext>, name: &'static str, sent: &[u8]) -> net::TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(&[PREFACE, SETTINGS, sent].concat()).unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let stream = ByteStream::Socket(stream.into());
+        let (early, now) = (Bytes::new(), time::now());
+        let connection = Http2Connection::new(stream, early, context.clone(), peer.into(), now);
+        task::Builder::new().name(name).spawn(connection).detach();
+        client
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed_and_one_with_a_stream_is_not() {
+        run(async {
+            let context = context();
+            let _busy = serve(&context, "busy", REQUEST).await;
+            let mut idle = serve(&context, "idle", &[]).await;
+            let named = |name: &str| {
+                let all = task::all().into_iter();
+                let named = all.filter(|task| task.label.name() == Some(name));
+                named.map(|task| task.label.id()).collect::<Vec<_>>()
+            };
+            while context.counters.in_flight() == 0 {
+                time::sleep(Duration::from_millis(1)).await;
+            }
+            let both = [named("busy"), named("idle")].concat();
+            assert_eq!(both.len(), 2);
+            while context.close_idle(both.iter().copied()).await == 0 {
+                time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!((named("busy").len(), named("idle").len()), (1, 0));
+            let received = spawn_blocking(move || {
+                let mut received = Vec::new();
+                idle.read_to_end(&mut received).map(|_| received)
+            });
+            let received = received.await.unwrap().unwrap();
+            assert!(received.ends_with(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+        });
+    }
+}

@@ -1,5 +1,6 @@
 //! Our responses as hyper sends them.
 
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -184,7 +185,10 @@ impl OutgoingBody {
 
     /// Reports that the whole response was passed on.
     fn complete(&mut self) {
-        self.observers.drain(..).for_each(Observer::complete);
+        if !self.observers.is_empty() {
+            let stream = self.stream.clone();
+            stream.within(|| self.observers.drain(..).for_each(Observer::complete));
+        }
     }
 
     /// Takes a piece of the current part.
@@ -192,7 +196,7 @@ impl OutgoingBody {
         let length = self.part.len();
         let before_tail = length.saturating_sub(TAIL_BYTES_MAX).min(PIECE_BYTES_MAX);
         let piece = match before_tail {
-            0 => std::mem::take(&mut self.part),
+            0 => mem::take(&mut self.part),
             length => self.part.split_to(length),
         };
         self.observers.iter_mut().for_each(|observer| observer.count(piece.len() as u64));
@@ -278,7 +282,9 @@ impl Drop for OutgoingBody {
     fn drop(&mut self) {
         let stream = self.stream.clone();
         // What the application made of it may log while it is dropped.
-        stream.within(|| drop(std::mem::take(&mut self.body)));
-        self.observers.drain(..).for_each(|observer| observer.abandon(0));
+        stream.within(|| {
+            drop(mem::take(&mut self.body));
+            self.observers.drain(..).for_each(|observer| observer.abandon(0));
+        });
     }
 }

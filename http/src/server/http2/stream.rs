@@ -27,6 +27,7 @@ use crate::message::pipe::Pipe;
 use crate::message::request::Request;
 use crate::message::response::{IntoResponse, Response};
 use crate::message::route::Route;
+use crate::protocol::error::ProtocolError;
 use crate::protocol::framing::Framing;
 use crate::routing::endpoint::Running;
 use crate::server::counters::Outcome;
@@ -179,6 +180,8 @@ pub(super) struct Exchange {
 enum Stage {
     /// The handler has not been looked for. That is done in the stream's task.
     Received(Box<http::Request<Incoming>>),
+    /// There is no handler.
+    Refused(ProtocolError),
     /// Waiting for the handler.
     Handling(Running),
     /// Waiting for a handler that runs on after its client has gone, in a task of its own.
@@ -194,7 +197,7 @@ type Handled = Result<Response, Panic>;
 
 impl Exchange {
     /// Finds the handler and calls it.
-    fn begin(&mut self, request: http::Request<Incoming>) -> Result<Stage, Handled> {
+    fn begin(&mut self, request: http::Request<Incoming>) -> Result<Stage, Panic> {
         let connection = self.stream.connection().clone();
         let (context, peer) = (&connection.context, connection.peer);
         let Converted { mut request, limits, failure } =
@@ -204,7 +207,7 @@ impl Exchange {
                     tracing::debug!(target: "brigade::http", %peer, %error, "request refused");
                     self.stream.outcome.set(Some(Outcome::NONE));
                     context.counters.begin_refusal();
-                    return Err(Ok(error.into_response()));
+                    return Ok(Stage::Refused(error));
                 }
             };
         if let Some(describe) = &connection.description {
@@ -229,7 +232,7 @@ impl Exchange {
         }
         self.stream.route.replace(route);
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request, is_too_large)));
-        let running = self.stream.within(call).map_err(Err)?;
+        let running = self.stream.within(call)?;
         Ok(match is_detached {
             true => Stage::Detached(self.detach(running)),
             false => Stage::Handling(running),
@@ -267,7 +270,7 @@ impl Exchange {
         {
             match self.begin(*request) {
                 Ok(stage) => self.stage = stage,
-                Err(handled) => return Poll::Ready(handled),
+                Err(panic) => return Poll::Ready(Err(panic)),
             }
         }
         match &mut self.stage {
@@ -277,6 +280,7 @@ impl Exchange {
                 // The loop ends, or the task was aborted.
                 Err(_) => Poll::Ready(Ok(Response::empty(StatusCode::SERVICE_UNAVAILABLE))),
             },
+            Stage::Refused(error) => Poll::Ready(Ok(error.into_response())),
             Stage::Received(_) | Stage::Done => Poll::Pending,
         }
     }
