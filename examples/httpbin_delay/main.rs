@@ -14,6 +14,7 @@
 //! | `origin`, `posted`, `echo` | responses that describe the request |
 //! | `delay`, `drip`, `events`, `range`, `chaos` | endpoints that take some time |
 //! | `status`, `unstable`, `lines`, `random_bytes` | endpoints that respond at once |
+//! | `tls`, `self_signed`, `http2` | with the features of these names; `no_…` without |
 //! | `index`, `app` | the list of endpoints for people, and the routes |
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,11 @@ mod endpoint;
 mod events;
 mod failure;
 mod go_duration;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(not(feature = "http2"))]
+#[path = "no_http2.rs"]
+mod http2;
 mod index;
 mod lines;
 mod options;
@@ -39,10 +45,21 @@ mod posted;
 mod query;
 mod random_bytes;
 mod range;
+#[cfg(feature = "tls-self-signed")]
+mod self_signed;
+#[cfg(not(feature = "tls-self-signed"))]
+#[path = "no_self_signed.rs"]
+mod self_signed;
 mod status;
 mod timing;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod unstable;
 
+use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -54,6 +71,7 @@ use rlimit::Resource;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::options::{Command, Options};
+use crate::tls::Tls;
 
 /// With fewer descriptors than this a load test runs into the limit.
 const DESCRIPTORS_FEW: u64 = 10_000;
@@ -96,19 +114,24 @@ fn start_log(debug: bool) {
 }
 
 /// Serves until a signal arrives, and returns what each loop did.
-fn serve(options: &Options) -> io::Result<Vec<LoopReport>> {
-    let server = bind(options)?;
+fn serve(options: &Options) -> Result<Vec<LoopReport>, Box<dyn Error>> {
+    let (tls, certificate) = certificate(options)?;
+    let server = bind(options, tls.as_ref())?;
     raise_descriptor_limit();
     let started = format!(
-        "listening on http://{} ({} event loops)\n",
+        "{certificate}listening on {}://{} ({} event loops)\n",
+        if tls.is_some() { "https" } else { "http" },
         server.local_addr()?,
         server.loop_count()
     );
     let (max_delay, chaos) = (options.max_delay, options.chaos);
     let mut event_loop = EventLoop::builder().name("acceptor").debug(options.debug).build()?;
-    event_loop.run_until_complete(async move {
+    let reports: io::Result<_> = event_loop.run_until_complete(async move {
         // Before the address is printed, so that no signal arrives too early.
         let signals = Signals::new([SignalKind::Interrupt, SignalKind::Terminate])?;
+        if let Some(tls) = tls {
+            tls.reload_on_hangup();
+        }
         io::stdout().write_all(started.as_bytes())?;
         io::stdout().flush()?;
         let signal = async || {
@@ -117,10 +140,21 @@ fn serve(options: &Options) -> io::Result<Vec<LoopReport>> {
         };
         let app = move || app::app(max_delay, chaos);
         server.serve_with_force(app, signal(), signal()).await
-    })
+    });
+    Ok(reports?)
 }
 
-fn bind(options: &Options) -> io::Result<Server> {
+/// Returns the certificate to serve with, if there is one, and a line about it.
+fn certificate(options: &Options) -> Result<(Option<Tls>, String), Box<dyn Error>> {
+    if options.tls_self_signed {
+        let (tls, line) = self_signed::make()?;
+        return Ok((Some(tls), line));
+    }
+    let Some((certificate, key)) = &options.tls else { return Ok((None, String::new())) };
+    Ok((Some(Tls::from_files(certificate, key)?), String::new()))
+}
+
+fn bind(options: &Options, tls: Option<&Tls>) -> Result<Server, Box<dyn Error>> {
     // A shutdown waits for the longest delay that a client may have requested.
     let defaults = Timeouts::default();
     let drain = defaults.drain.max(options.max_delay.to_std().saturating_add(DRAIN_SLACK));
@@ -134,6 +168,11 @@ fn bind(options: &Options) -> io::Result<Server> {
         Some(path) => server.and_bind_unix(path)?,
         None => server,
     };
+    let server = match tls {
+        Some(tls) => tls.serve(server),
+        None => server,
+    };
+    let server = if options.h2c { http2::allow(server)? } else { server };
     Ok(match options.loops {
         Some(loops) => server.loops(loops),
         None => server,

@@ -16,6 +16,10 @@ Usage: httpbin_delay [OPTIONS]
 Options:
   --listen ADDR        where to listen [default: 127.0.0.1:8080]; port 0 is any free port
   --unix PATH          listen at this Unix socket, too
+  --tls-cert FILE      speak HTTPS, with this certificate (PEM); read again on SIGHUP
+  --tls-key FILE       its key (PEM)
+  --tls-self-signed    speak HTTPS, with a certificate for localhost that nobody has signed
+  --h2c                speak HTTP/2 without TLS, too, with clients that begin with it
   --loops N            event loops, each a thread [default: one per core]
   --accept MODE        shared: one acceptor for all loops; per-loop: each its own [default: shared]
   --no-pin             let the threads move from core to core
@@ -45,6 +49,11 @@ pub(crate) struct Options {
     pub(crate) listen: String,
     /// The path of a socket file.
     pub(crate) unix: Option<PathBuf>,
+    /// The files of the certificate and its key.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) tls_self_signed: bool,
+    /// Whether HTTP/2 is spoken without TLS.
+    pub(crate) h2c: bool,
     /// `None` for one per core.
     pub(crate) loops: Option<usize>,
     /// Whether each loop accepts for itself.
@@ -61,6 +70,9 @@ impl Default for Options {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             unix: None,
+            tls: None,
+            tls_self_signed: false,
+            h2c: false,
             loops: None,
             accepts_per_loop: false,
             pin: true,
@@ -74,10 +86,15 @@ impl Default for Options {
 
 pub(crate) fn parse(mut arguments: Parser) -> Result<Command, Box<dyn Error>> {
     let mut options = Options::default();
+    let (mut certificate, mut key) = (None, None);
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("listen") => options.listen = parse_listen(arguments.value()?.string()?)?,
             Arg::Long("unix") => options.unix = Some(arguments.value()?.into()),
+            Arg::Long("tls-cert") => certificate = Some(arguments.value()?.into()),
+            Arg::Long("tls-key") => key = Some(arguments.value()?.into()),
+            Arg::Long("tls-self-signed") => options.tls_self_signed = true,
+            Arg::Long("h2c") => options.h2c = true,
             Arg::Long("loops") => options.loops = Some(parse_loops(&mut arguments)?),
             Arg::Long("accept") => {
                 options.accepts_per_loop = match arguments.value()?.string()?.as_str() {
@@ -107,6 +124,14 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Command, Box<dyn Error>> {
             }
             other => return Err(other.unexpected().into()),
         }
+    }
+    options.tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err("--tls-cert and --tls-key belong together".into()),
+    };
+    if options.tls_self_signed && options.tls.is_some() {
+        return Err("--tls-self-signed makes a certificate, and --tls-cert names one".into());
     }
     Ok(Command::Serve(options))
 }

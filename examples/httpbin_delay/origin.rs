@@ -29,7 +29,7 @@ pub(crate) fn client(request: &Request) -> String {
 pub(crate) fn url(request: &Request) -> String {
     let by_flag = || {
         let is_on = header_text(request, "x-forwarded-ssl").is_some_and(|value| value == "on");
-        if is_on { "https".to_owned() } else { "http".to_owned() }
+        if is_on { "https".to_owned() } else { request.scheme().to_owned() }
     };
     let scheme = header_text(request, "x-forwarded-proto")
         .or_else(|| header_text(request, "x-forwarded-protocol"))

@@ -175,9 +175,7 @@ fn a_client_certificate_is_known_to_handlers() {
         .require_client_certificates(authority.roots())
         .build()
         .unwrap();
-    let chain = async |tls: TlsInfo| {
-        tls.peer_certificates.as_ref().map_or(0, Vec::len).to_string()
-    };
+    let chain = async |tls: TlsInfo| tls.peer_certificates.as_ref().map_or(0, Vec::len).to_string();
     let app = move || Router::new().route("/", get(chain));
     let server = TestServer::start_with(|server| server.loops(1).pin(false).tls(config), app);
     let url = format!("https://localhost:{}/", server.address.port());
@@ -232,9 +230,8 @@ fn a_handshake_that_outlasts_the_drain_is_cancelled_and_reported() {
 fn idle_connections_end_with_close_notify() {
     let authority = Authority::new();
     let timeouts = Timeouts { keep_alive: Duration::from_millis(50), ..Timeouts::default() };
-    let options = |server: Server| {
-        server.loops(1).pin(false).timeouts(timeouts).tls(authority.config())
-    };
+    let options =
+        |server: Server| server.loops(1).pin(false).timeouts(timeouts).tls(authority.config());
     let server = TestServer::start_with(options, routes);
     let connector = TlsConnector::builder().roots(authority.roots()).build().unwrap();
     run(async move {

@@ -70,6 +70,10 @@ pub(crate) trait Duplex: Debug {
     }
 }
 
+/// An extension of requests that came over an encrypted connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encrypted;
+
 /// Adds what handlers learn of the connection to the extensions of a request.
 pub(crate) type Description = Rc<dyn Fn(&mut Extensions)>;
 

@@ -11,6 +11,7 @@ use brigade_runtime::net::PeerAddr;
 use percent_encoding::percent_decode_str;
 
 use crate::message::body::Body;
+use crate::message::byte_stream::Encrypted;
 use crate::message::extensions::Extensions;
 use crate::message::param_error::{ParamError, Reason, parse};
 use crate::message::parts::PartsBox;
@@ -99,6 +100,14 @@ impl Request {
     #[must_use]
     pub fn peer_addr(&self) -> PeerAddr {
         self.parts.peer
+    }
+
+    /// Returns the scheme of the URL that was requested, as far as this server knows: `https` if the
+    /// connection is encrypted, and otherwise `http`. A proxy in front may have been asked with
+    /// another one.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.parts.extensions.get::<Encrypted>().is_some() { "https" } else { "http" }
     }
 
     /// Returns the head.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use brigade_runtime::tls::TlsStream;
 
-use crate::message::byte_stream::{ByteStream, Description, Duplex};
+use crate::message::byte_stream::{ByteStream, Description, Duplex, Encrypted};
 use crate::message::tls_info::{TlsDetails, TlsInfo};
 
 /// Returns a stream that reads and writes over TLS.
@@ -109,7 +109,10 @@ impl Duplex for TlsDuplex {
     fn description(&self) -> Option<Description> {
         let Describe(description) = self.description.get_or_init(|| {
             let info = TlsInfo(Rc::new(details(&self.stream)));
-            Describe(Rc::new(move |extensions| drop(extensions.insert(info.clone()))))
+            Describe(Rc::new(move |extensions| {
+                extensions.insert(Encrypted);
+                extensions.insert(info.clone());
+            }))
         });
         Some(description.clone())
     }
