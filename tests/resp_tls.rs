@@ -4,6 +4,7 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use brigade::net::TcpStream;
 use brigade::tls::{TlsConnector, TlsRoots};
@@ -11,12 +12,9 @@ use common::server::{Server, example};
 
 #[test]
 fn resp_replies_over_tls() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let folder = std::env::temp_dir().join(format!("brigade-resp-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    // A certificate for localhost, which signs itself and is valid for a hundred years.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates");
+    let (certificate, key) = (folder.join("localhost.pem"), folder.join("localhost.key.pem"));
     let mut command = example("resp");
     command.args(["--listen", "127.0.0.1:0", "--loops", "2"]);
     command.arg("--tls-cert").arg(&certificate).arg("--tls-key").arg(&key);
@@ -37,5 +35,4 @@ fn resp_replies_over_tls() {
         assert_eq!(stream.read(&mut replies).await.unwrap(), 0);
     });
     server.stop();
-    std::fs::remove_dir_all(folder).unwrap();
 }

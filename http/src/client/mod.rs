@@ -30,6 +30,8 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_options;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -48,7 +50,8 @@ use pool::LoopClient;
 
 pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind};
 
-/// A client for `http://` and `https://` URLs. It belongs to one loop; its clones share its connections.
+/// A client for `http://` and `https://` URLs. It belongs to one loop; its clones share its
+/// connections.
 ///
 /// - Connections are kept and reused, each for one request at a time. The number of idle
 ///   connections is limited. To limit the number of open ones, use a

@@ -1,4 +1,4 @@
-//! `https` URLs (feature `tls`).
+//! TLS for `https` URLs (feature `tls`).
 
 use std::io;
 use std::pin::Pin;
@@ -9,34 +9,17 @@ use brigade_runtime::spawn_blocking;
 use brigade_runtime::tls::TlsConnector;
 
 use crate::client::encryption::Encryption;
-use crate::client::options::ClientBuilder;
 use crate::message::byte_stream::ByteStream;
 use crate::transport::tls_duplex::over_tls;
-
-impl ClientBuilder {
-    /// Sets how the connections of `https` URLs are encrypted: which certificates are trusted, and
-    /// which one the client has (feature `tls`). By default the system's certificates are trusted.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// use brigade_http::Client;
-    /// use brigade_runtime::tls::{TlsConnector, TlsRoots};
-    ///
-    /// fn client() -> Result<Client, Box<dyn std::error::Error>> {
-    ///     let roots = TlsRoots::from_pem_file("ca.pem")?;
-    ///     let connector = TlsConnector::builder().roots(roots).build()?;
-    ///     Ok(Client::builder().tls(connector).build())
-    /// }
-    /// ```
-    pub fn tls(mut self, connector: TlsConnector) -> Self {
-        self.options.encryption = Some(Arc::new(Tls(OnceLock::from(connector))));
-        self
-    }
-}
 
 /// Returns the encryption of a client without options.
 pub(super) fn by_default() -> Option<Arc<dyn Encryption>> {
     Some(Arc::new(Tls(OnceLock::new())))
+}
+
+/// Returns an encryption by `connector`.
+pub(super) fn with(connector: TlsConnector) -> Arc<dyn Encryption> {
+    Arc::new(Tls(OnceLock::from(connector)))
 }
 
 /// Encrypts by TLS. The system's certificates are read for the first connection.

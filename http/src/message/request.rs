@@ -102,8 +102,8 @@ impl Request {
         self.parts.peer
     }
 
-    /// Returns the scheme of the URL that was requested, as far as this server knows: `https` if the
-    /// connection is encrypted, and otherwise `http`. A proxy in front may have been asked with
+    /// Returns the scheme of the URL that was requested, as far as this server knows: `https` if
+    /// the connection is encrypted, and otherwise `http`. A proxy in front may have been asked with
     /// another one.
     #[must_use]
     pub fn scheme(&self) -> &'static str {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use brigade_runtime::net::AnyStream;
 
 use crate::message::byte_stream::ByteStream;
-use crate::server::http2::Http2Start;
 
 /// Turns accepted sockets into streams for HTTP, as TLS does. One for all loops.
 pub(crate) trait Handshake: Send + Sync + Debug {
@@ -25,8 +24,8 @@ pub(crate) trait Handshake: Send + Sync + Debug {
 /// A stream over which a client speaks HTTP from now on.
 pub(crate) struct Ready {
     pub(crate) stream: ByteStream,
-    /// Absent if it speaks HTTP/1.1.
-    pub(crate) http2: Option<Http2Start>,
+    /// The protocol that both sides have chosen by ALPN (RFC 7301).
+    pub(crate) alpn: Option<Vec<u8>>,
 }
 
 /// The TLS handshakes of all loops of a server, counted.

@@ -88,8 +88,8 @@ impl Opening {
                     self.claim(connection);
                 }
                 State::Handshaking(mut handshake, guard) => match handshake.as_mut().poll(cx) {
-                    Poll::Ready(Some(Ready { stream, http2 })) => {
-                        self.serve(stream, guard, http2, &[]);
+                    Poll::Ready(Some(Ready { stream, alpn })) => {
+                        self.serve(stream, guard, http2::of_alpn(alpn.as_deref()), &[]);
                     }
                     Poll::Ready(None) => {}
                     Poll::Pending => {

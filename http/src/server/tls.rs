@@ -71,11 +71,11 @@ impl Handshake for TlsAcceptor {
         Box::pin(async move {
             match acceptor.accept_or_plain(socket).await {
                 Ok(Accepted::Tls(stream)) => {
-                    let http2 = http2::of_alpn(stream.alpn_protocol().as_deref());
-                    return Some(Ready { stream: over_tls(stream), http2 });
+                    let alpn = stream.alpn_protocol();
+                    return Some(Ready { stream: over_tls(stream), alpn });
                 }
                 Ok(Accepted::Plain(socket, received)) => {
-                    tracing::debug!(target: "brigade::http", "a client of the port of TLS speaks without");
+                    tracing::debug!(target: "brigade::http", "a client speaks without TLS");
                     if received.first().is_some_and(|first| METHOD_STARTS.contains(first)) {
                         let _ = timeout(PLAIN_HTTP_TIMEOUT, refuse_plain(&socket)).await;
                     }

@@ -37,7 +37,8 @@ fn admin() -> Router {
 
 /// Shows what a request says about the route that it has found.
 fn places() -> Router {
-    let leaf = |matched: MatchedPath, nested: NestedPath, original: OriginalUri, uri: Uri| async move {
+    type Paths = (MatchedPath, NestedPath, OriginalUri, Uri);
+    let leaf = |(matched, nested, original, uri): Paths| async move {
         let (matched, nested) = (matched.as_str(), nested.as_str());
         format!("{matched} below {nested}, {} as {uri}", original.0)
     };

@@ -43,7 +43,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use brigade_runtime::net::PeerAddr;
-use brigade_runtime::server::{AcceptedConnection, ConnectionGuard, Connections};
+use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
 use brigade_runtime::task;
 use brigade_runtime::task::TaskId;
 
@@ -63,7 +63,6 @@ use crate::transport::pace::Pace;
 
 use stream::Stream;
 use watch::Watch;
-use watched::WatchedConnection;
 
 /// Why there is a stream to read from and to write to.
 const HAS_STREAM: &str = "nothing is read or written before the claim and after the upgrade";
@@ -183,15 +182,6 @@ impl ConnectionTask {
     pub(crate) fn with_received(mut self, received: &[u8]) -> Self {
         self.protocol.receive(received);
         self
-    }
-
-    /// Starts the task.
-    pub(crate) fn spawn(self, connections: &Connections) {
-        if self.is_watched() {
-            connections.spawn(WatchedConnection(self));
-        } else {
-            connections.spawn(self);
-        }
     }
 
     fn of(server: Rc<LoopContext>, peer: PeerAddr, accepted: Instant, stream: Stream) -> Self {

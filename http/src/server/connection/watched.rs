@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use brigade_runtime::server::Connections;
 use tracing::{Level, Span, debug_span, field, level_enabled};
 
 use crate::message::response::Response;
@@ -16,6 +17,15 @@ impl ConnectionTask {
     /// Returns `true` if this has to be polled as a [`WatchedConnection`].
     pub(crate) fn is_watched(&self) -> bool {
         self.watch.is_some()
+    }
+
+    /// Starts the task.
+    pub(crate) fn spawn(self, connections: &Connections) {
+        if self.is_watched() {
+            connections.spawn(WatchedConnection(self));
+        } else {
+            connections.spawn(self);
+        }
     }
 
     fn timing(&mut self) -> Option<&mut Timing> {
