@@ -48,7 +48,9 @@ fn pattern(length: usize) -> Vec<u8> {
 #[test]
 fn ten_megabytes_go_both_ways_at_once_to_slow_readers() {
     run(async {
-        for is_unix in [false, true] {
+        // Smaller than a record and than the least that is read of the socket, and larger than the
+        // most.
+        for (is_unix, buffer) in [(false, 1500), (true, 1500), (false, 100_000), (false, 20_000)] {
             let (one, other) = match is_unix {
                 false => tcp_pair().await,
                 true => {
@@ -67,9 +69,8 @@ fn ten_megabytes_go_both_ways_at_once_to_slow_readers() {
                 }));
                 let sent = data.clone();
                 tasks.push(spawn(async move {
-                    // Smaller than a record, and than what a read of the socket returns.
                     let mut received = Vec::with_capacity(LARGE);
-                    let mut buffer = [0; 1500];
+                    let mut buffer = vec![0; buffer];
                     loop {
                         let read = stream.read(&mut buffer).await.unwrap();
                         received.extend_from_slice(&buffer[..read]);
@@ -164,6 +165,39 @@ fn several_slices_are_one_record() {
         stream.close().await.unwrap();
     });
     assert_eq!(received, b"headbody");
+}
+
+#[test]
+fn many_small_records_that_arrive_at_once_are_read_in_any_pieces() {
+    run(async {
+        let (one, other) = tcp_pair().await;
+        let data = pattern(200_000);
+        let sent = data.clone();
+        let writing = spawn(async move {
+            for part in sent.chunks(100) {
+                one.write_all(part).await.unwrap();
+            }
+            one.close().await.unwrap();
+            one
+        });
+        let mut received = Vec::new();
+        for size in [40_000, 1, 0, 3, 16_384, 60_000].into_iter().cycle() {
+            let mut buffer = vec![0; size];
+            let read = other.read(&mut buffer).await.unwrap();
+            received.extend_from_slice(&buffer[..read]);
+            if read == 0 && size > 0 {
+                break;
+            }
+            if size == 1 {
+                // More arrives than is read.
+                for _ in 0..100 {
+                    brigade_runtime::task::yield_now().await;
+                }
+            }
+        }
+        assert!(received == data, "{} bytes", received.len());
+        writing.await.unwrap();
+    });
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) const UNSENT_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Session {
     connection: Connection,
     /// Ciphertext that was received, and is decrypted once the plaintext before it has been read.
-    /// Empty unless the reader's buffer is smaller than what one read of the socket contained.
+    /// Empty unless one read of the socket contained much more than the reader has room for.
     surplus: Vec<u8>,
     /// Why the connection has failed. It is returned when the plaintext before it has been read.
     failure: Option<Error>,
@@ -36,6 +36,34 @@ pub(super) struct Session {
     is_closing: bool,
     /// The FIN that follows `close_notify` was taken by [`Session::take_fin`].
     is_fin_taken: bool,
+}
+
+/// Where plaintext goes, and how much of it.
+pub(super) struct Sink<'a> {
+    room: usize,
+    taken: usize,
+    put: &'a mut dyn FnMut(&[u8]),
+}
+
+impl<'a> Sink<'a> {
+    /// Returns a sink that passes up to `room` bytes to `put`, in pieces.
+    pub(super) fn new(room: usize, put: &'a mut dyn FnMut(&[u8])) -> Self {
+        Self { room, taken: 0, put }
+    }
+
+    /// Takes as much of `chunk` as there is room for. Returns how much that is.
+    fn take(&mut self, chunk: &[u8]) -> usize {
+        let part = &chunk[..chunk.len().min(self.room - self.taken)];
+        if !part.is_empty() {
+            (self.put)(part);
+        }
+        self.taken += part.len();
+        part.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.taken == self.room
+    }
 }
 
 /// A reader that has nothing now.
@@ -61,11 +89,19 @@ impl Session {
         }
     }
 
-    /// Decrypts `ciphertext`. What comes after the end or a failure is dropped.
-    pub(super) fn receive(&mut self, ciphertext: &[u8]) {
+    /// Decrypts `ciphertext` and passes plaintext to `sink`. Keeps what is too much for it. What
+    /// comes after the end or a failure is dropped.
+    pub(super) fn receive(&mut self, ciphertext: &[u8], sink: &mut Sink<'_>) {
         debug_assert!(self.surplus.is_empty(), "it is decrypted first");
-        let taken = self.decrypt(ciphertext);
-        self.surplus = ciphertext[taken..].to_vec();
+        let mut rest = ciphertext;
+        loop {
+            rest = &rest[self.decrypt(rest)..];
+            self.drain(sink);
+            if rest.is_empty() || sink.is_full() {
+                break;
+            }
+        }
+        self.surplus = rest.to_vec();
         if ciphertext.len() > READ_BYTES {
             // Before a read, rustls frees the memory of the last record.
             let _ = self.connection.read_tls(&mut Nothing);
@@ -100,35 +136,35 @@ impl Session {
         ciphertext.len()
     }
 
-    /// Passes up to `room` bytes of plaintext to `put`, in pieces. Returns their number: 0 at the
-    /// end, or if there is no room.
+    /// Passes plaintext to `sink`. Returns how much it has taken in all: 0 at the end, or if it has
+    /// no room.
     ///
     /// # Errors
     /// `WouldBlock` if there is no plaintext, `UnexpectedEof` if the peer has closed the connection
     /// without `close_notify`, and the failure of the connection.
-    pub(super) fn read(&mut self, room: usize, mut put: impl FnMut(&[u8])) -> io::Result<usize> {
-        let mut read = 0;
-        while read < room {
-            let mut reader = self.connection.reader();
-            match reader.fill_buf() {
-                Ok([]) => break,
-                Ok(chunk) => {
-                    let part = &chunk[..chunk.len().min(room - read)];
-                    put(part);
-                    read += part.len();
-                    let length = part.len();
-                    reader.consume(length);
-                }
-                Err(_) if !self.surplus.is_empty() => {
-                    let surplus = std::mem::take(&mut self.surplus);
-                    let taken = self.decrypt(&surplus);
-                    self.surplus = surplus[taken..].to_vec();
-                }
-                Err(_) if read > 0 => break,
-                Err(error) => return Err(self.read_error(error)),
+    pub(super) fn read(&mut self, sink: &mut Sink<'_>) -> io::Result<usize> {
+        self.drain(sink);
+        if !self.surplus.is_empty() && !sink.is_full() {
+            let surplus = std::mem::take(&mut self.surplus);
+            self.receive(&surplus, sink);
+        }
+        if sink.taken > 0 || sink.is_full() {
+            return Ok(sink.taken);
+        }
+        // There is nothing, and rustls says why.
+        let nothing = self.connection.reader().fill_buf().map(|rest| rest.len());
+        nothing.map_err(|error| self.read_error(error))
+    }
+
+    /// Passes plaintext that is decrypted already to `sink`.
+    fn drain(&mut self, sink: &mut Sink<'_>) {
+        let mut reader = self.connection.reader();
+        while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
+            match sink.take(chunk) {
+                0 => break,
+                taken => reader.consume(taken),
             }
         }
-        Ok(read)
     }
 
     fn read_error(&self, error: io::Error) -> io::Error {

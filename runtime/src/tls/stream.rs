@@ -18,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::budget;
 use crate::net::{AnyStream, PeerAddr};
-use crate::tls::session::{Session, UNSENT_BYTES_MAX};
+use crate::tls::session::{Session, Sink, UNSENT_BYTES_MAX};
 use crate::tls::version::TlsVersion;
 
 /// The most plaintext that one write accepts: four records. What a write accepts is encrypted at
@@ -115,14 +115,18 @@ impl TlsStream {
     /// Passes up to `room` bytes to `put`, in pieces. Returns their number.
     fn try_read_with(&self, room: usize, mut put: impl FnMut(&[u8])) -> io::Result<usize> {
         let session = &mut *self.session.borrow_mut();
-        match session.read(room, &mut put) {
+        let sink = &mut Sink::new(room, &mut put);
+        match session.read(sink) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             result => return result,
         }
-        receive(&self.io, session, room)?;
+        receive_with(&self.io, room, |ciphertext| match ciphertext {
+            [] => session.receive_end(),
+            ciphertext => session.receive(ciphertext, sink),
+        })?;
         // Alerts and key updates. If they cannot be sent, the next write or flush returns why.
         let _ = send(&self.io, session);
-        session.read(room, put)
+        session.read(sink)
     }
 
     /// Encrypts up to [`WRITE_BYTES_MAX`] of `data` and sends as much of it as the system accepts
@@ -471,17 +475,6 @@ impl fmt::Debug for TlsStream {
             .field("version", &self.protocol_version())
             .finish_non_exhaustive()
     }
-}
-
-/// Reads once from the socket, and decrypts. `room` is how much plaintext is wanted.
-///
-/// # Errors
-/// Those of recv(2), such as `WouldBlock`.
-fn receive(io: &AnyStream, session: &mut Session, room: usize) -> io::Result<()> {
-    receive_with(io, room, |ciphertext| match ciphertext {
-        [] => session.receive_end(),
-        ciphertext => session.receive(ciphertext),
-    })
 }
 
 /// Reads once from the socket, and passes what was read to `take`; nothing at the end. `room` is
