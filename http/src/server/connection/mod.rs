@@ -194,6 +194,15 @@ impl ConnectionTask {
         }
     }
 
+    /// Starts the task, which takes the connection over from the running one.
+    pub(crate) fn take_over(self, connections: &Connections) {
+        if self.is_watched() {
+            connections.spawn_successor(WatchedConnection(self));
+        } else {
+            connections.spawn_successor(self);
+        }
+    }
+
     fn of(server: Rc<LoopContext>, peer: PeerAddr, accepted: Instant, stream: Stream) -> Self {
         let watch = Watch::new(server.timed_loop, accepted, peer);
         Self {
