@@ -324,7 +324,7 @@ mod tests {
             let (end, ended) = crate::oneshot::channel::<()>();
             let taken_over = connections.clone();
             connections.spawn(async move {
-                taken_over.spawn_successor(async move { drop(ended.await) });
+                taken_over.spawn_successor(async move { _ = ended.await });
             });
             let first = connections.tasks().next().unwrap().label.id();
             task::yield_now().await;
