@@ -24,7 +24,8 @@ use hyper::body::Frame;
 
 use http2_client::{Client, allowed, channel_body, full, request, start, text, with_body};
 use http2_frames::{
-    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, block, frame, header,
+    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, Raw, SETTINGS,
+    block, frame, header,
 };
 use sockets::{PATIENCE, TestServer};
 
@@ -622,4 +623,38 @@ fn headers_in_several_frames_are_put_together() {
     }
     raw.send(&frame(CONTINUATION, END_HEADERS, 1, &[]));
     assert!(raw.until(HEADERS).is_ok());
+}
+
+#[test]
+fn clients_of_both_versions_are_served_at_the_same_port() {
+    let server = start(|| Router::new().route("/", get(async || "hello")));
+    for _ in 0..2 {
+        assert_eq!(outcome(&server, &block("GET", "/")), Ok(()));
+        let mut client = server.connect();
+        client.send(sockets::get("/"));
+        assert_eq!(client.response().text(), "hello");
+        // It begins like the preface.
+        let response =
+            server.exchange("PRIVATE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
+    }
+}
+
+#[test]
+fn a_preface_in_single_bytes_is_one_of_http2() {
+    let server = start(|| Router::new().route("/", get(async || "hello")));
+    let mut raw = Raw::silent(server.address);
+    for byte in PREFACE {
+        raw.send(&[*byte]);
+    }
+    raw.send(&frame(SETTINGS, 0, 0, &[]));
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block("GET", "/")));
+    assert!(raw.until(HEADERS).is_ok());
+}
+
+#[test]
+fn a_preface_is_refused_unless_it_is_allowed() {
+    let server = TestServer::start(|| Router::new().route("/", get(async || "hello")));
+    let response = server.exchange(PREFACE);
+    assert!(response.starts_with("HTTP/1.1 505 "), "{response}");
 }

@@ -154,10 +154,10 @@ impl Opening {
         let (context, peer, accepted) = (self.context.clone(), self.peer, self.accepted);
         let Some(start) = http2 else {
             let task = ConnectionTask::over(context, peer, accepted, stream, Some(guard));
-            return task.with_received(early).spawn(&self.connections);
+            return task.with_received(early).take_over(&self.connections);
         };
         let served = start.serve(stream, Bytes::copy_from_slice(early), context, peer, accepted);
-        self.connections.spawn(async move {
+        self.connections.spawn_successor(async move {
             let _guard = guard;
             served.await;
         });

@@ -1,6 +1,7 @@
 //! The open connections of one loop of a server, each a task.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -11,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use crate::budget::consume_budget;
 use crate::local::Notify;
-use crate::task::{self, TaskId, TaskInfo};
+use crate::task::{self, JoinHandle, TaskId, TaskInfo};
 
 /// The name of the task of a connection.
 pub(super) const CONNECTION: &str = "connection";
@@ -32,6 +33,8 @@ struct Inner {
     open: Cell<usize>,
     /// The task that spawns those of the connections.
     accept_task: Option<TaskId>,
+    /// The tasks that took a connection over from its first one.
+    successors: RefCell<BTreeSet<TaskId>>,
     is_draining: Cell<bool>,
     /// Wakes the tasks that wait for the drain.
     draining: Notify,
@@ -59,6 +62,7 @@ impl Connections {
             inner: Rc::new(Inner {
                 open: Cell::new(0),
                 accept_task: task::current().map(|task| task.label.id()),
+                successors: RefCell::default(),
                 is_draining: Cell::new(false),
                 draining: Notify::new(),
                 closed: Cell::new(None),
@@ -81,10 +85,28 @@ impl Connections {
     /// Spawns the task of one connection. The connection counts as open until `future` has ended
     /// or was dropped.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        self.spawn_task(future).detach();
+    }
+
+    /// Spawns a task that takes a connection over from the running task, which is that of the same
+    /// connection and about to end. It counts as the connection's from then on.
+    pub fn spawn_successor(&self, future: impl Future<Output = ()> + 'static) {
+        let task = Rc::<Cell<Option<TaskId>>>::default();
+        let successor = Successor { connections: self.clone(), task: task.clone() };
+        let handle = self.spawn_task(async move {
+            let _successor = successor;
+            future.await;
+        });
+        task.set(Some(handle.id()));
+        self.inner.successors.borrow_mut().insert(handle.id());
+        handle.detach();
+    }
+
+    fn spawn_task(&self, future: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
         self.inner.open.update(|open| open + 1);
         let open = Open { connections: self.clone() };
         let serving = Serving { future, _open: open };
-        task::Builder::new().name(CONNECTION).spawn(serving).detach();
+        task::Builder::new().name(CONNECTION).spawn(serving)
     }
 
     /// Returns how many connections are open.
@@ -101,9 +123,11 @@ impl Connections {
 
     /// Returns the tasks of the open connections.
     pub fn tasks(&self) -> impl Iterator<Item = TaskInfo> + use<> {
-        let accept_task = self.inner.accept_task;
+        let inner = self.inner.clone();
         let is_connection = move |task: &TaskInfo| {
-            task.parent == accept_task && task.label.name() == Some(CONNECTION)
+            let is_successor = || inner.successors.borrow().contains(&task.label.id());
+            let is_ours = || task.parent == inner.accept_task || is_successor();
+            task.label.name() == Some(CONNECTION) && is_ours()
         };
         task::all().into_iter().filter(is_connection)
     }
@@ -219,6 +243,21 @@ pub async fn until_draining<F: Future>(future: F) -> Option<F::Output> {
     .await
 }
 
+/// Notes a task that took a connection over, until dropped.
+struct Successor {
+    connections: Connections,
+    /// Set when the task was spawned.
+    task: Rc<Cell<Option<TaskId>>>,
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get() {
+            self.connections.inner.successors.borrow_mut().remove(&task);
+        }
+    }
+}
+
 /// Counts a connection as open on its loop until dropped.
 struct Open {
     connections: Connections,
@@ -275,6 +314,29 @@ mod tests {
             spawn(async move { spawn_elsewhere() }).await.unwrap();
             let tasks: Vec<_> = connections.tasks().map(|task| task.label.id()).collect();
             assert_eq!(tasks, [spawned]);
+        });
+    }
+
+    #[test]
+    fn a_task_that_takes_a_connection_over_is_known_until_it_ends() {
+        run(async {
+            let connections = Connections::new();
+            let (end, ended) = crate::oneshot::channel::<()>();
+            let taken_over = connections.clone();
+            connections.spawn(async move {
+                taken_over.spawn_successor(async move { _ = ended.await });
+            });
+            let first = connections.tasks().next().unwrap().label.id();
+            task::yield_now().await;
+            let tasks: Vec<_> = connections.tasks().map(|task| task.label.id()).collect();
+            assert_eq!((tasks.len(), connections.open()), (1, 1));
+            assert_ne!(tasks, [first]);
+            drop(end);
+            while connections.open() > 0 {
+                task::yield_now().await;
+            }
+            assert_eq!(connections.tasks().count(), 0);
+            assert!(connections.inner.successors.borrow().is_empty());
         });
     }
 

@@ -28,6 +28,15 @@ impl ConnectionTask {
         }
     }
 
+    /// Starts the task, which takes the connection over from the running one.
+    pub(crate) fn take_over(self, connections: &Connections) {
+        if self.is_watched() {
+            connections.spawn_successor(WatchedConnection(self));
+        } else {
+            connections.spawn_successor(self);
+        }
+    }
+
     fn timing(&mut self) -> Option<&mut Timing> {
         self.watch.as_mut()?.timing.as_mut()
     }
