@@ -229,6 +229,29 @@ fn keys_are_logged_only_if_that_is_asked_for() {
 }
 
 #[test]
+fn the_roots_of_the_system_are_trusted_by_default() {
+    const TEST: &str = "the_roots_of_the_system_are_trusted_by_default";
+    if is_child_of(TEST) {
+        match TlsRoots::system() {
+            Ok(roots) => println!("{} roots, {:?}", roots.len(), TlsConnector::new().is_ok()),
+            Err(error) => println!("error: {error}"),
+        }
+        return;
+    }
+    let folder = Folder::new("roots");
+    let file = folder.write("roots.pem", &Authority::new().pem());
+    let empty = folder.write("empty.pem", "");
+    let output = |file: &PathBuf| {
+        let file = file.to_string_lossy();
+        let output = in_child(TEST, &[("SSL_CERT_FILE", &*file), ("SSL_CERT_DIR", "")]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (found, none) = (output(&file), output(&empty));
+    assert!(found.contains("1 roots, true"), "{found}");
+    assert!(none.contains("error: no certificate of the system"), "{none}");
+}
+
+#[test]
 fn certificates_are_reloaded_on_a_signal() {
     const TEST: &str = "certificates_are_reloaded_on_a_signal";
     if !is_child_of(TEST) {

@@ -55,10 +55,13 @@ async fn take_steps(
     mut first_byte: Option<u8>,
 ) -> Result<Completed, HandshakeError> {
     loop {
-        poll_fn(|cx| poll_send(io, session, cx)).await?;
+        let sent = poll_fn(|cx| poll_send(io, session, cx)).await;
         if !session.borrow().is_handshaking() {
+            // If the last message could not be sent, the peer has gone, but what it has sent before
+            // can be read.
             return Ok(Completed::Session);
         }
+        sent?;
         poll_fn(|cx| io.poll_readable(cx)).await;
         wait_for_step().await;
         let step = step(io, &mut session.borrow_mut(), first_byte);
@@ -115,7 +118,9 @@ fn step(
     // A message was complete if there is a response to it, or if it was the last one.
     let has_worked = session.has_unsent() || !session.is_handshaking();
     match send(io, session) {
-        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::WouldBlock && session.is_handshaking() => {
+            Err(error.into())
+        }
         _ if has_worked => Ok(Step::Worked),
         _ => Ok(Step::Received),
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 
 use crate::tls::error::TlsError;
 use crate::tls::pem;
@@ -62,9 +63,30 @@ impl TlsRoots {
         Self::parse(&pem::read_file(path)?, path.display())
     }
 
+    /// Takes certificates in DER, such as that of a server that has certified itself.
+    ///
+    /// # Errors
+    /// If there is none, or one cannot be used as an authority.
+    pub fn from_der(
+        certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, TlsError> {
+        let roots = Self::add_all(certificates, "the given roots")?;
+        match roots.is_empty() {
+            true => Err(TlsError::new("no certificate in the given roots")),
+            false => Ok(roots),
+        }
+    }
+
     fn parse(pem: &[u8], from: impl fmt::Display) -> Result<Self, TlsError> {
+        Self::add_all(pem::certificates(pem, &from)?, &from)
+    }
+
+    fn add_all(
+        certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+        from: impl fmt::Display,
+    ) -> Result<Self, TlsError> {
         let mut store = RootCertStore::empty();
-        for certificate in pem::certificates(pem, &from)? {
+        for certificate in certificates {
             store.add(certificate).map_err(|error| {
                 TlsError::because(format!("a certificate of {from} cannot be a root"), error)
             })?;

@@ -152,7 +152,7 @@ impl Session {
             return Ok(sink.taken);
         }
         // There is nothing, and rustls says why.
-        let nothing = self.connection.reader().fill_buf().map(|rest| rest.len());
+        let nothing = self.connection.reader().fill_buf().map(<[u8]>::len);
         nothing.map_err(|error| self.read_error(error))
     }
 

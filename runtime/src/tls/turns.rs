@@ -84,7 +84,9 @@ impl Gate {
         while let Some(place) = next() {
             if Rc::strong_count(&place) > 1 {
                 place.may_pass.set(true);
-                place.waker.take().map(Waker::wake);
+                if let Some(waker) = place.waker.take() {
+                    waker.wake();
+                }
                 return true;
             }
         }

@@ -56,8 +56,12 @@ impl Authority {
         Pem { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     pub fn roots(&self) -> TlsRoots {
-        TlsRoots::from_pem(self.0.pem()).unwrap()
+        TlsRoots::from_pem(self.pem()).unwrap()
     }
 
     /// The configuration of a server for `localhost`.
