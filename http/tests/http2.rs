@@ -12,8 +12,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use brigade_http::{
-    Body, BodyError, BodyLength, BoxError, Bytes, Part, Request, Response, Router, StatusCode,
-    Version, get, post,
+    Body, BodyError, BodyLength, BoxError, Bytes, Http2Options, Part, Request, Response, Router,
+    StatusCode, Version, get, post,
 };
 use brigade_runtime::{run, spawn, time};
 use futures_util::future::join_all;
@@ -24,8 +24,8 @@ use hyper::body::Frame;
 
 use http2_client::{Client, allowed, channel_body, full, request, start, text, with_body};
 use http2_frames::{
-    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, Raw, SETTINGS,
-    block, frame, header,
+    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, Raw,
+    SETTINGS, block, frame, header,
 };
 use sockets::{PATIENCE, TestServer};
 
@@ -657,4 +657,45 @@ fn a_preface_is_refused_unless_it_is_allowed() {
     let server = TestServer::start(|| Router::new().route("/", get(async || "hello")));
     let response = server.exchange(PREFACE);
     assert!(response.starts_with("HTTP/1.1 505 "), "{response}");
+}
+
+#[test]
+fn a_client_that_answers_no_ping_is_sent_away() {
+    let options = |server: brigade_http::Server| {
+        let short = Duration::from_millis(50);
+        let http2 = Http2Options {
+            prior_knowledge: true,
+            ping_interval: short,
+            ping_timeout: short,
+            ..Http2Options::default()
+        };
+        server.loops(1).pin(false).http2(http2)
+    };
+    let app = || Router::new().route("/wait", get(std::future::pending::<()>));
+    let server = TestServer::start_with(options, app);
+    let mut raw = Raw::plain(server.address);
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block("GET", "/wait")));
+    raw.until(PING);
+    while raw.next().is_some() {}
+}
+
+#[test]
+fn trailers_that_are_none_reset_their_stream() {
+    let server = start(|| {
+        let respond = async || {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("content-type", HeaderValue::from_static("text/plain"));
+            let parts = [Ok::<_, BoxError>(Part::Trailers(trailers))];
+            Body::parts(stream::iter(parts), BodyLength::Unknown)
+        };
+        Router::new().route("/", get(respond))
+    });
+    run(async move {
+        let client = Client::connect(server.address).await;
+        let is_complete = match client.try_send(request("GET", "/")).await {
+            Ok(response) => response.into_body().collect().await.is_ok(),
+            Err(_) => false,
+        };
+        assert!(!is_complete);
+    });
 }

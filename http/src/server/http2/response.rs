@@ -26,8 +26,9 @@ use crate::server::connection::timing::SERVER_TIMING;
 use crate::server::counters::Outcome;
 use crate::server::http2::shared::{BodyFailure, Stream};
 
-/// How much of a body is passed to hyper at once.
-const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// How much of a body is passed to hyper at once: a frame. With larger pieces a slow client that
+/// takes some of one would look like one that takes nothing.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// The largest last piece of a part. hyper passes a piece on as soon as the client has room for a
 /// byte of it, so this much of the end of a response can be left in a queue without anything that
 /// would notice. The pieces before it are not: the next one waits for them.
