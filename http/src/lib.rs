@@ -41,6 +41,7 @@
 //! | `hyper` | `bridge`: streams, an executor and timers for hyper |
 //! | `http2` | `Server::http2`, `Http2Options`: HTTP/2, by hyper's server |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
+//! | `tls` | `Server::tls`, `TlsInfo`, `ClientBuilder::tls`: HTTPS |
 //!
 //! # Headers for framing
 //!
