@@ -41,6 +41,21 @@ impl Process {
         self.cpu()?.checked_sub(before).ok_or_else(lost)
     }
 
+    /// Returns how often its living threads have waited: their voluntary context switches.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn waits(self) -> io::Result<u64> {
+        let mut total = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id))? {
+            // A thread may end between the listing and the reading.
+            let text = fs::read_to_string(thread?.path().join("status")).unwrap_or_default();
+            let waits = field(&text, "voluntary_ctxt_switches:").and_then(|text| number(&text));
+            total += waits.unwrap_or(0);
+        }
+        Ok(total)
+    }
+
     /// Returns how many descriptors each of its epoll instances watches, the largest number first.
     ///
     /// # Errors

@@ -154,6 +154,15 @@ pub const SCENARIOS: &[Scenario] = &[
         run: |bench| bench.wrk(None),
     },
     Scenario {
+        name: "postgres",
+        about: "`GET /users/{id}` on 64 connections, and then one request at a time, on one \
+                core and on two, by wrk: one query of one row, over at most 4 connections to a \
+                PostgreSQL that shares the core of the load.",
+        needs: &[Ability::Database],
+        less_is_better: true,
+        run: postgres,
+    },
+    Scenario {
         name: "websocket",
         about: "64 WebSockets, each of which sends a message of 128 bytes as soon as the last one \
                 has come back.",
@@ -295,6 +304,37 @@ impl Bench<'_> {
 fn churn(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
     let running = bench.start()?;
     Ok(vec![cpu("CPU", bench.cpu_under_load(&running, CONNECTIONS, Keep::Churn)?)])
+}
+
+fn postgres(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
+    let one_core = bench.start()?;
+    let mut figures = queries(bench, &one_core, "64 connections", CONNECTIONS)?;
+    figures.extend(queries(bench, &one_core, "one at a time", 1)?);
+    drop(one_core);
+    // A thread beside the loop then has a core of its own, which it shares with the load.
+    let two_cores = bench.start_on_both_cores(1)?;
+    figures.extend(queries(bench, &two_cores, "one at a time on two cores", 1)?);
+    Ok(figures)
+}
+
+fn queries(
+    bench: &Bench<'_>,
+    running: &Running,
+    load: &str,
+    connections: usize,
+) -> io::Result<Vec<Figure>> {
+    let under_wrk = |seconds| wrk::run(running.address, connections, seconds, Some("postgres"));
+    under_wrk(1)?;
+    let before = running.process.waits()?;
+    let mut requests = 0;
+    let spent = cpu_a_request(running, || {
+        requests = under_wrk(bench.size.seconds)?;
+        Ok(requests)
+    })?;
+    let waits = running.process.waits()?.saturating_sub(before) as f64 / requests as f64;
+    let name = format!("waits of threads, {load}");
+    let waits = Figure { name, unit: "a request", value: waits };
+    Ok(vec![cpu(&format!("CPU, {load}"), spent), waits])
 }
 
 fn websocket(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {

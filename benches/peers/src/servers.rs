@@ -1,6 +1,7 @@
 //! The servers: where each comes from, what it can do, how it is built and started.
 
 mod build;
+mod database;
 mod running;
 
 pub use build::{build, version};
@@ -37,6 +38,8 @@ pub enum Ability {
     WebSocket,
     /// Sends requests on to `PEER_BACKEND`, and has no routes of its own.
     Proxy,
+    /// `/users/{id}`: the name of a user, from the database `PEER_DATABASE`.
+    Database,
 }
 
 /// Where a server comes from.
@@ -84,8 +87,8 @@ impl Server {
 }
 
 use Ability::{
-    Body, Close, Echo, Files, Http, Json, Loops, Proxy, Routes, Selectors, Siblings, Stream, Wait,
-    WebSocket,
+    Body, Close, Database, Echo, Files, Http, Json, Loops, Proxy, Routes, Selectors, Siblings,
+    Stream, Wait, WebSocket,
 };
 use Source::{Brigade, BrigadePerLoop, Go, Haproxy, Member, Nginx, NginxProxy, NodeWs};
 
@@ -142,6 +145,9 @@ pub const SERVERS: &[Server] = &[
     Server { name: "proxy-hyper-util", source: Member("hyper-util"), abilities: &[Proxy] },
     Server { name: "proxy-nginx", source: NginxProxy, abilities: &[Proxy] },
     Server { name: "proxy-haproxy", source: Haproxy, abilities: &[Proxy] },
+    Server { name: "postgres-brigade", source: Brigade, abilities: &[Database] },
+    Server { name: "postgres-compat", source: Brigade, abilities: &[Database] },
+    Server { name: "postgres-axum", source: Member("tokio-postgres"), abilities: &[Database] },
     Server { name: "echo-brigade", source: Brigade, abilities: &[Echo] },
     Server { name: "echo-tokio", source: Member("tokio"), abilities: &[Echo] },
     Server { name: "echo-monoio", source: Member("monoio"), abilities: &[Echo] },

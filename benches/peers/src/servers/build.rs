@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::{Server, Source};
+use super::{Ability, Server, Source, database};
 use crate::machine::first_line;
 
 /// The workspace of the harness.
@@ -18,6 +18,9 @@ const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 pub fn build(server: &Server) -> Result<(), String> {
     if let Some(backend) = server.backend() {
         build(backend)?;
+    }
+    if server.can(&[Ability::Database]) {
+        database::programs().map_err(|error| error.to_string())?;
     }
     let built = match server.source {
         Source::Member(_) | Source::Brigade => cargo_build(&format!("peer-{}", server.name)),

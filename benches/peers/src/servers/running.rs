@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::build::{binary, node_ws};
+use super::database::Database;
 use super::{Ability, Server, Source};
 use crate::files;
 use crate::machine::{LOAD_CORE, pin};
@@ -38,10 +39,13 @@ pub struct Running {
     directory: PathBuf,
     /// The server behind a proxy.
     _backend: Option<Box<Running>>,
+    /// The database of a server that queries one.
+    _database: Option<Database>,
 }
 
 /// Starts a server on `cores`, waits until it accepts, and checks its response to `GET /`. An echo
-/// server must send that back. The backend of a proxy is started first, on the core of the load.
+/// server must send that back. The backend of a proxy and the database are started first, on the
+/// core of the load.
 ///
 /// # Errors
 /// If it does not start, ends, does not accept in time or sends another response; with its output.
@@ -55,6 +59,10 @@ pub fn start(
         Some(backend) => Some(Box::new(start(backend, scenario, 1, &[LOAD_CORE])?)),
         None => None,
     };
+    let database = match server.can(&[Ability::Database]) {
+        true => Some(Database::start(free_address()?)?),
+        false => None,
+    };
     let address = free_address()?;
     let directory = std::env::temp_dir().join(format!("brigade-peers-{}", address.port()));
     fs::create_dir_all(&directory)?;
@@ -66,14 +74,24 @@ pub fn start(
         None => command(server, scenario, address, loops, &directory)?,
     };
     let log = File::create(directory.join("log"))?;
+    if let Some(database) = &database {
+        command.env("PEER_DATABASE", database.config());
+    }
     command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
     pin(cores)?;
     let child = command.spawn();
     pin(&[LOAD_CORE])?;
     let child = child?;
     let process = Process { id: child.id() };
-    let mut running =
-        Running { address, process, greeting: String::new(), child, directory, _backend: backend };
+    let mut running = Running {
+        address,
+        process,
+        greeting: String::new(),
+        child,
+        directory,
+        _backend: backend,
+        _database: database,
+    };
     running.wait_until_it_responds(server.can(&[Ability::Echo]))?;
     running.greeting = running.log().lines().next().unwrap_or_default().to_owned();
     Ok(running)

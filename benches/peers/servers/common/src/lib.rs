@@ -28,6 +28,15 @@ pub const PIECE: &[u8] = &[0; 64 * 1024];
 /// The size of the buffer of each connection to an echo server.
 pub const ECHO_BUFFER: usize = 16 * 1024;
 
+/// How many connections to the database each loop has.
+pub const CONNECTIONS: usize = 4;
+
+/// How long a request waits for a connection to the database, and for its query.
+pub const WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// Finds the name of a user by the number.
+pub const FIND: &str = "SELECT name FROM users WHERE id = $1";
+
 /// The largest number of connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -72,6 +81,12 @@ pub fn bodies_are_large() -> bool {
 #[must_use]
 pub fn files() -> String {
     std::env::var("PEER_FILES").unwrap_or_else(|_| "static".to_owned())
+}
+
+/// Returns how tokio-postgres connects to the database, which the harness sets in the environment.
+#[must_use]
+pub fn database() -> String {
+    std::env::var("PEER_DATABASE").unwrap_or_else(|_| "host=127.0.0.1 port=5432".to_owned())
 }
 
 /// Opens a non-blocking listener with `SO_REUSEPORT`, so that each loop may have its own.
