@@ -24,7 +24,7 @@ use hyper::body::Frame;
 
 use http2_client::{Client, allowed, channel_body, full, request, start, text, with_body};
 use http2_frames::{
-    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, Raw,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, Raw,
     SETTINGS, block, frame, header,
 };
 use sockets::{PATIENCE, TestServer};
@@ -603,12 +603,45 @@ fn requests_that_http1_would_refuse_are_refused() {
         request("GET", "/", "user@host"),
         request("GET", "/", "host:port"),
         [block("GET", "/"), header("expect", "nothing")].concat(),
+        [block("GET", "/"), header("x-name", " value")].concat(),
+        [block("GET", "/"), header("x-name", "value\t")].concat(),
         request("GET", &format!("/{}", "a".repeat(9000)), "host"),
     ];
     for (n, block) in refused.iter().enumerate() {
         assert_eq!(outcome(&server, block), Err(0), "{n}");
     }
     assert_eq!(outcome(&server, &block("GET", "/")), Ok(()));
+}
+
+#[test]
+fn a_body_that_breaks_the_protocol_is_no_success() {
+    let server = start(|| Router::new().route("/", post(count)));
+    let head = |length: &str| {
+        let block = [block("POST", "/"), header("content-length", length)].concat();
+        frame(HEADERS, END_HEADERS, 1, &block)
+    };
+    let trailers = |block: &[u8]| frame(HEADERS, END_HEADERS | END_STREAM, 1, block);
+    let bodies = [
+        ("too short", [head("10"), frame(DATA, END_STREAM, 1, b"four")].concat()),
+        ("too long", [head("2"), frame(DATA, END_STREAM, 1, b"four")].concat()),
+        (
+            "upper case",
+            [head("4"), frame(DATA, 0, 1, b"four"), trailers(&header("X", "1"))].concat(),
+        ),
+    ];
+    for (name, bytes) in bodies {
+        let mut raw = Raw::plain(server.address);
+        raw.send(&bytes);
+        let is_ok = loop {
+            let frame = raw.next().expect("a response, or another end");
+            match frame.kind {
+                HEADERS => break frame.is_ok(),
+                RST_STREAM | GOAWAY => break false,
+                _ => {}
+            }
+        };
+        assert!(!is_ok, "{name}");
+    }
 }
 
 #[test]

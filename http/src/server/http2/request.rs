@@ -86,6 +86,7 @@ pub(super) fn convert(
         builder = builder.header(HOST, host);
     }
     for (name, value) in &parts.headers {
+        check_value(value)?;
         if *name != HOST && *name != CONTENT_LENGTH && *name != COOKIE {
             builder = builder.header(name, value.clone());
         }
@@ -96,6 +97,17 @@ pub(super) fn convert(
     let mut request = builder.build_within(limits)?;
     request.parts.head.version = Version::HTTP_2;
     Ok(Converted { request, limits: of_body, failure })
+}
+
+/// Refuses a value with white space at its start or end (RFC 9113 section 8.2.1). HTTP/1.1 would
+/// take it for the space around a value.
+fn check_value(value: &HeaderValue) -> Result<(), ProtocolError> {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let bytes = value.as_bytes();
+    match is_space(bytes.first()) || is_space(bytes.last()) {
+        true => Err(ProtocolError::HeaderValue),
+        false => Ok(()),
+    }
 }
 
 /// Returns the value of `Host`. It may be sent besides the authority if they are equal (RFC 9113
