@@ -43,8 +43,7 @@ where
     let (mut parts, body) = response.into_parts();
     // How the body is sent is decided here.
     parts.headers.remove(TRANSFER_ENCODING);
-    // axum adds the length of the body, but that of a 304 is the one of a 200 (RFC 9110 section
-    // 8.6).
+    // axum adds the length of the body, but a 304 has that of the 200 (RFC 9110 section 8.6).
     let is_empty = parts.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
     if is_empty && parts.status == StatusCode::NOT_MODIFIED {
         parts.headers.remove(CONTENT_LENGTH);

@@ -1,5 +1,5 @@
-//! PostgreSQL with a table of users, for servers that query it: started in a temporary directory, on
-//! the cores of the thread that starts it.
+//! PostgreSQL with a table of users, for servers that query it: started in a temporary directory,
+//! on the cores of the thread that starts it.
 
 use std::fs;
 use std::io;

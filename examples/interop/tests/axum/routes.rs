@@ -37,13 +37,17 @@ fn admin() -> Router {
 
 /// Shows what a request says about the route that it has found.
 fn places() -> Router {
-    type Paths = (MatchedPath, NestedPath, OriginalUri, Uri);
-    let leaf = |(matched, nested, original, uri): Paths| async move {
-        let (matched, nested) = (matched.as_str(), nested.as_str());
-        format!("{matched} below {nested}, {} as {uri}", original.0)
-    };
     let inner = Router::new().route("/leaf/{id}", get(leaf));
     Router::new().nest("/outer", Router::new().nest("/{name}/inner", inner))
+}
+
+async fn leaf(
+    matched: MatchedPath,
+    nested: NestedPath,
+    OriginalUri(original): OriginalUri,
+    uri: Uri,
+) -> String {
+    format!("{} below {}, {original} as {uri}", matched.as_str(), nested.as_str())
 }
 
 async fn uri_of(request: Request) -> Result<Response, Infallible> {

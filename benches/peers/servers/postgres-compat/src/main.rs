@@ -1,5 +1,5 @@
-//! tokio-postgres over tokio's streams, on brigade's loops by async-compat: tokio's reactor runs on a
-//! thread of its own.
+//! tokio-postgres over tokio's streams, on brigade's loops by async-compat: tokio's reactor runs on
+//! a thread of its own.
 
 use std::io;
 
