@@ -2,10 +2,12 @@
 
 import assert from "node:assert/strict";
 import diagnostics from "node:diagnostics_channel";
-import http from "node:http";
+import plainHttp from "node:http";
+import https from "node:https";
 import { Readable } from "node:stream";
 
 const base = process.env.BASE;
+const http = base.startsWith("https:") ? https : plainHttp;
 const plain = { "content-type": "text/plain" };
 
 async function check(name, run) {
