@@ -602,6 +602,9 @@ fn requests_that_http1_would_refuse_are_refused() {
         request("GET", "/", "user@host"),
         request("GET", "/", "host:port"),
         [block("GET", "/"), header("expect", "nothing")].concat(),
+        [block("GET", "/"), header("x-space", " before")].concat(),
+        [block("GET", "/"), header("x-space", "after\t")].concat(),
+        [block("GET", "/"), header("cookie", "a=1 ")].concat(),
         request("GET", &format!("/{}", "a".repeat(9000)), "host"),
     ];
     for (n, block) in refused.iter().enumerate() {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes certificates in the folder $1: two authorities, certificates of localhost by the first one
-# (first.pem and second.pem), and one of a client. The server's are served.pem and served.key.
+# (first.pem and second.pem), and one of a client. The server uses served.pem and served.key, a proxy
+# front.pem.
 set -euo pipefail
 cd "$1"
 
@@ -30,4 +31,5 @@ names='subjectAltName=DNS:localhost,IP:127.0.0.1'
     certificate client extendedKeyUsage=clientAuth
     cp first.pem served.pem
     cp first.key served.key
+    cat first.pem first.key > front.pem
 } 2> openssl.log || { cat openssl.log >&2; exit 1; }

@@ -86,6 +86,10 @@ pub(super) fn convert(
         builder = builder.header(HOST, host);
     }
     for (name, value) in &parts.headers {
+        // HTTP/1.1 would strip it.
+        if has_outer_space(value) {
+            return Err(ProtocolError::HeaderSpace);
+        }
         if *name != HOST && *name != CONTENT_LENGTH && *name != COOKIE {
             builder = builder.header(name, value.clone());
         }
@@ -96,6 +100,13 @@ pub(super) fn convert(
     let mut request = builder.build_within(limits)?;
     request.parts.head.version = Version::HTTP_2;
     Ok(Converted { request, limits: of_body, failure })
+}
+
+/// Returns `true` if the value begins or ends with a space or a tab, which makes the request malformed
+/// (RFC 9113 section 8.2.1).
+fn has_outer_space(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
 
 /// Returns the value of `Host`. It may be sent besides the authority if they are equal (RFC 9113
