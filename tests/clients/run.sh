@@ -16,6 +16,7 @@ work="$(mktemp -d)"
 results="$work/results"
 started=()
 server_options=()
+through=()
 front=http
 mkdir -p "$kept"
 touch "$results"
@@ -67,7 +68,7 @@ client() {
 }
 
 # proxy NAME CONFIG COMMAND...: sends over 1,000 requests through a proxy, which speaks the scheme
-# `front` and must reuse its connections to the server.
+# `front` and must reuse its connections to the server. The command `through` is run as well.
 proxy() {
     local name="$1" config="$2" port
     shift 2
@@ -84,6 +85,7 @@ proxy() {
         return
     fi
     client "$name" python3 "$here/through_proxy.py"
+    if ((${#through[@]})); then THROUGH="$name" client "$name" "${through[@]}"; fi
     stop_all
     count_connections "$name"
 }

@@ -59,10 +59,16 @@ else
     echo "skipped nginx-tls: it could not be installed" | report
 fi
 if has haproxy; then
+    through=(bash "$here/http2.sh")
     proxy haproxy-http2 "$here/haproxy_http2.cfg" haproxy -db -f "$work/haproxy-http2/config"
 else
     echo "skipped haproxy-http2: it could not be installed" | report
 fi
+
+server_options+=(--tls-client-ca "$TLS/authority.pem")
+start_server
+client certificates bash "$here/certificates_of_clients.sh"
+stop_all
 
 server_options=(--tls-self-signed)
 start_server
