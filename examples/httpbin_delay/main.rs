@@ -151,7 +151,8 @@ fn certificate(options: &Options) -> Result<(Option<Tls>, String), Box<dyn Error
         return Ok((Some(tls), line));
     }
     let Some((certificate, key)) = &options.tls else { return Ok((None, String::new())) };
-    Ok((Some(Tls::from_files(certificate, key)?), String::new()))
+    let tls = Tls::from_files(certificate, key, options.tls_client_ca.as_deref())?;
+    Ok((Some(tls), String::new()))
 }
 
 fn bind(options: &Options, tls: Option<&Tls>) -> Result<Server, Box<dyn Error>> {

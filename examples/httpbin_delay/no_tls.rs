@@ -10,7 +10,7 @@ pub(crate) enum Tls {}
 
 impl Tls {
     /// Returns an error that says how to build the server with TLS.
-    pub(crate) fn from_files(_: &Path, _: &Path) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn from_files(_: &Path, _: &Path, _: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let how = "`cargo run --release --features tls --example httpbin_delay`";
         Err(format!("built without TLS: use {how}").into())
     }

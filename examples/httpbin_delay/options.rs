@@ -18,6 +18,7 @@ Options:
   --unix PATH          listen at this Unix socket, too
   --tls-cert FILE      speak HTTPS, with this certificate (PEM); read again on SIGHUP
   --tls-key FILE       its key (PEM)
+  --tls-client-ca FILE require certificates of clients that these authorities (PEM) have signed
   --tls-self-signed    speak HTTPS, with a certificate for localhost that nobody has signed
   --h2c                speak HTTP/2 without TLS, too, with clients that begin with it
   --loops N            event loops, each a thread [default: one per core]
@@ -51,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) unix: Option<PathBuf>,
     /// The files of the certificate and its key.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// The file of the authorities that have signed the certificates of clients.
+    pub(crate) tls_client_ca: Option<PathBuf>,
     pub(crate) tls_self_signed: bool,
     /// Whether HTTP/2 is spoken without TLS.
     pub(crate) h2c: bool,
@@ -71,6 +74,7 @@ impl Default for Options {
             listen: "127.0.0.1:8080".to_owned(),
             unix: None,
             tls: None,
+            tls_client_ca: None,
             tls_self_signed: false,
             h2c: false,
             loops: None,
@@ -93,6 +97,7 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Command, Box<dyn Error>> {
             Arg::Long("unix") => options.unix = Some(arguments.value()?.into()),
             Arg::Long("tls-cert") => certificate = Some(arguments.value()?.into()),
             Arg::Long("tls-key") => key = Some(arguments.value()?.into()),
+            Arg::Long("tls-client-ca") => options.tls_client_ca = Some(arguments.value()?.into()),
             Arg::Long("tls-self-signed") => options.tls_self_signed = true,
             Arg::Long("h2c") => options.h2c = true,
             Arg::Long("loops") => options.loops = Some(parse_loops(&mut arguments)?),
@@ -130,6 +135,9 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Command, Box<dyn Error>> {
         (None, None) => None,
         _ => return Err("--tls-cert and --tls-key belong together".into()),
     };
+    if options.tls_client_ca.is_some() && options.tls.is_none() {
+        return Err("--tls-client-ca needs --tls-cert".into());
+    }
     if options.tls_self_signed && options.tls.is_some() {
         return Err("--tls-self-signed makes a certificate, and --tls-cert names one".into());
     }

@@ -6,15 +6,25 @@ use std::path::Path;
 use brigade::http::Server;
 use brigade::signal::SignalKind;
 use brigade::spawn;
-use brigade::tls::TlsConfig;
+use brigade::tls::{TlsConfig, TlsRoots};
 
 /// The certificate of the server.
 pub(crate) struct Tls(pub(crate) TlsConfig);
 
 impl Tls {
-    /// Reads a certificate and its key from files.
-    pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<Self, Box<dyn Error>> {
-        Ok(Self(TlsConfig::from_pem_files(certificate, key)?))
+    /// Reads a certificate and its key from files. With `clients`, the authorities in that file have
+    /// to have signed the certificates of clients.
+    pub(crate) fn from_files(
+        certificate: &Path,
+        key: &Path,
+        clients: Option<&Path>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let config = TlsConfig::builder().certificate_files(certificate, key);
+        let config = match clients {
+            Some(file) => config.require_client_certificates(TlsRoots::from_pem_file(file)?),
+            None => config,
+        };
+        Ok(Self(config.build()?))
     }
 
     pub(crate) fn serve(&self, server: Server) -> Server {

@@ -605,6 +605,7 @@ fn requests_that_http1_would_refuse_are_refused() {
         [block("GET", "/"), header("expect", "nothing")].concat(),
         [block("GET", "/"), header("x-name", " value")].concat(),
         [block("GET", "/"), header("x-name", "value\t")].concat(),
+        [block("GET", "/"), header("cookie", "a=1 ")].concat(),
         request("GET", &format!("/{}", "a".repeat(9000)), "host"),
     ];
     for (n, block) in refused.iter().enumerate() {

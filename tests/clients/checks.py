@@ -1,12 +1,20 @@
 """Shared by the clients in Python. Prints one line per check, which run.sh counts."""
 
+import http.client
 import os
 import sys
 import traceback
 
 BASE = os.environ["BASE"]
-HOST, PORT = BASE.removeprefix("http://").split(":")
+SCHEME, ADDRESS = BASE.split("://")
+HOST, PORT = ADDRESS.split(":")
 PORT = int(PORT)
+
+
+def connect():
+    """Over TLS, the authorities are those of the variable SSL_CERT_FILE."""
+    kind = http.client.HTTPSConnection if SCHEME == "https" else http.client.HTTPConnection
+    return kind(HOST, PORT, timeout=20)
 
 
 def report(name, error=None):

@@ -1,32 +1,7 @@
 #!/usr/bin/env bash
 # curl against the server at $BASE. run.sh describes the output.
 set -euo pipefail
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
-
-# check NAME COMMAND...: runs a check, which passes if the command succeeds.
-check() {
-    local name="$1"
-    shift
-    if "$@" > "$work/output" 2>&1; then
-        echo "ok $name"
-    else
-        echo "failed $name: $(tail -n 2 "$work/output" | tr '\n' ' ')"
-    fi
-}
-
-# same EXPECTED ACTUAL: fails unless both are equal.
-same() {
-    [[ "$1" == "$2" ]] || { echo "expected '$1', got '$2'"; return 1; }
-}
-
-fetch() {
-    curl -sS --max-time 20 "$@"
-}
-
-count_tildes() {
-    tr -cd '~' | wc -c | tr -d ' '
-}
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 
 get() {
     fetch -f "$BASE/get?a=1" | grep -q '/get?a=1"'
@@ -52,7 +27,7 @@ chunked_upload() {
 }
 
 expect_continue() {
-    head -c 900000 /dev/zero | tr '\0' '~' > "$work/body"
+    tildes 900000
     same 900000 "$(fetch -v --expect100-timeout 15 -H 'Expect: 100-continue' \
         -H 'Content-Type: text/plain' --data-binary "@$work/body" "$BASE/post" \
         2> "$work/trace" | count_tildes)"

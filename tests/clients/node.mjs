@@ -2,27 +2,14 @@
 
 import assert from "node:assert/strict";
 import diagnostics from "node:diagnostics_channel";
-import http from "node:http";
+import plainHttp from "node:http";
+import https from "node:https";
 import { Readable } from "node:stream";
+import { check } from "./check.mjs";
 
 const base = process.env.BASE;
+const http = base.startsWith("https:") ? https : plainHttp;
 const plain = { "content-type": "text/plain" };
-
-async function check(name, run) {
-  try {
-    await Promise.race([run(), timeLimit()]);
-    console.log(`ok ${name}`);
-  } catch (error) {
-    console.error(error);
-    console.log(`failed ${name}: ${String(error.message).split("\n")[0]}`);
-  }
-}
-
-function timeLimit() {
-  return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error("it took more than 20 s")), 20_000).unref();
-  });
-}
 
 /** Sends a request. Resolves to the status, the body, and whether the connection was reused. */
 function send(agent, method, path, { headers = {}, parts = [], onContinue } = {}) {

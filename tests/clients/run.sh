@@ -15,9 +15,14 @@ kept="$target/clients"
 work="$(mktemp -d)"
 results="$work/results"
 started=()
+server_options=()
+through=()
+front=http
 mkdir -p "$kept"
 touch "$results"
 export PYTHONDONTWRITEBYTECODE=1
+# The folder of the certificates.
+export TLS="$work/tls"
 
 # Ends the processes that were started.
 stop_all() {
@@ -33,26 +38,28 @@ report() {
     tee -a "$results"
 }
 
-# Starts httpbin_delay. Sets `base` to its URL, `socket` to its Unix socket and `log` to its log file.
+# Starts httpbin_delay with `server_options`. Sets `server` to its process, `base` to its URL,
+# `socket` to its Unix socket, `printed` to the file of its output and `log` to that of its log.
 start_server() {
-    local out
-    out="$(mktemp -p "$work" server.XXXX)"
-    log="$out.log"
-    socket="$out.sock"
+    printed="$(mktemp -p "$work" server.XXXX)"
+    log="$printed.log"
+    socket="$printed.sock"
     "$target/debug/examples/httpbin_delay" --listen 127.0.0.1:0 --unix "$socket" --no-pin \
-        > "$out" 2> "$log" &
-    started+=($!)
-    until_true grep -q listening "$out"
-    base="$(grep -o 'http://[0-9.:]*' "$out")"
+        "${server_options[@]}" > "$printed" 2> "$log" &
+    server=$!
+    started+=("$server")
+    until_true grep -q listening "$printed"
+    base="$(grep -o 'https\?://[0-9.:]*' "$printed")"
 }
 
-# client NAME COMMAND...: runs a client with the server's URL in BASE and its Unix socket in
-# SOCKET. Reports a failure if the client exits with an error without reporting one.
+# client NAME COMMAND...: runs a client with the server's URL in BASE, its Unix socket in SOCKET, its
+# process in SERVER and the file of its log in LOG. Reports a failure if the client exits with an
+# error without reporting one.
 client() {
     local name="$1" status=0
     shift
     printf '== %s\n' "$name"
-    BASE="$base" SOCKET="$socket" timeout 90 "$@" 2> "$work/stderr" | sed "s/^\(ok\|failed\|skipped\) /&$name: /" |
+    BASE="$base" SOCKET="$socket" SERVER="$server" LOG="$log" timeout 180 "$@" 2> "$work/stderr" | sed "s/^\(ok\|failed\|skipped\) /&$name: /" |
         report || status=$?
     if ((status != 0)) && ! grep -q "^failed $name" "$results"; then
         echo "failed $name: it exited with status $status" | report
@@ -60,24 +67,25 @@ client() {
     fi
 }
 
-# proxy NAME CONFIG COMMAND...: sends over 1,000 requests through a proxy, which must reuse its
-# connections to the server.
+# proxy NAME CONFIG COMMAND...: sends over 1,000 requests through a proxy, which speaks the scheme
+# `front` and must reuse its connections to the server. The command `through` is run as well.
 proxy() {
     local name="$1" config="$2" port
     shift 2
     start_server
     port="$(free_port)"
     mkdir -p "$work/$name"
-    sed "s|@PORT@|$port|; s|@SERVER@|${base#http://}|; s|@WORK@|$work/$name|g" "$config" \
-        > "$work/$name/config"
+    sed "s|@PORT@|$port|; s|@SERVER@|${base#*://}|; s|@WORK@|$work/$name|g; s|@TLS@|$TLS|g" \
+        "$config" > "$work/$name/config"
     "$@" > "$work/$name/out" 2>&1 &
     started+=($!)
-    base="http://127.0.0.1:$port"
+    base="$front://127.0.0.1:$port"
     if ! until_true curl -fs "$base/get"; then
         echo "failed $name: no response: $(tail -n 3 "$work/$name/out")" | report
         return
     fi
     client "$name" python3 "$here/through_proxy.py"
+    if ((${#through[@]})); then THROUGH="$name" client "$name" "${through[@]}"; fi
     stop_all
     count_connections "$name"
 }
@@ -98,7 +106,7 @@ count_connections() {
 
 missing=()
 for pair in curl:curl python3:python3 node:nodejs go:golang-go nginx:nginx haproxy:haproxy \
-    redis-cli:redis-tools; do
+    redis-cli:redis-tools openssl:openssl nghttp:nghttp2-client chromium:chromium; do
     has "${pair%:*}" || missing+=("${pair#*:}")
 done
 # What cannot be installed is skipped.
@@ -111,9 +119,9 @@ if ! [[ -x "$kept/venv/bin/python" ]] || ! "$kept/venv/bin/python" -c 'import ai
     { python3 -m venv "$kept/venv" && "$kept/venv/bin/pip" install -q aiohttp; } \
         > "$work/pip.log" 2>&1 || tail -n 3 "$work/pip.log" >&2
 fi 2> /dev/null
-cargo build -q --example httpbin_delay
+cargo build -q --features tls-self-signed,http2 --example httpbin_delay
 
-for tool in curl python3; do
+for tool in curl python3 openssl; do
     has "$tool" || { echo "failed $tool: all other checks need it" | report; exit 1; }
 done
 start_server
@@ -147,6 +155,8 @@ if has haproxy; then
 else
     echo "skipped haproxy: it could not be installed" | report
 fi
+
+source "$here/secure.sh"
 
 for clients in websocket redis; do
     printf '== %s\n' "$clients"

@@ -1,10 +1,9 @@
 """Over 1,000 requests of several kinds through the proxy at $BASE. run.sh describes the output."""
 
-import http.client
 import json
 import threading
 
-from checks import HOST, PORT, report, same
+from checks import connect, report, same
 
 THREADS = 8
 ROUNDS = 25
@@ -64,7 +63,7 @@ def main():
     failures = {}
 
     def work(number):
-        connection = http.client.HTTPConnection(HOST, PORT, timeout=20)
+        connection = connect()
         for turn in range(ROUNDS):
             for kind, run in KINDS.items():
                 try:

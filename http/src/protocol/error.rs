@@ -32,6 +32,8 @@ pub enum ProtocolError {
     HeaderName,
     /// A header value contains a control character.
     HeaderValue,
+    /// A header value begins or ends with a space or a tab, in HTTP/2.
+    HeaderSpace,
     /// There are more header lines, or trailer lines, than the limit.
     TooManyHeaders,
     /// The head is larger than the limit.
@@ -117,6 +119,7 @@ impl ProtocolError {
             Self::VersionUnsupported => "the version is neither HTTP/1.0 nor HTTP/1.1",
             Self::HeaderName => "malformed header name",
             Self::HeaderValue => "a header value contains a control character",
+            Self::HeaderSpace => "a header value begins or ends with white space",
             Self::TooManyHeaders => "too many headers",
             Self::HeadTooLarge => "the head is too large",
             Self::HostMissing => "the Host header is missing",
