@@ -299,6 +299,37 @@ fn close_notify_is_the_end_of_one_direction_only() {
 }
 
 #[test]
+fn an_aborted_or_dropped_stream_is_cut_for_the_peer() {
+    run(async {
+        for is_dropped in [false, true] {
+            // The server's end has nothing that it has not read, which would reset the connection.
+            let (other, one) = tcp_pair().await;
+            one.write_all(b"half of it").await.unwrap();
+            let aborted = match is_dropped {
+                true => {
+                    drop(one);
+                    None
+                }
+                false => {
+                    one.abort().unwrap();
+                    Some(one)
+                }
+            };
+            let mut received = Vec::new();
+            let error = (&other).read_to_end(&mut received).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+            assert_eq!(received, b"half of it");
+            if let Some(aborted) = aborted {
+                assert_eq!(
+                    aborted.write_all(b"!").await.unwrap_err().kind(),
+                    ErrorKind::BrokenPipe
+                );
+            }
+        }
+    });
+}
+
+#[test]
 fn what_is_unsent_at_a_shutdown_is_sent_before_close_notify_and_the_fin() {
     run(async {
         let (one, other) = tcp_pair().await;

@@ -52,8 +52,9 @@ thread_local! {
 ///
 /// # Closing
 /// [`TlsStream::close`] sends `close_notify`, by which the peer knows that it has received
-/// everything, and then a FIN. Dropping the stream closes the socket without it, and the peer sees
-/// a connection that was cut: a read at its end returns `UnexpectedEof`.
+/// everything, and then a FIN. Dropping the stream, or [`TlsStream::abort`], closes the socket
+/// without it, and the peer sees a connection that was cut: a read at its end returns
+/// `UnexpectedEof`.
 pub struct TlsStream {
     io: AnyStream,
     // In a box, because a stream is moved between futures.
@@ -185,6 +186,15 @@ impl TlsStream {
         let session = &mut *self.session.borrow_mut();
         session.close();
         send(&self.io, session)
+    }
+
+    /// Shuts down both directions of the socket at once, without `close_notify`, so that the peer
+    /// knows that it has not received everything. What is unsent is dropped.
+    ///
+    /// # Errors
+    /// Those of shutdown(2), such as `NotConnected`.
+    pub fn abort(&self) -> io::Result<()> {
+        self.io.shutdown(Shutdown::Both)
     }
 
     /// Polls for [`TlsStream::is_read_closed`] without reading anything.
