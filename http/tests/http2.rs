@@ -675,6 +675,22 @@ fn clients_of_both_versions_are_served_at_the_same_port() {
 }
 
 #[test]
+fn a_drain_finds_the_idle_connections_of_both_versions() {
+    let mut server = start(|| Router::new().route("/", get(async || "hello")));
+    let mut http1 = server.connect();
+    http1.send(sockets::get("/"));
+    assert_eq!(http1.response().text(), "hello");
+    let mut http2 = Raw::plain(server.address);
+    http2.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block("GET", "/")));
+    assert!(http2.until(HEADERS).is_ok());
+    server.begin_shutdown();
+    assert_eq!(http1.rest(), "");
+    http2.until(GOAWAY);
+    while http2.next().is_some() {}
+    assert_eq!(server.join().pop().unwrap().cancelled, 0);
+}
+
+#[test]
 fn a_preface_in_single_bytes_is_one_of_http2() {
     let server = start(|| Router::new().route("/", get(async || "hello")));
     let mut raw = Raw::silent(server.address);

@@ -95,7 +95,7 @@ fn withstand(timeouts: Timeouts, attack: impl FnOnce(SocketAddr)) {
 }
 
 fn short() -> Timeouts {
-    let timeout = Duration::from_millis(200);
+    let timeout = Duration::from_millis(400);
     Timeouts { head: timeout, body_gap: timeout, write: timeout, ..Timeouts::default() }
 }
 
@@ -256,7 +256,7 @@ fn a_response_without_room_is_given_up_and_its_connection_is_served() {
 
 #[test]
 fn a_small_response_without_room_holds_its_connection_no_longer_than_an_idle_one() {
-    let timeouts = Timeouts { keep_alive: Duration::from_millis(200), ..short() };
+    let timeouts = Timeouts { keep_alive: Duration::from_secs(1), ..short() };
     withstand(timeouts, |address| {
         let mut raw = Raw::connect(address, &setting(INITIAL_WINDOW_SIZE, 1));
         raw.send(&http2_frames::get(1, "/"));

@@ -343,9 +343,9 @@ impl Server {
     /// hold needs neither `Send` nor a lock.
     ///
     /// Draining means that no connection is accepted any more, the responses to requests in flight
-    /// are sent with `Connection: close`, and idle connections are closed. What is left after
-    /// [`Timeouts::drain`] is cancelled, and logged with its state and route. A loop that is stuck
-    /// is logged and waited for.
+    /// are sent with `Connection: close` or after a `GOAWAY`, and idle connections are closed. What
+    /// is left after [`Timeouts::drain`] is cancelled, and logged with its state and route. A loop
+    /// that is stuck is logged and waited for.
     ///
     /// A response that never ends and an upgraded connection are cancelled as well, unless they end
     /// by themselves: see [`Body::until_draining`](crate::Body::until_draining) and
