@@ -103,7 +103,7 @@ impl Duplex for TlsDuplex {
     }
 
     fn abort(&self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.abort();
     }
 
     fn description(&self) -> Option<Description> {
