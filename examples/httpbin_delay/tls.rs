@@ -12,8 +12,8 @@ use brigade::tls::{TlsConfig, TlsRoots};
 pub(crate) struct Tls(pub(crate) TlsConfig);
 
 impl Tls {
-    /// Reads a certificate and its key from files. With `clients`, the authorities in that file have
-    /// to have signed the certificates of clients.
+    /// Reads a certificate and its key from files. With `clients`, the authorities in that file
+    /// have to have signed the certificates of clients.
     pub(crate) fn from_files(
         certificate: &Path,
         key: &Path,

@@ -97,11 +97,11 @@ fn with_server(client: impl AsyncFnOnce(Client, String) + 'static) {
 fn requests_and_responses_are_encrypted_and_connections_are_kept() {
     with_server(async |client, url| {
         for _ in 0..3 {
-            let mut response = client.get(&format!("{url}/")).send().await.unwrap();
+            let mut response = client.get(format!("{url}/")).send().await.unwrap();
             assert_eq!(response.text().await.unwrap(), "hello");
         }
         assert_eq!(client.connections_opened(), 1);
-        let mut response = client.get(&format!("{url}/tls")).send().await.unwrap();
+        let mut response = client.get(format!("{url}/tls")).send().await.unwrap();
         assert_eq!(response.text().await.unwrap(), "Tls13 Some(\"localhost\")");
     });
 }
@@ -109,10 +109,10 @@ fn requests_and_responses_are_encrypted_and_connections_are_kept() {
 #[test]
 fn large_bodies_pass_in_both_directions() {
     with_server(async |client, url| {
-        let mut response = client.get(&format!("{url}/large")).send().await.unwrap();
+        let mut response = client.get(format!("{url}/large")).send().await.unwrap();
         assert_eq!(response.bytes().await.unwrap().len(), LARGE);
         let body = vec![b'y'; 1_000_000];
-        let request = client.post(&format!("{url}/echo")).body(body.clone());
+        let request = client.post(format!("{url}/echo")).body(body.clone());
         let mut response = request.send().await.unwrap();
         let echoed = response.bytes().await.unwrap();
         assert!(echoed == body, "{} bytes", echoed.len());
@@ -122,7 +122,7 @@ fn large_bodies_pass_in_both_directions() {
 #[test]
 fn an_upgraded_connection_stays_encrypted() {
     with_server(async |client, url| {
-        let request = client.get(&format!("{url}/upgrade")).header("upgrade", "echo");
+        let request = client.get(format!("{url}/upgrade")).header("upgrade", "echo");
         let response = request.send().await.unwrap();
         let mut io = response.upgrade().unwrap();
         assert!(io.socket().is_none());
