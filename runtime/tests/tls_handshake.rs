@@ -197,6 +197,29 @@ fn client_certificates_are_verified_if_they_are_asked_for() {
 }
 
 #[test]
+fn an_alert_reaches_a_client_that_sends_more_after_its_handshake() {
+    let authority = Authority::new();
+    let pem = authority.certify(&["localhost"]);
+    let server = TlsConfig::builder().certificate_pem(&pem.certificate, &pem.key);
+    let server = server.require_client_certificates(authority.roots()).build().unwrap();
+    let config = authority.client(&[&rustls::version::TLS13]);
+    let client = |address| {
+        let mut peer = peer(address, config);
+        shake_hands(&mut peer).unwrap();
+        // The alert has arrived, and is not looked at.
+        peer.sock.peek(&mut [0]).unwrap();
+        for _ in 0..10 {
+            peer.write_all(b"hello").unwrap();
+            peer.flush().unwrap();
+        }
+        alert(peer.read(&mut [0; 5]).map(drop))
+    };
+    let (served, alert) = accept_one(server, client, async |result| failure(&result));
+    assert_eq!(served, Some(HandshakeFailure::Certificate));
+    assert_eq!(alert, Some(AlertDescription::CertificateRequired));
+}
+
+#[test]
 fn a_session_is_resumed_on_another_loop_and_after_a_reload() {
     let authority = Authority::new();
     for version in VERSIONS {

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConnection;
 
 use crate::net::AnyStream;
 use crate::time::timeout;
 use crate::tls::config::TlsConfig;
-use crate::tls::handshake::{Completed, complete};
+use crate::tls::handshake::{Completed, complete, discard};
 use crate::tls::handshake_error::{HandshakeError, HandshakeFailure};
 use crate::tls::session::Session;
 use crate::tls::stats::{Counters, TlsStats};
@@ -17,6 +18,16 @@ use crate::tls::stream::TlsStream;
 
 /// The type of a record of the handshake, RFC 8446 section 5.1: the first byte of every client.
 const HANDSHAKE_RECORD: u8 = 22;
+
+/// How long a peer may take to read the alert that ends its handshake. In TLS 1.3 it sends data
+/// before it learns that its certificate is refused, and a socket that is closed by then would reset
+/// the connection.
+const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much of that data is read.
+const DISCARDED_BYTES_MAX: usize = 256 * 1024;
+
+/// A session and what came of its handshake.
+type Shaken = (Box<RefCell<Session>>, Completed);
 
 /// Accepts TLS connections over the streams that a server accepts. It is made of a [`TlsConfig`].
 ///
@@ -98,29 +109,40 @@ impl TlsAcceptor {
         &self,
         stream: impl Into<AnyStream>,
     ) -> Result<Accepted, HandshakeError> {
-        let result = self.handshake(stream.into()).await;
-        match &result {
-            Ok(Accepted::Tls(stream)) => self.counters.count_handshake(stream.is_resumed()),
-            Ok(Accepted::Plain(..)) => self.counters.count_failure(HandshakeFailure::NotTls),
-            Err(error) => self.counters.count_failure(error.failure()),
+        let stream = stream.into();
+        match self.handshake(&stream).await {
+            Ok((session, Completed::Session)) => {
+                let stream = TlsStream::new(stream, session);
+                self.counters.count_handshake(stream.is_resumed());
+                Ok(Accepted::Tls(stream))
+            }
+            Ok((_, Completed::Other(received))) => {
+                self.counters.count_failure(HandshakeFailure::NotTls);
+                Ok(Accepted::Plain(stream, received))
+            }
+            Err(error) => {
+                self.counters.count_failure(error.failure());
+                if has_alert(error.failure()) {
+                    // A peer that does not close is left.
+                    let _ = timeout(ALERT_TIMEOUT, discard(&stream, DISCARDED_BYTES_MAX)).await;
+                }
+                Err(error)
+            }
         }
-        result
     }
 
-    async fn handshake(&self, stream: AnyStream) -> Result<Accepted, HandshakeError> {
+    async fn handshake(&self, stream: &AnyStream) -> Result<Shaken, HandshakeError> {
         match timeout(self.config.handshake_timeout(), self.handshake_for_ever(stream)).await {
             Ok(result) => result,
             Err(_) => Err(HandshakeError::new(HandshakeFailure::Timeout)),
         }
     }
 
-    async fn handshake_for_ever(&self, stream: AnyStream) -> Result<Accepted, HandshakeError> {
+    async fn handshake_for_ever(&self, stream: &AnyStream) -> Result<Shaken, HandshakeError> {
         let connection = ServerConnection::new(self.config.server().clone())?;
         let session = Box::new(RefCell::new(Session::new(connection)));
-        Ok(match complete(&stream, &session, Some(HANDSHAKE_RECORD)).await? {
-            Completed::Session => Accepted::Tls(TlsStream::new(stream, session)),
-            Completed::Other(received) => Accepted::Plain(stream, received),
-        })
+        let completed = complete(stream, &session, Some(HANDSHAKE_RECORD)).await?;
+        Ok((session, completed))
     }
 
     /// Returns the configuration.
@@ -134,6 +156,12 @@ impl TlsAcceptor {
     pub fn stats(&self) -> TlsStats {
         self.counters.read()
     }
+}
+
+/// Returns `true` if the peer was sent an alert.
+const fn has_alert(failure: HandshakeFailure) -> bool {
+    use HandshakeFailure::{Certificate, NoCommonProtocol, Protocol};
+    matches!(failure, Certificate | NoCommonProtocol | Protocol)
 }
 
 impl From<TlsConfig> for TlsAcceptor {

@@ -149,3 +149,16 @@ fn end(io: &AnyStream, session: &mut Session) {
     let _ = io.shutdown(Shutdown::Write);
     let _ = receive_with(io, UNREAD_BYTES_MAX, |_| ());
 }
+
+/// Reads until the peer has closed, or has sent `bytes_max` bytes.
+pub(super) async fn discard(io: &AnyStream, bytes_max: usize) {
+    let mut discarded = 0;
+    while discarded < bytes_max {
+        poll_fn(|cx| io.poll_readable(cx)).await;
+        match receive_with(io, UNREAD_BYTES_MAX, <[u8]>::len) {
+            Ok(read @ 1..) => discarded += read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
