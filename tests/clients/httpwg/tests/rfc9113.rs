@@ -50,8 +50,8 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("client_sends_push_promise_frame", "Timed out while waiting for connection error"),
 ];
 
-/// The cases that pass if their second frame arrives before the response is complete, after which h2
-/// uses the general code.
+/// The cases that pass if their second frame arrives before the response is complete, after which
+/// h2 uses the general code.
 const RACING: &[&str] =
     &["half_closed_remote_sends_data_frame", "sends_data_frame_on_invalid_stream_state"];
 
