@@ -20,8 +20,8 @@ use crate::tls::stream::TlsStream;
 const HANDSHAKE_RECORD: u8 = 22;
 
 /// How long a peer may take to read the alert that ends its handshake. In TLS 1.3 it sends data
-/// before it learns that its certificate is refused, and a socket that is closed by then would reset
-/// the connection.
+/// before it learns that its certificate is refused, and a socket that is closed by then would
+/// reset the connection.
 const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much of that data is read.
 const DISCARDED_BYTES_MAX: usize = 256 * 1024;
