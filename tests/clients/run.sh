@@ -59,8 +59,8 @@ client() {
     local name="$1" status=0
     shift
     printf '== %s\n' "$name"
-    BASE="$base" SOCKET="$socket" SERVER="$server" LOG="$log" timeout 180 "$@" 2> "$work/stderr" | sed "s/^\(ok\|failed\|skipped\) /&$name: /" |
-        report || status=$?
+    BASE="$base" SOCKET="$socket" SERVER="$server" LOG="$log" timeout 180 "$@" 2> "$work/stderr" |
+        sed "s/^\(ok\|failed\|skipped\) /&$name: /" | report || status=$?
     if ((status != 0)) && ! grep -q "^failed $name" "$results"; then
         echo "failed $name: it exited with status $status" | report
         cat "$work/stderr" >&2

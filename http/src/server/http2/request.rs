@@ -105,7 +105,7 @@ fn check_value(value: &HeaderValue) -> Result<(), ProtocolError> {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let bytes = value.as_bytes();
     match is_space(bytes.first()) || is_space(bytes.last()) {
-        true => Err(ProtocolError::HeaderValue),
+        true => Err(ProtocolError::HeaderSpace),
         false => Ok(()),
     }
 }
