@@ -5,6 +5,7 @@
 //! and [`report`] writes them.
 
 mod files;
+mod h2load;
 mod load;
 mod machine;
 mod options;

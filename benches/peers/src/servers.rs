@@ -1,6 +1,7 @@
 //! The servers: where each comes from, what it can do, how it is built and started.
 
 mod build;
+mod certificate;
 mod running;
 
 pub use build::{build, version};
@@ -37,6 +38,8 @@ pub enum Ability {
     WebSocket,
     /// Sends requests on to `PEER_BACKEND`, and has no routes of its own.
     Proxy,
+    /// HTTP/1.1 and HTTP/2 over TLS, with `/` and `/download/{bytes}`; nothing without TLS.
+    Tls,
 }
 
 /// Where a server comes from.
@@ -54,6 +57,8 @@ pub enum Source {
     Nginx,
     /// The same, as a proxy.
     NginxProxy,
+    /// The same, over TLS.
+    NginxTls,
     /// The installed HAProxy.
     Haproxy,
     /// `servers/node-ws`, on the installed Node.js, with the package `ws` from npm.
@@ -84,10 +89,10 @@ impl Server {
 }
 
 use Ability::{
-    Body, Close, Echo, Files, Http, Json, Loops, Proxy, Routes, Selectors, Siblings, Stream, Wait,
-    WebSocket,
+    Body, Close, Echo, Files, Http, Json, Loops, Proxy, Routes, Selectors, Siblings, Stream, Tls,
+    Wait, WebSocket,
 };
-use Source::{Brigade, BrigadePerLoop, Go, Haproxy, Member, Nginx, NginxProxy, NodeWs};
+use Source::{Brigade, BrigadePerLoop, Go, Haproxy, Member, Nginx, NginxProxy, NginxTls, NodeWs};
 
 const ALL: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops];
 const BRIGADE: &[Ability] =
@@ -146,6 +151,12 @@ pub const SERVERS: &[Server] = &[
     Server { name: "echo-tokio", source: Member("tokio"), abilities: &[Echo] },
     Server { name: "echo-monoio", source: Member("monoio"), abilities: &[Echo] },
     Server { name: "echo-smol", source: Member("smol"), abilities: &[Echo] },
+    Server { name: "tls-brigade", source: Brigade, abilities: &[Tls] },
+    Server { name: "tls-hyper", source: Member("hyper"), abilities: &[Tls] },
+    Server { name: "tls-axum", source: Member("axum"), abilities: &[Tls] },
+    Server { name: "tls-actix-web", source: Member("actix-web"), abilities: &[Tls] },
+    Server { name: "tls-ntex", source: Member("ntex"), abilities: &[Tls] },
+    Server { name: "tls-nginx", source: NginxTls, abilities: &[Tls] },
 ];
 
 /// The servers of a smoke run.
