@@ -10,6 +10,8 @@ use crate::servers::Ability;
 
 /// Concurrent streams of each connection.
 const STREAMS: usize = 32;
+/// Requests by HTTP/2 for each second that a server is to be measured.
+const REQUESTS: u64 = 40_000;
 
 pub(super) const KEEP_ALIVE: Scenario = Scenario {
     name: "tls-keep-alive",
@@ -105,9 +107,10 @@ fn download(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
 
 fn http2(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
     let running = bench.start()?;
-    let load = |seconds| h2load::run(running.address, CONNECTIONS, STREAMS, seconds);
-    load(1)?;
-    Ok(vec![cpu("CPU", cpu_a_request(&running, || load(bench.size.seconds))?)])
+    let load = |requests| h2load::run(running.address, CONNECTIONS, STREAMS, requests);
+    let requests = REQUESTS * bench.size.seconds;
+    load(requests / 5)?;
+    Ok(vec![cpu("CPU", cpu_a_request(&running, || load(requests))?)])
 }
 
 fn http2_idle(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
