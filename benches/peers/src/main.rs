@@ -5,6 +5,7 @@
 //! and [`report`] writes them.
 
 mod files;
+mod h2load;
 mod load;
 mod machine;
 mod options;
@@ -65,7 +66,7 @@ fn measure(options: &Options) -> io::Result<()> {
     // Before pinning, which hides the other cores.
     let machine = Machine::describe();
     let mut results = Results::default();
-    let mut servers = built(&options.servers, &mut results);
+    let mut servers = built(options, &mut results);
     machine::pin(&[machine::LOAD_CORE])?;
     for round in 1..=options.rounds {
         for scenario in &options.scenarios {
@@ -86,12 +87,18 @@ fn measure(options: &Options) -> io::Result<()> {
     }
 }
 
-/// Builds the servers, and returns those that could be built and that respond.
-fn built(servers: &[&'static Server], results: &mut Results) -> VecDeque<&'static Server> {
+/// Builds the servers, unless they are built, and returns those that could be built and that respond.
+fn built(options: &Options, results: &mut Results) -> VecDeque<&'static Server> {
     let mut built = VecDeque::new();
-    for server in servers {
-        println!("building {}", server.name);
-        match servers::build(server).and_then(|()| try_start(server)) {
+    for server in &options.servers {
+        let build = || match options.built {
+            true => Ok(()),
+            false => {
+                println!("building {}", server.name);
+                servers::build(server)
+            }
+        };
+        match build().and_then(|()| try_start(server)) {
             Ok(version) => {
                 results.servers.push((server.name, version));
                 built.push_back(*server);

@@ -14,6 +14,7 @@ cargo run --release -- [options]
   --servers a,b     which servers (default: all but brigade-per-loop; names from --list)
   --rounds N        how often each is measured; results are medians (default 5)
   --seconds S       how long each is measured (default 5)
+  --built           measures the servers as they are built already
   --out DIR         the directory of the results (default results)
   --smoke           small runs of six servers only, to check the harness
   --list            list the scenarios and servers";
@@ -31,6 +32,8 @@ pub struct Options {
     pub size: Size,
     /// Whether the run only checks that the harness works.
     pub smoke: bool,
+    /// Whether the servers are built already.
+    pub built: bool,
     /// The directory of the results.
     pub out: PathBuf,
     /// Whether to list the scenarios and servers, and measure nothing.
@@ -45,7 +48,8 @@ impl Options {
     pub fn parse(mut args: impl Iterator<Item = String>) -> io::Result<Self> {
         let (mut scenarios, mut servers) = (None, None);
         let (mut rounds, mut seconds) = (None, None);
-        let (mut out, mut smoke, mut list) = (PathBuf::from("results"), false, false);
+        let (mut out, mut smoke) = (PathBuf::from("results"), false);
+        let (mut built, mut list) = (false, false);
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or_else(|| error(format!("{name} needs a value")));
             match name.as_str() {
@@ -54,6 +58,7 @@ impl Options {
                 "--rounds" => rounds = Some(at_least_one(&name, &value()?)?),
                 "--seconds" => seconds = Some(at_least_one(&name, &value()?)?),
                 "--out" => out = value()?.into(),
+                "--built" => built = true,
                 "--smoke" => smoke = true,
                 "--list" => list = true,
                 _ => return Err(error(format!("unknown option {name}"))),
@@ -67,6 +72,7 @@ impl Options {
             rounds: rounds.unwrap_or(if smoke { 1 } else { 5 }),
             size: Size { seconds: seconds.unwrap_or(size.seconds), ..size },
             smoke,
+            built,
             out,
             list,
         })

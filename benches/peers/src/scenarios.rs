@@ -2,6 +2,8 @@
 //!
 //! Each scenario starts a server of its own, so that one does not affect the next.
 
+mod tls;
+
 use std::io;
 use std::time::Duration;
 
@@ -254,6 +256,12 @@ pub const SCENARIOS: &[Scenario] = &[
         less_is_better: true,
         run: flood,
     },
+    tls::KEEP_ALIVE,
+    tls::CHURN,
+    tls::IDLE,
+    tls::DOWNLOAD,
+    tls::HTTP2,
+    tls::HTTP2_IDLE,
 ];
 
 /// The arguments of a scenario.

@@ -1,6 +1,7 @@
 //! The servers: where each comes from, what it can do, how it is built and started.
 
 mod build;
+mod certificate;
 mod database;
 mod running;
 
@@ -40,6 +41,8 @@ pub enum Ability {
     Proxy,
     /// `/users/{id}`: the name of a user, from the database `PEER_DATABASE`.
     Database,
+    /// HTTP/1.1 and HTTP/2 over TLS, with `/` and `/download/{bytes}`; nothing without TLS.
+    Tls,
 }
 
 /// Where a server comes from.
@@ -57,6 +60,8 @@ pub enum Source {
     Nginx,
     /// The same, as a proxy.
     NginxProxy,
+    /// The same, over TLS.
+    NginxTls,
     /// The installed HAProxy.
     Haproxy,
     /// `servers/node-ws`, on the installed Node.js, with the package `ws` from npm.
@@ -88,9 +93,9 @@ impl Server {
 
 use Ability::{
     Body, Close, Database, Echo, Files, Http, Json, Loops, Proxy, Routes, Selectors, Siblings,
-    Stream, Wait, WebSocket,
+    Stream, Tls, Wait, WebSocket,
 };
-use Source::{Brigade, BrigadePerLoop, Go, Haproxy, Member, Nginx, NginxProxy, NodeWs};
+use Source::{Brigade, BrigadePerLoop, Go, Haproxy, Member, Nginx, NginxProxy, NginxTls, NodeWs};
 
 const ALL: &[Ability] = &[Http, Wait, Routes, Close, Body, Stream, Loops];
 const BRIGADE: &[Ability] =
@@ -152,6 +157,12 @@ pub const SERVERS: &[Server] = &[
     Server { name: "echo-tokio", source: Member("tokio"), abilities: &[Echo] },
     Server { name: "echo-monoio", source: Member("monoio"), abilities: &[Echo] },
     Server { name: "echo-smol", source: Member("smol"), abilities: &[Echo] },
+    Server { name: "tls-brigade", source: Brigade, abilities: &[Tls] },
+    Server { name: "tls-hyper", source: Member("hyper"), abilities: &[Tls] },
+    Server { name: "tls-axum", source: Member("axum"), abilities: &[Tls] },
+    Server { name: "tls-actix-web", source: Member("actix-web"), abilities: &[Tls] },
+    Server { name: "tls-ntex", source: Member("ntex"), abilities: &[Tls] },
+    Server { name: "tls-nginx", source: NginxTls, abilities: &[Tls] },
 ];
 
 /// The servers of a smoke run.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::exchanges::{End, Exchanges, Outcome};
+use super::tls::TlsClient;
 
 /// Connections without a response while the load is being set up: far below any backlog.
 const OPENING_AT_ONCE: usize = 256;
@@ -22,6 +23,15 @@ pub enum Keep {
     Churn,
 }
 
+impl Keep {
+    fn end(self) -> End {
+        match self {
+            Self::Alive => End::Response,
+            Self::Churn => End::Close,
+        }
+    }
+}
+
 /// A closed loop of requests to `/`.
 pub struct ClosedLoop {
     exchanges: Exchanges,
@@ -35,8 +45,24 @@ impl ClosedLoop {
     /// # Errors
     /// If a connection is refused or lost, or has no response in time.
     pub fn open(server: SocketAddr, connections: usize, keep: Keep) -> io::Result<Self> {
-        let end = if keep == Keep::Alive { End::Response } else { End::Close };
-        let exchanges = Exchanges::new(server, "/", end)?;
+        Self::with(Exchanges::new(server, "/", keep.end())?, connections, keep)
+    }
+
+    /// Does the same over TLS.
+    ///
+    /// # Errors
+    /// As [`ClosedLoop::open`], and if a handshake fails or is not as the client wants it.
+    pub fn open_tls(
+        server: SocketAddr,
+        connections: usize,
+        keep: Keep,
+        client: TlsClient,
+    ) -> io::Result<Self> {
+        let exchanges = Exchanges::new(server, "/", keep.end())?.over_tls(client);
+        Self::with(exchanges, connections, keep)
+    }
+
+    fn with(exchanges: Exchanges, connections: usize, keep: Keep) -> io::Result<Self> {
         let mut this = Self { exchanges, keep, outcomes: Vec::new() };
         match keep {
             Keep::Alive => this.open_idle(connections)?,

@@ -12,6 +12,8 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
 use super::response;
+use super::tls::TlsClient;
+use super::wire::Wire;
 
 /// Events received at once.
 const EVENTS: usize = 1024;
@@ -48,6 +50,8 @@ pub struct Outcome {
 /// Connections to one server that all send the same request.
 pub struct Exchanges {
     server: SocketAddr,
+    /// With which each connection begins a handshake, unless it is without TLS.
+    tls: Option<TlsClient>,
     request: Vec<u8>,
     end: End,
     epoll: OwnedFd,
@@ -59,7 +63,7 @@ pub struct Exchanges {
 }
 
 struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     opened_at: Instant,
     /// `None` until the connection is established and the request is written.
     sent_at: Option<Instant>,
@@ -86,6 +90,7 @@ impl Exchanges {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\n{connection}\r\n");
         Ok(Self {
             server,
+            tls: None,
             request: request.into_bytes(),
             end,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -95,6 +100,11 @@ impl Exchanges {
             free: Vec::new(),
             opened: 0,
         })
+    }
+
+    /// Sends the requests over TLS.
+    pub fn over_tls(self, client: TlsClient) -> Self {
+        Self { tls: Some(client), ..self }
     }
 
     /// Opens a connection, and sends the request once it is established.
@@ -110,13 +120,9 @@ impl Exchanges {
         });
         let interest = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
         epoll::add(&self.epoll, &stream, EventData::new_u64(key as u64), interest)?;
-        self.connections[key] = Some(Connection {
-            stream,
-            opened_at,
-            sent_at: None,
-            partial: Vec::new(),
-            is_ok: false,
-        });
+        let wire = Wire::new(stream, self.tls.as_ref())?;
+        self.connections[key] =
+            Some(Connection { wire, opened_at, sent_at: None, partial: Vec::new(), is_ok: false });
         Ok(())
     }
 
@@ -186,7 +192,7 @@ impl Exchanges {
 
 impl Connection {
     fn send(&mut self, request: &[u8]) -> io::Result<()> {
-        self.stream.write_all(request)?;
+        self.wire.write_all(request)?;
         self.sent_at = Some(Instant::now());
         Ok(())
     }
@@ -202,7 +208,7 @@ impl Connection {
             }
         }
         loop {
-            let size = match self.stream.read(buffer) {
+            let size = match self.wire.read(buffer) {
                 Ok(0) if self.is_ok => return Ok(Progress::Ended),
                 Ok(0) => return Ok(Progress::Lost),
                 Ok(size) => size,

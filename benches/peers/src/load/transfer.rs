@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::response;
+use super::tls::TlsClient;
+use super::wire::Wire;
 
 /// The size of a write, a chunk and a read, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -85,9 +87,27 @@ pub fn download(
     server: SocketAddr,
     bytes: u64,
     framing: Framing,
+    progress: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    receive(Wire::Plain(connect(server)?), server, bytes, framing, progress)
+}
+
+/// Receives a body of that many bytes from `/download` over TLS.
+///
+/// # Errors
+/// As [`download`].
+pub fn download_tls(server: SocketAddr, bytes: u64, client: &TlsClient) -> io::Result<()> {
+    let wire = Wire::new(connect(server)?, Some(client))?;
+    receive(wire, server, bytes, Framing::Length, || Ok(()))
+}
+
+fn receive(
+    mut stream: Wire,
+    server: SocketAddr,
+    bytes: u64,
+    framing: Framing,
     mut progress: impl FnMut() -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut stream = connect(server)?;
     let path = if framing == Framing::Length { "download" } else { "stream" };
     let head =
         format!("GET /{path}/{bytes} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
@@ -113,7 +133,7 @@ pub fn download(
 }
 
 /// Receives the head of a response. Returns how many bytes of the body came too, and the framing.
-fn take_head(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<(u64, Framing)> {
+fn take_head(stream: &mut Wire, buffer: &mut [u8]) -> io::Result<(u64, Framing)> {
     let mut received = 0;
     let head = loop {
         if let Some(size) = response::head_size(&buffer[..received]) {

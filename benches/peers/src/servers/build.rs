@@ -31,7 +31,9 @@ pub fn build(server: &Server) -> Result<(), String> {
             .arg(".")
             .current_dir(Path::new(WORKSPACE).join("servers/go"))
             .output(),
-        Source::Nginx | Source::NginxProxy => Command::new("nginx").arg("-v").output(),
+        Source::Nginx | Source::NginxProxy | Source::NginxTls => {
+            Command::new("nginx").arg("-v").output()
+        }
         Source::Haproxy => Command::new("haproxy").arg("-v").output(),
         Source::NodeWs => install_node_ws(),
     };
@@ -53,7 +55,7 @@ pub fn version(server: &Server) -> String {
         }
         Source::Go => first_line("go", &["version"])
             .and_then(|line| line.split_whitespace().nth(2).map(str::to_owned)),
-        Source::Nginx | Source::NginxProxy => first_line("nginx", &["-v"])
+        Source::Nginx | Source::NginxProxy | Source::NginxTls => first_line("nginx", &["-v"])
             .and_then(|line| line.rsplit('/').next().map(|number| format!("nginx {number}"))),
         Source::Haproxy => first_line("haproxy", &["-v"]).and_then(|line| {
             line.split_whitespace().nth(2).map(|number| format!("HAProxy {number}"))

@@ -8,9 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::build::{binary, node_ws};
+use super::certificate;
 use super::database::Database;
 use super::{Ability, Server, Source};
 use crate::files;
+use crate::load::{Resume, TlsClient, Wire};
 use crate::machine::{LOAD_CORE, pin};
 use crate::process::Process;
 use crate::scenarios::Scenario;
@@ -24,6 +26,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const NGINX_CONFIG: &str = include_str!("../../servers/nginx/nginx.conf");
 const NGINX_PROXY_CONFIG: &str = include_str!("../../servers/nginx/proxy.conf");
+const NGINX_TLS_CONFIG: &str = include_str!("../../servers/nginx/tls.conf");
 const HAPROXY_CONFIG: &str = include_str!("../../servers/haproxy/haproxy.cfg");
 
 /// A server that accepts connections.
@@ -69,6 +72,9 @@ pub fn start(
     if scenario.needs.contains(&Ability::Files) {
         files::create(&directory)?;
     }
+    if server.can(&[Ability::Tls]) {
+        certificate::create(&directory)?;
+    }
     let mut command = match &backend {
         Some(backend) => proxy_command(server, address, backend.address, &directory)?,
         None => command(server, scenario, address, loops, &directory)?,
@@ -92,7 +98,7 @@ pub fn start(
         _backend: backend,
         _database: database,
     };
-    running.wait_until_it_responds(server.can(&[Ability::Echo]))?;
+    running.wait_until_it_responds(server)?;
     running.greeting = running.log().lines().next().unwrap_or_default().to_owned();
     Ok(running)
 }
@@ -116,6 +122,13 @@ fn command(
             command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
             return Ok(command);
         }
+        Source::NginxTls => {
+            let config = NGINX_TLS_CONFIG.replace("@LISTEN@", &address.to_string());
+            fs::write(directory.join("nginx.conf"), config)?;
+            let mut command = Command::new("nginx");
+            command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "stderr"]);
+            return Ok(command);
+        }
         Source::NodeWs => {
             let mut command = Command::new("node");
             command.arg(node_ws().join("main.js"));
@@ -132,6 +145,8 @@ fn command(
     // So that a server can be configured as its users would for that load.
     command.env("PEER_SCENARIO", scenario.name);
     command.env("PEER_FILES", directory.join("static"));
+    command.env("PEER_CERTIFICATE", directory.join(certificate::CERTIFICATE));
+    command.env("PEER_KEY", directory.join(certificate::KEY));
     Ok(command)
 }
 
@@ -180,14 +195,14 @@ impl Running {
         io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
     }
 
-    fn wait_until_it_responds(&mut self, is_echo: bool) -> io::Result<()> {
+    fn wait_until_it_responds(&mut self, server: &Server) -> io::Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("ended with {status}: {}", self.log())));
             }
             match TcpStream::connect(self.address) {
-                Ok(stream) => return probe(stream, is_echo),
+                Ok(stream) => return probe(stream, server),
                 Err(_) if Instant::now() < deadline => std::thread::sleep(START_RETRY),
                 Err(error) => {
                     return Err(io::Error::other(format!("no accept, {error}: {}", self.log())));
@@ -210,11 +225,16 @@ impl Drop for Running {
     }
 }
 
-fn probe(mut stream: TcpStream, is_echo: bool) -> io::Result<()> {
+fn probe(stream: TcpStream, server: &Server) -> io::Result<()> {
     stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
+    let tls = match server.can(&[Ability::Tls]) {
+        true => Some(TlsClient::new("http/1.1", Resume::Never)?),
+        false => None,
+    };
+    let mut stream = Wire::new(stream, tls.as_ref())?;
     let request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     stream.write_all(request)?;
-    if is_echo {
+    if server.can(&[Ability::Echo]) {
         let mut received = vec![0; request.len()];
         stream.read_exact(&mut received)?;
         return match received == request {
