@@ -87,7 +87,8 @@ fn measure(options: &Options) -> io::Result<()> {
     }
 }
 
-/// Builds the servers, unless they are built, and returns those that could be built and that respond.
+/// Builds the servers, unless they are built, and returns those that could be built and that
+/// respond.
 fn built(options: &Options, results: &mut Results) -> VecDeque<&'static Server> {
     let mut built = VecDeque::new();
     for server in &options.servers {

@@ -72,7 +72,8 @@ fn open(server: SocketAddr, client: &TlsClient) -> io::Result<Wire> {
     }
 }
 
-/// Returns the first field of a response's head, which follows changes of the size of HPACK's table.
+/// Returns the first field of a response's head, which follows changes of the size of HPACK's
+/// table.
 fn status(head: &[u8]) -> Option<u8> {
     head.iter().copied().find(|first| first & 0xe0 != 0x20)
 }

@@ -1,4 +1,5 @@
-//! The client's side of TLS: one cipher suite and one key exchange, so that all servers have the same.
+//! The client's side of TLS: one cipher suite and one key exchange, so that all servers have the
+//! same.
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -40,7 +40,7 @@ impl Read for Wire {
         match self {
             Self::Plain(socket) => socket.read(buffer),
             Self::Tls { stream, client, resumes } => match stream.read(buffer) {
-                // Some servers close without a `close_notify`; Content-Length shows what is missing.
+                // Some servers close without `close_notify`; Content-Length shows what is missing.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
                 Ok(size) => client.check(&stream.conn, *resumes).map(|()| size),
                 Err(error) => Err(error),
