@@ -253,7 +253,6 @@ fn a_stream_is_not_sent_again_but_may_be_left_out() {
 #[test]
 fn a_location_that_cannot_be_requested_is_an_error() {
     for (location, reason) in [
-        ("https://127.0.0.1/", "https"),
         ("ftp://127.0.0.1/", "scheme"),
         ("javascript:alert(1)", "scheme"),
         ("//user@127.0.0.1/", "user name"),

@@ -44,13 +44,15 @@ pub(super) async fn connect(
 
 /// Connects, and for `https` encrypts.
 async fn open(options: &Options, target: &Target) -> io::Result<ByteStream> {
+    let encryption = match (target.is_https, &options.encryption) {
+        (true, None) => return Err(io::Error::new(io::ErrorKind::Unsupported, NO_ENCRYPTION)),
+        (true, encryption) => encryption.as_ref(),
+        (false, _) => None,
+    };
     let socket = open_socket(options.unix_socket.as_deref(), target).await?;
-    if !target.is_https {
-        return Ok(ByteStream::Socket(socket));
-    }
-    match &options.encryption {
+    match encryption {
         Some(encryption) => encryption.encrypt(socket, &target.host).await,
-        None => Err(io::Error::new(io::ErrorKind::Unsupported, NO_ENCRYPTION)),
+        None => Ok(ByteStream::Socket(socket)),
     }
 }
 

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use http::Uri;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
+use crate::client::tls;
+
 /// The characters of a `Location` that are percent-encoded, besides those outside of ASCII.
 const INVALID_IN_URLS: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -43,7 +45,8 @@ impl Target {
         })?;
         let is_https = match uri.scheme_str() {
             Some("http") => false,
-            Some("https") => true,
+            Some("https") if tls::IS_SUPPORTED => true,
+            Some("https") => return Err("https is not supported without the feature `tls`"),
             Some(_) => return Err("the URL's scheme is neither http nor https"),
             None => return Err("the URL has no scheme: write http://host/path"),
         };
@@ -177,9 +180,23 @@ mod tests {
         is("http://a/p#f", ("http://a:80", "a", 80, "a", "/p"));
         is("http://[::1]:7/", ("http://[::1]:7", "::1", 7, "[::1]:7", "/"));
         is("http://a:/", ("http://a:80", "a", 80, "a:", "/"));
+        is("HTTP://a:80/", ("http://a:80", "a", 80, "a:80", "/"));
+    }
+
+    #[test]
+    fn https_has_a_port_and_an_origin_of_its_own() {
+        if !tls::IS_SUPPORTED {
+            assert!(Target::parse("https://a/").unwrap_err().contains("feature"));
+            return;
+        }
         is("https://a", ("https://a:443", "a", 443, "a", "/"));
         is("https://A:8443/x", ("https://a:8443", "A", 8443, "A:8443", "/x"));
-        is("HTTP://a:80/", ("http://a:80", "a", 80, "a:80", "/"));
+        let plain = Target::parse("http://a/").unwrap();
+        assert_eq!(plain.join(b"https://a/").unwrap().to_string(), "https://a/");
+        let secure = Target::parse("https://a/b").unwrap();
+        for (reference, expected) in [("c", "https://a/c"), ("//d/", "https://d/")] {
+            assert_eq!(secure.join(reference.as_bytes()).unwrap().to_string(), expected);
+        }
     }
 
     #[test]
@@ -247,11 +264,6 @@ mod tests {
         assert_eq!(joined("//g").unwrap(), "http://g/");
         assert_eq!(joined("//g:8/x?y").unwrap(), "http://g:8/x?y");
         assert_eq!(joined("HTTP://G/../x").unwrap(), "http://G/../x");
-        assert_eq!(joined("https://a/").unwrap(), "https://a/");
-        let secure = Target::parse("https://a/b").unwrap();
-        for (reference, expected) in [("c", "https://a/c"), ("//d/", "https://d/")] {
-            assert_eq!(secure.join(reference.as_bytes()).unwrap().to_string(), expected);
-        }
         assert!(joined("//u@b/").unwrap_err().contains("user name"));
         assert!(base.join(b"//\xff/").is_err());
     }

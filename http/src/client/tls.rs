@@ -12,6 +12,9 @@ use crate::client::encryption::Encryption;
 use crate::message::byte_stream::ByteStream;
 use crate::transport::tls_duplex::over_tls;
 
+/// There may be `https` URLs.
+pub(super) const IS_SUPPORTED: bool = true;
+
 /// Returns the encryption of a client without options.
 pub(super) fn by_default() -> Option<Arc<dyn Encryption>> {
     Some(Arc::new(Tls(OnceLock::new())))
