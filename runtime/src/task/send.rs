@@ -39,12 +39,14 @@ use send_wrapper::SendWrapper;
 /// A value of this crate that lives across an `await` has to be made within the wrapped future:
 ///
 /// ```
+/// use std::net::SocketAddr;
+///
 /// use brigade_runtime::net::TcpStream;
 /// use brigade_runtime::task::send;
 ///
-/// async fn fetch(address: &str) -> std::io::Result<Vec<u8>> {
+/// async fn fetch(address: SocketAddr) -> std::io::Result<Vec<u8>> {
 ///     let exchange = async {
-///         let mut stream = TcpStream::connect(address).await?;
+///         let stream = TcpStream::connect_to(address).await?;
 ///         stream.write_all(b"hello").await?;
 ///         let mut response = vec![0; 5];
 ///         stream.read_exact(&mut response).await?;
@@ -54,7 +56,7 @@ use send_wrapper::SendWrapper;
 /// }
 ///
 /// fn is_send(_: impl Send) {}
-/// is_send(fetch("127.0.0.1:7"));
+/// is_send(fetch("127.0.0.1:7".parse().unwrap()));
 /// ```
 pub fn send<F: Future>(future: F) -> SendFuture<F> {
     SendFuture { future: Box::pin(SendWrapper::new(future)) }
