@@ -67,6 +67,7 @@ macro_rules! tokio_io {
     };
 }
 
+#[cfg(feature = "tls")]
 pub(crate) use tokio_io;
 
 tokio_io!(TcpStream);
