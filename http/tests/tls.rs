@@ -12,7 +12,7 @@ use brigade_http::{
     Body, Client, ClientBuilder, ClientErrorKind, ConnectionState, Request, Response, Router,
     Server, Stats, Timeouts, TlsInfo, get, post,
 };
-use brigade_runtime::tls::{TlsConfig, TlsConnector, TlsRoots, TlsVersion};
+use brigade_runtime::tls::{TlsConfig, TlsConnector, TlsRoots};
 use brigade_runtime::{run, time};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use http::HeaderValue;
@@ -148,7 +148,10 @@ fn a_client_trusts_only_its_roots() {
 fn handshakes_are_counted_with_the_reason_of_those_that_fail() {
     let authority = Authority::new();
     let server = start(authority.config());
-    assert!(server.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    let refused = server.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (head, body) = refused.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{refused}");
     assert_eq!(server.exchange("\0\0\0garbage"), "");
     let url = format!("https://localhost:{}/stats", server.address.port());
     let client = authority.client();
@@ -275,16 +278,12 @@ fn a_drain_lets_requests_end_and_closes_the_rest() {
 }
 
 #[test]
-fn an_old_version_is_spoken_if_it_is_not_refused() {
+fn a_connector_that_offers_http2_is_used_for_http1() {
     let authority = Authority::new();
-    let (certificate, key) = authority.issue(&["localhost"]);
-    let config = TlsConfig::builder()
-        .certificate_pem(certificate, key)
-        .min_version(TlsVersion::Tls13)
-        .build()
-        .unwrap();
-    let server = start(config);
+    let server = start(authority.config());
     let url = format!("https://localhost:{}/", server.address.port());
-    let text = run(async move { authority.client().build().get(&url).send().await?.text().await });
+    let connector = TlsConnector::builder().roots(authority.roots()).alpn_protocols(["h2"]);
+    let client = Client::builder().tls(connector.build().unwrap());
+    let text = run(async move { client.build().get(&url).send().await?.text().await });
     assert_eq!(text.unwrap(), "hello");
 }

@@ -15,9 +15,6 @@ use crate::client::target::Target;
 use crate::message::byte_stream::ByteStream;
 use crate::message::client_error::{ClientErrorKind, TimeoutKind};
 
-/// Why there is no connection for an `https` URL.
-const NO_ENCRYPTION: &str = "https needs brigade's feature `tls`";
-
 /// Opens a connection for this request, within its timeouts.
 pub(super) async fn connect(
     client: &Rc<LoopClient>,
@@ -44,16 +41,13 @@ pub(super) async fn connect(
 
 /// Connects, and for `https` encrypts.
 async fn open(options: &Options, target: &Target) -> io::Result<ByteStream> {
-    let encryption = match (target.is_https, &options.encryption) {
-        (true, None) => return Err(io::Error::new(io::ErrorKind::Unsupported, NO_ENCRYPTION)),
-        (true, encryption) => encryption.as_ref(),
-        (false, _) => None,
-    };
     let socket = open_socket(options.unix_socket.as_deref(), target).await?;
-    match encryption {
-        Some(encryption) => encryption.encrypt(socket, &target.host).await,
-        None => Ok(ByteStream::Socket(socket)),
+    if !target.is_https {
+        return Ok(ByteStream::Socket(socket));
     }
+    // Without the feature `tls` there is no such target.
+    let encryption = options.encryption.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+    encryption.encrypt(socket, &target.host).await
 }
 
 /// Connects. Only a name needs a lookup, which runs on another thread.

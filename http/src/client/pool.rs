@@ -47,7 +47,7 @@ pub(super) struct LoopClient {
 pub(super) struct Link {
     pub(super) stream: ByteStream,
     pub(super) protocol: ClientConnection,
-    /// Host and port.
+    /// That of the [target](crate::client::target::Target).
     pub(super) origin: Rc<str>,
 }
 
@@ -73,8 +73,8 @@ impl LoopClient {
         self.idle_count.get()
     }
 
-    /// Returns an idle connection to `origin` that the server has not closed: the one that
-    /// became idle last, so that surplus connections reach their timeout.
+    /// Returns an idle connection to `origin` that the server has not closed: the one that became
+    /// idle last, so that surplus connections reach their timeout.
     pub(super) fn take(&self, origin: &str) -> Option<Link> {
         if !self.is_swept() {
             // Their loop has ended, so no event shows any more that a server has closed one.

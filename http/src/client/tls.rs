@@ -12,6 +12,9 @@ use crate::client::encryption::Encryption;
 use crate::message::byte_stream::ByteStream;
 use crate::transport::tls_duplex::over_tls;
 
+/// What this client speaks, whatever the connector offers otherwise.
+const ALPN_PROTOCOLS: [&str; 1] = ["http/1.1"];
+
 /// There may be `https` URLs.
 pub(super) const IS_SUPPORTED: bool = true;
 
@@ -22,7 +25,7 @@ pub(super) fn by_default() -> Option<Arc<dyn Encryption>> {
 
 /// Returns an encryption by `connector`.
 pub(super) fn with(connector: TlsConnector) -> Arc<dyn Encryption> {
-    Arc::new(Tls(OnceLock::from(connector)))
+    Arc::new(Tls(OnceLock::from(connector.with_alpn_protocols(ALPN_PROTOCOLS))))
 }
 
 /// Encrypts by TLS. The system's certificates are read for the first connection.
@@ -36,7 +39,7 @@ impl Tls {
         }
         let connector = spawn_blocking(TlsConnector::new).await.map_err(io::Error::other)?;
         let connector = connector.map_err(io::Error::other)?;
-        Ok(self.0.get_or_init(|| connector.with_alpn_protocols(["http/1.1"])))
+        Ok(self.0.get_or_init(|| connector.with_alpn_protocols(ALPN_PROTOCOLS)))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::client::tls;
 impl ClientBuilder {
     /// Sets how the connections of `https` URLs are encrypted: which certificates are trusted, and
     /// which one the client has (feature `tls`). By default the system's certificates are trusted.
+    /// By ALPN the client offers HTTP/1.1, in place of what `connector` has.
     ///
     /// # Examples
     /// ```no_run

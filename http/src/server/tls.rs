@@ -34,7 +34,8 @@ impl Server {
     /// Speaks HTTPS at all addresses: every connection begins with a TLS handshake.
     ///
     /// By ALPN the server offers HTTP/2, if the feature `http2` is enabled, and HTTP/1.1. If
-    /// `config` has protocols of its own, it offers those, of which it knows `h2` and `http/1.1`.
+    /// `config` has protocols of its own, it offers those. Let `h2` be among them only with that
+    /// feature.
     ///
     /// A connection counts as open from the moment it is accepted. One whose handshake fails, or
     /// takes longer than its [timeout](brigade_runtime::tls::TlsConfigBuilder::handshake_timeout),

@@ -222,7 +222,7 @@ impl ConnectionTask {
                 }
                 Ok(Step::Again)
             }
-            Waiting::Idle if self.stream().socket().is_none() => {
+            Waiting::Idle if self.stream.claimed().is_some_and(|it| it.socket().is_none()) => {
                 self.enter(State::Closing { linger: false }, Step::Again)
             }
             Waiting::Write | Waiting::Idle | Waiting::Discard | Waiting::Linger => Ok(Step::Done),
