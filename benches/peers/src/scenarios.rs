@@ -319,7 +319,7 @@ fn postgres(bench: &Bench<'_>) -> io::Result<Vec<Figure>> {
     let mut figures = queries(bench, &one_core, "64 connections", CONNECTIONS)?;
     figures.extend(queries(bench, &one_core, "one at a time", 1)?);
     drop(one_core);
-    // A thread beside the loop then has a core of its own, which it shares with the load.
+    // A second thread of the server can then use the core of the load.
     let two_cores = bench.start_on_both_cores(1)?;
     figures.extend(queries(bench, &two_cores, "one at a time on two cores", 1)?);
     Ok(figures)

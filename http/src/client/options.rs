@@ -252,10 +252,10 @@ impl ClientBuilder {
     }
 
     /// Sends all requests to the Unix socket at this path, whatever the host and the port of their
-    /// URLs, which only become the `Host`. Connections are kept for each host and port, as usual.
+    /// URLs, which only become the `Host`. Connections are kept for each scheme, host and port, as usual.
     ///
-    /// After an [upgrade](crate::ClientResponse::upgrade) the stream has the type of a TCP
-    /// connection nevertheless, but no addresses.
+    /// After an [upgrade](crate::ClientResponse::upgrade),
+    /// [`Upgraded::socket`](crate::Upgraded::socket) is a Unix socket.
     ///
     /// # Examples
     /// ```no_run

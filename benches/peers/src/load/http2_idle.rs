@@ -23,7 +23,7 @@ const FRAME_HEAD: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
-/// Flags of frames. `ACK` of SETTINGS has the value of `END_STREAM`.
+/// Flags of frames. `ACK` and `END_STREAM` are the same bit.
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
