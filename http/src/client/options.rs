@@ -252,7 +252,8 @@ impl ClientBuilder {
     }
 
     /// Sends all requests to the Unix socket at this path, whatever the host and the port of their
-    /// URLs, which only become the `Host`. Connections are kept for each scheme, host and port, as usual.
+    /// URLs, which only become the `Host`. Connections are kept for each
+    /// scheme, host and port, as usual.
     ///
     /// After an [upgrade](crate::ClientResponse::upgrade),
     /// [`Upgraded::socket`](crate::Upgraded::socket) is a Unix socket.

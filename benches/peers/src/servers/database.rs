@@ -25,7 +25,7 @@ pub(super) struct Database {
 /// Returns the directory of the programs of the newest version that is installed.
 ///
 /// # Errors
-/// `NotFound` if PostgreSQL is not installed.
+/// `Other` if PostgreSQL is not installed.
 pub(super) fn programs() -> io::Result<PathBuf> {
     let versions = fs::read_dir(VERSIONS).into_iter().flatten().flatten();
     let programs = versions.map(|version| version.path().join("bin"));
