@@ -333,6 +333,16 @@ impl Tasks {
         task.coroutine.take()
     }
 
+    /// Gives the task the parent of the current one, whose place it takes.
+    pub(crate) fn succeed_current(&self, key: Key) {
+        let mut slots = self.slots.borrow_mut();
+        let current = self.current().and_then(|current| slots.get(current));
+        let parent = current.and_then(|current| current.parent);
+        if let Some(task) = slots.get_mut(key) {
+            task.parent = parent;
+        }
+    }
+
     pub(crate) fn is_finished(&self, key: Key) -> bool {
         self.slots.borrow().get(key).is_none_or(|task| task.finished)
     }

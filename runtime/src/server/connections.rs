@@ -1,7 +1,6 @@
 //! The open connections of one loop of a server, each a task.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -12,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::budget::consume_budget;
 use crate::local::Notify;
+use crate::task::current::be_succeeded_by;
 use crate::task::{self, JoinHandle, TaskId, TaskInfo};
 
 /// The name of the task of a connection.
@@ -33,8 +33,6 @@ struct Inner {
     open: Cell<usize>,
     /// The task that spawns those of the connections.
     accept_task: Option<TaskId>,
-    /// The tasks that took a connection over from its first one.
-    successors: RefCell<BTreeSet<TaskId>>,
     is_draining: Cell<bool>,
     /// Wakes the tasks that wait for the drain.
     draining: Notify,
@@ -62,7 +60,6 @@ impl Connections {
             inner: Rc::new(Inner {
                 open: Cell::new(0),
                 accept_task: task::current().map(|task| task.label.id()),
-                successors: RefCell::default(),
                 is_draining: Cell::new(false),
                 draining: Notify::new(),
                 closed: Cell::new(None),
@@ -74,7 +71,8 @@ impl Connections {
     }
 
     /// Returns the connections of the server whose loop this thread runs, if it runs one.
-    pub(super) fn current() -> Option<Self> {
+    #[must_use]
+    pub fn current() -> Option<Self> {
         CURRENT.with_borrow(|current| WeakConnections(current.clone()).upgrade())
     }
 
@@ -91,14 +89,8 @@ impl Connections {
     /// Spawns a task that takes a connection over from the running task, which is that of the same
     /// connection and about to end. It counts as the connection's from then on.
     pub fn spawn_successor(&self, future: impl Future<Output = ()> + 'static) {
-        let task = Rc::<Cell<Option<TaskId>>>::default();
-        let successor = Successor { connections: self.clone(), task: task.clone() };
-        let handle = self.spawn_task(async move {
-            let _successor = successor;
-            future.await;
-        });
-        task.set(Some(handle.id()));
-        self.inner.successors.borrow_mut().insert(handle.id());
+        let handle = self.spawn_task(future);
+        be_succeeded_by(handle.id());
         handle.detach();
     }
 
@@ -123,11 +115,9 @@ impl Connections {
 
     /// Returns the tasks of the open connections.
     pub fn tasks(&self) -> impl Iterator<Item = TaskInfo> + use<> {
-        let inner = self.inner.clone();
+        let accept_task = self.inner.accept_task;
         let is_connection = move |task: &TaskInfo| {
-            let is_successor = || inner.successors.borrow().contains(&task.label.id());
-            let is_ours = || task.parent == inner.accept_task || is_successor();
-            task.label.name() == Some(CONNECTION) && is_ours()
+            task.label.name() == Some(CONNECTION) && task.parent == accept_task
         };
         task::all().into_iter().filter(is_connection)
     }
@@ -243,21 +233,6 @@ pub async fn until_draining<F: Future>(future: F) -> Option<F::Output> {
     .await
 }
 
-/// Notes a task that took a connection over, until dropped.
-struct Successor {
-    connections: Connections,
-    /// Set when the task was spawned.
-    task: Rc<Cell<Option<TaskId>>>,
-}
-
-impl Drop for Successor {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.get() {
-            self.connections.inner.successors.borrow_mut().remove(&task);
-        }
-    }
-}
-
 /// Counts a connection as open on its loop until dropped.
 struct Open {
     connections: Connections,
@@ -336,7 +311,6 @@ mod tests {
                 task::yield_now().await;
             }
             assert_eq!(connections.tasks().count(), 0);
-            assert!(connections.inner.successors.borrow().is_empty());
         });
     }
 

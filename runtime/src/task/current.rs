@@ -37,6 +37,14 @@ pub fn abort(task: TaskId) {
     }
 }
 
+/// Gives a task the parent of the running one, so that it is known as what that was. For a task
+/// that continues the work of the running one, which ends.
+pub(crate) fn be_succeeded_by(task: TaskId) {
+    if let Some(core) = Core::try_current() {
+        core.succeed_current_task(task.into());
+    }
+}
+
 /// Lets all other ready tasks run before this task continues, like `await asyncio.sleep(0)`.
 ///
 /// The loop polls its selector after about 64 polls of tasks, so a task that yields again and

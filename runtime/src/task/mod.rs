@@ -25,7 +25,7 @@
 //! [`consume_budget`], [`has_budget_remaining`] and [`poll_proceed`] are for loops and futures that
 //! never wait for any of these operations.
 
-mod current;
+pub(crate) mod current;
 mod gather;
 mod group;
 mod join;

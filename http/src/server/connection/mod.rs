@@ -21,7 +21,8 @@
 //!
 //! Reading order: this file, with the states and the loop around their steps; `requests`,
 //! `responses`, `bodies` and `ending`, with the step of each state; `waiting`, for a connection
-//! that can do nothing now; `stream`, for its socket; `timing`, `observed`, `watch` and `watched`,
+//! that can do nothing now; `stream`, for its socket; `upgraded`, for what is left of it when
+//! another protocol has the socket; `timing`, `observed`, `watch` and `watched`,
 //! for spans, the `Server-Timing` header and the end of responses.
 
 mod bodies;
@@ -31,6 +32,7 @@ mod requests;
 mod responses;
 mod stream;
 pub(super) mod timing;
+mod upgraded;
 mod waiting;
 mod watch;
 pub(super) mod watched;
@@ -62,6 +64,7 @@ use crate::transport::outgoing::Outgoing;
 use crate::transport::pace::Pace;
 
 use stream::Stream;
+use upgraded::UpgradedConnection;
 use watch::Watch;
 
 /// Why there is a stream to read from and to write to.
@@ -99,8 +102,8 @@ enum State {
     Closing { linger: bool },
     /// Waiting for the peer to close its side.
     Lingering { until: Instant, bytes_left: u32 },
-    /// Running another protocol.
-    Upgraded { protocol: Pin<Box<dyn Future<Output = ()>>>, body: Option<Rc<Pipe>> },
+    /// Running another protocol: in this task only if it is not one of a server's.
+    Upgraded(Box<UpgradedConnection>),
     /// Ended, or within a step.
     Done,
 }
@@ -229,7 +232,7 @@ impl ConnectionTask {
     fn replace_state(&mut self, state: State) {
         let before = mem::replace(&mut self.state, state);
         debug_assert!(
-            !matches!(before, State::Handling(_) | State::Sending(_) | State::Upgraded { .. }),
+            !matches!(before, State::Handling(_) | State::Sending(_) | State::Upgraded(_)),
             "a step takes a state that owns something before it puts another in its place"
         );
         mem::forget(before);
@@ -267,12 +270,10 @@ impl ConnectionTask {
             State::Discarding { bytes_left } => self.discard_body(bytes_left, cx),
             State::Closing { linger } => self.close(linger, cx),
             State::Lingering { until, bytes_left } => self.linger(until, bytes_left, cx),
-            State::Upgraded { mut protocol, body } => {
-                match Self::within(self.watch.as_deref(), || protocol.as_mut().poll(cx.task)) {
-                    Poll::Ready(()) => Ok(Step::Done),
-                    Poll::Pending => self.enter(State::Upgraded { protocol, body }, Step::Wait),
-                }
-            }
+            State::Upgraded(mut upgraded) => match upgraded.poll_protocol(cx.task) {
+                Poll::Ready(()) => Ok(Step::Done),
+                Poll::Pending => self.enter(State::Upgraded(upgraded), Step::Wait),
+            },
         }
     }
 
@@ -329,7 +330,7 @@ impl ConnectionTask {
             | State::Closing { .. }
             | State::Lingering { .. }
             | State::Done => ConnectionState::Closing,
-            State::Upgraded { .. } => ConnectionState::Upgraded,
+            State::Upgraded(_) => ConnectionState::Upgraded,
         };
         let route = self.route().filter(|_| is_handled && self.outgoing.is_empty());
         self.server.add_to_snapshot(ConnectionInfo {
@@ -369,11 +370,7 @@ impl Drop for ConnectionTask {
     fn drop(&mut self) {
         self.reset_if_incomplete();
         let state = mem::replace(&mut self.state, State::Done);
-        let body = match &state {
-            State::Upgraded { body, .. } => body.as_ref(),
-            _ => self.request.body.as_ref(),
-        };
-        if let Some(body) = body {
+        if let Some(body) = &self.request.body {
             body.leave();
         }
         match self.watch.take() {

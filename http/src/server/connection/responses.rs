@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use brigade_runtime::{panic_message, task};
+use brigade_runtime::server::Connections;
+use brigade_runtime::{panic_message, task, time};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
@@ -22,6 +23,7 @@ use crate::message::route::Route;
 use crate::message::upgrade::Upgraded;
 use crate::protocol::error::EncodeError;
 use crate::routing::endpoint::Running;
+use crate::server::connection::upgraded::UpgradedConnection;
 use crate::server::connection::{ConnectionTask, PollContext, State, Step};
 use crate::server::counters::Outcome;
 use crate::transport::outgoing::UNCOPIED_BYTES_MIN;
@@ -225,13 +227,28 @@ impl ConnectionTask {
             watch.observed.end(0);
         }
         let early = self.protocol.upgrade().freeze();
-        let stream = self.stream.upgrade().expect("a connection is upgraded once");
+        let (stream, guard) = self.stream.take().expect("a connection is upgraded once");
         self.count_request_end();
-        let body = self.request.body.take();
         let idle = self.server.timeouts.upgraded_idle;
         let begin = || upgrade(Upgraded::new(early, stream, idle));
         let protocol = Self::within(self.watch.as_deref(), begin);
-        self.enter(State::Upgraded { protocol, body }, Step::Again)
+        let connections = guard.as_ref().and_then(|_| Connections::current());
+        let upgraded = UpgradedConnection {
+            server: self.server.clone(),
+            peer: self.peer,
+            since: time::now(),
+            protocol: Some(protocol),
+            body: self.request.body.take(),
+            watch: self.watch.take(),
+            _guard: guard,
+        };
+        match connections {
+            Some(connections) => {
+                connections.spawn_successor(upgraded);
+                Ok(Step::Done)
+            }
+            None => self.enter(State::Upgraded(Box::new(upgraded)), Step::Again),
+        }
     }
 
     /// Returns `true` if more of the request's body is unread, and will stay so, than is worth

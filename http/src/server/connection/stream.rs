@@ -14,10 +14,8 @@ pub(super) enum Stream {
     Unclaimed(UnclaimedConnection),
     /// The connection stays on this loop.
     Claimed(ByteStream, Option<ConnectionGuard>),
-    /// Another protocol has the socket.
-    Upgraded { _guard: Option<ConnectionGuard> },
-    /// Another loop has taken the connection over.
-    TakenBack,
+    /// Another loop, or another protocol, has taken the connection over.
+    TakenOver,
 }
 
 impl Stream {
@@ -35,23 +33,20 @@ impl Stream {
     /// Claims the connection, if that has not been done yet. Returns `true` if there is a socket to
     /// read from.
     pub(super) fn claim(&mut self) -> bool {
-        *self = match mem::replace(self, Self::TakenBack) {
+        *self = match mem::replace(self, Self::TakenOver) {
             Self::Unclaimed(connection) => match connection.claim() {
                 Some((socket, guard)) => Self::Claimed(ByteStream::Socket(socket), Some(guard)),
-                None => Self::TakenBack,
+                None => Self::TakenOver,
             },
             claimed => claimed,
         };
         matches!(self, Self::Claimed(..))
     }
 
-    /// Returns the socket, to hand it over to another protocol.
-    pub(super) fn upgrade(&mut self) -> Option<ByteStream> {
-        match mem::replace(self, Self::TakenBack) {
-            Self::Claimed(stream, guard) => {
-                *self = Self::Upgraded { _guard: guard };
-                Some(stream)
-            }
+    /// Takes the socket, to hand it over to another protocol.
+    pub(super) fn take(&mut self) -> Option<(ByteStream, Option<ConnectionGuard>)> {
+        match mem::replace(self, Self::TakenOver) {
+            Self::Claimed(stream, guard) => Some((stream, guard)),
             other => {
                 *self = other;
                 None
@@ -59,7 +54,7 @@ impl Stream {
         }
     }
 
-    /// Returns the socket if the connection is claimed and not upgraded.
+    /// Returns the socket if the connection is claimed and not taken over.
     #[inline(always)]
     pub(super) fn claimed(&self) -> Option<&ByteStream> {
         match self {
@@ -71,9 +66,5 @@ impl Stream {
     #[inline(always)]
     pub(super) fn is_claimed(&self) -> bool {
         self.claimed().is_some()
-    }
-
-    pub(super) fn is_upgraded(&self) -> bool {
-        matches!(self, Self::Upgraded { .. })
     }
 }

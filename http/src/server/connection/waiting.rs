@@ -49,7 +49,7 @@ impl ConnectionTask {
     /// Writes, and arranges to be woken. Returns [`Step::Wait`] unless there is something to do
     /// after all.
     pub(super) fn wait(&mut self, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
-        if self.stream.is_upgraded() {
+        if matches!(self.state, State::Upgraded(_)) {
             return Ok(Step::Wait);
         }
         let was_blocked = self.outgoing.is_blocked();
@@ -163,7 +163,7 @@ impl ConnectionTask {
                 let of_route = self.route_options().and_then(|route| route.body_gap);
                 (Waiting::Body, of_route.unwrap_or(timeouts.body_gap))
             }
-            State::Handling(_) | State::Sending(_) | State::Upgraded { .. } | State::Done => {
+            State::Handling(_) | State::Sending(_) | State::Upgraded(_) | State::Done => {
                 (Waiting::Handler, Duration::ZERO)
             }
         }

@@ -59,6 +59,13 @@ impl Watch {
         self.request.in_scope(f)
     }
 
+    /// Calls `f` within the connection's span and the request's.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn within_both<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.connection.in_scope(|| self.request.in_scope(f))
+    }
+
     /// Notes the response to the current request, and adds the `Server-Timing` header.
     #[cold]
     #[inline(never)]
@@ -87,7 +94,7 @@ impl Watch {
     #[cold]
     #[inline(never)]
     pub(super) fn end<T>(self, state: T) {
-        self.connection.in_scope(|| self.request.in_scope(|| drop(state)));
+        self.within_both(|| drop(state));
     }
 }
 

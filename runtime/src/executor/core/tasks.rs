@@ -66,6 +66,11 @@ impl Core {
         self.tasks.wake(key);
     }
 
+    /// Gives the task the parent of the one that is being polled.
+    pub(crate) fn succeed_current_task(&self, key: Key) {
+        self.tasks.succeed_current(key);
+    }
+
     /// Cancels the task where it would be polled next.
     pub(crate) fn abort(&self, key: Key) {
         self.tasks.abort(key);
