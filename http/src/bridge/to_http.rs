@@ -21,7 +21,7 @@ pub(super) fn without_body(request: &Request) -> http::Request<()> {
     *converted.method_mut() = head.method().clone();
     *converted.version_mut() = head.version();
     *converted.uri_mut() = head.uri();
-    *converted.headers_mut() = head.headers().clone();
+    *converted.headers_mut() = head.fields.to_map();
     if let Some(extensions) = request.extensions().get::<http::Extensions>() {
         *converted.extensions_mut() = extensions.clone();
     }

@@ -28,7 +28,7 @@ parts! {
     /// A copy of the head.
     RequestHead = |request| request.head().clone();
     /// A copy of the headers.
-    HeaderMap = |request| request.headers().clone();
+    HeaderMap = |request| request.head().fields.to_map();
     Method = |request| request.method().clone();
     Uri = |request| request.uri();
     Version = |request| request.version();

@@ -240,7 +240,7 @@ impl ChunkedDecoder {
             return Ok(Chunk::End(None));
         }
         check_fields(&window[..end], limits)?;
-        let trailers = Fields::new(&buffer[..end], 0).to_map();
+        let trailers = Box::new(Fields::new(&buffer[..end], 0).to_map());
         buffer.skip(end);
         Ok(Chunk::End(Some(trailers)))
     }

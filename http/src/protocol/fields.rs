@@ -102,12 +102,17 @@ impl Fields {
     }
 
     pub(crate) fn map(&self) -> &HeaderMap {
-        self.map.get_or_init(|| self.to_map())
+        self.map.get_or_init(|| Box::new(self.build_map()))
+    }
+
+    /// Returns a map of its own. Unless there is one to copy, it is built.
+    pub(crate) fn to_map(&self) -> HeaderMap {
+        self.map.get().map_or_else(|| self.build_map(), |map| (**map).clone())
     }
 
     /// Builds a map whose values share one copy of the received bytes.
-    pub(crate) fn to_map(&self) -> Box<HeaderMap> {
-        let mut map = Box::new(HeaderMap::with_capacity(self.lines().count()));
+    fn build_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.lines().count());
         self.for_each(|name, value| {
             map.append(name, value);
         });
