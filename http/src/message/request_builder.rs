@@ -77,6 +77,12 @@ impl RequestBuilder {
         self
     }
 
+    /// Appends a header whose name and value are valid.
+    pub(crate) fn valid_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
     /// Sets the body. `Transfer-Encoding: chunked` is added if its length is unknown.
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
@@ -128,7 +134,13 @@ impl RequestBuilder {
         if !is_target(self.target.as_bytes()) {
             return Err(ProtocolError::Target);
         }
-        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
+        let start = [self.method.as_str(), " ", &self.target, " HTTP/1.1\r\n"];
+        let of_line = |(name, value): (&HeaderName, &HeaderValue)| {
+            name.as_str().len() + value.len() + ": \r\n".len()
+        };
+        let lines = self.headers.iter().map(of_line).sum::<usize>();
+        let mut head = Vec::with_capacity(start.map(str::len).iter().sum::<usize>() + lines + 64);
+        start.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
         let mut add = |name: &HeaderName, value: &HeaderValue| {
             for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 head.extend_from_slice(part);

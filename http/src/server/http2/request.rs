@@ -63,6 +63,13 @@ impl BodyLimits {
 /// A request with what its body has to know of its route, and leaves for its response.
 pub(super) struct Converted {
     pub(super) request: Request,
+    /// Absent if there is no body.
+    pub(super) ties: Option<BodyTies>,
+}
+
+/// What ties a body that arrives to its request.
+#[derive(Clone, Default)]
+pub(super) struct BodyTies {
     /// To be set before the body is read.
     pub(super) limits: Rc<RefCell<Option<BodyLimits>>>,
     pub(super) failure: BodyFailure,
@@ -79,24 +86,23 @@ pub(super) fn convert(
 ) -> Result<Converted, ProtocolError> {
     let (parts, incoming) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let (of_body, failure) = (Rc::default(), BodyFailure::default());
-    let body = incoming_body(incoming, &of_body, &failure);
+    let (body, ties) = incoming_body(incoming);
     let mut builder = Request::builder(parts.method.clone(), target).body(body).peer_addr(peer);
     if let Some(host) = host(&parts)? {
-        builder = builder.header(HOST, host);
+        builder = builder.valid_header(HOST, host);
     }
     for (name, value) in &parts.headers {
         check_value(value)?;
         if *name != HOST && *name != CONTENT_LENGTH && *name != COOKIE {
-            builder = builder.header(name, value.clone());
+            builder = builder.valid_header(name.clone(), value.clone());
         }
     }
     if let Some(cookies) = cookies(&parts.headers)? {
-        builder = builder.header(COOKIE, cookies);
+        builder = builder.valid_header(COOKIE, cookies);
     }
     let mut request = builder.build_within(limits)?;
     request.parts.head.version = Version::HTTP_2;
-    Ok(Converted { request, limits: of_body, failure })
+    Ok(Converted { request, ties })
 }
 
 /// Refuses a value with white space at its start or end (RFC 9113 section 8.2.1). HTTP/1.1 would
@@ -144,31 +150,26 @@ fn cookies(headers: &HeaderMap) -> Result<Option<HeaderValue>, ProtocolError> {
     HeaderValue::from_bytes(&all).map(Some).map_err(|_| ProtocolError::HeaderValue)
 }
 
-fn incoming_body(
-    incoming: Incoming,
-    limits: &Rc<RefCell<Option<BodyLimits>>>,
-    failure: &BodyFailure,
-) -> Body {
+fn incoming_body(incoming: Incoming) -> (Body, Option<BodyTies>) {
     if incoming.is_end_stream() {
-        return Body::empty();
+        return (Body::empty(), None);
     }
+    let ties = BodyTies::default();
     let length = incoming.size_hint().exact().map_or(BodyLength::Unknown, BodyLength::Known);
     let parts = IncomingParts {
         incoming,
-        limits: limits.clone(),
-        failure: failure.clone(),
+        ties: ties.clone(),
         received: 0,
         waited: Duration::ZERO,
         deadline: Deadline::new(),
     };
-    Body::parts(parts, length)
+    (Body::parts(parts, length), Some(ties))
 }
 
 /// The parts of a request's body, as its handler asks for them.
 struct IncomingParts {
     incoming: Incoming,
-    limits: Rc<RefCell<Option<BodyLimits>>>,
-    failure: BodyFailure,
+    ties: BodyTies,
     received: u64,
     /// How long the handler has waited for parts, without the current wait.
     waited: Duration,
@@ -191,7 +192,7 @@ impl IncomingParts {
         let Ok(frame) = frame else {
             return Poll::Ready(Some(Err(ProtocolError::UnexpectedEnd)));
         };
-        let limits = self.limits.borrow();
+        let limits = self.ties.limits.borrow();
         Poll::Ready(match (frame.into_data(), limits.as_ref()) {
             (Ok(data), limits) => {
                 self.received += data.len() as u64;
@@ -218,8 +219,12 @@ impl IncomingParts {
         if !self.deadline.waiting() {
             self.deadline.start(true);
         }
-        let Some((gap, latest)) =
-            self.limits.borrow().as_ref().map(|limits| (limits.gap, self.rate_deadline(limits)))
+        let Some((gap, latest)) = self
+            .ties
+            .limits
+            .borrow()
+            .as_ref()
+            .map(|limits| (limits.gap, self.rate_deadline(limits)))
         else {
             return Poll::Pending;
         };
@@ -247,7 +252,7 @@ impl Stream for IncomingParts {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(match ready!(self.poll_incoming(cx)) {
             Some(Err(error)) => {
-                self.failure.set(Some(error));
+                self.ties.failure.set(Some(error));
                 Some(Err(error.into()))
             }
             part => part.map(|part| part.map_err(Into::into)),

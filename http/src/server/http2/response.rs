@@ -21,6 +21,7 @@ use crate::message::response::Response;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::chunked::is_allowed_in_trailers;
 use crate::protocol::error::EncodeError;
+use crate::protocol::headers::Headers;
 use crate::protocol::syntax::parse_decimal;
 use crate::server::connection::timing::SERVER_TIMING;
 use crate::server::counters::Outcome;
@@ -71,8 +72,7 @@ pub(super) fn convert(
     stream.outcome.set(Outcome::of(status));
     stream.span.borrow().record("http.response.status_code", status.as_u16());
     observers.iter_mut().for_each(|observer| observer.begin(status, 0));
-    let mut map = HeaderMap::from(headers);
-    remove_connection_specific(&mut map);
+    let mut map = to_map(headers);
     framing.set_length(&mut map, body.length());
     map.entry(DATE).or_insert_with(|| {
         let date = stream.context().date();
@@ -148,15 +148,23 @@ impl Framing {
     }
 }
 
-/// Removes what is about a connection of HTTP/1.1.
-fn remove_connection_specific(headers: &mut HeaderMap) {
-    if let Some(options) = headers.remove(CONNECTION) {
+/// Returns the headers without what is about a connection of HTTP/1.1.
+fn to_map(headers: Headers) -> HeaderMap {
+    // Two are added: the length and the date.
+    let mut map = HeaderMap::with_capacity(headers.len() + 2);
+    let mut options = None;
+    for (name, value) in headers {
+        if name == CONNECTION {
+            options = Some(value);
+        } else if ![TE, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION].contains(&name) {
+            map.append(name, value);
+        }
+    }
+    if let Some(options) = options {
         let names = options.to_str().unwrap_or_default().split(',').map(str::trim);
-        names.for_each(|name| _ = headers.remove(name));
+        names.for_each(|name| _ = map.remove(name));
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE] {
-        headers.remove(name);
-    }
+    map
 }
 
 /// The body of a response, as hyper asks for it.

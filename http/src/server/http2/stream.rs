@@ -31,7 +31,7 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::framing::Framing;
 use crate::routing::endpoint::Running;
 use crate::server::counters::Outcome;
-use crate::server::http2::request::{self, BodyLimits, Converted};
+use crate::server::http2::request::{self, BodyLimits, BodyTies, Converted};
 use crate::server::http2::response::{self, OutgoingBody};
 use crate::server::http2::shared::{BodyFailure, Connection, Open, Stream};
 use crate::transport::deadline::Deadline;
@@ -200,16 +200,16 @@ impl Exchange {
     fn begin(&mut self, request: http::Request<Incoming>) -> Result<Stage, Panic> {
         let connection = self.stream.connection().clone();
         let (context, peer) = (&connection.context, connection.peer);
-        let Converted { mut request, limits, failure } =
-            match request::convert(request, &context.limits, peer) {
-                Ok(converted) => converted,
-                Err(error) => {
-                    tracing::debug!(target: "brigade::http", %peer, %error, "request refused");
-                    self.stream.outcome.set(Some(Outcome::NONE));
-                    context.counters.begin_refusal();
-                    return Ok(Stage::Refused(error));
-                }
-            };
+        let Converted { mut request, ties } = match request::convert(request, &context.limits, peer)
+        {
+            Ok(converted) => converted,
+            Err(error) => {
+                tracing::debug!(target: "brigade::http", %peer, %error, "request refused");
+                self.stream.outcome.set(Some(Outcome::NONE));
+                context.counters.begin_refusal();
+                return Ok(Stage::Refused(error));
+            }
+        };
         if let Some(describe) = &connection.description {
             describe(&mut request.parts.extensions);
         }
@@ -222,8 +222,10 @@ impl Exchange {
         let of_body = BodyLimits::new(&context.limits, &context.timeouts, options.as_ref());
         let is_too_large =
             matches!(request.framing(), Framing::Length(length) if length > of_body.bytes_max());
-        limits.replace(Some(of_body));
-        self.failure = Some(failure);
+        if let Some(BodyTies { limits, failure }) = ties {
+            limits.replace(Some(of_body));
+            self.failure = Some(failure);
+        }
         let is_detached = options.is_some_and(|options| options.detaches_on_disconnect);
         if is_detached {
             let pipe = Rc::new(Pipe::ended());
