@@ -173,6 +173,31 @@ fn several_slices_are_one_record() {
 }
 
 #[test]
+fn slices_of_any_size_are_written_in_their_order() {
+    run(async {
+        let (one, other) = tcp_pair().await;
+        let data = pattern(29_101);
+        let mut rest = &data[..];
+        let slices = [1, 5_000, 0, 2_048, 2_049, 20_000, 3].map(|length| {
+            let (slice, others) = rest.split_at(length);
+            rest = others;
+            io::IoSlice::new(slice)
+        });
+        assert_eq!(one.try_write_vectored(&slices).unwrap(), data.len());
+        let mut received = vec![0; data.len()];
+        other.read_exact(&mut received).await.unwrap();
+        assert!(received == data);
+        // Some of very many are written.
+        let slices: Vec<_> = data[..1_000].chunks(1).map(io::IoSlice::new).collect();
+        let written = one.try_write_vectored(&slices).unwrap();
+        assert!((1..=1_000).contains(&written));
+        other.read_exact(&mut received[..written]).await.unwrap();
+        assert!(received[..written] == data[..written]);
+        assert!(other.try_read(&mut received).is_err());
+    });
+}
+
+#[test]
 fn records_that_arrive_at_once_are_read_in_any_pieces() {
     run(async {
         let (one, other) = tcp_pair().await;
