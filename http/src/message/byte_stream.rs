@@ -74,8 +74,14 @@ pub(crate) trait Duplex: Debug {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Encrypted;
 
-/// Adds what handlers learn of the connection to the extensions of a request.
-pub(crate) type Description = Rc<dyn Fn(&mut Extensions)>;
+/// What handlers learn of a connection.
+pub(crate) trait Describe {
+    /// Adds it to the extensions of a request.
+    fn describe(self: Rc<Self>, extensions: &mut Extensions);
+}
+
+/// A description that the requests of a connection share.
+pub(crate) type Description = Rc<dyn Describe>;
 
 /// # Waiting
 impl ByteStream {

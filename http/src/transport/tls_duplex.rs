@@ -1,7 +1,6 @@
 //! TLS as the stream of a connection.
 
 use std::cell::OnceCell;
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -10,12 +9,13 @@ use std::time::Duration;
 
 use brigade_runtime::tls::TlsStream;
 
-use crate::message::byte_stream::{ByteStream, Description, Duplex, Encrypted};
+use crate::message::byte_stream::{ByteStream, Describe, Description, Duplex, Encrypted};
+use crate::message::extensions::Extensions;
 use crate::message::tls_info::{TlsDetails, TlsInfo};
 
 /// Returns a stream that reads and writes over TLS.
 pub(crate) fn over_tls(stream: TlsStream) -> ByteStream {
-    ByteStream::Other(Box::new(TlsDuplex { stream, description: OnceCell::new() }))
+    ByteStream::Other(Box::new(TlsDuplex { stream, details: OnceCell::new() }))
 }
 
 /// Returns what handlers learn of the connection.
@@ -33,15 +33,13 @@ fn details(stream: &TlsStream) -> TlsDetails {
 struct TlsDuplex {
     stream: TlsStream,
     /// Made for the first request.
-    description: OnceCell<Describe>,
+    details: OnceCell<Rc<TlsDetails>>,
 }
 
-/// Adds a [`TlsInfo`].
-struct Describe(Description);
-
-impl fmt::Debug for Describe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Describe")
+impl Describe for TlsDetails {
+    fn describe(self: Rc<Self>, extensions: &mut Extensions) {
+        extensions.insert(Encrypted);
+        extensions.insert(TlsInfo(self));
     }
 }
 
@@ -108,13 +106,6 @@ impl Duplex for TlsDuplex {
     }
 
     fn description(&self) -> Option<Description> {
-        let Describe(description) = self.description.get_or_init(|| {
-            let info = TlsInfo(Rc::new(details(&self.stream)));
-            Describe(Rc::new(move |extensions| {
-                extensions.insert(Encrypted);
-                extensions.insert(info.clone());
-            }))
-        });
-        Some(description.clone())
+        Some(self.details.get_or_init(|| Rc::new(details(&self.stream))).clone())
     }
 }

@@ -38,7 +38,8 @@ pub(super) struct Session {
     /// Empty unless one read of the socket contained much more than the reader has room for.
     surplus: Vec<u8>,
     /// Why the connection has failed. It is returned when the plaintext before it has been read.
-    failure: Option<Error>,
+    /// In a box, because most connections do not fail.
+    failure: Option<Box<Error>>,
     /// The peer has sent `close_notify`.
     is_ended: bool,
     /// This side has sent `close_notify`, or has it in its buffer.
@@ -129,7 +130,7 @@ impl Session {
         let mut rest = ciphertext;
         while !rest.is_empty() && self.failure.is_none() && !self.is_ended {
             if let Err(error) = self.connection.read_tls(&mut rest) {
-                self.failure = Some(Error::General(error.to_string()));
+                self.failure = Some(Box::new(Error::General(error.to_string())));
                 break;
             }
             match self.connection.process_new_packets() {
@@ -139,7 +140,7 @@ impl Session {
                         return ciphertext.len() - rest.len();
                     }
                 }
-                Err(error) => self.failure = Some(error),
+                Err(error) => self.failure = Some(Box::new(error)),
             }
         }
         ciphertext.len()
@@ -267,7 +268,7 @@ impl Session {
     }
 
     pub(super) fn failure(&self) -> Option<&Error> {
-        self.failure.as_ref()
+        self.failure.as_deref()
     }
 
     pub(super) fn version(&self) -> TlsVersion {

@@ -152,8 +152,8 @@ impl ConnectionTask {
             parts.pipe = Some(pipe.clone());
         }
         parts.peer = self.peer;
-        if let Some(describe) = self.stream().description() {
-            describe(&mut parts.extensions);
+        if let Some(description) = self.stream().description() {
+            description.describe(&mut parts.extensions);
         }
         cx.server.notebook.set(route.map(|route| route.note));
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request, is_too_large)));

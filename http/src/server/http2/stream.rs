@@ -210,8 +210,8 @@ impl Exchange {
                 return Ok(Stage::Refused(error));
             }
         };
-        if let Some(describe) = &connection.description {
-            describe(&mut request.parts.extensions);
+        if let Some(description) = &connection.description {
+            description.clone().describe(&mut request.parts.extensions);
         }
         let found = context.routes.find(&request);
         let route = found.route.cloned();
