@@ -241,3 +241,95 @@ impl ConnectionTask {
         Ok(read.is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{SocketAddr, TcpStream};
+    use std::pin::pin;
+    use std::rc::Rc;
+    use std::sync::{Arc, mpsc};
+
+    use brigade_runtime::net::{PeerAddr, TcpListener};
+    use brigade_runtime::oneshot::{SyncSender, sync_channel};
+    use brigade_runtime::server::{Acceptor, ConnectionReceiver, LoopEvent};
+    use brigade_runtime::{run, spawn, time};
+    use futures_util::poll;
+
+    use super::*;
+    use crate::routing::router::Router;
+    use crate::server::loop_context::{LoopContext, Options};
+    use crate::server::timeouts::Timeouts;
+
+    /// How long a test waits for an event before it fails. Nothing takes that long.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// An acceptor with two loops: its own, and that of the test.
+    struct TwoLoops {
+        address: SocketAddr,
+        /// The connections of the test's loop.
+        receiver: ConnectionReceiver,
+        /// The peers of the connections that the acceptor's loop was given.
+        others: mpsc::Receiver<PeerAddr>,
+        _shutdown: SyncSender<()>,
+    }
+
+    impl TwoLoops {
+        fn start() -> Self {
+            let (mut acceptor, mut receivers) = Acceptor::new(2);
+            let (mut of_other, receiver) = (receivers.remove(1), receivers.remove(0));
+            let (addresses, address) = mpsc::channel();
+            let (given, others) = mpsc::channel();
+            let (shutdown, ended) = sync_channel::<()>();
+            std::thread::spawn(move || {
+                run(async move {
+                    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                    addresses.send(listener.local_addr().unwrap()).unwrap();
+                    spawn(async move { acceptor.accept_from(&[listener]).await }).detach();
+                    let receive = async move {
+                        let mut open = Vec::new();
+                        while let Some(LoopEvent::Connection(one)) = of_other.recv().await {
+                            // A test that ends does not receive any more.
+                            let _ = given.send(one.peer);
+                            open.push(one.claim());
+                        }
+                    };
+                    spawn(receive).detach();
+                    let _ = ended.await;
+                });
+            });
+            let address = address.recv_timeout(PATIENCE).unwrap();
+            Self { address, receiver, others, _shutdown: shutdown }
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_that_was_taken_over_before_its_timeout_ends_quietly() {
+        let keep_alive = Duration::from_millis(1);
+        let timeouts = Timeouts { keep_alive, ..Timeouts::default() };
+        run(async move {
+            let routes = Router::new().into_service();
+            let options = Options { timeouts, ..Options::default() };
+            let context = Rc::new(LoopContext::new(routes, options, 0, Arc::default(), None));
+            let mut loops = TwoLoops::start();
+            let mut clients = Vec::new();
+            // The other loop is given some of them.
+            let (mut client, accepted) = loop {
+                let client = TcpStream::connect(loops.address).unwrap();
+                let received = time::timeout(Duration::from_millis(100), loops.receiver.recv());
+                match received.await {
+                    Ok(Some(LoopEvent::Connection(accepted))) => break (client, accepted),
+                    _ => clients.push(client),
+                }
+            };
+            let peer = accepted.peer;
+            let mut connection = pin!(ConnectionTask::new(context, accepted));
+            assert!(poll!(connection.as_mut()).is_pending());
+            time::sleep(2 * keep_alive).await;
+            // From here on this loop is stuck, and does not notice that the other one takes over.
+            client.write_all(b"GET").unwrap();
+            while loops.others.recv_timeout(PATIENCE).unwrap() != peer {}
+            assert!(poll!(connection).is_ready());
+        });
+    }
+}
