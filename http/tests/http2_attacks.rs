@@ -3,6 +3,7 @@
 #![cfg(feature = "http2")]
 
 mod http2_client;
+mod http2_cost;
 mod http2_frames;
 mod sockets;
 
@@ -10,7 +11,7 @@ use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use brigade_http::{
     Body, BodyError, BoxError, Bytes, Request, Router, Server, Timeouts, get, post,
@@ -18,6 +19,7 @@ use brigade_http::{
 use futures_util::{StreamExt, stream};
 
 use http2_client::allowed;
+use http2_cost::{count_frames, cpu_time, measured, serve_honest, take_frames};
 use http2_frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
     Raw, SETTINGS, WINDOW_UPDATE, assert_served, block, frame, go_away, header, post as post_head,
@@ -37,6 +39,16 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// How much memory an attack may cost. The server's own code and the test's threads need some, too.
 const MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How many frames of a connection are read at most before an attack ends it: the limit of control
+/// frames, those that are for free meanwhile, and what is read at once.
+const FRAMES_MAX: u64 = 5000;
+
+/// How much CPU time of its loop an attack may cost, as the number of requests for `/` that cost as
+/// much.
+const REQUESTS_MAX: u32 = 5000;
+/// How many requests are sent to find out what one costs.
+const REQUESTS_MEASURED: u32 = 1000;
 
 /// The tests of this file run one after the other, since they measure the memory of the process.
 static TURN: Mutex<()> = Mutex::new(());
@@ -67,7 +79,7 @@ fn app() -> Router {
     }
     let endless =
         async || Body::stream(stream::repeat(Bytes::from(vec![1; 8192])).map(Ok::<_, BoxError>));
-    Router::new()
+    measured(Router::new())
         .route("/", get(async || "hello"))
         .route("/wait", get(std::future::pending::<()>))
         .route("/count", post(count))
@@ -76,21 +88,27 @@ fn app() -> Router {
 }
 
 /// Runs `attack` against a server, and asserts that others are served during and after it, and that
-/// it has cost little memory.
+/// it has cost little memory and CPU time.
 fn withstand(timeouts: Timeouts, attack: impl FnOnce(SocketAddr)) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let options = |server: Server| allowed(server).timeouts(timeouts);
     let server = TestServer::start_with(options, app);
-    assert_served(server.address);
-    let before = memory_bytes();
+    let of_requests = serve_honest(server.address, REQUESTS_MEASURED);
+    count_frames();
+    let (before, cpu_before) = (memory_bytes(), cpu_time(server.address));
     std::thread::scope(|scope| {
         let address = server.address;
         let others = scope.spawn(move || (0..5).for_each(|_| assert_served(address)));
         attack(server.address);
         others.join().unwrap();
     });
+    let (cpu, frames) = (cpu_time(server.address) - cpu_before, take_frames());
     let more = memory_bytes().saturating_sub(before);
     assert!(more < MEMORY_BYTES_MAX, "{more} bytes");
+    println!("{frames} frames, {cpu:?}; {REQUESTS_MEASURED} requests: {of_requests:?}");
+    assert!(frames <= FRAMES_MAX, "{frames} frames");
+    let cpu_max = of_requests * (REQUESTS_MAX / REQUESTS_MEASURED);
+    assert!(cpu <= cpu_max, "{cpu:?}, but {REQUESTS_MAX} requests cost {cpu_max:?}");
     assert_served(server.address);
 }
 
@@ -99,71 +117,82 @@ fn short() -> Timeouts {
     Timeouts { head: timeout, body_gap: timeout, write: timeout, ..Timeouts::default() }
 }
 
+/// Opens streams and resets each at once.
+fn reset_at_once(address: SocketAddr) {
+    let frames = Raw::plain(address).flood(|n| {
+        let id = 2 * n + 1;
+        let reset = frame(RST_STREAM, 0, id, &CANCEL.to_be_bytes());
+        [http2_frames::get(id, "/wait"), reset].concat()
+    });
+    assert_eq!(go_away(&frames), Some(ENHANCE_YOUR_CALM));
+}
+
 #[test]
 fn streams_that_are_reset_at_once_end_the_connection() {
-    withstand(Timeouts::default(), |address| {
-        let frames = Raw::plain(address).flood(|n| {
-            let id = 2 * n + 1;
-            let reset = frame(RST_STREAM, 0, id, &CANCEL.to_be_bytes());
-            [http2_frames::get(id, "/wait"), reset].concat()
-        });
-        assert_eq!(go_away(&frames), Some(ENHANCE_YOUR_CALM));
-    });
+    withstand(Timeouts::default(), reset_at_once);
+}
+
+/// Opens streams and resets each once its handler runs.
+fn reset_later(address: SocketAddr) {
+    let mut raw = Raw::plain(address);
+    let mut code = None;
+    for n in 0..10_000 {
+        let id = 2 * n + 1;
+        raw.send(&[http2_frames::get(id, "/wait"), frame(PING, 0, 0, &[0; 8])].concat());
+        // The server has looked at the request when it answers the ping.
+        let answer = loop {
+            match raw.next() {
+                Some(frame) if matches!(frame.kind, PING | GOAWAY) => break Some(frame),
+                Some(_) => {}
+                None => break None,
+            }
+        };
+        match answer {
+            Some(frame) if frame.kind == PING => {}
+            Some(frame) => {
+                code = Some(frame.code());
+                break;
+            }
+            None => break,
+        }
+        raw.send(&frame(RST_STREAM, 0, id, &CANCEL.to_be_bytes()));
+    }
+    assert_eq!(code, Some(ENHANCE_YOUR_CALM));
 }
 
 #[test]
 fn streams_that_are_reset_once_their_handlers_run_end_the_connection() {
-    withstand(Timeouts::default(), |address| {
-        let mut raw = Raw::plain(address);
-        let mut code = None;
-        for n in 0..10_000 {
-            let id = 2 * n + 1;
-            raw.send(&[http2_frames::get(id, "/wait"), frame(PING, 0, 0, &[0; 8])].concat());
-            // The server has looked at the request when it answers the ping.
-            let answer = loop {
-                match raw.next() {
-                    Some(frame) if matches!(frame.kind, PING | GOAWAY) => break Some(frame),
-                    Some(_) => {}
-                    None => break None,
-                }
-            };
-            match answer {
-                Some(frame) if frame.kind == PING => {}
-                Some(frame) => {
-                    code = Some(frame.code());
-                    break;
-                }
-                None => break,
-            }
-            raw.send(&frame(RST_STREAM, 0, id, &CANCEL.to_be_bytes()));
-        }
-        assert_eq!(code, Some(ENHANCE_YOUR_CALM));
-    });
+    withstand(Timeouts::default(), reset_later);
+}
+
+/// Begins the headers of a request, and continues them by `part` again and again.
+fn continue_headers(address: SocketAddr, part: &[u8]) {
+    let mut raw = Raw::plain(address);
+    raw.send(&frame(HEADERS, END_STREAM, 1, &block("GET", "/")));
+    let frames = raw.flood(|_| frame(CONTINUATION, 0, 1, part));
+    let code = go_away(&frames);
+    let is_right = matches!(code, Some(ENHANCE_YOUR_CALM | PROTOCOL_ERROR));
+    assert!(is_right, "{} bytes: {code:?}", part.len());
 }
 
 #[test]
 fn a_flood_of_continuations_ends_the_connection() {
-    for size in [0, 1, 16_000] {
-        withstand(Timeouts::default(), |address| {
-            let mut raw = Raw::plain(address);
-            raw.send(&frame(HEADERS, END_STREAM, 1, &block("GET", "/")));
-            let part = match size {
-                0 => Vec::new(),
-                // The beginning of a header that is never complete, or whole headers.
-                1 => vec![0],
-                size => header("x-large", &"v".repeat(size)),
-            };
-            let frames = raw.flood(|_| frame(CONTINUATION, 0, 1, &part));
-            let code = go_away(&frames);
-            assert!(matches!(code, Some(ENHANCE_YOUR_CALM | PROTOCOL_ERROR)), "{size}: {code:?}");
-        });
+    // Nothing, the beginning of a header that is never complete, and whole headers.
+    for part in [vec![], vec![0], header("x-large", &"v".repeat(16_000))] {
+        withstand(Timeouts::default(), |address| continue_headers(address, &part));
     }
+}
+
+/// Sends a frame that asks for nothing, again and again.
+fn repeat(address: SocketAddr, flooding: &[u8]) {
+    let piece = flooding.repeat(100);
+    let frames = Raw::plain(address).flood(|_| piece.clone());
+    assert_eq!(go_away(&frames), Some(ENHANCE_YOUR_CALM));
 }
 
 #[test]
 fn a_flood_of_settings_or_pings_or_other_frames_ends_the_connection() {
-    let priority = 2;
-    let unknown = 0x77;
+    let (priority, unknown) = (2, 0x77);
     for (name, flooding) in [
         ("settings", frame(SETTINGS, 0, 0, &[])),
         ("acknowledgements", frame(PING, ACK, 0, &[0; 8])),
@@ -172,56 +201,61 @@ fn a_flood_of_settings_or_pings_or_other_frames_ends_the_connection() {
         ("priorities", frame(priority, 0, 1, &[0, 0, 0, 3, 7])),
         ("unknown", frame(unknown, 0, 0, b"?")),
     ] {
-        withstand(Timeouts::default(), |address| {
-            let piece = flooding.repeat(100);
-            let frames = Raw::plain(address).flood(|_| piece.clone());
-            assert_eq!(go_away(&frames), Some(ENHANCE_YOUR_CALM), "{name}");
-        });
+        println!("{name}");
+        withstand(Timeouts::default(), |address| repeat(address, &flooding));
     }
+}
+
+/// Opens streams and sends an error on each, so that the server resets it: a window that is too
+/// large (RFC 9113 section 6.9.1).
+fn err_on_streams(address: SocketAddr) {
+    let code = break_streams(address, |id| frame(WINDOW_UPDATE, 0, id, &[0x7f, 0xff, 0xff, 0xff]));
+    assert_eq!(code, Some(ENHANCE_YOUR_CALM));
+}
+
+/// Opens streams, sends the frame `error` on each, and returns the code that ends the connection.
+fn break_streams(address: SocketAddr, error: impl Fn(u32) -> Vec<u8>) -> Option<u32> {
+    let frames = Raw::plain(address).flood(|n| {
+        let id = 2 * n + 1;
+        [http2_frames::get(id, "/wait"), error(id)].concat()
+    });
+    go_away(&frames)
 }
 
 #[test]
 fn streams_that_the_server_has_to_reset_end_the_connection() {
-    // Too large a window is an error of the stream (RFC 9113 section 6.9.1). h2 takes data after
-    // the end, which may be one, for an error of the connection.
-    type Frame = fn(u32) -> Vec<u8>;
-    let errors: [(Frame, u32); 2] = [
-        (|id| frame(WINDOW_UPDATE, 0, id, &[0x7f, 0xff, 0xff, 0xff]), ENHANCE_YOUR_CALM),
-        (|id| frame(DATA, 0, id, b"more"), PROTOCOL_ERROR),
-    ];
-    for (error, code) in errors {
-        withstand(Timeouts::default(), |address| {
-            let frames = Raw::plain(address).flood(|n| {
-                let id = 2 * n + 1;
-                [http2_frames::get(id, "/wait"), error(id)].concat()
-            });
-            assert_eq!(go_away(&frames), Some(code));
-        });
+    withstand(Timeouts::default(), err_on_streams);
+    // h2 takes data after the end, which may be an error of the stream, for one of the connection.
+    withstand(Timeouts::default(), |address| {
+        let code = break_streams(address, |id| frame(DATA, 0, id, b"more"));
+        assert_eq!(code, Some(PROTOCOL_ERROR));
+    });
+}
+
+/// Sends a header of 4,000 bytes, which goes into the table, and refers to it by a byte each.
+fn refer_to_table(address: SocketAddr) {
+    let mut raw = Raw::plain(address);
+    let mut bomb = block("GET", "/");
+    let large = header("x-large", &"v".repeat(4000));
+    bomb.push(0x40);
+    bomb.extend(&large[1..]);
+    bomb.extend(vec![0x80 | 62; 10_000]);
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &bomb));
+    let answer = loop {
+        let frame = raw.next().expect("an answer");
+        if matches!(frame.kind, HEADERS | GOAWAY | RST_STREAM) {
+            break frame;
+        }
+    };
+    match answer.kind {
+        HEADERS => assert!(answer.is_error("431")),
+        _ => assert_eq!(answer.code(), ENHANCE_YOUR_CALM),
     }
 }
 
 #[test]
 fn headers_that_grow_by_the_table_get_a_431_or_end_the_connection() {
-    withstand(Timeouts::default(), |address| {
-        let mut raw = Raw::plain(address);
-        // One header of 4,000 bytes goes into the table, and is referred to by a byte each.
-        let mut bomb = block("GET", "/");
-        let large = header("x-large", &"v".repeat(4000));
-        bomb.push(0x40);
-        bomb.extend(&large[1..]);
-        bomb.extend(vec![0x80 | 62; 10_000]);
-        raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &bomb));
-        let answer = loop {
-            let frame = raw.next().expect("an answer");
-            if matches!(frame.kind, HEADERS | GOAWAY | RST_STREAM) {
-                break frame;
-            }
-        };
-        match answer.kind {
-            HEADERS => assert!(answer.is_error("431")),
-            _ => assert_eq!(answer.code(), ENHANCE_YOUR_CALM),
-        }
-    });
+    withstand(Timeouts::default(), refer_to_table);
 }
 
 #[test]
@@ -292,28 +326,34 @@ fn a_client_that_reads_nothing_is_cut() {
     assert_served(server.address);
 }
 
+/// Sends a body of `part` again and again.
+fn repeat_data(address: SocketAddr, part: &[u8]) {
+    let mut raw = Raw::plain(address);
+    raw.send(&post_head(1, "/count"));
+    let frames = raw.flood(|_| frame(DATA, 0, 1, part).repeat(100));
+    assert_eq!(go_away(&frames), Some(ENHANCE_YOUR_CALM));
+}
+
 #[test]
 fn a_flood_of_empty_data_ends_the_connection() {
-    withstand(Timeouts::default(), |address| {
+    withstand(Timeouts::default(), |address| repeat_data(address, &[]));
+}
+
+/// Begins the headers of a request, and then sends nothing.
+fn send_slowly(address: SocketAddr) {
+    let whole = http2_frames::get(1, "/");
+    let unfinished = frame(HEADERS, END_STREAM, 1, &block("GET", "/"));
+    for part in [&whole[..5], &whole[..12], &unfinished] {
         let mut raw = Raw::plain(address);
-        raw.send(&post_head(1, "/count"));
-        let frames = raw.flood(|_| frame(DATA, 0, 1, &[]).repeat(100));
-        assert_eq!(go_away(&frames), Some(ENHANCE_YOUR_CALM));
-    });
+        raw.send(part);
+        assert_eq!(raw.until(GOAWAY).code(), ENHANCE_YOUR_CALM);
+        while raw.next().is_some() {}
+    }
 }
 
 #[test]
 fn headers_that_never_end_are_given_up() {
-    withstand(short(), |address| {
-        let whole = http2_frames::get(1, "/");
-        let unfinished = frame(HEADERS, END_STREAM, 1, &block("GET", "/"));
-        for part in [&whole[..5], &whole[..12], &unfinished] {
-            let mut raw = Raw::plain(address);
-            raw.send(part);
-            assert_eq!(raw.until(GOAWAY).code(), ENHANCE_YOUR_CALM);
-            while raw.next().is_some() {}
-        }
-    });
+    withstand(short(), send_slowly);
 }
 
 #[test]
@@ -329,30 +369,82 @@ fn a_preface_that_never_ends_is_given_up() {
     });
 }
 
+/// Opens a thousand streams, and sends nothing on them.
+fn leave_streams_idle(address: SocketAddr) {
+    let mut raw = Raw::plain(address);
+    let mut writer = raw.stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        let heads: Vec<u8> = (0..1000).flat_map(|n| post_head(2 * n + 1, "/count")).collect();
+        let _ = writer.write_all(&heads);
+    });
+    let (mut refused, mut timed_out) = (0, 0);
+    while timed_out < 200 || refused < 800 {
+        let frame = raw.next().expect("the connection goes on");
+        match frame.kind {
+            RST_STREAM if frame.code() == REFUSED_STREAM => refused += 1,
+            // It says that the rest of the body is not wanted.
+            RST_STREAM => assert_eq!(frame.code(), NO_ERROR),
+            HEADERS => {
+                assert!(frame.is_error("408"));
+                timed_out += 1;
+            }
+            kind => assert_ne!(kind, GOAWAY, "{}", frame.code()),
+        }
+    }
+    writer.join().unwrap();
+    assert_eq!((refused, timed_out), (800, 200));
+}
+
 #[test]
 fn streams_beyond_the_limit_are_refused_and_idle_ones_time_out() {
-    withstand(short(), |address| {
-        let mut raw = Raw::plain(address);
-        let mut writer = raw.stream.try_clone().unwrap();
-        let writer = std::thread::spawn(move || {
-            let heads: Vec<u8> = (0..1000).flat_map(|n| post_head(2 * n + 1, "/count")).collect();
-            let _ = writer.write_all(&heads);
-        });
-        let (mut refused, mut timed_out) = (0, 0);
-        while timed_out < 200 || refused < 800 {
-            let frame = raw.next().expect("the connection goes on");
-            match frame.kind {
-                RST_STREAM if frame.code() == REFUSED_STREAM => refused += 1,
-                // It says that the rest of the body is not wanted.
-                RST_STREAM => assert_eq!(frame.code(), NO_ERROR),
-                HEADERS => {
-                    assert!(frame.is_error("408"));
-                    timed_out += 1;
-                }
-                kind => assert_ne!(kind, GOAWAY, "{}", frame.code()),
-            }
+    withstand(short(), leave_streams_idle);
+}
+
+/// Prints what attacks cost, for docs/http2.md: how many frames of a connection are read, and the
+/// CPU time of the loop for 100,000 frames, attackers that come back included.
+#[test]
+#[ignore = "prints figures, which need --release and a machine without other work"]
+fn figures() {
+    const FRAMES: u64 = 100_000;
+    type Attack = fn(SocketAddr);
+    let attacks: [(&str, Attack); 12] = [
+        ("streams reset at once", reset_at_once),
+        ("streams reset later", reset_later),
+        ("streams the server has to reset", err_on_streams),
+        ("CONTINUATION, empty", |address| continue_headers(address, &[])),
+        ("CONTINUATION of 1 byte", |address| continue_headers(address, &[0])),
+        ("CONTINUATION of 16 kB", |address| {
+            continue_headers(address, &header("x-large", &"v".repeat(16_000)));
+        }),
+        ("SETTINGS", |address| repeat(address, &frame(SETTINGS, 0, 0, &[]))),
+        ("PING", |address| repeat(address, &frame(PING, 0, 0, &[0; 8]))),
+        ("WINDOW_UPDATE", |address| repeat(address, &frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]))),
+        ("DATA, empty", |address| repeat_data(address, &[])),
+        ("header table", refer_to_table),
+        ("slow headers", send_slowly),
+    ];
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let options = |server: Server| allowed(server).timeouts(short());
+    let server = TestServer::start_with(options, app);
+    let address = server.address;
+    serve_honest(address, 10_000);
+    let per_request = serve_honest(address, FRAMES as u32);
+    println!("requests: {per_request:.3?} for {FRAMES}");
+    for (name, attack) in attacks {
+        count_frames();
+        let (before, began) = (cpu_time(address), Instant::now());
+        let (mut frames, mut rounds) = (0, 0);
+        while frames < FRAMES && began.elapsed() < Duration::from_secs(5) {
+            attack(address);
+            frames += take_frames();
+            rounds += 1;
         }
-        writer.join().unwrap();
-        assert_eq!((refused, timed_out), (800, 200));
-    });
+        let cpu = cpu_time(address) - before;
+        let of_all = cpu.as_secs_f64() * FRAMES as f64 / frames as f64;
+        println!(
+            "{name}: {} frames, {:?} a connection; {of_all:.3} s for {FRAMES}",
+            frames / rounds,
+            cpu / rounds as u32
+        );
+    }
 }

@@ -137,19 +137,22 @@ impl Http2Connection {
 
     /// Ends a connection that hyper has ended.
     fn end_served(&mut self, result: hyper::Result<()>) {
+        let (is_flooded, frames) = {
+            let seen = &self.socket.shared().seen;
+            (seen.is_flooded, seen.frames)
+        };
         if let Err(error) = result {
             let peer = self.connection.peer;
-            tracing::debug!(target: "brigade::http", %peer, %error, "connection failed");
+            tracing::debug!(target: "brigade::http", %peer, %error, frames, "connection failed");
         }
-        let is_flooded = self.socket.shared().seen.is_flooded;
         let go_away = is_flooded.then_some(ENHANCE_YOUR_CALM);
         self.begin_ending(go_away, true);
     }
 
     /// Ends the connection. Its streams are cancelled.
     fn end(&mut self, end: End) {
-        let peer = self.connection.peer;
-        tracing::debug!(target: "brigade::http", %peer, ?end, "connection ended");
+        let (peer, frames) = (self.connection.peer, self.socket.shared().seen.frames);
+        tracing::debug!(target: "brigade::http", %peer, ?end, frames, "connection ended");
         match end {
             End::GoAway(code) => self.begin_ending(Some(code), true),
             End::Shed => self.begin_ending(Some(NO_ERROR), false),

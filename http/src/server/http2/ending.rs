@@ -20,6 +20,9 @@ const LINGER_DRAINING: Duration = Duration::from_millis(250);
 /// How many bytes are read: more than the windows allow a client that behaves. One that sends more
 /// does not look at what it is sent.
 const LINGER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What each read counts at least. Otherwise a client that sends single frames could make the
+/// server read hundreds of thousands of times.
+const LINGER_READ_BYTES_MIN: usize = 1024;
 
 /// A connection that ends.
 pub(super) struct Ending {
@@ -79,7 +82,7 @@ impl Ending {
         while self.linger {
             let mut buffer = context.buffers.read_buffer();
             let count = ready!(stream.as_mut().poll_read(cx, &mut buffer))?;
-            self.bytes_left = self.bytes_left.saturating_sub(count);
+            self.bytes_left = self.bytes_left.saturating_sub(count.max(LINGER_READ_BYTES_MIN));
             if count == 0 || self.bytes_left == 0 {
                 break;
             }

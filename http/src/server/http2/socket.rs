@@ -38,6 +38,8 @@ pub(super) struct Seen {
     control_frames_max: u32,
     /// The client has sent too many control frames. Nothing more is read.
     pub(super) is_flooded: bool,
+    /// How many frames the client has sent.
+    pub(super) frames: u64,
     /// The settings of the client have begun to arrive.
     pub(super) has_settings: bool,
     /// The last stream that the client has opened.
@@ -67,6 +69,7 @@ impl Socket {
             control: ControlFrames::new(now),
             control_frames_max,
             is_flooded: false,
+            frames: 0,
             has_settings: false,
             last_stream: 0,
             headers_since: None,
@@ -85,8 +88,9 @@ impl Socket {
 
 impl Seen {
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Self { received, control, has_settings, last_stream, .. } = self;
+        let Self { received, control, frames, has_settings, last_stream, .. } = self;
         received.read(bytes, |frame| {
+            *frames += 1;
             control.note_received(frame);
             match frame.kind {
                 SETTINGS => *has_settings = true,
