@@ -474,6 +474,20 @@ fn the_connection_is_closed_if_the_file_becomes_shorter() {
     client.until(b"\r\n\r\n");
     File::options().write(true).open(&path).unwrap().set_len(1_000_000).unwrap();
     assert!(client.rest_until_reset().len() < 50_000_000);
+    let requests = server.join().pop().unwrap().stats.requests;
+    assert_eq!((requests.responses, requests.bodies_failed), ([0, 1, 0, 0, 0], 1));
+}
+
+#[test]
+fn a_client_that_leaves_is_not_taken_for_a_file_that_fails() {
+    let directory = Temporary::new();
+    let server = serving(&directory.write("a", vec![b'x'; 50_000_000]));
+    let mut client = server.connect();
+    client.send(get("/"));
+    client.until(b"\r\n\r\n");
+    drop(client);
+    let requests = server.join().pop().unwrap().stats.requests;
+    assert_eq!((requests.responses, requests.bodies_failed), ([0, 1, 0, 0, 0], 0));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use futures_core::Stream;
 
 use crate::files::kernel::{can_send, is_cached, read_now};
 use crate::message::body_error::BoxError;
+use crate::message::file_error::FileError;
 use crate::message::part::{FilePart, OutgoingItem, OutgoingPart, Part, PartSource};
 
 /// About what a socket takes at once, and enough to make the cost of a thread negligible.
@@ -60,9 +61,7 @@ fn chunk_length(part: &Range<u64>) -> usize {
 
 fn shortened(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            io::Error::new(error.kind(), "the file became shorter while it was sent")
-        }
+        io::ErrorKind::UnexpectedEof => FileError::Shortened.into(),
         _ => error,
     }
 }

@@ -22,6 +22,8 @@ pub(crate) mod decompress;
 pub(crate) mod escaped;
 pub(crate) mod extensions;
 pub(crate) mod failure;
+#[cfg_attr(not(feature = "files"), allow(dead_code, reason = "only files have its errors"))]
+pub(crate) mod file_error;
 #[cfg(feature = "query")]
 pub(crate) mod form;
 pub(crate) mod guarded;

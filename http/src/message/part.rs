@@ -76,8 +76,8 @@ pub(crate) trait SendFile {
     /// Sends bytes from the start of `part`. Returns how many.
     ///
     /// # Errors
-    /// `WouldBlock` if the socket accepts none, `UnexpectedEof` if the file has none there, and
-    /// those of sendfile(2).
+    /// `WouldBlock` if the socket accepts none, a [`FileError`](super::file_error::FileError) if the
+    /// file has none there or cannot be read, and those of a socket.
     fn send(&self, socket: BorrowedFd<'_>, part: &Range<u64>) -> io::Result<usize>;
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Counters {
     /// Ended requests by the class of their response; the first counts those without one. The
     /// length is a power of two, so that no index needs a bounds check.
     ended: [AtomicU64; 16],
+    /// Responses that were cut off because their body failed.
+    bodies_failed: AtomicU64,
 }
 
 /// # Writing, for the loop
@@ -52,6 +54,11 @@ impl Counters {
     pub(crate) fn end_request(&self, outcome: Outcome) {
         add(&self.in_flight, u64::MAX);
         add(&self.ended[outcome.class() % self.ended.len()], 1);
+    }
+
+    /// Counts a response that is cut off because its body has failed.
+    pub(crate) fn note_failed_body(&self) {
+        add(&self.bodies_failed, 1);
     }
 }
 
@@ -72,6 +79,10 @@ impl Counters {
 
     pub(crate) fn unanswered(&self) -> u64 {
         self.ended[0].load(Relaxed)
+    }
+
+    pub(crate) fn bodies_failed(&self) -> u64 {
+        self.bodies_failed.load(Relaxed)
     }
 }
 

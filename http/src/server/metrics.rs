@@ -39,6 +39,7 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// | `brigade_connections_open` | gauge | connections that are open |
 /// | `brigade_requests_total` | counter | responses, with `class` from `1xx` to `5xx` |
 /// | `brigade_requests_unanswered_total` | counter | requests that ended without a response |
+/// | `brigade_bodies_failed_total` | counter | responses cut off because their body failed |
 /// | `brigade_requests_in_flight` | gauge | requests whose response is not complete |
 /// | `brigade_connections_refused_total` | counter | closed at once: no descriptors left |
 /// | `brigade_tls_handshakes_total` | counter | with TLS: handshakes that succeeded |
@@ -85,7 +86,7 @@ struct Scrape {
 /// A counter of each loop: its name, its description, and where it is found.
 type OfLoop = (&'static str, &'static str, fn(&LoopStats) -> u64);
 
-const COUNTERS: [OfLoop; 6] = [
+const COUNTERS: [OfLoop; 7] = [
     ("turns", "Turns of the event loop", |stats| stats.tcp.event_loop.turns),
     ("polls", "Polls of tasks", |stats| stats.tcp.event_loop.polls),
     ("stalls", "Stalls of the event loop that were reported", |stats| stats.tcp.event_loop.stalls),
@@ -99,6 +100,9 @@ const COUNTERS: [OfLoop; 6] = [
     ),
     ("requests_unanswered", "Requests that ended without a response", |stats| {
         stats.requests.unanswered
+    }),
+    ("bodies_failed", "Responses cut off because their body failed", |stats| {
+        stats.requests.bodies_failed
     }),
 ];
 

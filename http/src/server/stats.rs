@@ -62,6 +62,9 @@ pub struct RequestCounts {
     /// Requests that ended without a response: the client had gone, or the connection was
     /// cancelled.
     pub unanswered: u64,
+    /// Responses that were cut off because their body failed: its stream returned an error, its
+    /// length is not the announced one, or its file cannot be read. They also count as responses.
+    pub bodies_failed: u64,
 }
 
 /// What one loop of an HTTP server did, returned when the server has ended.
@@ -178,6 +181,7 @@ impl LoopRequests {
         now.responses.iter_mut().zip(self.past.responses).for_each(|(count, past)| *count += past);
         now.total += self.past.total;
         now.unanswered += self.past.unanswered;
+        now.bodies_failed += self.past.bodies_failed;
         now
     }
 }
@@ -189,6 +193,7 @@ impl RequestCounts {
             in_flight: counters.in_flight(),
             responses: counters.responses(),
             unanswered: counters.unanswered(),
+            bodies_failed: counters.bodies_failed(),
         }
     }
 }

@@ -15,6 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::files::open::FILE_FLAGS;
+use crate::message::file_error::FileError;
 use crate::message::part::SendFile;
 
 /// The flags of a directory that is opened to find names below it.
@@ -42,6 +43,29 @@ const LOCAL_FILE_SYSTEMS: [u32; 11] = [
 /// The kernel reads files ahead in pieces of about this size, and drops such a piece as a whole
 /// or not much later.
 const PROBE_BYTES: usize = 64 * 1024;
+
+/// The errors of sendfile(2) that are about the socket, or about memory. It does not say which of
+/// its descriptors has failed, and file systems may fail with any other code.
+const OF_SOCKETS: [Errno; 18] = [
+    Errno::AGAIN,
+    Errno::INTR,
+    Errno::PIPE,
+    Errno::CONNRESET,
+    Errno::CONNABORTED,
+    Errno::CONNREFUSED,
+    Errno::NOTCONN,
+    Errno::TIMEDOUT,
+    Errno::HOSTUNREACH,
+    Errno::HOSTDOWN,
+    Errno::NETUNREACH,
+    Errno::NETDOWN,
+    Errno::NETRESET,
+    Errno::PROTO,
+    Errno::NOBUFS,
+    Errno::NOMEM,
+    Errno::PERM,
+    Errno::ACCESS,
+];
 
 /// What openat2(2) can do here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,15 +233,20 @@ fn ignores_sigpipe(status: &str) -> bool {
 impl SendFile for File {
     fn send(&self, socket: BorrowedFd<'_>, part: &Range<u64>) -> io::Result<usize> {
         let mut offset = part.start;
-        match sendfile(socket, self, Some(&mut offset), (part.end - part.start) as usize)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            sent => Ok(sent),
+        match sendfile(socket, self, Some(&mut offset), (part.end - part.start) as usize) {
+            Ok(0) => Err(FileError::Shortened.into()),
+            Ok(sent) => Ok(sent),
+            Err(error) if OF_SOCKETS.contains(&error) => Err(error.into()),
+            Err(error) => Err(FileError::Unreadable(error.into()).into()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
     use crate::files::open::is_no_file;
 
@@ -227,6 +256,24 @@ mod tests {
         assert!(ignores_sigpipe("Name:\ta\nSigIgn:\t0000000000001000\nSigCgt:\t0\n"));
         assert!(!ignores_sigpipe("SigIgn:\t0000000000000000\nSigCgt:\t0000000000001000\n"));
         assert!(!ignores_sigpipe(""));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_apart_from_a_client_that_has_gone() {
+        let file = File::open("/proc/self/exe").unwrap();
+        // The address 0 of a process cannot be read.
+        let unreadable = File::open("/proc/self/mem").unwrap();
+        let length = file.metadata().unwrap().len();
+        let (socket, peer) = UnixStream::pair().unwrap();
+        let send = |file: &File, part| SendFile::send(file, socket.as_fd(), &part).unwrap_err();
+        let error = send(&unreadable, 0..100);
+        assert!(matches!(FileError::of(&error), Some(FileError::Unreadable(_))), "{error:?}");
+        let error = send(&file, length..length + 100);
+        assert!(matches!(FileError::of(&error), Some(FileError::Shortened)), "{error:?}");
+        drop(peer);
+        let error = send(&file, 0..100);
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(FileError::of(&error).is_none(), "{error:?}");
     }
 
     #[test]

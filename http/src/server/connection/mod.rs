@@ -50,6 +50,7 @@ use brigade_runtime::task;
 use brigade_runtime::task::TaskId;
 
 use crate::message::byte_stream::ByteStream;
+use crate::message::file_error::FileError;
 use crate::message::part::PartStream;
 use crate::message::pipe::Pipe;
 use crate::message::route::Route;
@@ -287,6 +288,19 @@ impl ConnectionTask {
         }
     }
 
+    /// Logs the error that ends the connection. That of a file which the system was copying from is
+    /// not the client's.
+    #[cold]
+    fn note_failure(&self, error: &io::Error) {
+        match FileError::of(error) {
+            Some(error) => self.note_failed_body(error),
+            None => {
+                let peer = self.peer;
+                tracing::debug!(target: "brigade::http", %peer, %error, "connection failed");
+            }
+        }
+    }
+
     /// Reports what the connection does, or ends it if it is idle and to be closed.
     #[cold]
     fn inspect(&mut self, cx: &Context<'_>) -> Poll<()> {
@@ -359,7 +373,7 @@ impl Future for ConnectionTask {
             Ok(Poll::Pending) if server.is_inspecting() => this.inspect(cx.task),
             Ok(Poll::Pending) => Poll::Pending,
             Err(error) => {
-                tracing::debug!(target: "brigade::http", %error, "connection failed");
+                this.note_failure(&error);
                 Poll::Ready(())
             }
         }

@@ -331,16 +331,26 @@ impl ConnectionTask {
         cx: &mut PollContext<'_, '_>,
     ) -> io::Result<Step> {
         // A handler may send on a body that it receives, with the errors of the client.
-        let is_of_client = self.request.body_error.is_some();
-        Self::within(self.watch.as_deref(), || {
-            let (peer, error) = (self.peer, Escaped(error));
-            match is_of_client {
-                true => tracing::debug!(target: "brigade::http", %peer, %error, "body failed"),
-                false => limited_log!(error, { %peer, %error }, "body failed"),
-            }
-        });
+        if self.request.body_error.is_some() {
+            Self::within(self.watch.as_deref(), || {
+                let (peer, error) = (self.peer, Escaped(error));
+                tracing::debug!(target: "brigade::http", %peer, %error, "body failed");
+            });
+        } else {
+            self.note_failed_body(error);
+        }
         self.write(cx)?;
         Ok(Step::Done)
+    }
+
+    /// Logs and counts the error that cuts a response off.
+    #[cold]
+    pub(super) fn note_failed_body(&self, error: &dyn std::error::Error) {
+        self.server.counters.note_failed_body();
+        Self::within(self.watch.as_deref(), || {
+            let (peer, error) = (self.peer, Escaped(error));
+            limited_log!(error, { %peer, %error }, "body failed");
+        });
     }
 
     #[inline(always)]

@@ -226,6 +226,9 @@ impl OutgoingBody {
     fn fail(&self, error: BodyError) -> BodyError {
         let is_of_client = self.failure.as_ref().is_some_and(|failure| failure.get().is_some());
         let peer = self.stream.connection().peer;
+        if !is_of_client {
+            self.stream.context().counters.note_failed_body();
+        }
         self.stream.within(|| {
             let error = Escaped(&error);
             match is_of_client {
