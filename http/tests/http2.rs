@@ -29,6 +29,10 @@ use http2_frames::{
 };
 use sockets::{PATIENCE, TestServer};
 
+const NO_ERROR: u32 = 0x0;
+const PROTOCOL_ERROR: u32 = 0x1;
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+
 /// Sends when it is dropped.
 struct OnDrop(mpsc::Sender<&'static str>);
 
@@ -115,6 +119,60 @@ fn trailers_pass_in_both_directions() {
         let received = response.into_body().collect().await.unwrap();
         assert_eq!(received.trailers(), Some(&trailers));
         assert_eq!(received.to_bytes(), "70000");
+    });
+}
+
+#[test]
+fn trailers_beyond_their_limit_get_a_431() {
+    let server = start(|| Router::new().route("/", post(count)));
+    run(async move {
+        let client = Client::connect(server.address).await;
+        for (length, status) in [(8000, 200), (8200, 431)] {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("x-large", HeaderValue::try_from("v".repeat(length)).unwrap());
+            let parts = [Frame::data(Bytes::from("part")), Frame::trailers(trailers)];
+            let body = StreamBody::new(stream::iter(parts.map(Ok))).boxed_unsync();
+            let response = client.send(with_body("POST", "/", body)).await;
+            assert_eq!(response.status(), status, "{length}");
+        }
+    });
+}
+
+#[test]
+fn the_length_of_a_response_without_a_body_depends_on_its_status() {
+    let server = start(|| {
+        let respond = |status: u16, length: Option<&'static str>| {
+            get(async move || {
+                let status = StatusCode::from_u16(status).unwrap();
+                let mut response = Response::empty(status);
+                if let Some(length) = length {
+                    response.headers.try_insert("content-length", length).unwrap();
+                }
+                response
+            })
+        };
+        Router::new()
+            .route("/200", respond(200, None))
+            .route("/204", respond(204, None))
+            .route("/205", respond(205, None))
+            .route("/304", respond(304, None))
+            .route("/304/length", respond(304, Some("7")))
+    });
+    run(async move {
+        let client = Client::connect(server.address).await;
+        for (path, status, length) in [
+            ("/200", 200, Some("0")),
+            ("/204", 204, None),
+            ("/205", 205, Some("0")),
+            ("/304", 304, None),
+            ("/304/length", 304, Some("7")),
+        ] {
+            let response = client.get(path).await;
+            let sent = response.headers().get("content-length").cloned();
+            let expected = length.map(HeaderValue::from_static);
+            assert_eq!((response.status().as_u16(), sent), (status, expected), "{path}");
+            assert_eq!(text(response).await, "", "{path}");
+        }
     });
 }
 
@@ -329,6 +387,23 @@ fn an_early_response_to_a_large_upload_arrives() {
     });
 }
 
+/// Announces a body that there is not.
+async fn length_of_nothing() -> Response {
+    let mut response = Response::empty(StatusCode::OK);
+    response.headers.try_insert("content-length", "6").unwrap();
+    response
+}
+
+/// Announces two lengths.
+async fn two_lengths() -> Response {
+    let parts = stream::iter([Ok::<_, BoxError>(Bytes::from("hello"))]);
+    let mut response = Response::new(Body::stream(parts));
+    for length in ["5", "6"] {
+        response.headers.append(http::header::CONTENT_LENGTH, HeaderValue::from_static(length));
+    }
+    response
+}
+
 #[test]
 fn a_response_that_cannot_be_sent_is_replaced_by_a_500() {
     let server = start(|| {
@@ -342,8 +417,9 @@ fn a_response_that_cannot_be_sent_is_replaced_by_a_500() {
         Router::new()
             .route("/length", with("content-length", "6"))
             .route("/equal", with("content-length", "5"))
+            .route("/two", get(two_lengths))
+            .route("/empty", get(length_of_nothing))
             .route("/encoding", with("transfer-encoding", "chunked"))
-            .route("/connection", with("connection", "close, x-named"))
             .route("/status", get(async || StatusCode::CONTINUE))
             .route(
                 "/upgrade",
@@ -355,15 +431,37 @@ fn a_response_that_cannot_be_sent_is_replaced_by_a_500() {
         for (path, status) in [
             ("/length", 500),
             ("/equal", 200),
+            ("/two", 500),
+            ("/empty", 500),
             ("/encoding", 500),
-            ("/connection", 200),
             ("/status", 500),
             ("/upgrade", 426),
         ] {
             assert_eq!(client.get(path).await.status(), status, "{path}");
         }
-        let response = client.get("/connection").await;
-        assert!(!response.headers().contains_key("connection"));
+    });
+}
+
+#[test]
+fn headers_about_the_connection_are_removed_from_responses() {
+    let names = ["connection", "x-named", "keep-alive", "proxy-connection", "te", "upgrade"];
+    let server = start(move || {
+        let respond = async move || {
+            let mut response = Response::text("hello");
+            for name in names {
+                response.headers.try_insert(name, "close, x-named").unwrap();
+            }
+            response.headers.try_insert("x-other", "value").unwrap();
+            response
+        };
+        Router::new().route("/", get(respond))
+    });
+    run(async move {
+        let client = Client::connect(server.address).await;
+        let response = client.get("/").await;
+        let sent = names.map(|name| response.headers().contains_key(name));
+        assert_eq!((sent, &response.headers()["x-other"]), ([false; 6], &"value".parse().unwrap()));
+        assert_eq!(text(response).await, "hello");
     });
 }
 
@@ -549,25 +647,15 @@ fn a_host_that_contradicts_the_authority_is_refused() {
     });
 }
 
-/// Sends a request with these headers on a new connection. Returns whether the response is a 200,
-/// or else the code with which the stream or the connection ends, or 0 after another response.
+/// Sends a request with these headers on a new connection, see [`Raw::outcome`].
 fn outcome(server: &TestServer, block: &[u8]) -> Result<(), u32> {
     let mut raw = Raw::plain(server.address);
     raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, block));
-    loop {
-        let frame = raw.next().expect("a response, or another end");
-        match frame.kind {
-            HEADERS if frame.is_ok() => return Ok(()),
-            HEADERS => return Err(0),
-            RST_STREAM | GOAWAY => return Err(frame.code()),
-            _ => {}
-        }
-    }
+    raw.outcome()
 }
 
 #[test]
 fn headers_that_http2_does_not_allow_are_errors() {
-    const PROTOCOL_ERROR: u32 = 1;
     let server = start(|| Router::new().route("/", get(async || "hello")));
     let with = |name: &str, value: &str| [block("GET", "/"), header(name, value)].concat();
     let allowed = [with("te", "trailers"), with("x-name", "value")];
@@ -657,6 +745,78 @@ fn headers_in_several_frames_are_put_together() {
     }
     raw.send(&frame(CONTINUATION, END_HEADERS, 1, &[]));
     assert!(raw.until(HEADERS).is_ok());
+}
+
+#[test]
+fn headers_in_more_frames_than_they_need_end_the_connection() {
+    let server = start(|| Router::new().route("/", get(async || "hello")));
+    let whole = [block("GET", "/"), header("x-name", "value")].concat();
+    // Up to five frames that do not end the headers may follow the first one.
+    for (continuations, expected) in [(5, Ok(())), (6, Err(ENHANCE_YOUR_CALM))] {
+        let mut raw = Raw::plain(server.address);
+        let (first, rest) = whole.split_at(whole.len() - continuations - 1);
+        let mut bytes = frame(HEADERS, END_STREAM, 1, first);
+        for (n, byte) in rest.iter().enumerate() {
+            let flags = if n == continuations { END_HEADERS } else { 0 };
+            bytes.extend(frame(CONTINUATION, flags, 1, &[*byte]));
+        }
+        raw.send(&bytes);
+        assert_eq!(raw.outcome(), expected, "{continuations}");
+    }
+}
+
+#[test]
+fn an_early_response_is_followed_by_a_reset_without_an_error() {
+    let server = start(|| Router::new().route("/", post(async || "enough")));
+    let mut raw = Raw::plain(server.address);
+    for id in [1, 3] {
+        raw.send(&frame(HEADERS, END_HEADERS, id, &block("POST", "/")));
+        raw.send(&frame(DATA, 0, id, b"part"));
+        assert!(raw.until(HEADERS).is_ok());
+        let data = raw.until(DATA);
+        assert_eq!((&*data.payload, data.flags & END_STREAM), (&b"enough"[..], END_STREAM));
+        let reset = raw.until(RST_STREAM);
+        assert_eq!((reset.stream, reset.code()), (id, NO_ERROR));
+        // What was on its way is discarded.
+        raw.send(&frame(DATA, 0, id, b"another part"));
+    }
+    raw.send(&frame(PING, 0, 0, &[0; 8]));
+    raw.until(PING);
+}
+
+#[test]
+fn a_client_that_expects_100_continue_is_refused_before_it_sends_the_body() {
+    let server = start(|| {
+        let refuse = async || StatusCode::UNAUTHORIZED;
+        Router::new().route("/", post(count).body_limit(1000)).route("/private", post(refuse))
+    });
+    let expect = header("expect", "100-continue");
+    for (path, status) in [("/", "413"), ("/private", "401")] {
+        let length = header("content-length", "2000");
+        let head = [block("POST", path), expect.clone(), length].concat();
+        let mut raw = Raw::plain(server.address);
+        raw.send(&frame(HEADERS, END_HEADERS, 1, &head));
+        assert!(raw.until(HEADERS).is_error(status), "{path}");
+        assert_eq!(raw.until(RST_STREAM).code(), NO_ERROR, "{path}");
+    }
+}
+
+#[test]
+fn a_client_that_expects_100_continue_and_gets_none_may_send_the_body() {
+    let server = start(|| Router::new().route("/", post(count)));
+    let head = [block("POST", "/"), header("expect", "100-continue")].concat();
+    let mut raw = Raw::plain(server.address);
+    raw.send(&frame(HEADERS, END_HEADERS, 1, &head));
+    raw.send(&frame(PING, 0, 0, &[0; 8]));
+    // The server has looked at the request when it answers the ping.
+    while let Some(frame) = raw.next()
+        && frame.kind != PING
+    {
+        assert!(frame.kind != HEADERS, "docs/http2.md says that there is no 100");
+    }
+    raw.send(&frame(DATA, END_STREAM, 1, b"12345"));
+    assert!(raw.until(HEADERS).is_ok());
+    assert_eq!(raw.until(DATA).payload, b"5");
 }
 
 #[test]

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use brigade_http::Timeouts;
 use brigade_http::{Body, Request, Response, Router, Server, get as on_get, post};
-use brigade_runtime::{EventLoop, spawn, task, time};
+use brigade_runtime::{EventLoop, spawn, time};
 use bytes::Bytes;
 use futures_util::stream;
+use sockets::clock::{Order, keep_time, let_pass};
 use sockets::{Client, PATIENCE, TestServer, get};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -73,29 +74,6 @@ fn a_body_below_the_rate_of_its_server_or_route_times_out() {
     patient.send("x");
     assert_eq!(patient.response().body.len(), 3001);
     assert!(has_waited.recv_timeout(PATIENCE).unwrap() >= 60);
-}
-
-/// A time that has to pass on the loop, and the channel on which to report that it has.
-type Order = (Duration, mpsc::Sender<()>);
-
-/// Keeps the loop busy, except while time has to pass.
-async fn keep_time(orders: mpsc::Receiver<Order>) {
-    loop {
-        match orders.try_recv() {
-            Ok((duration, passed)) => {
-                time::sleep(duration).await;
-                passed.send(()).unwrap();
-            }
-            Err(mpsc::TryRecvError::Empty) => task::yield_now().await,
-            Err(mpsc::TryRecvError::Disconnected) => return,
-        }
-    }
-}
-
-fn let_pass(duration: Duration, orders: &mpsc::Sender<Order>) {
-    let (passed, has_passed) = mpsc::channel();
-    orders.send((duration, passed)).unwrap();
-    has_passed.recv_timeout(PATIENCE).unwrap();
 }
 
 /// Reads until the server has produced more, which it does only after it has written.

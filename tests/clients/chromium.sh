@@ -44,3 +44,8 @@ EOF
 
 check "a page over HTTP/2" page
 check "60 requests at once, an upload and a download" requests
+if command -v node > /dev/null; then
+    node "$(dirname "${BASH_SOURCE[0]}")/chromium.mjs" "$work/profile-of-node"
+else
+    echo "skipped the protocols that Chromium reports: node could not be installed"
+fi

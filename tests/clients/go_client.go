@@ -180,13 +180,62 @@ func expectContinue(c *client) error {
 	return nil
 }
 
-func refused(c *client) error {
-	request, err := http.NewRequest("POST", base+"/post", bytes.NewReader(make([]byte, 5_000_000)))
-	if err != nil {
-		return err
+// Over HTTP/2 the server sends no 100. The client sends the body after a while (RFC 9110 section
+// 10.1.1).
+func expectWithoutAnswer(c *client) error {
+	c.http.Transport.(*http.Transport).ExpectContinueTimeout = 100 * time.Millisecond
+	data := strings.Repeat("e", 800_000)
+	for turn := 0; turn < 2; turn++ {
+		request, err := http.NewRequest("POST", base+"/post", strings.NewReader(data))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Content-Type", "text/plain")
+		request.Header.Set("Expect", "100-continue")
+		if err := c.expectRequest(request, 200, data); err != nil {
+			return err
+		}
 	}
-	request.Header.Set("Expect", "100-continue")
-	return c.expectRequest(request, 413, "")
+	if c.made != 1 {
+		return fmt.Errorf("%d connections", c.made)
+	}
+	return nil
+}
+
+// refused gets responses that need no body, well before the client would send it.
+func refused(c *client) error {
+	requests := []struct {
+		path           string
+		length, status int
+	}{{"/post", 5_000_000, 413}, {"/status/401", 900_000, 401}}
+	for _, one := range requests {
+		body := &counted{bytes.NewReader(make([]byte, one.length)), 0}
+		request, err := http.NewRequest("POST", base+one.path, body)
+		if err != nil {
+			return err
+		}
+		request.ContentLength = int64(one.length)
+		request.Header.Set("Expect", "100-continue")
+		if err := c.expectRequest(request, one.status, ""); err != nil {
+			return err
+		}
+		if body.read > 0 {
+			return fmt.Errorf("%s: %d bytes of the body were sent", one.path, body.read)
+		}
+	}
+	return nil
+}
+
+// counted counts what is read of a body.
+type counted struct {
+	io.Reader
+	read int
+}
+
+func (c *counted) Read(into []byte) (int, error) {
+	count, err := c.Reader.Read(into)
+	c.read += count
+	return count, err
 }
 
 func abandoned(c *client) error {
@@ -227,10 +276,12 @@ func main() {
 	check("POST with a length", posted)
 	check("chunked PUT, twice on one connection", chunked)
 	check("POST with trailers", trailers)
-	if !isHTTP2 { // where the server sends no 100
+	if isHTTP2 {
+		check("Expect: 100-continue without a 100", expectWithoutAnswer)
+	} else {
 		check("Expect: 100-continue with a large body", expectContinue)
 	}
-	check("Expect: 100-continue and 413 before the body", refused)
+	check("Expect: 100-continue and 413 or 401 before the body", refused)
 	check("requests that time out at the client", abandoned)
 	check("200 delays on 10 reused connections", many)
 }

@@ -1,6 +1,7 @@
 // Node's http2 against the server at $BASE. run.sh describes the output.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import http2 from "node:http2";
 import { check } from "./check.mjs";
 
@@ -89,6 +90,34 @@ await check("413 before the end of the request", () =>
     const parts = Array(30).fill("x".repeat(100_000));
     assert.equal((await send(session, headers, { parts })).status, 413);
     assert.equal((await send(session, { ":path": "/get" })).status, 200);
+  }),
+);
+
+await check("Expect: 100-continue, which nothing answers before the body", () =>
+  within(async (session) => {
+    const headers = { ":method": "POST", ":path": "/post", expect: "100-continue", ...plain };
+    const stream = session.request({ ...headers, "content-length": "5" }, { endStream: false });
+    let continued = false;
+    stream.on("continue", () => (continued = true));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.ok(!continued);
+    stream.end("hello");
+    const chunks = await stream.toArray();
+    assert.equal(JSON.parse(Buffer.concat(chunks).toString()).data, "hello");
+  }),
+);
+
+await check("Expect: 100-continue and 413 or 401 before the body", () =>
+  within(async (session) => {
+    const requests = [["/post", 5_000_000, 413], ["/status/401", 900_000, 401]];
+    for (const [path, length, status] of requests) {
+      const headers = { ":method": "POST", ":path": path, expect: "100-continue", ...plain };
+      const options = { endStream: false };
+      const stream = session.request({ ...headers, "content-length": length }, options);
+      const [head] = await once(stream, "response");
+      assert.equal(head[":status"], status);
+      stream.close();
+    }
   }),
 );
 

@@ -49,7 +49,9 @@ impl Frame {
     pub fn is_error(&self, status: &str) -> bool {
         // Literals with the name of index 8, in Huffman's code.
         let literal: &[u8] = match status {
+            "401" => &[0x48, 0x82, 0x68, 0x01],
             "408" => &[0x48, 0x83, 0x68, 0x0f, 0x7f],
+            "413" => &[0x48, 0x83, 0x68, 0x2c, 0xff],
             "431" => &[0x48, 0x83, 0x69, 0x90, 0xff],
             _ => panic!("{status} has to be added"),
         };
@@ -162,6 +164,20 @@ impl Raw {
             let frame = self.next().expect("the connection has ended");
             if frame.kind == kind {
                 return frame;
+            }
+        }
+    }
+
+    /// Reads up to the end of the first response. Returns whether it is a 200, or else the code with
+    /// which its stream or the connection ends, or 0 after another response.
+    pub fn outcome(&mut self) -> Result<(), u32> {
+        loop {
+            let frame = self.next().expect("a response, or another end");
+            match frame.kind {
+                HEADERS if frame.is_ok() => return Ok(()),
+                HEADERS => return Err(0),
+                RST_STREAM | GOAWAY => return Err(frame.code()),
+                _ => {}
             }
         }
     }

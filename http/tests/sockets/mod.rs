@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 pub mod blocks;
+pub mod clock;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

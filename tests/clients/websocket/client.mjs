@@ -1,5 +1,5 @@
 // The npm package `ws` as a client of the example websocket_echo.
-// Usage: node client.mjs ws://HOST:PORT/echo
+// Usage: node client.mjs ws://HOST:PORT/echo, or wss://, with NODE_EXTRA_CA_CERTS
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import WebSocket from "ws";
@@ -51,7 +51,7 @@ async function refusedHandshakes() {
   const [, response] = await once(socket, "unexpected-response");
   assert.equal(response.statusCode, 404);
   response.destroy();
-  const withoutUpgrade = await fetch(url.replace("ws:", "http:"));
+  const withoutUpgrade = await fetch(url.replace(/^ws/, "http"));
   assert.equal(withoutUpgrade.status, 426);
 }
 
@@ -68,7 +68,8 @@ async function end(socket) {
   assert.deepEqual([code, reason.toString()], [1000, "enough"]);
 }
 
+const scheme = new URL(url).protocol.slice(0, -1);
 for (const part of [messages, fragments, pings, refusedHandshakes, many]) {
   await part();
-  console.log(`ws: ${part.name} ok`);
+  console.log(`${scheme}: ${part.name} ok`);
 }

@@ -1,22 +1,49 @@
 #!/usr/bin/env bash
-# Runs the npm package `ws` and the Autobahn test suite against the example websocket_echo. Needs
-# cargo, node and npm, whose package is installed into a temporary folder. The suite needs Python
-# 2.7: the variable PYTHON2, a command of that name, or a version that pyenv has. It is skipped
-# without one. Its packages are kept in target/clients.
+# Runs clients against the example websocket_echo: the npm package `ws` and, over TLS, the Python
+# package `websockets`, and then the Autobahn test suite. Needs cargo, openssl, Python, node and npm.
+# The npm package is installed into a temporary folder, those of Python are kept in target/clients.
+# The suite needs Python 2.7: the variable PYTHON2, a command of that name, or a version that pyenv
+# has. It is skipped without one.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/../../.."
 
 source tests/clients/example.sh
 need "nodejs npm" node npm
-start_example websocket_echo --listen 127.0.0.1:0 --max-message-size $((16 * 1024 * 1024))
+need "openssl python3" openssl python3
+target="$(realpath "${CARGO_TARGET_DIR:-target}")"
+options=(--listen 127.0.0.1:0 --max-message-size $((16 * 1024 * 1024)))
 cp "$here/client.mjs" "$work/"
 (cd "$work" && npm install --silent --no-audit --no-fund --no-save ws@8 > /dev/null)
 
-if ! timeout 60 node "$work/client.mjs" "ws://$address/echo"; then
-    cat "$work/log" >&2
-    exit 1
+# client COMMAND...: runs a client, and shows the log of the server if it fails.
+client() {
+    timeout 60 "$@" || { cat "$work/log" >&2; exit 1; }
+}
+
+mkdir "$work/tls"
+bash tests/clients/certificates.sh "$work/tls"
+start_example websocket_echo "${options[@]}" \
+    --tls-cert "$work/tls/served.pem" --tls-key "$work/tls/served.key"
+url="wss://localhost:${address##*:}/echo"
+NODE_EXTRA_CA_CERTS="$work/tls/authority.pem" client node "$work/client.mjs" "$url"
+venv="$target/clients/websockets"
+if ! "$venv/bin/python" -c 'import websockets' 2> /dev/null; then
+    rm -rf "$venv"
+    { python3 -m venv "$venv" && "$venv/bin/pip" install -q 'websockets>=14'; } \
+        > "$work/pip.log" 2>&1 || tail -n 3 "$work/pip.log" >&2
 fi
+if "$venv/bin/python" -c 'import websockets' 2> /dev/null; then
+    SSL_CERT_FILE="$work/tls/authority.pem" client "$venv/bin/python" "$here/client.py" "$url"
+else
+    echo "websockets: skipped, it could not be installed"
+fi
+kill "$server"
+wait "$server" || true
+rm "$work/listening"
+
+start_example websocket_echo "${options[@]}"
+client node "$work/client.mjs" "ws://$address/echo"
 
 python2="${PYTHON2:-$(command -v python2.7 || true)}"
 if ! "$python2" -c '' 2> /dev/null; then
@@ -26,7 +53,6 @@ if [[ -z "$python2" ]]; then
     echo "autobahn: skipped, there is no Python 2.7"
     exit 0
 fi
-target="$(realpath "${CARGO_TARGET_DIR:-target}")"
 export PYTHONUSERBASE="$target/clients/autobahn"
 if ! "$python2" -c 'import autobahntestsuite' 2> /dev/null; then
     "$python2" -m pip install -q --user autobahntestsuite==0.8.2 2> "$work/pip.log" || {
