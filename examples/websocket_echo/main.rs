@@ -6,7 +6,7 @@
 //!          s.onopen = () => s.send("hi"); s.onmessage = m => { console.log(m.data); s.close() }'
 //! ```
 //!
-//! With the feature `tls` it also speaks TLS, at `wss://`: with `--tls-cert cert.pem --tls-key key.pem`.
+//! With the feature `tls` it also speaks TLS, at `wss://`: `--tls-cert cert.pem --tls-key key.pem`.
 //!
 //! | file | contents |
 //! | --- | --- |

@@ -76,8 +76,9 @@ pub(crate) trait SendFile {
     /// Sends bytes from the start of `part`. Returns how many.
     ///
     /// # Errors
-    /// `WouldBlock` if the socket accepts none, a [`FileError`](super::file_error::FileError) if the
-    /// file has none there or cannot be read, and those of a socket.
+    /// `WouldBlock` if the socket accepts none, a
+    /// [`FileError`](crate::message::file_error::FileError) if the file has none there or cannot be
+    /// read, and those of a socket.
     fn send(&self, socket: BorrowedFd<'_>, part: &Range<u64>) -> io::Result<usize>;
 }
 

@@ -168,8 +168,8 @@ impl Raw {
         }
     }
 
-    /// Reads up to the end of the first response. Returns whether it is a 200, or else the code with
-    /// which its stream or the connection ends, or 0 after another response.
+    /// Reads up to the first response. Returns whether it is a 200, or else the code with which its
+    /// stream or the connection ends, or 0 after another response.
     pub fn outcome(&mut self) -> Result<(), u32> {
         loop {
             let frame = self.next().expect("a response, or another end");

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs clients against the example websocket_echo: the npm package `ws` and, over TLS, the Python
-# package `websockets`, and then the Autobahn test suite. Needs cargo, openssl, Python, node and npm.
-# The npm package is installed into a temporary folder, those of Python are kept in target/clients.
-# The suite needs Python 2.7: the variable PYTHON2, a command of that name, or a version that pyenv
-# has. It is skipped without one.
+# Runs clients against the example websocket_echo: the npm package `ws`, also over TLS, the Python
+# package `websockets` over TLS, and then the Autobahn test suite. Needs cargo, openssl, Python,
+# node and npm. The npm package is installed into a temporary folder, those of Python are kept in
+# target/clients. The suite needs Python 2.7: the variable PYTHON2, a command of that name, or a
+# version that pyenv has. It is skipped without one.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/../../.."
