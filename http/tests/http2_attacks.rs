@@ -30,11 +30,13 @@ use sockets::{PATIENCE, TestServer};
 const NO_ERROR: u32 = 0x0;
 const PROTOCOL_ERROR: u32 = 0x1;
 const SETTINGS_TIMEOUT: u32 = 0x4;
+const FRAME_SIZE_ERROR: u32 = 0x6;
 const REFUSED_STREAM: u32 = 0x7;
 const CANCEL: u32 = 0x8;
 const COMPRESSION_ERROR: u32 = 0x9;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
+const PRIORITY: u8 = 2;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// How much memory an attack may cost. The server's own code and the test's threads need some, too.
@@ -192,13 +194,13 @@ fn repeat(address: SocketAddr, flooding: &[u8]) {
 
 #[test]
 fn a_flood_of_settings_or_pings_or_other_frames_ends_the_connection() {
-    let (priority, unknown) = (2, 0x77);
+    let unknown = 0x77;
     for (name, flooding) in [
         ("settings", frame(SETTINGS, 0, 0, &[])),
         ("acknowledgements", frame(PING, ACK, 0, &[0; 8])),
         ("pings", frame(PING, 0, 0, &[0; 8])),
         ("windows", frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
-        ("priorities", frame(priority, 0, 1, &[0, 0, 0, 3, 7])),
+        ("priorities", frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 7])),
         ("unknown", frame(unknown, 0, 0, b"?")),
     ] {
         println!("{name}");
@@ -225,11 +227,25 @@ fn break_streams(address: SocketAddr, error: impl Fn(u32) -> Vec<u8>) -> Option<
 #[test]
 fn streams_that_the_server_has_to_reset_end_the_connection() {
     withstand(Timeouts::default(), err_on_streams);
-    // h2 takes data after the end, which may be an error of the stream, for one of the connection.
-    withstand(Timeouts::default(), |address| {
-        let code = break_streams(address, |id| frame(DATA, 0, id, b"more"));
-        assert_eq!(code, Some(PROTOCOL_ERROR));
-    });
+    // h2 takes most others, which may be errors of the stream, for errors of the connection.
+    type Error = fn(u32) -> Vec<u8>;
+    let others: [(&str, Error); 5] = [
+        ("data after the end", |id| frame(DATA, 0, id, b"more")),
+        ("headers after the end", |id| http2_frames::get(id, "/wait")),
+        ("a window that is not opened", |id| frame(WINDOW_UPDATE, 0, id, &[0; 4])),
+        ("a short priority", |id| frame(PRIORITY, 0, id, &[0; 4])),
+        ("a priority after itself", |id| {
+            frame(PRIORITY, 0, id, &[&id.to_be_bytes()[..], &[0]].concat())
+        }),
+    ];
+    for (name, error) in others {
+        println!("{name}");
+        withstand(Timeouts::default(), |address| {
+            let code = break_streams(address, error).expect("the connection ends");
+            let codes = [PROTOCOL_ERROR, FRAME_SIZE_ERROR, ENHANCE_YOUR_CALM];
+            assert!(codes.contains(&code), "{code}");
+        });
+    }
 }
 
 /// Sends a header of 4,000 bytes, which goes into the table, and refers to it by a byte each.
