@@ -314,15 +314,16 @@ mod tests {
             let mut loops = TwoLoops::start();
             let mut clients = Vec::new();
             // The other loop is given some of them.
-            let (mut client, accepted) = loop {
-                let client = TcpStream::connect(loops.address).unwrap();
+            let accepted = loop {
+                clients.push(TcpStream::connect(loops.address).unwrap());
                 let received = time::timeout(Duration::from_millis(100), loops.receiver.recv());
-                match received.await {
-                    Ok(Some(LoopEvent::Connection(accepted))) => break (client, accepted),
-                    _ => clients.push(client),
+                if let Ok(Some(LoopEvent::Connection(accepted))) = received.await {
+                    break accepted;
                 }
             };
             let peer = accepted.peer;
+            let is_of_peer = |one: &&TcpStream| PeerAddr::from(one.local_addr().unwrap()) == peer;
+            let mut client = clients.iter().find(is_of_peer).unwrap();
             let mut connection = pin!(ConnectionTask::new(context, accepted));
             assert!(poll!(connection.as_mut()).is_pending());
             time::sleep(2 * keep_alive).await;

@@ -227,6 +227,13 @@ mod tests {
     }
 
     #[test]
+    fn the_reserved_bit_of_a_stream_is_ignored() {
+        let (mut reader, mut found) = (FrameReader::of_server(), Vec::new());
+        reader.read(&bytes(frame(HEADERS, 0, 5 | 1 << 31, 2)), |frame| found.push(frame.stream));
+        assert_eq!(found, [5]);
+    }
+
+    #[test]
     fn a_header_block_ends_with_the_payload_of_its_last_frame() {
         let mut reader = FrameReader::of_server();
         let blocks = [
@@ -260,6 +267,26 @@ mod tests {
         assert!(frames.exceed(1000, began + Duration::from_millis(20)));
         (0..20).for_each(|_| frames.note_sent(frame(HEADERS, END_STREAM, 1, 9)));
         assert!(!frames.exceed(1000, began + Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn each_frame_of_data_that_was_sent_earns_two_control_frames() {
+        let now = Instant::now();
+        let mut frames = ControlFrames::new(now);
+        (0..12).for_each(|_| frames.note_received(frame(PING, 0, 0, 8)));
+        frames.note_sent(frame(DATA, 0, 1, 0));
+        assert!(frames.exceed(11, now));
+        frames.note_sent(frame(DATA, 0, 1, 1));
+        assert!(!frames.exceed(10, now) && frames.exceed(9, now));
+    }
+
+    #[test]
+    fn time_between_two_free_control_frames_is_not_lost() {
+        let began = Instant::now();
+        let mut frames = ControlFrames::new(began);
+        (0..2).for_each(|_| frames.note_received(frame(PING, 0, 0, 8)));
+        assert!(frames.exceed(0, began + Duration::from_millis(15)));
+        assert!(!frames.exceed(0, began + Duration::from_millis(20)));
     }
 
     #[test]
