@@ -9,6 +9,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body::Body as HttpBody;
 use send_wrapper::SendWrapper;
 
+use crate::bridge::begun::begin;
 use crate::message::body::Body;
 use crate::message::body_error::BoxError;
 use crate::message::response::{IntoResponse, Response};
@@ -35,7 +36,7 @@ pub(super) fn to_http(response: Response) -> http::Response<SendBody> {
 }
 
 /// Converts a response of a service.
-pub(super) fn from_http<B>(response: http::Response<B>) -> Response
+pub(super) async fn from_http<B>(response: http::Response<B>) -> Response
 where
     B: HttpBody + 'static,
     B::Error: Into<BoxError>,
@@ -51,7 +52,10 @@ where
     let upgrade = parts.extensions.remove::<Upgrade>();
     let body = match upgrade.and_then(|upgrade| upgrade.0.borrow_mut().take()) {
         Some(upgrade) => upgrade,
-        None => into_body(body),
+        None => match into_ours(body) {
+            Ok(body) => body,
+            Err(body) => begin(body).await,
+        },
     };
     http::Response::from_parts(parts, body).into_response()
 }
@@ -62,9 +66,14 @@ where
     B: HttpBody + 'static,
     B::Error: Into<BoxError>,
 {
+    into_ours(body).unwrap_or_else(Body::from_http_body)
+}
+
+/// Returns a body of ours that no layer has wrapped, or else the body.
+fn into_ours<B: 'static>(body: B) -> Result<Body, B> {
     let mut body = Some(body);
     if let Some(ours) = (&mut body as &mut dyn Any).downcast_mut::<Option<SendBody>>() {
-        return ours.take().unwrap_or_default().into_inner();
+        return Ok(ours.take().unwrap_or_default().into_inner());
     }
-    body.map(Body::from_http_body).unwrap_or_default()
+    body.map_or_else(|| Ok(Body::empty()), Err)
 }

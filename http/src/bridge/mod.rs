@@ -3,6 +3,8 @@
 //! Each is an optional feature. Only HTTP/2 depends on one of them, hyper's.
 
 #[cfg(feature = "tower")]
+mod begun;
+#[cfg(feature = "tower")]
 mod from_http;
 #[cfg(feature = "tower")]
 mod http_response;

@@ -123,5 +123,5 @@ where
 {
     poll_fn(|cx| service.poll_ready(cx)).await.map_err(HandlerError::internal)?;
     let response = service.call(request).await.map_err(HandlerError::internal)?;
-    Ok(from_http(response))
+    Ok(from_http(response).await)
 }

@@ -112,11 +112,15 @@ impl Fields {
 
     /// Builds a map whose values share one copy of the received bytes.
     fn build_map(&self) -> HeaderMap {
-        let mut map = HeaderMap::with_capacity(self.lines().count());
+        let mut map = HeaderMap::with_capacity(self.lines_count());
         self.for_each(|name, value| {
             map.append(name, value);
         });
         map
+    }
+
+    fn lines_count(&self) -> usize {
+        memchr::memchr_iter(b'\n', self.lines().rest).count()
     }
 
     /// Calls `take` with each line. The values share one copy of the received bytes.
