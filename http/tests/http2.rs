@@ -249,6 +249,30 @@ fn a_body_over_the_limit_of_its_route_gets_a_413() {
 }
 
 #[test]
+fn the_error_of_a_body_takes_the_place_of_a_success_only() {
+    let server = start(|| {
+        let respond = |status: StatusCode| {
+            let read = async move |mut request: Request| {
+                while let Some(Ok(_)) = request.body_mut().chunk().await {}
+                status
+            };
+            post(read).body_limit(10)
+        };
+        Router::new()
+            .route("/ok", respond(StatusCode::OK))
+            .route("/conflict", respond(StatusCode::CONFLICT))
+    });
+    run(async move {
+        let client = Client::connect(server.address).await;
+        for (path, status) in [("/ok", 413), ("/conflict", 409)] {
+            let (parts, body) = channel_body();
+            parts.send(Frame::data(vec![1; 20].into())).await.unwrap();
+            assert_eq!(client.send(with_body("POST", path, body)).await.status(), status, "{path}");
+        }
+    });
+}
+
+#[test]
 fn the_panic_of_a_handler_is_a_500_on_its_stream_only() {
     let server = start(|| {
         let panicking = async |request: Request| -> () { panic!("{}", request.path()) };
