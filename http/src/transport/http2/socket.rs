@@ -1,5 +1,5 @@
-//! The stream of a connection, as hyper reads and writes it: with what was read before, and with a
-//! look at the frames of both directions.
+//! The stream of a connection, as hyper and h2 read and write it: with what was read before, and with
+//! a look at the frames of both directions.
 
 use std::cell::{RefCell, RefMut};
 use std::io;
@@ -13,63 +13,76 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::message::byte_stream::ByteStream;
-use crate::server::http2::frames::{ControlFrames, DATA, FrameReader, HEADERS, SETTINGS};
+use crate::transport::http2::frames::{
+    ControlFrames, DATA, EARNED_BY_MESSAGE, FrameReader, HEADERS, SETTINGS, Sender,
+};
 use crate::transport::pace::Pace;
 
-/// A stream that hyper and the connection share.
+/// A stream that the connection shares with hyper or h2.
 #[derive(Clone)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     shared: Rc<RefCell<Shared>>,
 }
 
 /// A stream with what is known of it.
-pub(super) struct Shared {
-    pub(super) stream: ByteStream,
+pub(crate) struct Shared {
+    pub(crate) stream: ByteStream,
     /// What was read before.
     early: Bytes,
-    pub(super) seen: Seen,
+    pub(crate) seen: Seen,
 }
 
 /// What was seen of a connection.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     received: FrameReader,
     sent: FrameReader,
     control: ControlFrames,
     control_frames_max: u32,
-    /// The client has sent too many control frames. Nothing more is read.
-    pub(super) is_flooded: bool,
-    /// The settings of the client have begun to arrive.
-    pub(super) has_settings: bool,
+    /// The streams on which a client waits for responses. Each earns control frames.
+    pub(crate) requests_open: u32,
+    /// The peer has sent too many control frames. Nothing more is read.
+    pub(crate) is_flooded: bool,
+    /// The settings of the peer have begun to arrive.
+    pub(crate) has_settings: bool,
     /// The last stream that the client has opened.
-    pub(super) last_stream: u32,
+    pub(crate) last_stream: u32,
     /// Since when headers are being received.
-    pub(super) headers_since: Option<Instant>,
+    pub(crate) headers_since: Option<Instant>,
+    /// When anything was last received.
+    pub(crate) received_at: Instant,
     /// When the last part of a response was written.
-    pub(super) data_written: Instant,
+    pub(crate) data_written: Instant,
     /// Since when the stream accepts nothing.
-    pub(super) blocked_since: Option<Instant>,
-    /// How fast the client takes what is written.
-    pub(super) pace: Pace,
+    pub(crate) blocked_since: Option<Instant>,
+    /// How fast the peer takes what is written.
+    pub(crate) pace: Pace,
     write_bytes_per_second_min: u32,
 }
 
 impl Socket {
-    pub(super) fn new(
+    pub(crate) fn new(
         stream: ByteStream,
         early: Bytes,
+        peer: Sender,
         control_frames_max: u32,
         write_bytes_per_second_min: u32,
     ) -> Self {
         let now = time::now();
+        let (received, sent) = match peer {
+            Sender::Client => (FrameReader::of_client(), FrameReader::of_server()),
+            Sender::Server => (FrameReader::of_server(), FrameReader::of_client()),
+        };
         let seen = Seen {
-            received: FrameReader::of_client(),
-            sent: FrameReader::of_server(),
-            control: ControlFrames::new(now),
+            received,
+            sent,
+            control: ControlFrames::new(peer, now),
             control_frames_max,
+            requests_open: 0,
             is_flooded: false,
             has_settings: false,
             last_stream: 0,
             headers_since: None,
+            received_at: now,
             data_written: now,
             blocked_since: None,
             pace: Pace::default(),
@@ -78,7 +91,7 @@ impl Socket {
         Self { shared: Rc::new(RefCell::new(Shared { stream, early, seen })) }
     }
 
-    pub(super) fn shared(&self) -> RefMut<'_, Shared> {
+    pub(crate) fn shared(&self) -> RefMut<'_, Shared> {
         self.shared.borrow_mut()
     }
 }
@@ -95,11 +108,13 @@ impl Seen {
             }
         });
         let now = time::now();
+        self.received_at = now;
         match self.received.is_within_headers() {
             true => _ = self.headers_since.get_or_insert(now),
             false => self.headers_since = None,
         }
-        if self.control.exceed(self.control_frames_max, now) {
+        let earned = EARNED_BY_MESSAGE.saturating_mul(self.requests_open);
+        if self.control.exceed(self.control_frames_max.saturating_add(earned), now) {
             self.is_flooded = true;
             return Err(io::Error::other("too many control frames"));
         }
@@ -129,15 +144,15 @@ impl Seen {
         self.pace.begin();
     }
 
-    /// Returns when the client will have taken too little of what is written.
-    pub(super) fn write_deadline(&self, timeout: Duration) -> Option<Instant> {
+    /// Returns when the peer will have taken too little of what is written.
+    pub(crate) fn write_deadline(&self, timeout: Duration) -> Option<Instant> {
         let since = self.blocked_since?;
         let by_rate = self.pace.latest(since, self.write_bytes_per_second_min);
         [since.checked_add(timeout), by_rate].into_iter().flatten().min()
     }
 
     /// Returns `true` if a frame can be written without breaking another one.
-    pub(super) const fn is_between_sent_frames(&self) -> bool {
+    pub(crate) const fn is_between_sent_frames(&self) -> bool {
         self.sent.is_between_frames()
     }
 }

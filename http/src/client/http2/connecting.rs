@@ -1,0 +1,95 @@
+//! How a request gets a stream of the connection to its server, or a connection of HTTP/1.1.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use http::header::UPGRADE;
+
+use crate::client::connect::{Connected, open};
+use crate::client::exchange::Outline;
+use crate::client::http2::connection::Connection;
+use crate::client::http2::exchange::Http2Exchange;
+use crate::client::http2::origins::Origin;
+use crate::client::pool::{InUse, LoopClient};
+use crate::message::client_error::ClientErrorKind;
+use crate::protocol::body_encoder::BodyLength;
+
+/// Begins a request on the connection to its server, or opens a connection.
+///
+/// While it is not known what the server speaks, one request connects and the others wait for it.
+/// They connect by themselves if the server has chosen HTTP/1.1.
+pub(in crate::client) async fn connect(
+    client: &Rc<LoopClient>,
+    outline: &Outline,
+    length: BodyLength,
+) -> Result<Connected, ClientErrorKind> {
+    let asks_upgrade = outline.headers.contains(&UPGRADE);
+    if !outline.target.is_https || !client.options.http2 || asks_upgrade {
+        let opened = open(client, outline, false).await?;
+        return Ok(Connected::Http1(opened.stream));
+    }
+    let origin = client.http2.get(&outline.target.origin);
+    loop {
+        if let Some(connected) = over_kept(client, &origin, outline, length).await? {
+            return Ok(connected);
+        }
+        if origin.speaks_http1.get() {
+            return connect_anew(client, &origin, outline, length).await;
+        }
+        let turn = origin.turn.acquire().await;
+        if origin.connection().is_some() || origin.speaks_http1.get() {
+            // Another request has connected meanwhile.
+            continue;
+        }
+        let connected = connect_anew(client, &origin, outline, length).await;
+        drop(turn);
+        return connected;
+    }
+}
+
+/// Begins the request on the connection that is there. `None` if there is none any more.
+async fn over_kept(
+    client: &Rc<LoopClient>,
+    origin: &Origin,
+    outline: &Outline,
+    length: BodyLength,
+) -> Result<Option<Connected>, ClientErrorKind> {
+    while let Some(connection) = origin.connection() {
+        match begin(client, connection.clone(), outline, length, true).await {
+            // The server ends the connection: the request never had a stream.
+            Err(_) if !connection.is_usable() => {}
+            begun => return begun.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+/// Opens a connection, and begins the request on it if it is one of HTTP/2.
+async fn connect_anew(
+    client: &Rc<LoopClient>,
+    origin: &Origin,
+    outline: &Outline,
+    length: BodyLength,
+) -> Result<Connected, ClientErrorKind> {
+    let opened = open(client, outline, true).await?;
+    origin.speaks_http1.set(!opened.is_http2);
+    if !opened.is_http2 {
+        return Ok(Connected::Http1(opened.stream));
+    }
+    let connection = Connection::start(opened.stream, &client.options).await?;
+    origin.keep(connection.clone());
+    begin(client, connection, outline, length, false).await
+}
+
+/// Begins the request on `connection`. Waits while it has as many streams as the server allows.
+async fn begin(
+    client: &Rc<LoopClient>,
+    connection: Rc<Connection>,
+    outline: &Outline,
+    length: BodyLength,
+    is_kept: bool,
+) -> Result<Connected, ClientErrorKind> {
+    let mut exchange = Http2Exchange::begin(InUse::new(client), connection, outline, length)?;
+    poll_fn(|cx| exchange.poll_opened(cx)).await;
+    Ok(Connected::Http2 { exchange: Box::new(exchange), is_kept })
+}
