@@ -431,14 +431,13 @@ fn a_malformed_response_is_an_error_of_its_stream() {
         let server = Http2Server::start();
         let client = server.client().build();
         let peer = kept(&client, &server).await;
-        let malformed: [fn(u32) -> Vec<u8>; 6] = [
+        let malformed: [fn(u32) -> Vec<u8>; 5] = [
             // Another length than was announced.
             |stream| [head(stream, 200, &[("content-length", "3")]), data(stream, b"12")].concat(),
             |stream| [head(stream, 200, &[("content-length", "1")]), data(stream, b"12")].concat(),
             // Headers of a connection (RFC 9113 section 8.2.2).
             |stream| head(stream, 200, &[("connection", "close")]),
             |stream| head(stream, 200, &[("transfer-encoding", "chunked")]),
-            |stream| head(stream, 200, &[("X-Upper-Case", "1")]),
             |stream| frame(HEADERS, END_HEADERS, stream, &header("x-a", "no status")),
         ];
         for (number, malformed) in malformed.iter().enumerate() {
@@ -458,6 +457,30 @@ fn a_malformed_response_is_an_error_of_its_stream() {
         drop(received(sent).await);
         assert_eq!(client.connections_opened(), 1);
     });
+}
+
+#[test]
+fn a_server_that_breaks_the_framing_ends_its_connection() {
+    let broken: [fn(u32) -> Vec<u8>; 3] = [
+        |_| frame(DATA, 0, 0, b"x"),
+        |stream| head(stream, 200, &[("X-Upper-Case", "1")]),
+        |stream| frame(http2_frames::PUSH_PROMISE, END_HEADERS, stream, &[0, 0, 0, 2]),
+    ];
+    for (number, broken) in broken.into_iter().enumerate() {
+        run(async move {
+            let server = Http2Server::start();
+            let client = server.client().build();
+            let peer = kept(&client, &server).await;
+            let sent = get(&client, &server);
+            let stream = peer.request().await;
+            peer.send(&broken(stream)).await;
+            let error = failed(sent).await;
+            let kind = error.kind();
+            assert!(matches!(kind, ClientErrorKind::Http2(PROTOCOL_ERROR)), "{number}: {kind}");
+            assert_eq!(peer.until(GOAWAY).await.code(), PROTOCOL_ERROR);
+            assert_eq!(client.connections_idle(), 0);
+        });
+    }
 }
 
 #[test]
@@ -496,7 +519,7 @@ fn a_flood_of_frames_that_ask_for_nothing_ends_the_connection() {
             let server = Http2Server::start();
             let client = server.client().build();
             let peer = kept(&client, &server).await;
-            let sent = get(&client, &server);
+            let sent = post(&client, &server, "text");
             let stream = peer.request().await;
             if number == 3 {
                 peer.send(&head(stream, 200, &[])).await;

@@ -1,12 +1,11 @@
 //! How a request gets a stream of the connection to its server, or a connection of HTTP/1.1.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 
 use http::header::UPGRADE;
 
 use crate::client::connect::{Connected, open};
-use crate::client::exchange::Outline;
+use crate::client::exchange::{Exchange, Outline};
 use crate::client::http2::connection::Connection;
 use crate::client::http2::exchange::Http2Exchange;
 use crate::client::http2::origins::Origin;
@@ -55,10 +54,8 @@ async fn over_kept(
     length: BodyLength,
 ) -> Result<Option<Connected>, ClientErrorKind> {
     while let Some(connection) = origin.connection() {
-        match begin(client, connection.clone(), outline, length, true).await {
-            // The server ends the connection: the request never had a stream.
-            Err(_) if !connection.is_usable() => {}
-            begun => return begun.map(Some),
+        if let Some(exchange) = begin(client, connection, outline, length).await? {
+            return Ok(Some(Connected::Http2 { exchange, is_kept: true }));
         }
     }
     Ok(None)
@@ -78,18 +75,20 @@ async fn connect_anew(
     }
     let connection = Connection::start(opened.stream, &client.options).await?;
     origin.keep(connection.clone());
-    begin(client, connection, outline, length, false).await
+    let begun = begin(client, connection, outline, length).await?;
+    let exchange = begun.ok_or(ClientErrorKind::NoResponse)?;
+    Ok(Connected::Http2 { exchange, is_kept: false })
 }
 
-/// Begins the request on `connection`. Waits while it has as many streams as the server allows.
+/// Begins the request on `connection`. Waits while it has as many streams as the server allows. `None`
+/// if it ends meanwhile.
 async fn begin(
     client: &Rc<LoopClient>,
     connection: Rc<Connection>,
     outline: &Outline,
     length: BodyLength,
-    is_kept: bool,
-) -> Result<Connected, ClientErrorKind> {
-    let mut exchange = Http2Exchange::begin(InUse::new(client), connection, outline, length)?;
-    poll_fn(|cx| exchange.poll_opened(cx)).await;
-    Ok(Connected::Http2 { exchange: Box::new(exchange), is_kept })
+) -> Result<Option<Box<dyn Exchange>>, ClientErrorKind> {
+    let Some(sender) = connection.sender_when_allowed().await else { return Ok(None) };
+    let exchange = Http2Exchange::begin(InUse::new(client), connection, sender, outline, length)?;
+    Ok(Some(Box::new(exchange)))
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
+use brigade_runtime::local::{Notify, Semaphore};
 use brigade_runtime::net::SendIo;
 use brigade_runtime::{task, time};
 use bytes::Bytes;
@@ -57,6 +58,10 @@ pub(super) struct Connection {
     socket: RefCell<Option<Socket>>,
     /// The number of requests in progress.
     open: Cell<usize>,
+    /// Entitles to wait until the server allows another stream.
+    turn: Semaphore,
+    /// Wakes the request that waits for that.
+    changed: Notify,
     /// When the last of them ended.
     idle_since: Cell<Instant>,
     /// Why the task has ended, unless h2 knows.
@@ -89,6 +94,8 @@ impl Connection {
             sender: RefCell::new(Some(sender)),
             socket: RefCell::new(Some(socket)),
             open: Cell::new(0),
+            turn: Semaphore::new(1),
+            changed: Notify::new(),
             idle_since: Cell::new(time::now()),
             end: Cell::new(None),
             waker: RefCell::default(),
@@ -106,10 +113,26 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Returns what begins a request, once the server allows another stream. `None` if no more can be
+    /// begun. Requests get their streams in the order in which they began to wait.
+    ///
+    /// h2 would keep requests until they are allowed. But it sends also those that were given up
+    /// meanwhile, so that their servers may act on them.
+    pub(super) async fn sender_when_allowed(&self) -> Option<SendRequest<Bytes>> {
+        let _turn = self.turn.acquire().await;
+        loop {
+            let sender = self.sender()?;
+            if self.open.get() < sender.current_max_send_streams() {
+                return Some(sender);
+            }
+            self.changed.notified().await;
+        }
+    }
+
     /// Returns what begins a request, unless no more can be begun.
-    pub(super) fn sender(&self) -> Option<SendRequest<Bytes>> {
+    fn sender(&self) -> Option<SendRequest<Bytes>> {
         let sender = self.sender.borrow().clone();
-        // Without a stream that waits to be opened, it is pending never.
+        // It is never pending, since no stream waits to be opened.
         sender.filter(|sender| {
             let ready = sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
             matches!(ready, Poll::Ready(Ok(())))
@@ -135,6 +158,7 @@ impl Connection {
     /// Counts the end of a request.
     pub(super) fn leave(&self) {
         self.set_open(self.open.get() - 1);
+        self.changed.notify_waiters();
         if self.open.get() == 0 {
             self.idle_since.set(time::now());
             self.wake();
@@ -152,6 +176,7 @@ impl Connection {
     pub(super) fn retire(&self) {
         // Bound to a name, so that it is dropped after the borrow has ended.
         let _sender = self.sender.take();
+        self.changed.notify_waiters();
         self.wake();
     }
 
@@ -281,6 +306,8 @@ impl Driver {
             if let Poll::Ready(ended) = Pin::new(&mut self.h2).poll(cx) {
                 return Poll::Ready(ended);
             }
+            // The server may have changed its limit, or have sent a `GOAWAY`.
+            self.connection.changed.notify_waiters();
             match ready!(self.poll_due(cx)) {
                 Due::Retire => self.connection.retire(),
                 Due::Ping => {
@@ -322,5 +349,6 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // The socket closes with h2's part. Requests learn from that of the end.
         let _closed = (self.connection.sender.take(), self.connection.socket.take());
+        self.connection.changed.notify_waiters();
     }
 }

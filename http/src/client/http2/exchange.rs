@@ -42,8 +42,6 @@ const INFORMATIONAL_MAX: u8 = 100;
 pub(super) struct Http2Exchange {
     client: InUse,
     connection: Rc<Connection>,
-    /// Present until the stream has been opened.
-    opening: Option<SendRequest<Bytes>>,
     outgoing: SendStream<Bytes>,
     upload: Upload,
     /// How much of the request's body has not been passed on, if its length is known.
@@ -86,28 +84,24 @@ enum Found {
 }
 
 impl Http2Exchange {
-    /// Begins a request on `connection`. Its stream may have to wait until it is opened.
+    /// Begins a request on `connection`, whose server allows another stream.
     pub(super) fn begin(
         client: InUse,
         connection: Rc<Connection>,
+        mut sender: SendRequest<Bytes>,
         outline: &Outline,
         length: BodyLength,
     ) -> Result<Self, ClientErrorKind> {
         let converted = request::convert(outline, length).map_err(ClientErrorKind::Encode)?;
-        let gone = || ClientErrorKind::NoResponse;
-        let mut opening = connection.sender().ok_or_else(gone)?;
         let is_end = matches!(length, BodyLength::Empty | BodyLength::Known(0));
-        let sent = opening.send_request(converted.request, is_end);
-        let (response, outgoing) = sent.map_err(|error| match connection.is_usable() {
-            // h2 does not send a header of this request.
-            true => ClientErrorKind::Encode(EncodeError::Header),
-            false => errors::kind_of(error).0,
-        })?;
+        // h2 has refused a header.
+        let refused = |_| ClientErrorKind::Encode(EncodeError::Header);
+        let sent = sender.send_request(converted.request, is_end);
+        let (response, outgoing) = sent.map_err(refused)?;
         connection.enter();
         Ok(Self {
             client,
             connection,
-            opening: Some(opening),
             outgoing,
             upload: Upload::Done,
             upload_left: converted.length,
@@ -121,17 +115,6 @@ impl Http2Exchange {
             overdue_since: None,
             waits: Waits::new(outline.deadline),
         })
-    }
-
-    /// Ready when the server's limit has let the stream be opened, or the request has failed.
-    pub(super) fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(opening) = &mut self.opening {
-            // An error may be that of the requests after this one, if the server ends the connection.
-            // What has become of this one is seen when its response is awaited.
-            let _ = ready!(opening.poll_ready(cx));
-            self.opening = None;
-        }
-        Poll::Ready(())
     }
 
     fn has_head(&self) -> bool {
@@ -205,7 +188,7 @@ impl Exchange for Http2Exchange {
     }
 
     fn is_unsent(&self) -> bool {
-        self.opening.is_some() || self.is_refused
+        self.is_refused
     }
 
     fn take_unsent_body(&mut self) -> Option<Body> {
