@@ -480,6 +480,46 @@ fn a_client_that_outlives_its_loop_connects_anew() {
 }
 
 #[test]
+fn a_response_may_be_dropped_outside_of_a_loop() {
+    let authority = Authority::new();
+    let (server, url) = start_with(&authority, Timeouts::default(), routes);
+    let client = authority.client().build();
+    let of_loop = client.clone();
+    let large = url.clone();
+    let response = run(async move { of_loop.get(format!("{large}/large")).send().await.unwrap() });
+    drop(response);
+    let text = run(async move {
+        let mut response = client.get(format!("{url}/")).send().await.unwrap();
+        response.text().await.unwrap()
+    });
+    assert_eq!(text, "HTTP/2.0");
+    drop(server);
+}
+
+#[test]
+fn many_responses_that_are_dropped_early_do_not_cost_the_connection() {
+    let app = || {
+        let endless = async || {
+            Body::stream(stream::repeat(Bytes::from_static(&[0; 8192])).map(Ok::<_, BoxError>))
+        };
+        routes().route("/endless", get(endless))
+    };
+    with_server(app, async |builder, url| {
+        let client = builder.build();
+        for _ in 0..5 {
+            let requests = (0..50).map(|_| async {
+                let mut response = client.get(format!("{url}/endless")).send().await.unwrap();
+                response.chunk().await.unwrap().unwrap();
+            });
+            gather(requests.collect::<Vec<_>>()).await;
+        }
+        let mut response = client.get(format!("{url}/")).send().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), "HTTP/2.0");
+        assert_eq!(client.connections_opened(), 1);
+    });
+}
+
+#[test]
 fn a_response_beyond_a_limit_is_an_error() {
     let app = || {
         let trailers = async || {

@@ -623,6 +623,64 @@ fn a_server_that_does_not_answer_pings_is_given_up() {
 }
 
 #[test]
+fn a_request_that_is_given_up_while_it_waits_is_never_sent() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        let peer = connected(&client, &server, &setting(MAX_CONCURRENT_STREAMS, 1)).await;
+        let first = get(&client, &server);
+        let stream = peer.request().await;
+        let request = client.post(server.url("/")).body("text").send();
+        assert!(time::timeout(Duration::from_millis(20), request).await.is_err());
+        let third = get(&client, &server);
+        peer.send(&response(stream, 204)).await;
+        drop(received(first).await);
+        // Its head ends its stream, so it is not the `POST`.
+        let next = peer.until(HEADERS).await;
+        assert_eq!(next.flags & END_STREAM, END_STREAM);
+        peer.send(&response(next.stream, 204)).await;
+        drop(received(third).await);
+    });
+}
+
+#[test]
+fn more_streams_are_opened_when_the_server_raises_its_limit() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        let peer = connected(&client, &server, &setting(MAX_CONCURRENT_STREAMS, 1)).await;
+        let sent = [get(&client, &server), get(&client, &server), get(&client, &server)];
+        let mut streams = vec![peer.request().await];
+        peer.send(&setting(MAX_CONCURRENT_STREAMS, 3)).await;
+        streams.push(peer.request().await);
+        streams.push(peer.request().await);
+        for stream in streams {
+            peer.send(&response(stream, 204)).await;
+        }
+        for sent in sent {
+            drop(received(sent).await);
+        }
+    });
+}
+
+#[test]
+fn a_server_that_takes_nothing_from_its_socket_is_a_write_timeout() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().write_timeout(Duration::from_millis(100)).build();
+        let window = setting(INITIAL_WINDOW_SIZE, i32::MAX as u32);
+        let peer = connected(&client, &server, &window).await;
+        peer.send(&frame(WINDOW_UPDATE, 0, 0, &(i32::MAX as u32 - 65_535).to_be_bytes())).await;
+        // More than the buffers of two sockets.
+        let error = failed(post(&client, &server, vec![0; 64 * 1024 * 1024])).await;
+        let kind = error.kind();
+        assert!(matches!(kind, ClientErrorKind::Timeout(TimeoutKind::Write, _)), "{kind}");
+        assert_eq!(client.connections_idle(), 0);
+        drop(peer);
+    });
+}
+
+#[test]
 fn a_dropped_response_resets_its_stream() {
     run(async {
         let server = Http2Server::start();

@@ -12,6 +12,10 @@ use crate::message::byte_stream::ByteStream;
 pub(super) struct Opened {
     pub(super) stream: ByteStream,
     /// The server has chosen HTTP/2.
+    #[cfg_attr(
+        not(all(feature = "tls", feature = "http2")),
+        expect(dead_code, reason = "no HTTP/2")
+    )]
     pub(super) is_http2: bool,
 }
 

@@ -234,8 +234,9 @@ impl ClientBuilder {
 
     /// Sets how many times a request is sent again after it has failed. 0 by default.
     ///
-    /// A request is sent again if nothing of it was sent, since connecting failed, for instance; or
-    /// if it is idempotent (RFC 9110 section 9.2.2) and the connection failed before the first byte
+    /// A request is sent again if nothing of it was sent, since connecting failed, for instance; if a
+    /// server of HTTP/2 has said that it did not look at it (RFC 9113 section 8.7); or if it is
+    /// idempotent (RFC 9110 section 9.2.2) and the connection failed before the first byte
     /// of a response. A body that is a stream cannot be sent again once a part of it was sent. A
     /// response is never a reason, whatever its status, and neither is a timeout, except that for
     /// connecting.

@@ -63,6 +63,10 @@ impl Waits {
     }
 
     /// Returns since when it is waited for.
+    #[cfg_attr(
+        not(all(feature = "tls", feature = "http2")),
+        expect(dead_code, reason = "no HTTP/2")
+    )]
     pub(super) const fn since(&self) -> Instant {
         self.deadline.since()
     }

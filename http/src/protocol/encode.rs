@@ -249,7 +249,7 @@ fn write_field(name: &str, value: &HeaderValue, out: &mut Vec<u8>) {
 }
 
 /// What is known of a request that can be sent.
-#[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 needs it"))]
+#[cfg_attr(not(all(feature = "tls", feature = "http2")), expect(dead_code, reason = "no HTTP/2"))]
 pub(crate) struct CheckedRequest<'a> {
     /// The value of `Host`.
     pub(crate) host: &'a [u8],
@@ -260,7 +260,7 @@ pub(crate) struct CheckedRequest<'a> {
 }
 
 /// Checks a request as [`encode_request`] does, for one that is sent in another form.
-#[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 needs it"))]
+#[cfg_attr(not(all(feature = "tls", feature = "http2")), expect(dead_code, reason = "no HTTP/2"))]
 pub(crate) fn check_request<'a>(
     method: &Method,
     target: &str,

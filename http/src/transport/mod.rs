@@ -8,6 +8,7 @@ pub(crate) mod buffers;
 pub(crate) mod deadline;
 pub(crate) mod futures_duplex;
 #[cfg(feature = "http2")]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "clients have it only with TLS"))]
 pub(crate) mod http2;
 pub(crate) mod outgoing;
 pub(crate) mod pace;

@@ -31,7 +31,7 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 16 * STREAM_WINDOW_BYTES;
 /// How much of a request's body may be queued before it is no longer polled: enough to keep a fast
 /// connection busy.
-const SEND_BUFFER_BYTES_MAX: usize = 400 * 1024;
+pub(super) const SEND_BUFFER_BYTES_MAX: usize = 400 * 1024;
 /// How many streams are opened before the server has said how many it allows: the number that RFC
 /// 9113 section 6.5.2 recommends it to allow at least.
 const STREAMS_AT_FIRST: usize = 100;
@@ -131,18 +131,16 @@ impl Connection {
 
     /// Returns what begins a request, unless no more can be begun.
     fn sender(&self) -> Option<SendRequest<Bytes>> {
-        let sender = self.sender.borrow().clone();
-        // It is never pending, since no stream waits to be opened.
-        sender.filter(|sender| {
-            let ready = sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
-            matches!(ready, Poll::Ready(Ok(())))
-        })
+        self.sender.borrow().clone().filter(|_| self.is_usable())
     }
 
     /// Returns `true` if requests can be begun. The server may have sent a `GOAWAY`, or the connection
     /// may have ended.
     pub(super) fn is_usable(&self) -> bool {
-        self.sender().is_some()
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut sender = self.sender.borrow_mut();
+        // It is never pending, since no stream waits to be opened.
+        sender.as_mut().is_some_and(|sender| matches!(sender.poll_ready(cx), Poll::Ready(Ok(()))))
     }
 
     /// Returns `true` if there are no requests, and some can be begun.

@@ -20,7 +20,7 @@ use http::header::EXPECT;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, response};
 
 use crate::client::exchange::{BodyPart, Exchange, Outline};
-use crate::client::http2::connection::Connection;
+use crate::client::http2::connection::{Connection, SEND_BUFFER_BYTES_MAX};
 use crate::client::http2::{errors, request, response as heads};
 use crate::client::pool::InUse;
 use crate::client::waits::{Waiting, Waits};
@@ -255,7 +255,6 @@ impl Http2Exchange {
                     let too_long = || encode(EncodeError::BodyTooLong(length - left));
                     self.upload_left = Some(rest.ok_or_else(too_long)?);
                 }
-                self.outgoing.reserve_capacity(data.len());
                 *part = data;
             }
             Some(Ok(Part::Trailers(trailers))) => self.end_upload(Some(trailers))?,
@@ -269,6 +268,8 @@ impl Http2Exchange {
     /// Sends as much of the current part as the server has room for.
     fn send_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Upload::Body { body, part, .. } = &mut self.upload else { return Poll::Pending };
+        // No more than h2 would queue, since it is taken from the window that all streams share.
+        self.outgoing.reserve_capacity(part.len().min(SEND_BUFFER_BYTES_MAX));
         if self.outgoing.capacity() == 0 {
             match ready!(self.outgoing.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
