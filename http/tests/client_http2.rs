@@ -566,8 +566,8 @@ fn timeouts_are_those_of_http1() {
         routes().route("/half", get(half))
     };
     with_server(app, async |builder, url| {
-        let short = Duration::from_millis(50);
-        let client = builder.head_timeout(short).body_gap_timeout(short).build();
+        let short = Duration::from_millis(300);
+        let client = builder.clone().head_timeout(short).body_gap_timeout(short).build();
         let kind = |error: &brigade_http::ClientError| match error.kind() {
             ClientErrorKind::Timeout(kind, _) => *kind,
             kind => panic!("{kind}"),
@@ -578,7 +578,7 @@ fn timeouts_are_those_of_http1() {
         assert_eq!(response.chunk().await.unwrap().unwrap(), "half");
         let error = response.chunk().await.unwrap().unwrap_err();
         assert_eq!(kind(&error), TimeoutKind::Body);
-        let request = client.get(format!("{url}/half")).timeout(short / 2);
+        let request = builder.build().get(format!("{url}/half")).timeout(2 * short);
         let error = request.send().await.unwrap().bytes().await.unwrap_err();
         assert_eq!(kind(&error), TimeoutKind::Total);
     });

@@ -180,7 +180,7 @@ async fn kept(client: &Client, server: &Http2Server) -> Peer {
 fn a_request_waits_for_a_stream_within_the_connect_timeout() {
     run(async {
         let server = Http2Server::start();
-        let client = server.client().connect_timeout(Duration::from_millis(300)).build();
+        let client = server.client().connect_timeout(Duration::from_millis(600)).build();
         let peer = connected(&client, &server, &setting(MAX_CONCURRENT_STREAMS, 1)).await;
         let first = get(&client, &server);
         let stream = peer.request().await;
@@ -585,7 +585,7 @@ fn a_server_without_room_for_the_body_is_a_write_timeout() {
 fn a_connection_that_was_silent_during_a_timeout_gets_no_more_requests() {
     run(async {
         let server = Http2Server::start();
-        let client = server.client().head_timeout(Duration::from_millis(50)).build();
+        let client = server.client().head_timeout(Duration::from_millis(300)).build();
         let peer = kept(&client, &server).await;
         let sent = get(&client, &server);
         peer.request().await;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use brigade_runtime::local::SemaphorePermit;
 use http::header::UPGRADE;
 
 use crate::client::connect::{Connected, open};
@@ -33,16 +34,14 @@ pub(in crate::client) async fn connect(
             return Ok(connected);
         }
         if origin.speaks_http1.get() {
-            return connect_anew(client, &origin, outline, length).await;
+            return connect_anew(client, &origin, None, outline, length).await;
         }
         let turn = origin.turn.acquire().await;
         if origin.connection().is_some() || origin.speaks_http1.get() {
             // Another request has connected meanwhile.
             continue;
         }
-        let connected = connect_anew(client, &origin, outline, length).await;
-        drop(turn);
-        return connected;
+        return connect_anew(client, &origin, Some(turn), outline, length).await;
     }
 }
 
@@ -61,10 +60,12 @@ async fn over_kept(
     Ok(None)
 }
 
-/// Opens a connection, and begins the request on it if it is one of HTTP/2.
+/// Opens a connection, and begins the request on it if it is one of HTTP/2. Gives its turn up once it
+/// is known what the server speaks.
 async fn connect_anew(
     client: &Rc<LoopClient>,
     origin: &Origin,
+    turn: Option<SemaphorePermit>,
     outline: &Outline,
     length: BodyLength,
 ) -> Result<Connected, ClientErrorKind> {
@@ -75,6 +76,7 @@ async fn connect_anew(
     }
     let connection = Connection::start(opened.stream, &client.options).await?;
     origin.keep(connection.clone());
+    drop(turn);
     let begun = begin(client, connection, outline, length).await?;
     let exchange = begun.ok_or(ClientErrorKind::NoResponse)?;
     Ok(Connected::Http2 { exchange, is_kept: false })

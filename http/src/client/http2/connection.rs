@@ -131,7 +131,7 @@ impl Connection {
 
     /// Returns what begins a request, unless no more can be begun.
     fn sender(&self) -> Option<SendRequest<Bytes>> {
-        self.sender.borrow().clone().filter(|_| self.is_usable())
+        self.is_usable().then(|| self.sender.borrow().clone()).flatten()
     }
 
     /// Returns `true` if requests can be begun. The server may have sent a `GOAWAY`, or the connection
