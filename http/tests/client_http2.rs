@@ -530,14 +530,18 @@ fn a_response_beyond_a_limit_is_an_error() {
         };
         routes()
             .route("/heads", get(async || ([("x-a", "x".repeat(2000))], "")))
+            .route("/larger", get(async || ([("x-a", "x".repeat(8000))], "")))
             .route("/late", get(trailers))
     };
     with_server(app, async |builder, url| {
         let limits = Limits { head_bytes_max: 1000, trailer_bytes_max: 1000, ..Limits::default() };
         let client = builder.limits(limits).body_bytes_max(1000).build();
-        let error = client.get(format!("{url}/heads")).send().await.unwrap_err();
-        let too_large = ClientErrorKind::Protocol(ProtocolError::HeadTooLarge);
-        assert_eq!(error.kind().to_string(), too_large.to_string());
+        // h2 refuses what is larger than the client has announced.
+        for path in ["/heads", "/larger"] {
+            let error = client.get(format!("{url}{path}")).send().await.unwrap_err();
+            let too_large = ClientErrorKind::Protocol(ProtocolError::HeadTooLarge);
+            assert_eq!(error.kind().to_string(), too_large.to_string());
+        }
         let mut response = client.get(format!("{url}/late")).send().await.unwrap();
         let error = response.bytes().await.unwrap_err();
         let too_large = ClientErrorKind::Protocol(ProtocolError::TrailersTooLarge);
@@ -553,6 +557,7 @@ fn a_response_beyond_a_limit_is_an_error() {
         assert!(matches!(error.kind(), ClientErrorKind::TooLarge(1000)), "{error}");
         let mut response = client.get(format!("{url}/")).send().await.unwrap();
         assert_eq!(response.text().await.unwrap(), "HTTP/2.0");
+        assert_eq!(client.connections_opened(), 1);
     });
 }
 

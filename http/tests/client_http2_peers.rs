@@ -342,6 +342,21 @@ fn a_stream_of_which_a_part_was_sent_is_not_sent_again() {
 }
 
 #[test]
+fn a_request_that_cannot_be_sent_is_neither_sent_again_nor_given_back() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().retries(3).retry_backoff(Duration::MAX).build();
+        let peer = kept(&client, &server).await;
+        let request = client.post(server.url("/")).header("content-length", 3).body("text");
+        let mut error = patiently(request.send()).await.unwrap_err();
+        assert!(matches!(error.kind(), ClientErrorKind::Encode(_)), "{error:?}");
+        assert!(error.take_request().is_none());
+        assert_eq!(client.connections_idle(), 1);
+        drop(peer);
+    });
+}
+
+#[test]
 fn a_body_waits_for_the_100_that_it_expects() {
     run(async {
         let server = Http2Server::start();
@@ -598,6 +613,34 @@ fn a_connection_that_was_silent_during_a_timeout_gets_no_more_requests() {
         drop(received(sent).await);
         assert_eq!(client.connections_opened(), 2);
         peer.rest().await;
+    });
+}
+
+#[test]
+fn a_body_below_the_minimum_rate_is_an_error() {
+    EventLoop::builder().manual_clock(true).build().unwrap().run_until_complete(async {
+        let server = Http2Server::start();
+        let client = server.client().body_gap_timeout(Duration::MAX).body_rate(100).build();
+        let sent = get(&client, &server);
+        let peer = server.accept().await;
+        let stream = peer.request().await;
+        peer.send(&head(stream, 200, &[])).await;
+        let mut response = received(sent).await;
+        let slow = spawn(async move {
+            while peer.try_send(&frame(DATA, 0, stream, b"x")).await {
+                time::sleep(Duration::from_secs(5)).await;
+            }
+        });
+        let began = time::now();
+        let error = loop {
+            if let Err(error) = response.chunk().await.unwrap() {
+                break error;
+            }
+        };
+        assert!(matches!(error.kind(), ClientErrorKind::TooSlow(100)), "{error:?}");
+        let waited = time::now() - began;
+        assert!((Duration::from_secs(30)..Duration::from_secs(40)).contains(&waited), "{waited:?}");
+        slow.abort();
     });
 }
 

@@ -43,6 +43,12 @@ struct Failed {
 }
 
 impl Failed {
+    fn before_sending(kind: ClientErrorKind, body: Body) -> Self {
+        // A request that cannot be encoded cannot be sent anywhere.
+        let is_unsent = !matches!(kind, ClientErrorKind::Encode(_));
+        Self { kind, is_unsent, is_unheard: is_unsent, body: Some(body) }
+    }
+
     /// Returns the body if the request may be sent once more. A server that received nothing has
     /// not acted on it, and acting twice on one that is idempotent does no harm (RFC 9110 section
     /// 9.2.2).
@@ -134,10 +140,7 @@ async fn attempt(
             Some(exchange) => (exchange, true),
             None => match connect(client, outline, body.length()).await {
                 Ok(connected) => connected,
-                Err(kind) => {
-                    let body = Some(body);
-                    return Err(Failed { kind, is_unsent: true, is_unheard: true, body });
-                }
+                Err(kind) => return Err(Failed::before_sending(kind, body)),
             },
         };
         let mut failed = match exchange_over(exchange, outline, body).await {

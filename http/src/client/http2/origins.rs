@@ -111,3 +111,22 @@ impl fmt::Debug for Origins {
         f.debug_struct("Origins").field("known", &self.known.borrow().len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_forgotten_beyond_a_limit_unless_they_are_in_use() {
+        let origins = Origins::default();
+        let key = |number: usize| Rc::from(format!("https://{number}:443"));
+        let used = origins.get(&key(0));
+        let unused = Rc::downgrade(&origins.get(&key(1)));
+        (2..ORIGINS_MAX).for_each(|number| drop(origins.get(&key(number))));
+        assert!(unused.upgrade().is_some());
+        origins.get(&key(ORIGINS_MAX));
+        assert!(unused.upgrade().is_none());
+        assert!(Rc::ptr_eq(&used, &origins.get(&key(0))));
+        assert!(origins.known.borrow().len() <= ORIGINS_MAX);
+    }
+}
