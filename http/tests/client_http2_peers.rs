@@ -687,6 +687,22 @@ fn a_request_that_is_given_up_while_it_waits_is_never_sent() {
 }
 
 #[test]
+fn a_response_that_is_complete_holds_no_stream_although_it_is_not_read() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        let peer = connected(&client, &server, &setting(MAX_CONCURRENT_STREAMS, 1)).await;
+        let (first, second) = (get(&client, &server), get(&client, &server));
+        let stream = peer.request().await;
+        peer.send(&[head(stream, 200, &[]), data(stream, b"unread")].concat()).await;
+        let stream = peer.request().await;
+        peer.send(&response(stream, 204)).await;
+        drop(received(second).await);
+        assert_eq!(received(first).await.text().await.unwrap(), "unread");
+    });
+}
+
+#[test]
 fn more_streams_are_opened_when_the_server_raises_its_limit() {
     run(async {
         let server = Http2Server::start();

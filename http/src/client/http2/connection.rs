@@ -22,7 +22,7 @@ use crate::message::client_error::{ClientErrorKind, TimeoutKind};
 use crate::protocol::limits::Limits;
 use crate::transport::deadline::Deadline;
 use crate::transport::http2::frames::Sender;
-use crate::transport::http2::socket::Socket;
+use crate::transport::http2::socket::{Seen, Socket};
 
 /// How much of a response the server may send before the caller has read it. Enough for 80 Mbit/s
 /// over a distance of 100 ms.
@@ -122,7 +122,9 @@ impl Connection {
         let _turn = self.turn.acquire().await;
         loop {
             let sender = self.sender()?;
-            if self.open.get() < sender.current_max_send_streams() {
+            // A response that is complete holds no stream, also if it has not been read.
+            let open = self.seen(|seen| seen.requests_open()).unwrap_or(0);
+            if open < sender.current_max_send_streams() {
                 return Some(sender);
             }
             self.changed.notified().await;
@@ -148,14 +150,16 @@ impl Connection {
         self.open.get() == 0 && self.is_usable()
     }
 
-    /// Counts a request.
-    pub(super) fn enter(&self) {
-        self.set_open(self.open.get() + 1);
+    /// Counts a request on this stream.
+    pub(super) fn enter(&self, stream: u32) {
+        self.open.update(|open| open + 1);
+        self.seen(|seen| seen.begin_request(stream));
     }
 
-    /// Counts the end of a request.
-    pub(super) fn leave(&self) {
-        self.set_open(self.open.get() - 1);
+    /// Counts the end of a request on this stream.
+    pub(super) fn leave(&self, stream: u32) {
+        self.open.update(|open| open - 1);
+        self.seen(|seen| seen.end_request(stream));
         self.changed.notify_waiters();
         if self.open.get() == 0 {
             self.idle_since.set(time::now());
@@ -163,11 +167,9 @@ impl Connection {
         }
     }
 
-    fn set_open(&self, open: usize) {
-        self.open.set(open);
-        if let Some(socket) = &*self.socket.borrow() {
-            socket.shared().seen.requests_open = open.try_into().unwrap_or(u32::MAX);
-        }
+    /// Calls `f` with what was seen of the connection, unless its task has ended.
+    fn seen<R>(&self, f: impl FnOnce(&mut Seen) -> R) -> Option<R> {
+        self.socket.borrow().as_ref().map(|socket| f(&mut socket.shared().seen))
     }
 
     /// Begins no more requests, and closes the connection after the last one.
@@ -180,8 +182,7 @@ impl Connection {
 
     /// Retires the connection if the server has sent nothing since then: it may have gone.
     pub(super) fn suspect(&self, since: Instant) {
-        let received = self.socket.borrow().as_ref().map(|socket| socket.shared().seen.received_at);
-        if received.is_none_or(|at| at < since) {
+        if self.seen(|seen| seen.received_at).is_none_or(|at| at < since) {
             self.retire();
         }
     }

@@ -42,6 +42,8 @@ const INFORMATIONAL_MAX: u8 = 100;
 pub(super) struct Http2Exchange {
     client: InUse,
     connection: Rc<Connection>,
+    /// The number of the stream.
+    stream: u32,
     outgoing: SendStream<Bytes>,
     upload: Upload,
     /// How much of the request's body has not been passed on, if its length is known.
@@ -98,10 +100,12 @@ impl Http2Exchange {
         let refused = |_| ClientErrorKind::Encode(EncodeError::Header);
         let sent = sender.send_request(converted.request, is_end);
         let (response, outgoing) = sent.map_err(refused)?;
-        connection.enter();
+        let stream = outgoing.stream_id().as_u32();
+        connection.enter(stream);
         Ok(Self {
             client,
             connection,
+            stream,
             outgoing,
             upload: Upload::Done,
             upload_left: converted.length,
@@ -467,7 +471,7 @@ impl std::fmt::Debug for Http2Exchange {
 
 impl Drop for Http2Exchange {
     fn drop(&mut self) {
-        self.connection.leave();
+        self.connection.leave(self.stream);
         let options = &self.client.options;
         let none = options.idle_per_host_max == 0 || options.idle_max == 0;
         let links_max = options.idle_max.saturating_sub(self.client.idle_links());

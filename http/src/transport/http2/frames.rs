@@ -15,6 +15,7 @@ const HEAD_BYTES: usize = 9;
 /// The frames of RFC 9113 section 6 that are looked at.
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PUSH_PROMISE: u8 = 5;
 pub(crate) const CONTINUATION: u8 = 9;

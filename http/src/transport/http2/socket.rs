@@ -2,6 +2,7 @@
 //! a look at the frames of both directions.
 
 use std::cell::{RefCell, RefMut};
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::message::byte_stream::ByteStream;
 use crate::transport::http2::frames::{
-    ControlFrames, DATA, EARNED_BY_MESSAGE, FrameReader, HEADERS, SETTINGS, Sender,
+    ControlFrames, DATA, EARNED_BY_MESSAGE, FrameReader, HEADERS, RST_STREAM, SETTINGS, Sender,
 };
 use crate::transport::pace::Pace;
 
@@ -38,8 +39,11 @@ pub(crate) struct Seen {
     sent: FrameReader,
     control: ControlFrames,
     control_frames_max: u32,
-    /// The streams on which a client waits for responses. Each earns control frames.
-    pub(crate) requests_open: u32,
+    /// The streams on which a client has requests, each with whether its response has ended. Each
+    /// earns control frames.
+    requests: HashMap<u32, bool>,
+    /// The number of those whose response has not ended.
+    requests_open: usize,
     /// The peer has sent too many control frames. Nothing more is read.
     pub(crate) is_flooded: bool,
     /// The settings of the peer have begun to arrive.
@@ -77,6 +81,7 @@ impl Socket {
             sent,
             control: ControlFrames::new(peer, now),
             control_frames_max,
+            requests: HashMap::new(),
             requests_open: 0,
             is_flooded: false,
             has_settings: false,
@@ -98,9 +103,16 @@ impl Socket {
 
 impl Seen {
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Self { received, control, has_settings, last_stream, .. } = self;
+        let Self { received, control, has_settings, last_stream, requests, requests_open, .. } =
+            self;
         received.read(bytes, |frame| {
             control.note_received(frame);
+            if (frame.is_end_stream() || frame.kind == RST_STREAM)
+                && let Some(has_ended @ false) = requests.get_mut(&frame.stream)
+            {
+                *has_ended = true;
+                *requests_open -= 1;
+            }
             match frame.kind {
                 SETTINGS => *has_settings = true,
                 HEADERS => *last_stream = frame.stream.max(*last_stream),
@@ -113,12 +125,32 @@ impl Seen {
             true => _ = self.headers_since.get_or_insert(now),
             false => self.headers_since = None,
         }
-        let earned = EARNED_BY_MESSAGE.saturating_mul(self.requests_open);
+        let requests = self.requests.len().try_into().unwrap_or(u32::MAX);
+        let earned = EARNED_BY_MESSAGE.saturating_mul(requests);
         if self.control.exceed(self.control_frames_max.saturating_add(earned), now) {
             self.is_flooded = true;
             return Err(io::Error::other("too many control frames"));
         }
         Ok(())
+    }
+
+    /// Notes that a client begins a request on this stream.
+    pub(crate) fn begin_request(&mut self, stream: u32) {
+        if self.requests.insert(stream, false).is_none() {
+            self.requests_open += 1;
+        }
+    }
+
+    /// Notes that a client does not want any more of the response on this stream.
+    pub(crate) fn end_request(&mut self, stream: u32) {
+        if self.requests.remove(&stream) == Some(false) {
+            self.requests_open -= 1;
+        }
+    }
+
+    /// Returns on how many streams responses are waited for.
+    pub(crate) const fn requests_open(&self) -> usize {
+        self.requests_open
     }
 
     fn note_written(&mut self, bytes: &[u8]) {
