@@ -13,8 +13,8 @@
 //! opened 1 connection
 //! ```
 //!
-//! `--http1` offers only HTTP/1.1. `--upload FILE` sends a `PUT` with the file. `--body` prints the bodies.
-//! `SSL_CERT_FILE` names the certificates that are trusted in place of the system's.
+//! `--http1` offers only HTTP/1.1. `--upload FILE` sends a `PUT` with the file. `--body` prints the
+//! bodies. `SSL_CERT_FILE` names the certificates that are trusted in place of the system's.
 
 use std::error::Error;
 use std::fs;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Our client, by examples/fetch.rs, against the server at $BASE. With $THROUGH it is a proxy, which may
-# speak HTTP/2 by another implementation. run.sh describes the output.
+# Our client, by examples/fetch.rs, against the server at $BASE, which may be a proxy or one of another
+# project. run.sh describes the output.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 fetch="$FETCH"
@@ -42,7 +42,8 @@ large() {
 upload() {
     tildes 900000
     # The response has it in base64: three tildes are four characters.
-    get --body --upload "$work/body" /put && same 300000 "$(grep -o 'fn5[+-]' "$work/fetched" | wc -l)"
+    get --body --upload "$work/body" /put
+    same 300000 "$(grep -o 'fn5[+-]' "$work/fetched" | wc -l)"
 }
 
 statuses() {

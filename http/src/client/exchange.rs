@@ -38,7 +38,8 @@ pub(super) enum BodyPart {
     End(Option<Box<HeaderMap>>),
 }
 
-/// A request in progress on its connection. Dropping it closes the connection, or resets its stream.
+/// A request in progress on its connection. Dropping it closes the connection, or resets its
+/// stream.
 pub(super) trait Exchange: Debug {
     /// Sends the head, and a body that is complete.
     fn begin(&mut self, outline: &Outline, body: Body) -> Result<(), ClientErrorKind>;

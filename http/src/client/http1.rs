@@ -1,5 +1,5 @@
-//! One request and its response over HTTP/1.1: moves bytes between a connection, the protocol and the
-//! caller.
+//! One request and its response over HTTP/1.1: moves bytes between a connection, the protocol and
+//! the caller.
 //!
 //! There is no background task: the caller's task does the work while it awaits the head of the
 //! response or a part of its body. Each poll sends as much of the request's body as the socket

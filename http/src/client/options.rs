@@ -137,8 +137,9 @@ impl ClientBuilder {
         Self { options }
     }
 
-    /// Sets how long looking up a name and connecting may take together. 10 s by default. Over HTTP/2
-    /// it includes the wait for a stream, while the connection has as many as the server allows.
+    /// Sets how long looking up a name and connecting may take together. 10 s by default. Over
+    /// HTTP/2 it includes the wait for a stream, while the connection has as many as the server
+    /// allows.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
@@ -234,10 +235,10 @@ impl ClientBuilder {
 
     /// Sets how many times a request is sent again after it has failed. 0 by default.
     ///
-    /// A request is sent again if nothing of it was sent, since connecting failed, for instance; if a
-    /// server of HTTP/2 has said that it did not look at it (RFC 9113 section 8.7); or if it is
-    /// idempotent (RFC 9110 section 9.2.2) and the connection failed before the first byte
-    /// of a response. A body that is a stream cannot be sent again once a part of it was sent. A
+    /// A request is sent again if nothing of it was sent, since connecting failed, for instance; if
+    /// a server of HTTP/2 has said that it did not look at it (RFC 9113 section 8.7); or if it is
+    /// idempotent (RFC 9110 section 9.2.2) and the connection failed before the first byte of a
+    /// response. A body that is a stream cannot be sent again once a part of it was sent. A
     /// response is never a reason, whatever its status, and neither is a timeout, except that for
     /// connecting.
     ///

@@ -32,7 +32,8 @@ const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
 pub(super) struct LoopClient {
     pub(super) options: Options,
     pub(super) buffers: LoopBuffers,
-    /// The idle connections of HTTP/1.1 by host and port, each list in the order in which they became idle.
+    /// The idle connections of HTTP/1.1 by host and port, each list in the order in which they
+    /// became idle.
     idle: RefCell<HashMap<Rc<str>, VecDeque<Idle>>>,
     idle_count: Cell<usize>,
     /// The servers that may speak HTTP/2, and the connections to them.

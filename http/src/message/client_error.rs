@@ -80,7 +80,7 @@ pub enum ClientErrorKind {
     /// The server broke the protocol or a limit.
     Protocol(ProtocolError),
     /// The server broke the protocol of HTTP/2, which is an error with this code (RFC 9113 section
-    /// 7).
+    /// 7). A head that is more than twice as large as the limit is a `PROTOCOL_ERROR`, too.
     Http2(u32),
     /// The server reset the request's stream, over HTTP/2, with this code (RFC 9113 section 7).
     Reset(u32),

@@ -60,8 +60,8 @@ async fn over_kept(
     Ok(None)
 }
 
-/// Opens a connection, and begins the request on it if it is one of HTTP/2. Gives its turn up once it
-/// is known what the server speaks.
+/// Opens a connection, and begins the request on it if it is one of HTTP/2. Gives its turn up once
+/// it is known what the server speaks.
 async fn connect_anew(
     client: &Rc<LoopClient>,
     origin: &Origin,
@@ -82,8 +82,8 @@ async fn connect_anew(
     Ok(Connected::Http2 { exchange, is_kept: false })
 }
 
-/// Begins the request on `connection`. Waits while it has as many streams as the server allows. `None`
-/// if it ends meanwhile.
+/// Begins the request on `connection`. Waits while it has as many streams as the server allows.
+/// `None` if it ends meanwhile.
 async fn begin(
     client: &Rc<LoopClient>,
     connection: Rc<Connection>,

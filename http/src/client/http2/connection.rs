@@ -38,8 +38,8 @@ const STREAMS_AT_FIRST: usize = 100;
 /// How many frames that ask for nothing the server may send, beyond those that requests earn and a
 /// hundred a second: as many as a client may send to our server.
 const CONTROL_FRAMES_MAX: u32 = 1000;
-/// After how much silence a server that is waited for is sent a `PING`. Less than the 30 s after which
-/// some middleboxes forget a connection.
+/// After how much silence a server that is waited for is sent a `PING`. Less than the 30 s after
+/// which some middleboxes forget a connection.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A server that answers later has gone, or would be no use.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -51,8 +51,8 @@ const TASK_NAME: &str = "HTTP/2 client connection";
 
 /// What the requests of a connection share.
 pub(super) struct Connection {
-    /// Begins requests. Absent once no more are to be begun: then the connection is closed after the
-    /// last one.
+    /// Begins requests. Absent once no more are to be begun: then the connection is closed after
+    /// the last one.
     sender: RefCell<Option<SendRequest<Bytes>>>,
     /// Absent once the task has ended.
     socket: RefCell<Option<Socket>>,
@@ -113,8 +113,8 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Returns what begins a request, once the server allows another stream. `None` if no more can be
-    /// begun. Requests get their streams in the order in which they began to wait.
+    /// Returns what begins a request, once the server allows another stream. `None` if no more can
+    /// be begun. Requests get their streams in the order in which they began to wait.
     ///
     /// h2 would keep requests until they are allowed. But it sends also those that were given up
     /// meanwhile, so that their servers may act on them.
@@ -136,8 +136,8 @@ impl Connection {
         self.is_usable().then(|| self.sender.borrow().clone()).flatten()
     }
 
-    /// Returns `true` if requests can be begun. The server may have sent a `GOAWAY`, or the connection
-    /// may have ended.
+    /// Returns `true` if requests can be begun. The server may have sent a `GOAWAY`, or the
+    /// connection may have ended.
     pub(super) fn is_usable(&self) -> bool {
         let cx = &mut Context::from_waker(Waker::noop());
         let mut sender = self.sender.borrow_mut();
@@ -221,14 +221,16 @@ impl fmt::Debug for Connection {
 
 /// Returns the settings of a connection.
 fn builder(limits: &Limits) -> Builder {
-    // Heads are decoded as those of HTTP/1.1 are, within the same limits.
+    // Heads are decoded as those of HTTP/1.1 are, within the same limits. For one that is larger
+    // than is announced, h2 has no error of its own: so twice as much is.
     let overhead = HEADER_OVERHEAD_BYTES * u32::from(limits.headers_count_max);
+    let header_list_bytes_max = 2 * u32::from(limits.head_bytes_max) + overhead;
     let mut builder = Builder::new();
     builder
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(u32::from(limits.head_bytes_max) + overhead)
+        .max_header_list_size(header_list_bytes_max)
         .max_send_buffer_size(SEND_BUFFER_BYTES_MAX)
         .initial_max_send_streams(STREAMS_AT_FIRST);
     builder

@@ -5,10 +5,9 @@ use std::io::{self, ErrorKind};
 use h2::Reason;
 
 use crate::message::client_error::{ClientErrorKind, http2_code};
-use crate::protocol::error::ProtocolError;
 
-/// Returns what went wrong, and `true` if the server has not looked at the request (RFC 9113 section
-/// 8.7).
+/// Returns what went wrong, and `true` if the server has not looked at the request (RFC 9113
+/// section 8.7).
 pub(super) fn kind_of(error: h2::Error) -> (ClientErrorKind, bool) {
     let code = error.reason().map_or(0, u32::from);
     let is_remote = error.is_remote();
@@ -22,10 +21,6 @@ pub(super) fn kind_of(error: h2::Error) -> (ClientErrorKind, bool) {
         return (ClientErrorKind::Broken(error), true);
     }
     let kind = match error.reason() {
-        // So h2 resets the stream of a head that is larger than was announced.
-        Some(Reason::REFUSED_STREAM) if error.is_reset() => {
-            ClientErrorKind::Protocol(ProtocolError::HeadTooLarge)
-        }
         Some(_) => ClientErrorKind::Http2(code),
         None => ClientErrorKind::Broken(match error.get_io() {
             Some(_) => error.into_io().unwrap_or_else(|| ErrorKind::ConnectionAborted.into()),

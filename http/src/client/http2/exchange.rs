@@ -1,9 +1,9 @@
 //! One request and its response over a stream of HTTP/2.
 //!
-//! As over HTTP/1.1, the caller's task does the work while it awaits the head of the response or a part
-//! of its body: each poll sends as much of the request's body as the server's windows allow, then
-//! takes what has been received. What it takes opens the windows of the server, so a caller that does
-//! not read stops it. The connection's task moves the frames.
+//! As over HTTP/1.1, the caller's task does the work while it awaits the head of the response or a
+//! part of its body: each poll sends as much of the request's body as the server's windows allow,
+//! then takes what has been received. What it takes opens the windows of the server, so a caller
+//! that does not read stops it. The connection's task moves the frames.
 
 use std::io::ErrorKind;
 use std::mem;
@@ -37,8 +37,8 @@ use crate::protocol::head::ResponseHead;
 /// How many informational responses may precede a response, as over HTTP/1.1.
 const INFORMATIONAL_MAX: u8 = 100;
 
-/// A request in progress on its stream. Dropping it resets the stream with `CANCEL`, unless both sides
-/// have ended it.
+/// A request in progress on its stream. Dropping it resets the stream with `CANCEL`, unless both
+/// sides have ended it.
 pub(super) struct Http2Exchange {
     client: InUse,
     connection: Rc<Connection>,

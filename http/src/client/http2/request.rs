@@ -22,8 +22,8 @@ pub(super) struct Converted {
     pub(super) length: Option<u64>,
 }
 
-/// Converts a request, by the rules of HTTP/1.1. The headers that are about a connection of that are
-/// left out, and the host becomes the authority (RFC 9113 section 8.3.1).
+/// Converts a request, by the rules of HTTP/1.1. The headers that are about a connection of that
+/// are left out, and the host becomes the authority (RFC 9113 section 8.3.1).
 pub(super) fn convert(outline: &Outline, length: BodyLength) -> Result<Converted, EncodeError> {
     let target = &outline.target;
     let checked =

@@ -1,7 +1,7 @@
 //! The heads of h2's responses as ours.
 //!
-//! A head is written as one of HTTP/1.1 and decoded like one, so that the same rules and limits hold.
-//! h2 has refused headers that HTTP/2 does not allow before, such as `Connection`.
+//! A head is written as one of HTTP/1.1 and decoded like one, so that the same rules and limits
+//! hold. h2 has refused headers that HTTP/2 does not allow before, such as `Connection`.
 
 use http::{StatusCode, Version, response};
 

@@ -5,10 +5,10 @@
 //! others. What hyper and h2 leave to the server is here: the routes, the spans and counters of
 //! requests, deadlines, idle connections, the drain, and a limit on frames that ask for nothing.
 //!
-//! Reading order: `start`, how a connection becomes one of HTTP/2, and `options`; `connection`, with
-//! the socket of `transport::http2` below it; `stream`, with `request` and `response`. `shared` is
-//! what a connection and its streams know of each other. Without the feature, `absent` stands in for
-//! `start` and `options`.
+//! Reading order: `start`, how a connection becomes one of HTTP/2, and `options`; `connection`,
+//! with the socket of `transport::http2` below it; `stream`, with `request` and `response`.
+//! `shared` is what a connection and its streams know of each other. Without the feature, `absent`
+//! stands in for `start` and `options`.
 
 #[cfg(not(feature = "http2"))]
 #[allow(dead_code, reason = "there is no connection of HTTP/2")]
