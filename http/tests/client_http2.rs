@@ -403,6 +403,24 @@ fn no_connection_is_kept_idle_if_none_may_be() {
 }
 
 #[test]
+fn idle_connections_to_several_servers_are_limited() {
+    let authority = Authority::new();
+    let servers = [(); 2].map(|()| start_with(&authority, Timeouts::default(), routes));
+    let urls = servers.each_ref().map(|(_, url)| url.clone());
+    run(async move {
+        let client = authority.client().idle_max(1).build();
+        for url in &urls {
+            let mut response = client.get(format!("{url}/")).send().await.unwrap();
+            assert_eq!(response.text().await.unwrap(), "HTTP/2.0");
+            assert_eq!(client.connections_idle(), 1);
+        }
+        until(|| drivers() == 1).await;
+        assert_eq!(client.connections_opened(), 2);
+    });
+    drop(servers);
+}
+
+#[test]
 fn a_connection_ends_with_the_client_and_its_last_response() {
     with_server(routes, async |builder, url| {
         let client = builder.build();
