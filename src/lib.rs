@@ -68,7 +68,7 @@
 //! | `websocket` | WebSockets |
 //! | `tower` | services and layers of tower in our routers, such as axum's routers |
 //! | `hyper` | hyper's servers and clients on our loops |
-//! | `http2` | HTTP/2 for the server |
+//! | `http2` | HTTP/2 for the server, and with `tls` for the client |
 //! | `tokio-io` | tokio's traits of reading and writing on our streams |
 //! | `send` | futures and streams for libraries that want them to be `Send`, such as axum |
 //! | `metrics` | a handler that serves the server's statistics to Prometheus |

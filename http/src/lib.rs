@@ -39,7 +39,7 @@
 //! | `websocket` | `WebSocketUpgrade`, `websocket`: WebSockets |
 //! | `tower` | tower's services, such as axum's routers, and its layers, in a [`Router`] |
 //! | `hyper` | `bridge`: streams, an executor and timers for hyper |
-//! | `http2` | `Server::http2`, `Http2Options`: HTTP/2, by hyper's server |
+//! | `http2` | `Server::http2`, `Http2Options`: HTTP/2, and with `tls` that of the client |
 //! | `metrics` | `metrics`: the server's statistics for Prometheus |
 //! | `tls` | `Server::tls`, `TlsInfo`, `ClientBuilder::tls`: HTTPS |
 //!

@@ -9,56 +9,21 @@ use std::time::Duration;
 
 // crates
 use brigade_http::{
-    Body, Client, ClientBuilder, ClientErrorKind, ConnectionState, Request, Response, Router,
-    Server, Stats, Timeouts, TlsInfo, get, post,
+    Body, Client, ClientErrorKind, ConnectionState, Request, Response, Router, Server, Stats,
+    Timeouts, TlsInfo, get, post,
 };
-use brigade_runtime::tls::{TlsConfig, TlsConnector, TlsRoots};
+use brigade_runtime::tls::{TlsConfig, TlsConnector};
 use brigade_runtime::{run, time};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
-use http::HeaderValue;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use http::{HeaderValue, Version};
 
 // ours
+mod authority;
 mod sockets;
+use authority::Authority;
 use sockets::{PATIENCE, TestServer};
 
 const LARGE: usize = 3_000_000;
-
-/// An authority, and a certificate of it for localhost.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { issuer }
-    }
-
-    /// Returns a certificate for these names and its key, in PEM.
-    fn issue(&self, names: &[&str]) -> (String, String) {
-        let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(names).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    fn roots(&self) -> TlsRoots {
-        TlsRoots::from_pem(self.issuer.pem()).unwrap()
-    }
-
-    fn config(&self) -> TlsConfig {
-        let (certificate, key) = self.issue(&["localhost", "127.0.0.1"]);
-        TlsConfig::from_pem(certificate, key).unwrap()
-    }
-
-    fn client(&self) -> ClientBuilder {
-        Client::builder().tls(TlsConnector::builder().roots(self.roots()).build().unwrap())
-    }
-}
 
 fn routes() -> Router {
     Router::new()
@@ -278,12 +243,21 @@ fn a_drain_lets_requests_end_and_closes_the_rest() {
 }
 
 #[test]
-fn a_connector_that_offers_http2_is_used_for_http1() {
+fn the_protocols_of_a_connector_are_replaced_by_those_of_the_client() {
     let authority = Authority::new();
     let server = start(authority.config());
     let url = format!("https://localhost:{}/", server.address.port());
-    let connector = TlsConnector::builder().roots(authority.roots()).alpn_protocols(["h2"]);
-    let client = Client::builder().tls(connector.build().unwrap());
-    let text = run(async move { client.build().get(&url).send().await?.text().await });
-    assert_eq!(text.unwrap(), "hello");
+    run(async move {
+        // Without the feature `http2`, an `h2` that is offered would be chosen and not be spoken.
+        let connector = || TlsConnector::builder().roots(authority.roots()).alpn_protocols(["h2"]);
+        let client = Client::builder().tls(connector().build().unwrap());
+        let mut response = client.clone().build().get(&url).send().await.unwrap();
+        let expected = if cfg!(feature = "http2") { Version::HTTP_2 } else { Version::HTTP_11 };
+        assert_eq!(response.version(), expected);
+        assert_eq!(response.text().await.unwrap(), "hello");
+
+        let mut response = client.http1_only().build().get(&url).send().await.unwrap();
+        assert_eq!(response.version(), Version::HTTP_11);
+        assert_eq!(response.text().await.unwrap(), "hello");
+    });
 }

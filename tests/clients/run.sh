@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs independent clients and proxies against httpbin_delay.
+# Runs independent clients and proxies against httpbin_delay, and our client against independent
+# servers.
 #
 # Each client prints one line per check: `ok NAME`, `failed NAME: REASON` or `skipped NAME: REASON`.
 # Installs missing clients with apt-get, and skips those that cannot be installed. The Python
@@ -36,6 +37,11 @@ trap 'stop_all; rm -rf "$work"' EXIT
 # Prints the lines of standard input, and adds them to the results.
 report() {
     tee -a "$results"
+}
+
+# ours NAME: runs our client, after the build of the example `fetch`.
+ours() {
+    FETCH="$target/debug/examples/fetch" client "$1" bash "$here/fetch.sh"
 }
 
 # Starts httpbin_delay with `server_options`. Sets `server` to its process, `base` to its URL,
@@ -86,6 +92,7 @@ proxy() {
     fi
     client "$name" python3 "$here/through_proxy.py"
     if ((${#through[@]})); then THROUGH="$name" client "$name" "${through[@]}"; fi
+    if [[ "$front" == https ]]; then ours "$name"; fi
     stop_all
     count_connections "$name"
 }
@@ -119,7 +126,7 @@ if ! [[ -x "$kept/venv/bin/python" ]] || ! "$kept/venv/bin/python" -c 'import ai
     { python3 -m venv "$kept/venv" && "$kept/venv/bin/pip" install -q aiohttp; } \
         > "$work/pip.log" 2>&1 || tail -n 3 "$work/pip.log" >&2
 fi 2> /dev/null
-cargo build -q --features tls-self-signed,http2 --example httpbin_delay
+cargo build -q --features tls-self-signed,http2 --example httpbin_delay --example fetch
 
 for tool in curl python3 openssl; do
     has "$tool" || { echo "failed $tool: all other checks need it" | report; exit 1; }

@@ -43,6 +43,7 @@ server_options=(--loops 2 --tls-cert "$TLS/served.pem" --tls-key "$TLS/served.ke
 start_server
 client tls bash "$here/tls.sh"
 client http2 bash "$here/http2.sh"
+ours fetch
 client http.client-tls python3 "$here/http_client.py"
 client python-tls python3 "$here/python_tls.py"
 or_skip node node-tls node "$here/node.mjs"
@@ -50,6 +51,18 @@ or_skip node node-http2 node "$here/node_http2.mjs"
 or_skip "$kept/go_client" go-http2 "$kept/go_client"
 or_skip chromium chromium bash "$here/chromium.sh"
 stop_all
+
+if has node; then
+    printed="$work/node-server"
+    node "$here/node_server.mjs" > "$printed" 2>&1 &
+    started+=($!)
+    until_true grep -q listening "$printed"
+    base="$(grep -o 'https://[0-9.:]*' "$printed")"
+    ours node-server
+    stop_all
+else
+    echo "skipped node-server: node could not be installed" | report
+fi
 
 front=https
 if has nginx; then

@@ -1,40 +1,18 @@
-//! One request and its response: moves bytes between a connection, the protocol and the caller.
-//!
-//! There is no background task: the caller's task does the work while it awaits the head of the
-//! response or a part of its body. Each poll sends as much of the request's body as the socket
-//! accepts, then reads until there is something to return. So both directions progress at once,
-//! and both stop while the caller awaits nothing.
+//! One request and its response, whatever the version of HTTP.
 
-use std::io;
-use std::mem;
-use std::task::{Context, Poll, ready};
+use std::fmt::Debug;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::{task, time};
 use bytes::Bytes;
-use http::header::{EXPECT, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method};
 
-use crate::client::options::CONTINUE_TIMEOUT;
-use crate::client::pool::{InUse, Link};
 use crate::client::target::Target;
-use crate::message::body::{Body, BodyKind};
-use crate::message::client_error::{ClientErrorKind, TimeoutKind};
-use crate::message::part::{Part, PartStream};
+use crate::message::body::Body;
+use crate::message::client_error::ClientErrorKind;
 use crate::message::upgrade::Upgraded;
-use crate::protocol::body_decoder::BodyEvent;
-use crate::protocol::body_encoder::BodyLength;
-use crate::protocol::client_connection::ResponseEvent;
-use crate::protocol::error::ProtocolError;
 use crate::protocol::head::ResponseHead;
 use crate::protocol::headers::Headers;
-use crate::protocol::limits::DISCARD_BYTES_MAX;
-use crate::transport::deadline::Deadline;
-use crate::transport::outgoing::{Outgoing, WRITE_BATCH_BYTES};
-use crate::transport::pace::Pace;
-
-/// How much of a wait for the server counts when its rate is judged.
-const WAIT_COUNTED_MAX: Duration = Duration::from_secs(10);
 
 /// A request without its body.
 #[derive(Debug)]
@@ -53,61 +31,6 @@ impl Outline {
     }
 }
 
-/// A request in progress on its connection.
-pub(super) struct Exchange {
-    client: InUse,
-    link: Link,
-    outgoing: Outgoing,
-    upload: Upload,
-    /// The request offers another protocol.
-    asks_upgrade: bool,
-    /// The upload waits for a 100 (RFC 9110 section 10.1.1).
-    is_held: bool,
-    /// The request was not sent completely, and will not be.
-    is_cut: bool,
-    /// Why writing failed. What the server sent before may still be read.
-    write_error: Option<io::Error>,
-    /// The system has accepted a part of the request.
-    is_sent: bool,
-    /// A part of the response has been received.
-    has_received: bool,
-    /// The head of the response has been received.
-    has_head: bool,
-    /// The timeout of the current wait.
-    deadline: Deadline<Waiting>,
-    /// How fast the server takes the request and sends the response's body.
-    pace: Pace,
-    /// The timeout of the whole exchange, and the instant at which it passes.
-    total: Option<(Duration, Instant)>,
-}
-
-/// What is left to send of the request's body, besides what is in `outgoing`.
-#[derive(Default)]
-enum Upload {
-    #[default]
-    Done,
-    Full(Bytes),
-    /// First polled after a part of the request has been sent, so one that nothing was sent of is
-    /// untouched.
-    Stream(PartStream, BodyLength),
-}
-
-/// What the request waits for, if that has a timeout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Waiting {
-    /// The stream that is the request's body, which has no timeout.
-    #[default]
-    Nothing,
-    /// A 100.
-    Continue,
-    /// The socket, to accept more of the request.
-    Write,
-    /// The head of the response.
-    Head,
-    /// More of the response's body.
-    Body,
-}
-
 /// A part of the response's body, or its end.
 #[derive(Debug)]
 pub(super) enum BodyPart {
@@ -115,464 +38,43 @@ pub(super) enum BodyPart {
     End(Option<Box<HeaderMap>>),
 }
 
-/// The result of decoding the bytes received so far.
-enum Decoded<T> {
-    Found(T),
-    /// An informational response: more may be decoded at once.
-    Informational,
-    NeedData,
-}
-
-impl Exchange {
-    pub(super) fn new(client: InUse, link: Link, total: Option<(Duration, Instant)>) -> Self {
-        Self {
-            client,
-            link,
-            outgoing: Outgoing::default(),
-            upload: Upload::Done,
-            asks_upgrade: false,
-            is_held: false,
-            is_cut: false,
-            write_error: None,
-            is_sent: false,
-            has_received: false,
-            has_head: false,
-            deadline: Deadline::new(),
-            pace: Pace::default(),
-            total,
-        }
-    }
-
+/// A request in progress on its connection. Dropping it closes the connection, or resets its
+/// stream.
+pub(super) trait Exchange: Debug {
     /// Sends the head, and a body that is complete.
-    pub(super) fn begin(&mut self, outline: &Outline, body: Body) -> Result<(), ClientErrorKind> {
-        let mut out = self.client.buffers.take_write_buffer();
-        let begun = self.send_head(outline, body, &mut out);
-        if begun.is_ok() {
-            self.write(&mut out);
-        }
-        self.client.buffers.give_write_buffer(out);
-        begun
-    }
+    fn begin(&mut self, outline: &Outline, body: Body) -> Result<(), ClientErrorKind>;
 
     /// Sends the request's body and receives the response's head. Ready with the head.
-    pub(super) fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<ResponseHead, ClientErrorKind>> {
-        self.poll_decoded(cx, Self::decode_head)
-    }
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ClientErrorKind>>;
 
     /// Sends the request's body and receives the response's body. Ready with a part of it.
-    pub(super) fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<BodyPart, ClientErrorKind>> {
-        // Parts may always be there, so that the clock would not be looked at.
-        self.check_total()?;
-        self.poll_decoded(cx, Self::decode_body)
-    }
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyPart, ClientErrorKind>>;
 
     /// Returns `true` if `error` means that the connection failed before the first byte of a
     /// response.
-    pub(super) fn failed_unheard(&self, error: &ClientErrorKind) -> bool {
-        !self.has_received
-            && matches!(error, ClientErrorKind::Broken(_) | ClientErrorKind::NoResponse)
-    }
+    fn is_unheard(&self, error: &ClientErrorKind) -> bool;
 
-    /// Returns `true` if some of the request may have reached the server.
-    pub(super) fn is_sent(&self) -> bool {
-        self.is_sent
-    }
+    /// Returns `true` if nothing of the request has reached the server, or it has said that it did
+    /// not look at it.
+    fn is_unsent(&self) -> bool;
 
-    /// Returns the stream that is the request's body, unless some of the request was sent.
-    pub(super) fn take_unsent_stream(&mut self) -> Option<Body> {
-        match mem::take(&mut self.upload) {
-            Upload::Stream(stream, length) if !self.is_sent => {
-                Some(Body { kind: BodyKind::Stream(stream, length) })
-            }
-            _ => None,
-        }
-    }
+    /// Returns the stream that is the request's body, unless a part of it was sent.
+    fn take_unsent_body(&mut self) -> Option<Body>;
 
     /// Returns how many bytes of the response's body have not been returned, if that is known.
-    pub(super) fn body_remaining(&self) -> Option<u64> {
-        self.link.protocol.body_remaining()
-    }
+    fn body_remaining(&self) -> Option<u64>;
 
     /// Ends an exchange whose response has been read. The connection is kept if both sides keep it
     /// and the request was sent completely.
-    pub(super) fn finish(self) {
-        let Self { client, link, outgoing, is_cut, .. } = self;
-        if link.protocol.is_idle() && outgoing.is_empty() && !is_cut {
-            client.put(link);
-        }
-    }
+    fn finish(self: Box<Self>);
 
     /// Ends an exchange whose response has no body.
-    pub(super) fn finish_bodiless(mut self) {
-        let event = self.link.protocol.next_body(&self.client.options.limits);
-        if matches!(event, Ok(BodyEvent::End(_))) {
-            self.finish();
-        }
-    }
+    fn finish_bodiless(self: Box<Self>);
 
     /// Ends an exchange whose caller wants no more of the response. The connection is kept if the
     /// rest is short: it is discarded before the next request.
-    pub(super) fn abandon(self) {
-        let protocol = &self.link.protocol;
-        let is_short = protocol.body_remaining().is_none_or(|left| left <= DISCARD_BYTES_MAX);
-        if self.has_head && protocol.keep_alive() && is_short && !self.is_sending() && !self.is_cut
-        {
-            self.client.put(self.link);
-        }
-    }
+    fn abandon(self: Box<Self>);
 
     /// Returns the connection after a 101.
-    pub(super) fn upgrade(mut self) -> Upgraded {
-        let early = self.link.protocol.upgrade().freeze();
-        Upgraded::new(early, self.link.stream, self.client.options.upgraded_idle_timeout)
-    }
-
-    fn is_sending(&self) -> bool {
-        !self.is_cut && (!matches!(self.upload, Upload::Done) || !self.outgoing.is_empty())
-    }
-}
-
-/// # Sending
-impl Exchange {
-    fn send_head(
-        &mut self,
-        outline: &Outline,
-        body: Body,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ClientErrorKind> {
-        let Outline { method, target, headers, .. } = outline;
-        let (path, authority, length) = (&target.path, &target.authority, body.length());
-        let protocol = &mut self.link.protocol;
-        let sent = protocol.send_head(method, path, authority, headers, length, out);
-        sent.map_err(ClientErrorKind::Encode)?;
-        protocol.set_body_limit(self.client.options.body_bytes_max);
-        self.asks_upgrade = headers.contains(&UPGRADE);
-        self.upload = match body.kind {
-            BodyKind::Empty | BodyKind::Trailers(_) | BodyKind::Upgrade(_) => {
-                return self.end_upload(None, out);
-            }
-            BodyKind::Full(bytes) => Upload::Full(bytes),
-            BodyKind::Error(error) => Upload::Full(error.text),
-            kind => Upload::Stream(Body { kind }.into_part_stream(), length),
-        };
-        let expected = headers.value(&EXPECT).map(HeaderValue::as_bytes);
-        self.is_held = expected.is_some_and(|what| what.eq_ignore_ascii_case(b"100-continue"));
-        if let (Upload::Full(bytes), false) = (&mut self.upload, self.is_held) {
-            let bytes = mem::take(bytes);
-            self.send_part(bytes, out)?;
-            self.end_upload(None, out)?;
-        }
-        Ok(())
-    }
-
-    /// Sends the rest of the request, until the socket accepts no more or the budget is spent.
-    fn push(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), ClientErrorKind> {
-        loop {
-            let queued = out.len() + self.outgoing.len();
-            let is_full = out.len() >= WRITE_BATCH_BYTES
-                || queued >= self.client.options.limits.write_queue_bytes_max;
-            let may_gather = !is_full && !self.outgoing.is_blocked() && !self.is_held;
-            if may_gather && self.next_part(cx, out)?.is_ready() {
-                continue;
-            }
-            self.write(out);
-            if self.outgoing.is_empty() {
-                if !is_full {
-                    return Ok(());
-                }
-            } else if self.link.stream.poll_writable(cx).is_pending() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Sends the next part of the body, or its end. Pending if there is none yet, or the budget is
-    /// spent.
-    fn next_part(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Poll<()>, ClientErrorKind> {
-        let is_done = self.is_cut || matches!(self.upload, Upload::Done);
-        if is_done || task::poll_proceed(cx).is_pending() {
-            return Ok(Poll::Pending);
-        }
-        let part = match &mut self.upload {
-            Upload::Done => return Ok(Poll::Pending),
-            Upload::Full(bytes) if bytes.is_empty() => None,
-            Upload::Full(bytes) => Some(Ok(Part::Data(mem::take(bytes)))),
-            Upload::Stream(stream, _) => match stream.as_mut().poll_next(cx) {
-                Poll::Ready(part) => part,
-                Poll::Pending => return Ok(Poll::Pending),
-            },
-        };
-        match part {
-            Some(Ok(Part::Data(part))) => self.send_part(part, out)?,
-            Some(Ok(Part::Trailers(trailers))) => self.end_upload(Some(&trailers), out)?,
-            None => self.end_upload(None, out)?,
-            Some(Err(error)) => return Err(ClientErrorKind::RequestBody(error)),
-        }
-        Ok(Poll::Ready(()))
-    }
-
-    fn send_part(&mut self, part: Bytes, out: &mut Vec<u8>) -> Result<(), ClientErrorKind> {
-        let body = self.link.protocol.outgoing_body();
-        self.outgoing.send_part(body, part, out).map_err(ClientErrorKind::Encode)
-    }
-
-    fn end_upload(
-        &mut self,
-        trailers: Option<&HeaderMap>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ClientErrorKind> {
-        self.upload = Upload::Done;
-        self.link.protocol.send_end(trailers, out).map_err(ClientErrorKind::Encode)
-    }
-
-    /// Writes what the socket accepts, and keeps the rest. If that fails, no more is sent, but the
-    /// exchange continues: the server may have responded before it closed.
-    fn write(&mut self, out: &mut Vec<u8>) {
-        if self.is_cut {
-            return out.clear();
-        }
-        match self.outgoing.write(out, &self.link.stream) {
-            Ok(0) => {}
-            Ok(written) => {
-                self.is_sent = true;
-                self.note_progress(Waiting::Write, written);
-            }
-            Err(error) => {
-                self.write_error = Some(error);
-                self.cut_upload();
-                out.clear();
-            }
-        }
-    }
-
-    /// Sends no more of the request. The connection cannot be used again. A stream is kept if
-    /// nothing was sent, so that another connection can send it.
-    fn cut_upload(&mut self) {
-        self.is_cut = true;
-        self.is_held = false;
-        if self.is_sent {
-            self.upload = Upload::Done;
-        }
-        self.outgoing = Outgoing::default();
-    }
-}
-
-/// # Receiving
-impl Exchange {
-    fn poll_decoded<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        decode: impl FnMut(&mut Self) -> Result<Decoded<T>, ClientErrorKind>,
-    ) -> Poll<Result<T, ClientErrorKind>> {
-        let mut out = self.client.buffers.take_write_buffer();
-        let polled = self.advance(cx, &mut out, decode);
-        self.client.buffers.give_write_buffer(out);
-        polled
-    }
-
-    fn advance<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        mut decode: impl FnMut(&mut Self) -> Result<Decoded<T>, ClientErrorKind>,
-    ) -> Poll<Result<T, ClientErrorKind>> {
-        loop {
-            self.push(cx, out)?;
-            if task::poll_proceed(cx).is_pending() {
-                // The task is woken already, whatever the clock says.
-                return match self.watch_clock(cx) {
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    _ => Poll::Pending,
-                };
-            }
-            match decode(self)? {
-                Decoded::Found(found) => return Poll::Ready(Ok(found)),
-                Decoded::Informational => {}
-                Decoded::NeedData => {
-                    ready!(self.poll_read(cx))?;
-                }
-            }
-        }
-    }
-
-    fn decode_head(&mut self) -> Result<Decoded<ResponseHead>, ClientErrorKind> {
-        match self.link.protocol.next_head(&self.client.options.limits) {
-            Ok(ResponseEvent::NeedData) => Ok(Decoded::NeedData),
-            Ok(ResponseEvent::Informational(head)) => {
-                self.is_held &= head.status() != StatusCode::CONTINUE;
-                Ok(Decoded::Informational)
-            }
-            Ok(ResponseEvent::Head(head)) => {
-                self.begin_response(&head)?;
-                Ok(Decoded::Found(head))
-            }
-            Ok(ResponseEvent::Closed) => Err(self.no_response()),
-            Err(error) => Err(ClientErrorKind::Protocol(error)),
-        }
-    }
-
-    fn decode_body(&mut self) -> Result<Decoded<BodyPart>, ClientErrorKind> {
-        match self.link.protocol.next_body(&self.client.options.limits) {
-            Ok(BodyEvent::NeedData) => Ok(Decoded::NeedData),
-            Ok(BodyEvent::Data(data)) => Ok(Decoded::Found(BodyPart::Data(data))),
-            Ok(BodyEvent::End(trailers)) => Ok(Decoded::Found(BodyPart::End(trailers))),
-            Err(ProtocolError::BodyTooLarge) => {
-                Err(ClientErrorKind::TooLarge(self.client.options.body_bytes_max))
-            }
-            Err(error) => Err(ClientErrorKind::Protocol(error)),
-        }
-    }
-
-    /// Records that the head of the response has arrived. Sends no more of the request if the
-    /// server refuses it, or responds before it has asked for the body (RFC 9112 section 9.5).
-    fn begin_response(&mut self, head: &ResponseHead) -> Result<(), ClientErrorKind> {
-        self.has_head = true;
-        self.deadline.stop();
-        let status = head.status();
-        if status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_upgrade {
-            return Err(ClientErrorKind::Protocol(ProtocolError::UnexpectedResponse));
-        }
-        let is_refusal = status.is_client_error() || status.is_server_error();
-        if self.is_held || (is_refusal && self.is_sending()) {
-            self.cut_upload();
-        }
-        Ok(())
-    }
-
-    fn no_response(&mut self) -> ClientErrorKind {
-        self.write_error.take().map_or(ClientErrorKind::NoResponse, ClientErrorKind::Broken)
-    }
-
-    /// Reads once, when the socket is ready. Pending until then, or until a timeout passes.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
-        match self.link.poll_read(&self.client, cx) {
-            Poll::Ready(read) => Poll::Ready(self.note_read(read)),
-            Poll::Pending => self.watch_clock(cx),
-        }
-    }
-
-    fn note_read(&mut self, read: io::Result<usize>) -> Result<(), ClientErrorKind> {
-        match read {
-            Ok(count) => {
-                self.has_received |= count > 0;
-                self.note_progress(Waiting::Body, count);
-                Ok(())
-            }
-            Err(error) => Err(ClientErrorKind::Broken(self.write_error.take().unwrap_or(error))),
-        }
-    }
-}
-
-/// # Waiting
-impl Exchange {
-    /// Records what is waited for, and sets the timer. Ready when the timeout passes, with an error
-    /// unless the exchange can continue.
-    fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
-        let (waiting, timeout) = self.awaited();
-        if waiting != self.deadline.waiting() {
-            self.deadline.start(waiting);
-        }
-        let total = self.total.map(|(_, latest)| latest);
-        let latest = [total, self.too_slow()].into_iter().flatten().min();
-        let passed = self.deadline.poll_passed(timeout, latest, cx);
-        if passed.is_pending() {
-            if waiting == Waiting::Write {
-                self.deadline.wake_early(cx);
-            }
-            // The caller may have moved to another task.
-            self.deadline.register(cx);
-        }
-        passed.map(|()| self.expire())
-    }
-
-    /// Notes that bytes have gone or come.
-    fn note_progress(&mut self, waiting: Waiting, bytes: usize) {
-        let mut waited = Duration::ZERO;
-        if self.deadline.waiting() == waiting {
-            // Longer waits are those of a caller that did something else meanwhile.
-            waited = self.deadline.waited().min(WAIT_COUNTED_MAX);
-            self.deadline.stop();
-        }
-        self.pace.note(waited, bytes, self.client.options.body_rate);
-    }
-
-    /// Returns when the server will be too slow on average, unless it takes or sends more before.
-    fn too_slow(&self) -> Option<Instant> {
-        match self.deadline.waiting() {
-            Waiting::Write | Waiting::Body => {
-                self.pace.latest(self.deadline.since(), self.client.options.body_rate)
-            }
-            Waiting::Nothing | Waiting::Continue | Waiting::Head => None,
-        }
-    }
-
-    /// Returns an error if the request has taken too long in total.
-    fn check_total(&self) -> Result<(), ClientErrorKind> {
-        match self.total {
-            Some((limit, latest)) if time::now() >= latest => {
-                Err(ClientErrorKind::Timeout(TimeoutKind::Total, limit))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn awaited(&self) -> (Waiting, Option<Duration>) {
-        let options = &self.client.options;
-        if !self.outgoing.is_empty() {
-            (Waiting::Write, Some(options.write_timeout))
-        } else if self.is_held {
-            (Waiting::Continue, Some(CONTINUE_TIMEOUT))
-        } else if self.is_sending() {
-            (Waiting::Nothing, None)
-        } else if self.has_head {
-            (Waiting::Body, Some(options.body_gap_timeout))
-        } else {
-            (Waiting::Head, Some(options.head_timeout))
-        }
-    }
-
-    /// Acts on a timeout. Bytes that the selector has not reported yet still count: this process
-    /// may have been suspended while they arrived.
-    fn expire(&mut self) -> Result<(), ClientErrorKind> {
-        self.check_total()?;
-        let options = &self.client.options;
-        let (waited, limit) = match self.deadline.waiting() {
-            Waiting::Nothing => return Ok(()),
-            Waiting::Continue => {
-                self.is_held = false;
-                return Ok(());
-            }
-            Waiting::Write => (TimeoutKind::Write, options.write_timeout),
-            Waiting::Head => (TimeoutKind::Head, options.head_timeout),
-            Waiting::Body => (TimeoutKind::Body, options.body_gap_timeout),
-        };
-        if waited != TimeoutKind::Write
-            && let Some(read) = self.link.try_read(&self.client).transpose()
-        {
-            return self.note_read(read);
-        }
-        if self.deadline.waited() < limit {
-            return Err(ClientErrorKind::TooSlow(options.body_rate));
-        }
-        Err(ClientErrorKind::Timeout(waited, limit))
-    }
-}
-
-impl std::fmt::Debug for Exchange {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Exchange")
-            .field("link", &self.link)
-            .field("waiting", &self.deadline.waiting())
-            .finish_non_exhaustive()
-    }
+    fn upgrade(self: Box<Self>) -> Option<Upgraded>;
 }

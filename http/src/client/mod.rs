@@ -1,9 +1,10 @@
 //! An HTTP client for the tasks of one loop, with a pool of idle connections.
 //!
 //! Reading order: `options`, `target` (a parsed URL), `pool` (what requests share), `exchange` (one
-//! request and its response), `response_body`, `response`, `sending` (with `connect` and
-//! `redirect`), `request`. `json`, `form` and `decompression` add to requests and responses;
-//! `forward` is for proxies. The errors are in `message`, since handlers return them.
+//! request and its response), `http1` (the same over HTTP/1.1, with `waits`), `response_body`,
+//! `response`, `sending` (with `connect` and `redirect`), `request`. `http2` has connections of
+//! HTTP/2 (features `tls` and `http2`). `json`, `form` and `decompression` add to requests and
+//! responses; `forward` is for proxies. The errors are in `message`, since handlers return them.
 
 mod connect;
 #[cfg(feature = "compression")]
@@ -13,6 +14,12 @@ mod exchange;
 #[cfg(feature = "query")]
 mod form;
 mod forward;
+mod http1;
+#[cfg(all(feature = "tls", feature = "http2"))]
+mod http2;
+#[cfg(not(all(feature = "tls", feature = "http2")))]
+#[path = "no_http2.rs"]
+mod http2;
 #[cfg(feature = "json")]
 mod json;
 mod options;
@@ -32,6 +39,7 @@ mod tls;
 mod tls;
 #[cfg(feature = "tls")]
 mod tls_options;
+mod waits;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -56,6 +64,8 @@ pub use crate::message::client_error::{ClientError, ClientErrorKind, TimeoutKind
 /// - Connections are kept and reused, each for one request at a time. The number of idle
 ///   connections is limited. To limit the number of open ones, use a
 ///   [`Semaphore`](brigade_runtime::local::Semaphore).
+/// - A server of `https` URLs that chooses HTTP/2 (feature `http2`) gets one connection, over which
+///   all requests to it are sent at the same time. [`ClientBuilder::http1_only`] turns that off.
 /// - Responses are parsed as strictly as the server parses requests, and bodies stream both ways.
 /// - Time and sizes are limited; see [`ClientBuilder`].
 /// - Redirects are followed, failed requests are sent again, responses are decompressed (feature

@@ -66,6 +66,8 @@ pub(super) struct Options {
     pub(super) retries_max: u32,
     pub(super) retry_backoff: Duration,
     pub(super) unix_socket: Option<PathBuf>,
+    /// Servers may choose HTTP/2. Has an effect with the features `tls` and `http2`.
+    pub(super) http2: bool,
     pub(super) decompression: Option<Decompression>,
     /// Absent without the feature `tls`.
     pub(super) encryption: Option<Arc<dyn Encryption>>,
@@ -127,6 +129,7 @@ impl ClientBuilder {
             retries_max: 0,
             retry_backoff: RETRY_BACKOFF,
             unix_socket: None,
+            http2: true,
             decompression: None,
             encryption: tls::by_default(),
             limits: Limits::default(),
@@ -134,7 +137,9 @@ impl ClientBuilder {
         Self { options }
     }
 
-    /// Sets how long looking up a name and connecting may take together. 10 s by default.
+    /// Sets how long looking up a name and connecting may take together. 10 s by default. Over
+    /// HTTP/2 it includes the wait for a stream, while the connection has as many as the server
+    /// allows.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
@@ -191,7 +196,7 @@ impl ClientBuilder {
     }
 
     /// Sets how many idle connections to one host and port are kept. 32 by default. Zero keeps
-    /// none.
+    /// none. There is only one of HTTP/2.
     pub fn idle_per_host_max(mut self, count: usize) -> Self {
         self.options.idle_per_host_max = count;
         self
@@ -230,9 +235,10 @@ impl ClientBuilder {
 
     /// Sets how many times a request is sent again after it has failed. 0 by default.
     ///
-    /// A request is sent again if nothing of it was sent, since connecting failed, for instance; or
-    /// if it is idempotent (RFC 9110 section 9.2.2) and the connection failed before the first byte
-    /// of a response. A body that is a stream cannot be sent again once a part of it was sent. A
+    /// A request is sent again if nothing of it was sent, since connecting failed, for instance; if
+    /// a server of HTTP/2 has said that it did not look at it (RFC 9113 section 8.7); or if it is
+    /// idempotent (RFC 9110 section 9.2.2) and the connection failed before the first byte of a
+    /// response. A body that is a stream cannot be sent again once a part of it was sent. A
     /// response is never a reason, whatever its status, and neither is a timeout, except that for
     /// connecting.
     ///
@@ -269,6 +275,13 @@ impl ClientBuilder {
     /// ```
     pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.unix_socket = Some(path.into());
+        self
+    }
+
+    /// Speaks only HTTP/1.1. Otherwise, with the features `tls` and `http2`, the servers of `https`
+    /// URLs are offered HTTP/2 before it (ALPN), and choose.
+    pub fn http1_only(mut self) -> Self {
+        self.options.http2 = false;
         self
     }
 

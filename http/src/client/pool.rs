@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use brigade_runtime::{CallbackHandle, call_later, time};
 
+use crate::client::http2::Origins;
 use crate::client::options::Options;
 use crate::message::byte_stream::ByteStream;
 use crate::protocol::body_decoder::BodyEvent;
@@ -31,9 +32,12 @@ const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
 pub(super) struct LoopClient {
     pub(super) options: Options,
     pub(super) buffers: LoopBuffers,
-    /// The idle connections by host and port, each list in the order in which they became idle.
+    /// The idle connections of HTTP/1.1 by host and port, each list in the order in which they
+    /// became idle.
     idle: RefCell<HashMap<Rc<str>, VecDeque<Idle>>>,
     idle_count: Cell<usize>,
+    /// The servers that may speak HTTP/2, and the connections to them.
+    pub(super) http2: Origins,
     /// Requests in progress, whose connections may become idle.
     in_use: Cell<usize>,
     pub(super) opened: Cell<u64>,
@@ -42,7 +46,7 @@ pub(super) struct LoopClient {
     sweep: RefCell<Option<CallbackHandle>>,
 }
 
-/// A connection with its protocol.
+/// A connection of HTTP/1.1 with its protocol.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) stream: ByteStream,
@@ -63,13 +67,20 @@ impl LoopClient {
             buffers: LoopBuffers::new(READ_BUFFER_BYTES),
             idle: RefCell::default(),
             idle_count: Cell::new(0),
+            http2: Origins::default(),
             in_use: Cell::new(0),
             opened: Cell::new(0),
             sweep: RefCell::new(None),
         }
     }
 
+    /// Returns how many connections are idle.
     pub(super) fn idle_count(&self) -> usize {
+        self.idle_links() + self.http2.idle_count()
+    }
+
+    /// Returns how many connections of HTTP/1.1 are idle.
+    pub(super) fn idle_links(&self) -> usize {
         self.idle_count.get()
     }
 
@@ -78,7 +89,7 @@ impl LoopClient {
     pub(super) fn take(&self, origin: &str) -> Option<Link> {
         if !self.is_swept() {
             // Their loop has ended, so no event shows any more that a server has closed one.
-            self.close_idle();
+            self.close_idle_links();
         }
         while let Some(Idle { mut link, since }) = self.pop(origin) {
             let age = time::now().saturating_duration_since(since);
@@ -123,6 +134,11 @@ impl LoopClient {
 
     /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
+        self.close_idle_links();
+        self.http2.close_idle();
+    }
+
+    fn close_idle_links(&self) {
         self.idle_count.set(0);
         // Bound to a name, so that they are closed after the borrow has ended.
         let _closed = self.idle.take();

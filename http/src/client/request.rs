@@ -67,7 +67,10 @@ impl ClientRequest {
     /// `Host` and the headers that frame the body are added when the request is sent. A `Host` set
     /// here replaces the one from the URL. `Connection: close` closes the connection after the
     /// response. With `Expect: 100-continue` the body is sent when the server asks for it, or
-    /// after a second.
+    /// after a second. A request with an `Upgrade` is sent over HTTP/1.1.
+    ///
+    /// HTTP/2 has no headers that are about a connection: `Connection` and those that it names,
+    /// `Keep-Alive`, `Proxy-Connection`, and `TE` but for `trailers`, are left out there.
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match (HeaderName::try_from(name.as_ref()), value.try_into()) {
             (Ok(name), Ok(value)) => self.headers.insert(name, value),
@@ -125,7 +128,8 @@ impl ClientRequest {
     }
 
     /// Sets the body. A stream is sent in chunks unless it has a length, and is polled while the
-    /// response is awaited and read. An error in it closes the connection.
+    /// response is awaited and read. An error in it closes the connection, or over HTTP/2 resets
+    /// the stream.
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
@@ -146,7 +150,8 @@ impl ClientRequest {
     /// Informational responses are skipped. If a reused connection fails before the first byte of a
     /// response, the server has most likely just closed it: then the request is sent once more, on
     /// a new connection, if none of it had been sent, or it is idempotent and its body is not a
-    /// stream. See
+    /// stream. Over HTTP/2 a server can also say that it has not looked at a request: then it is
+    /// sent once more unless a part of its body was taken from a stream. See
     /// [`ClientBuilder::retries`](crate::ClientBuilder::retries) for other failures.
     ///
     /// # Errors
@@ -157,8 +162,8 @@ impl ClientRequest {
     /// If there is no event loop on this thread.
     ///
     /// # Cancel safety
-    /// Dropping the future closes the connection. The server may have acted on the request
-    /// nevertheless.
+    /// Dropping the future closes the connection, or over HTTP/2 resets the stream. The server may
+    /// have acted on the request nevertheless.
     ///
     /// # Examples
     /// ```no_run
@@ -217,9 +222,10 @@ impl ClientRequest {
 
 impl ClientError {
     /// Takes the request out of the error, if nothing of it was sent: since connecting failed, for
-    /// instance. It is as it was before it was sent, with its body, of which a stream was not
-    /// polled. So it can be sent to another server, even if it is not idempotent (RFC 9110 section
-    /// 9.2.2). Its total timeout then begins anew.
+    /// instance, or if a server of HTTP/2 has said that it did not look at it. It is as it was
+    /// before it was sent, with its body, of which a stream was not polled. So it can be sent to
+    /// another server, even if it is not idempotent (RFC 9110 section 9.2.2). Its total timeout
+    /// then begins anew.
     ///
     /// Returns `None` if some of the request may have been sent, if the request is invalid, and on
     /// any other thread than that of the request. An error that is kept keeps its request.

@@ -26,7 +26,8 @@ use crate::protocol::head::ResponseHead;
 ///
 /// When the body has been read, the connection returns to the client's pool; without a body, at
 /// once. A response that is dropped earlier closes its connection, unless at most 64 KiB of it are
-/// left: then the connection is reused if they have arrived by the next request.
+/// left: then the connection is reused if they have arrived by the next request. Over HTTP/2 it
+/// resets its stream, and the connection stays.
 #[must_use = "a response that is dropped may close its connection; read its body"]
 pub struct ClientResponse {
     head: ResponseHead,
@@ -35,7 +36,7 @@ pub struct ClientResponse {
 }
 
 impl ClientResponse {
-    pub(super) fn new(head: ResponseHead, label: Rc<str>, exchange: Box<Exchange>) -> Self {
+    pub(super) fn new(head: ResponseHead, label: Rc<str>, exchange: Box<dyn Exchange>) -> Self {
         let is_upgrade = head.status() == StatusCode::SWITCHING_PROTOCOLS;
         Self { head, rest: Remainder::new(label, exchange, is_upgrade), trailers: None }
     }
@@ -52,7 +53,7 @@ impl ClientResponse {
         url_of(&self.rest.label)
     }
 
-    /// Returns the version: HTTP/1.0 or HTTP/1.1.
+    /// Returns the version: HTTP/1.0 or HTTP/1.1, or HTTP/2 with the features `tls` and `http2`.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.head.version()
@@ -221,7 +222,7 @@ impl ClientResponse {
     /// `None` unless the status is 101 (RFC 9110 section 7.8).
     #[must_use]
     pub fn upgrade(mut self) -> Option<Upgraded> {
-        self.rest.take_upgrade().map(|exchange| exchange.upgrade())
+        self.rest.take_upgrade()?.upgrade()
     }
 
     /// Ends a response without a body.

@@ -21,7 +21,7 @@ pub(super) struct Remainder {
     /// Method and URL, for errors.
     pub(super) label: Rc<str>,
     /// Absent once the body has ended or failed, and if it is decompressed.
-    exchange: Option<Box<Exchange>>,
+    exchange: Option<Box<dyn Exchange>>,
     /// The body if it is decompressed, made of what is received. Absent once it has ended.
     decompressed: Option<Decompressed>,
     /// After a 101 there is no body, but another protocol.
@@ -36,7 +36,7 @@ struct Decompressed {
 }
 
 impl Remainder {
-    pub(super) fn new(label: Rc<str>, exchange: Box<Exchange>, is_upgrade: bool) -> Self {
+    pub(super) fn new(label: Rc<str>, exchange: Box<dyn Exchange>, is_upgrade: bool) -> Self {
         Self { label, exchange: Some(exchange), decompressed: None, is_upgrade }
     }
 
@@ -114,7 +114,7 @@ impl Remainder {
     }
 
     /// Returns the exchange after a 101.
-    pub(super) fn take_upgrade(&mut self) -> Option<Box<Exchange>> {
+    pub(super) fn take_upgrade(&mut self) -> Option<Box<dyn Exchange>> {
         self.exchange.take_if(|_| self.is_upgrade)
     }
 

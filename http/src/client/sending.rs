@@ -3,19 +3,21 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use brigade_runtime::time;
 use http::{Method, StatusCode};
 
-use crate::client::connect::connect;
+use crate::client::connect::{Connected, within};
 use crate::client::exchange::{Exchange, Outline};
+use crate::client::http1::Http1Exchange;
+use crate::client::http2;
 use crate::client::options::RETRY_BACKOFF_MAX;
 use crate::client::pool::{InUse, Link, LoopClient};
 use crate::client::redirect;
 use crate::client::response::ClientResponse;
 use crate::message::body::{Body, BodyKind};
 use crate::message::client_error::ClientErrorKind;
+use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::head::ResponseHead;
 
 /// Why there is no response, and what is left of the request.
@@ -27,12 +29,12 @@ pub(super) struct Failure {
 }
 
 /// The head of a response, and the exchange that receives its body.
-type Answer = (ResponseHead, Box<Exchange>);
+type Answer = (ResponseHead, Box<dyn Exchange>);
 
 /// Why there is no response over one connection.
 struct Failed {
     kind: ClientErrorKind,
-    /// Nothing of the request was sent.
+    /// Nothing of the request was sent, or the server did not look at it.
     is_unsent: bool,
     /// The connection failed before the first byte of a response.
     is_unheard: bool,
@@ -41,6 +43,12 @@ struct Failed {
 }
 
 impl Failed {
+    fn before_sending(kind: ClientErrorKind, body: Body) -> Self {
+        // A request that cannot be encoded cannot be sent anywhere.
+        let is_unsent = !matches!(kind, ClientErrorKind::Encode(_));
+        Self { kind, is_unsent, is_unheard: is_unsent, body: Some(body) }
+    }
+
     /// Returns the body if the request may be sent once more. A server that received nothing has
     /// not acted on it, and acting twice on one that is idempotent does no harm (RFC 9110 section
     /// 9.2.2).
@@ -117,58 +125,80 @@ async fn retry(
 }
 
 /// Sends a request over a kept connection if there is one. If that fails in a way that is usual for
-/// one which the server has just closed, and always otherwise, opens a new one.
+/// one which the server has just closed, and always otherwise, opens a new one. A connection of
+/// HTTP/2 is kept as soon as it is there, and several requests share it.
 async fn attempt(
     client: &Rc<LoopClient>,
     outline: &Outline,
     mut body: Body,
 ) -> Result<Answer, Failed> {
-    if let Some(link) = client.take(&outline.target.origin) {
-        let mut failed = match exchange_over(client, link, outline, body).await {
+    let mut kept =
+        client.take(&outline.target.origin).map(|link| over_http1(client, link, outline));
+    let mut repeats_left = 1;
+    loop {
+        let (exchange, is_kept) = match kept.take() {
+            Some(exchange) => (exchange, true),
+            None => match connect(client, outline, body.length()).await {
+                Ok(connected) => connected,
+                Err(kind) => return Err(Failed::before_sending(kind, body)),
+            },
+        };
+        let mut failed = match exchange_over(exchange, outline, body).await {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };
+        if !is_kept || repeats_left == 0 {
+            return Err(failed);
+        }
         body = match failed.body_to_repeat(&outline.method) {
             Some(body) => body,
             None => return Err(failed),
         };
+        repeats_left -= 1;
     }
-    match connect(client, outline).await {
-        Ok(link) => exchange_over(client, link, outline, body).await,
-        Err(kind) => Err(Failed { kind, is_unsent: true, is_unheard: true, body: Some(body) }),
-    }
+}
+
+/// Opens a connection for this request, or a stream of one of HTTP/2, within its timeouts. Returns
+/// whether the connection was there before.
+async fn connect(
+    client: &Rc<LoopClient>,
+    outline: &Outline,
+    length: BodyLength,
+) -> Result<(Box<dyn Exchange>, bool), ClientErrorKind> {
+    let connecting = http2::connect(client, outline, length);
+    Ok(match within(&client.options, outline, connecting).await? {
+        Connected::Http1(stream) => {
+            let link = Link::new(stream, outline.target.origin.clone());
+            (over_http1(client, link, outline), false)
+        }
+        Connected::Http2 { exchange, is_kept } => (exchange, is_kept),
+    })
+}
+
+fn over_http1(client: &Rc<LoopClient>, link: Link, outline: &Outline) -> Box<dyn Exchange> {
+    Box::new(Http1Exchange::new(InUse::new(client), link, outline.deadline))
 }
 
 /// Sends the request over this connection and waits for the head of the response.
 async fn exchange_over(
-    client: &Rc<LoopClient>,
-    link: Link,
+    mut exchange: Box<dyn Exchange>,
     outline: &Outline,
     body: Body,
 ) -> Result<Answer, Failed> {
     let again = replay(&body);
-    let mut exchange = new_exchange(client, link, outline.deadline);
-    let kind = match send_and_wait(&mut exchange, outline, body).await {
+    let kind = match send_and_wait(&mut *exchange, outline, body).await {
         Ok(head) => return Ok((head, exchange)),
         Err(kind) => kind,
     };
     // A request that cannot be encoded cannot be sent anywhere.
-    let is_unsent = !exchange.is_sent() && !matches!(kind, ClientErrorKind::Encode(_));
-    let is_unheard = exchange.failed_unheard(&kind);
-    let body = again.or_else(|| exchange.take_unsent_stream());
+    let is_unsent = exchange.is_unsent() && !matches!(kind, ClientErrorKind::Encode(_));
+    let is_unheard = exchange.is_unheard(&kind);
+    let body = again.or_else(|| exchange.take_unsent_body());
     Err(Failed { kind, is_unsent, is_unheard, body })
 }
 
-fn new_exchange(
-    client: &Rc<LoopClient>,
-    link: Link,
-    deadline: Option<(Duration, Instant)>,
-) -> Box<Exchange> {
-    Box::new(Exchange::new(InUse::new(client), link, deadline))
-}
-
 async fn send_and_wait(
-    exchange: &mut Exchange,
+    exchange: &mut dyn Exchange,
     outline: &Outline,
     body: Body,
 ) -> Result<ResponseHead, ClientErrorKind> {
@@ -177,7 +207,7 @@ async fn send_and_wait(
 }
 
 /// Returns the response. Without a body it is complete, and its connection is kept at once.
-fn response(head: ResponseHead, label: Rc<str>, exchange: Box<Exchange>) -> ClientResponse {
+fn response(head: ResponseHead, label: Rc<str>, exchange: Box<dyn Exchange>) -> ClientResponse {
     let has_body = head.framing().has_body() || head.status() == StatusCode::SWITCHING_PROTOCOLS;
     let mut response = ClientResponse::new(head, label, exchange);
     if !has_body {

@@ -8,7 +8,8 @@ use crate::client::tls;
 impl ClientBuilder {
     /// Sets how the connections of `https` URLs are encrypted: which certificates are trusted, and
     /// which one the client has (feature `tls`). By default the system's certificates are trusted.
-    /// By ALPN the client offers HTTP/1.1, in place of what `connector` has.
+    /// By ALPN the client offers HTTP/1.1, and with the feature `http2` HTTP/2 before it, in place
+    /// of what `connector` has.
     ///
     /// # Examples
     /// ```no_run

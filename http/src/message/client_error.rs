@@ -79,6 +79,11 @@ pub enum ClientErrorKind {
     NoResponse,
     /// The server broke the protocol or a limit.
     Protocol(ProtocolError),
+    /// The server broke the protocol of HTTP/2, which is an error with this code (RFC 9113 section
+    /// 7). A head that is more than twice as large as the limit is a `PROTOCOL_ERROR`, too.
+    Http2(u32),
+    /// The server reset the request's stream, over HTTP/2, with this code (RFC 9113 section 7).
+    Reset(u32),
     /// The body of the response has more than this many bytes, which is the limit.
     TooLarge(u64),
     /// The body of the response cannot be decompressed: it is not what its `Content-Encoding` says,
@@ -99,7 +104,7 @@ pub enum ClientErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// Looking up the name and connecting.
+    /// Looking up the name and connecting, or waiting for a stream of HTTP/2.
     Connect,
     /// Sending more of the request.
     Write,
@@ -216,6 +221,12 @@ impl fmt::Display for ClientErrorKind {
                  request",
             ),
             Self::Protocol(error) => write!(f, "the response is malformed: {error}"),
+            Self::Http2(code) => {
+                write!(f, "the response breaks the rules of HTTP/2: {}", http2_code(*code))
+            }
+            Self::Reset(code) => {
+                write!(f, "the server has reset the request: {}", http2_code(*code))
+            }
             Self::TooLarge(limit) => write!(
                 f,
                 "the body of the response has more than {limit} bytes; raise the limit, or read \
@@ -233,6 +244,27 @@ impl fmt::Display for ClientErrorKind {
             Self::Status(status) => write!(f, "the status of the response is {status}"),
             Self::RequestBody(error) => write!(f, "the body of the request failed: {error}"),
         }
+    }
+}
+
+/// Returns the name of an error of HTTP/2 (RFC 9113 section 7).
+pub(crate) const fn http2_code(code: u32) -> &'static str {
+    match code {
+        0x0 => "NO_ERROR",
+        0x1 => "PROTOCOL_ERROR",
+        0x2 => "INTERNAL_ERROR",
+        0x3 => "FLOW_CONTROL_ERROR",
+        0x4 => "SETTINGS_TIMEOUT",
+        0x5 => "STREAM_CLOSED",
+        0x6 => "FRAME_SIZE_ERROR",
+        0x7 => "REFUSED_STREAM",
+        0x8 => "CANCEL",
+        0x9 => "COMPRESSION_ERROR",
+        0xa => "CONNECT_ERROR",
+        0xb => "ENHANCE_YOUR_CALM",
+        0xc => "INADEQUATE_SECURITY",
+        0xd => "HTTP_1_1_REQUIRED",
+        _ => "an unknown error",
     }
 }
 
@@ -286,6 +318,7 @@ impl From<ClientError> for io::Error {
             ClientErrorKind::Connect(error) | ClientErrorKind::Broken(error) => error.kind(),
             ClientErrorKind::Timeout(..) | ClientErrorKind::TooSlow(_) => io::ErrorKind::TimedOut,
             ClientErrorKind::NoResponse => io::ErrorKind::UnexpectedEof,
+            ClientErrorKind::Reset(_) => io::ErrorKind::ConnectionReset,
             ClientErrorKind::Url(_)
             | ClientErrorKind::Header(_)
             | ClientErrorKind::Serialize(_) => io::ErrorKind::InvalidInput,

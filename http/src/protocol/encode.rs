@@ -248,6 +248,41 @@ fn write_field(name: &str, value: &HeaderValue, out: &mut Vec<u8>) {
     out.extend_from_slice(value.as_bytes());
 }
 
+/// What is known of a request that can be sent.
+#[cfg_attr(not(all(feature = "tls", feature = "http2")), expect(dead_code, reason = "no HTTP/2"))]
+pub(crate) struct CheckedRequest<'a> {
+    /// The value of `Host`.
+    pub(crate) host: &'a [u8],
+    /// The length of the body; `None` if that is open.
+    pub(crate) length: Option<u64>,
+    /// The value of `Content-Length`, if it is sent.
+    pub(crate) content_length: Option<u64>,
+}
+
+/// Checks a request as [`encode_request`] does, for one that is sent in another form.
+#[cfg_attr(not(all(feature = "tls", feature = "http2")), expect(dead_code, reason = "no HTTP/2"))]
+pub(crate) fn check_request<'a>(
+    method: &Method,
+    target: &str,
+    authority: &'a str,
+    headers: &'a Headers,
+    length: BodyLength,
+) -> Result<CheckedRequest<'a>, EncodeError> {
+    check_target(method, target)?;
+    let host = host(authority, headers)?;
+    let mut declared = None;
+    for (name, value) in headers {
+        // Whether it is written does not matter here.
+        let _ = check_framing(name.as_str(), value, &mut declared)?;
+    }
+    let length = agreed_length(length, declared)?;
+    let content_length = match request_framing(method, length).0 {
+        LengthField::Length(length) => Some(length),
+        LengthField::Nothing | LengthField::Chunked => None,
+    };
+    Ok(CheckedRequest { host, length, content_length })
+}
+
 /// Appends the head of a request. Returns the encoder of its body, and whether the request lets the
 /// server keep the connection open. Appends nothing if it returns an error.
 ///
@@ -276,24 +311,13 @@ fn write_request(
     length: BodyLength,
     out: &mut Vec<u8>,
 ) -> Result<(BodyEncoder, bool), EncodeError> {
-    let is_asterisk = target == "*" && method == Method::OPTIONS;
-    let has_form = target.starts_with('/') || target.starts_with("http") || is_asterisk;
-    if *method == Method::CONNECT || !has_form || !is_target(target.as_bytes()) {
-        return Err(EncodeError::Target);
-    }
+    check_target(method, target)?;
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1");
-    let host = match headers.value(&http::header::HOST) {
-        Some(host) => host.as_bytes(),
-        None => authority.as_bytes(),
-    };
-    if !is_host_and_port(host) {
-        return Err(EncodeError::Host);
-    }
     out.extend_from_slice(b"\r\nhost: ");
-    out.extend_from_slice(host);
+    out.extend_from_slice(host(authority, headers)?);
     let mut declared = None;
     let mut keep_alive = true;
     let (mut upgrade, mut lists_upgrade) = (false, false);
@@ -316,6 +340,24 @@ fn write_request(
     write_connection(upgrade && !lists_upgrade, None, out);
     out.extend_from_slice(HEAD_END);
     Ok((body, keep_alive))
+}
+
+fn check_target(method: &Method, target: &str) -> Result<(), EncodeError> {
+    let is_asterisk = target == "*" && method == Method::OPTIONS;
+    let has_form = target.starts_with('/') || target.starts_with("http") || is_asterisk;
+    if *method == Method::CONNECT || !has_form || !is_target(target.as_bytes()) {
+        return Err(EncodeError::Target);
+    }
+    Ok(())
+}
+
+/// Returns the value of `Host`.
+fn host<'a>(authority: &'a str, headers: &'a Headers) -> Result<&'a [u8], EncodeError> {
+    let host = match headers.value(&http::header::HOST) {
+        Some(host) => host.as_bytes(),
+        None => authority.as_bytes(),
+    };
+    if is_host_and_port(host) { Ok(host) } else { Err(EncodeError::Host) }
 }
 
 /// Returns the header for the length of a request's body, and the encoder of the body. The length

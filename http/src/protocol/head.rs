@@ -219,7 +219,7 @@ impl ResponseHead {
         self.fields.text(self.reason)
     }
 
-    /// Returns the version: HTTP/1.0 or HTTP/1.1.
+    /// Returns the version: HTTP/1.0 or HTTP/1.1. A client of HTTP/2 sets that.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version

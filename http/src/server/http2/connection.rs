@@ -25,10 +25,11 @@ use crate::message::byte_stream::ByteStream;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::http2::ending::Ending;
 use crate::server::http2::shared::Connection;
-use crate::server::http2::socket::Socket;
 use crate::server::http2::stream::{StreamExecutor, StreamService};
 use crate::server::loop_context::LoopContext;
 use crate::transport::deadline::Deadline;
+use crate::transport::http2::frames::Sender;
+use crate::transport::http2::socket::Socket;
 
 /// When the server shuts down, a connection without streams that has been quiet for this long is
 /// closed, even if the client does not acknowledge the `GOAWAY`.
@@ -92,7 +93,7 @@ impl Http2Connection {
         let options = context.http2.clone();
         let rate = context.timeouts.write_bytes_per_second_min;
         let description = stream.description();
-        let socket = Socket::new(stream, early, options.control_frames_max, rate);
+        let socket = Socket::new(stream, early, Sender::Client, options.control_frames_max, rate);
         let connection = Connection::new(context, peer, description, span, accepted);
         let service = StreamService::new(connection.clone());
         let hyper = options
@@ -280,9 +281,9 @@ mod tests {
     use super::*;
     use crate::routing::method_router::get;
     use crate::routing::router::Router;
-    use crate::server::http2::preface::PREFACE;
     use crate::server::loop_context::Options;
     use crate::server::stats::Stats;
+    use crate::transport::http2::preface::PREFACE;
 
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
     /// `GET /` with `:authority: a`, on stream 1.

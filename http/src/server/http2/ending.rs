@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use brigade_runtime::time;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::server::http2::frames::go_away;
-use crate::server::http2::socket::Socket;
 use crate::server::loop_context::LoopContext;
 use crate::transport::deadline::Deadline;
+use crate::transport::http2::frames::go_away;
+use crate::transport::http2::socket::Socket;
 
 /// How long the client may take to read the last frames and to close, in all. Until then what it
 /// sends is read, since it would reset the connection otherwise, and the frames might be lost.

@@ -5,8 +5,8 @@
 //! others. What hyper and h2 leave to the server is here: the routes, the spans and counters of
 //! requests, deadlines, idle connections, the drain, and a limit on frames that ask for nothing.
 //!
-//! Reading order: `start`, how a connection becomes one of HTTP/2, `preface` and `options`;
-//! `connection`, with `socket` and `frames` below it; `stream`, with `request` and `response`.
+//! Reading order: `start`, how a connection becomes one of HTTP/2, and `options`; `connection`,
+//! with the socket of `transport::http2` below it; `stream`, with `request` and `response`.
 //! `shared` is what a connection and its streams know of each other. Without the feature, `absent`
 //! stands in for `start` and `options`.
 
@@ -18,11 +18,7 @@ mod connection;
 #[cfg(feature = "http2")]
 mod ending;
 #[cfg(feature = "http2")]
-mod frames;
-#[cfg(feature = "http2")]
 mod options;
-#[cfg(feature = "http2")]
-mod preface;
 #[cfg(feature = "http2")]
 mod request;
 #[cfg(feature = "http2")]
@@ -31,8 +27,6 @@ mod response;
 mod server_options;
 #[cfg(feature = "http2")]
 mod shared;
-#[cfg(feature = "http2")]
-mod socket;
 #[cfg(feature = "http2")]
 #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "only TLS has ALPN"))]
 mod start;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::message::byte_stream::ByteStream;
 use crate::server::http2::connection::Http2Connection;
 use crate::server::http2::options::Http2Options;
-use crate::server::http2::preface::{Preface, preface};
 use crate::server::loop_context::LoopContext;
+use crate::transport::http2::preface::{Preface, preface};
 
 /// The name of HTTP/2 over TLS (RFC 9113 section 3.2).
 const ALPN: &[u8] = b"h2";

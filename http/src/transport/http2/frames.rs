@@ -2,33 +2,35 @@
 //! that ask for nothing. No socket and no clock: bytes and instants come in.
 //!
 //! h2 answers floods of CONTINUATION, DATA and resets itself. It slows down a peer that floods it
-//! with SETTINGS or PING, but goes on answering them, and it shows none of them to a server.
+//! with SETTINGS or PING, but goes on answering them, and it shows none of them to a server or a
+//! client.
 
 use std::time::{Duration, Instant};
 
-use crate::server::http2::preface::PREFACE;
+use crate::transport::http2::preface::PREFACE;
 
 /// The size of the head of a frame (RFC 9113 section 4.1).
 const HEAD_BYTES: usize = 9;
 
 /// The frames of RFC 9113 section 6 that are looked at.
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PUSH_PROMISE: u8 = 5;
-pub(super) const CONTINUATION: u8 = 9;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
+pub(crate) const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
 /// A frame without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
     /// The length of the payload.
-    pub(super) length: u32,
+    pub(crate) length: u32,
 }
 
 impl Frame {
@@ -39,14 +41,14 @@ impl Frame {
     }
 
     /// Returns `true` if the frame is the last one of its sender on its stream.
-    pub(super) const fn is_end_stream(self) -> bool {
+    pub(crate) const fn is_end_stream(self) -> bool {
         matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
     }
 }
 
 /// Finds the frames in the bytes of one direction.
 #[derive(Debug)]
-pub(super) struct FrameReader {
+pub(crate) struct FrameReader {
     /// How much of the client's preface has not come.
     preface_left: usize,
     head: [u8; HEAD_BYTES],
@@ -62,12 +64,12 @@ pub(super) struct FrameReader {
 
 impl FrameReader {
     /// Returns a reader of what a client sends.
-    pub(super) const fn of_client() -> Self {
+    pub(crate) const fn of_client() -> Self {
         Self { preface_left: PREFACE.len(), ..Self::of_server() }
     }
 
     /// Returns a reader of what a server sends.
-    pub(super) const fn of_server() -> Self {
+    pub(crate) const fn of_server() -> Self {
         let head = [0; HEAD_BYTES];
         Self {
             preface_left: 0,
@@ -80,7 +82,7 @@ impl FrameReader {
     }
 
     /// Goes through `bytes`, and calls `note` for each frame whose head is complete.
-    pub(super) fn read(&mut self, mut bytes: &[u8], mut note: impl FnMut(Frame)) {
+    pub(crate) fn read(&mut self, mut bytes: &[u8], mut note: impl FnMut(Frame)) {
         let preface = self.preface_left.min(bytes.len());
         self.preface_left -= preface;
         bytes = &bytes[preface..];
@@ -113,13 +115,13 @@ impl FrameReader {
     }
 
     /// Returns `true` between two frames.
-    pub(super) const fn is_between_frames(&self) -> bool {
+    pub(crate) const fn is_between_frames(&self) -> bool {
         self.preface_left == 0 && self.head_bytes == 0 && self.payload_left == 0
     }
 
     /// Returns `true` within a header block or the head of a frame: nothing else of the connection
     /// can be received before the rest.
-    pub(super) const fn is_within_headers(&self) -> bool {
+    pub(crate) const fn is_within_headers(&self) -> bool {
         let is_headers = matches!(self.kind, HEADERS | PUSH_PROMISE | CONTINUATION);
         self.head_bytes > 0 || self.is_block_open || (is_headers && self.payload_left > 0)
     }
@@ -127,42 +129,59 @@ impl FrameReader {
 
 /// How often a control frame is for free: a client that paces them costs little.
 const FREE_EVERY: Duration = Duration::from_millis(10);
-/// How many a response earns: a client that is served may ping, and cancel other requests.
-const EARNED_BY_RESPONSE: u32 = 8;
-/// How many a frame of data earns, which a client answers by opening two windows.
+/// How many a response earns, or a request: a client that is served may ping, and cancel other
+/// requests, and a server that is asked may ping, and send informational responses.
+pub(crate) const EARNED_BY_MESSAGE: u32 = 8;
+/// How many a frame of data earns, which its receiver answers by opening two windows.
 const EARNED_BY_DATA: u32 = 2;
 
-/// The control frames of a client, less those that are for free. What is earned is not saved up.
+/// Whose control frames are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Client,
+    Server,
+}
+
+/// The control frames of a peer, less those that are for free. What is earned is not saved up.
 #[derive(Debug)]
-pub(super) struct ControlFrames {
+pub(crate) struct ControlFrames {
+    sender: Sender,
     count: u32,
     /// Up to when those that are for free were taken off.
     since: Instant,
 }
 
 impl ControlFrames {
-    pub(super) const fn new(now: Instant) -> Self {
-        Self { count: 0, since: now }
+    pub(crate) const fn new(sender: Sender, now: Instant) -> Self {
+        Self { sender, count: 0, since: now }
     }
 
-    /// Counts a frame of the client that asks for nothing.
-    pub(super) fn note_received(&mut self, frame: Frame) {
-        let is_request = frame.kind == HEADERS;
-        let is_data = frame.kind == DATA && (frame.length > 0 || frame.is_end_stream());
-        if !is_request && !is_data {
+    /// Counts a frame of the peer that asks for nothing. The head of a response counts as well,
+    /// unless it is its end: there may be any number of informational ones.
+    pub(crate) fn note_received(&mut self, frame: Frame) {
+        let is_message = match frame.kind {
+            HEADERS => self.sender == Sender::Client || frame.is_end_stream(),
+            DATA => frame.length > 0 || frame.is_end_stream(),
+            _ => false,
+        };
+        if !is_message {
             self.count = self.count.saturating_add(1);
         }
     }
 
-    /// Takes off what a frame of the server earns.
-    pub(super) fn note_sent(&mut self, frame: Frame) {
-        let of_response = if frame.is_end_stream() { EARNED_BY_RESPONSE } else { 0 };
+    /// Takes off what a frame to the peer earns.
+    pub(crate) fn note_sent(&mut self, frame: Frame) {
+        let is_message = match self.sender {
+            Sender::Client => frame.is_end_stream(),
+            Sender::Server => frame.kind == HEADERS,
+        };
+        let of_message = if is_message { EARNED_BY_MESSAGE } else { 0 };
         let of_data = if frame.kind == DATA && frame.length > 0 { EARNED_BY_DATA } else { 0 };
-        self.count = self.count.saturating_sub(of_response + of_data);
+        self.count = self.count.saturating_sub(of_message + of_data);
     }
 
     /// Takes off those that are for free, and returns `true` if there were too many up to `now`.
-    pub(super) fn exceed(&mut self, frames_max: u32, now: Instant) -> bool {
+    pub(crate) fn exceed(&mut self, frames_max: u32, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.since).as_nanos();
         let free = (passed / FREE_EVERY.as_nanos()).try_into().unwrap_or(u32::MAX);
         match self.count.checked_sub(free) {
@@ -180,7 +199,7 @@ impl ControlFrames {
 }
 
 /// Returns a `GOAWAY` (RFC 9113 section 6.8): streams after `last_stream` were not looked at.
-pub(super) fn go_away(last_stream: u32, code: u32) -> Vec<u8> {
+pub(crate) fn go_away(last_stream: u32, code: u32) -> Vec<u8> {
     const KIND: u8 = 7;
     let mut frame = vec![0, 0, 8, KIND, 0, 0, 0, 0, 0];
     frame.extend_from_slice(&last_stream.to_be_bytes());
@@ -257,7 +276,7 @@ mod tests {
     fn control_frames_are_too_many_unless_time_or_responses_explain_them() {
         let began = Instant::now();
         let ping = frame(PING, 0, 0, 8);
-        let mut frames = ControlFrames::new(began);
+        let mut frames = ControlFrames::new(Sender::Client, began);
         (0..1000).for_each(|_| frames.note_received(ping));
         assert!(!frames.exceed(1000, began));
         frames.note_received(frame(DATA, 0, 1, 0));
@@ -272,7 +291,7 @@ mod tests {
     #[test]
     fn each_frame_of_data_that_was_sent_earns_two_control_frames() {
         let now = Instant::now();
-        let mut frames = ControlFrames::new(now);
+        let mut frames = ControlFrames::new(Sender::Client, now);
         (0..12).for_each(|_| frames.note_received(frame(PING, 0, 0, 8)));
         frames.note_sent(frame(DATA, 0, 1, 0));
         assert!(frames.exceed(11, now));
@@ -283,7 +302,7 @@ mod tests {
     #[test]
     fn time_between_two_free_control_frames_is_not_lost() {
         let began = Instant::now();
-        let mut frames = ControlFrames::new(began);
+        let mut frames = ControlFrames::new(Sender::Client, began);
         (0..2).for_each(|_| frames.note_received(frame(PING, 0, 0, 8)));
         assert!(frames.exceed(0, began + Duration::from_millis(15)));
         assert!(!frames.exceed(0, began + Duration::from_millis(20)));
@@ -292,13 +311,27 @@ mod tests {
     #[test]
     fn requests_and_data_are_no_control_frames() {
         let now = Instant::now();
-        let mut frames = ControlFrames::new(now);
+        let mut frames = ControlFrames::new(Sender::Client, now);
         for frame in
             [frame(HEADERS, END_HEADERS, 1, 9), frame(DATA, 0, 1, 1), frame(DATA, END_STREAM, 1, 0)]
         {
             frames.note_received(frame);
         }
         assert!(!frames.exceed(0, now));
+    }
+
+    #[test]
+    fn requests_earn_what_a_server_sends_before_the_end_of_its_responses() {
+        let now = Instant::now();
+        let mut frames = ControlFrames::new(Sender::Server, now);
+        let head = frame(HEADERS, END_HEADERS, 1, 9);
+        frames.note_received(frame(HEADERS, END_HEADERS | END_STREAM, 1, 9));
+        assert!(!frames.exceed(0, now));
+        frames.note_received(head);
+        assert!(frames.exceed(0, now));
+        (0..EARNED_BY_MESSAGE).for_each(|_| frames.note_received(head));
+        frames.note_sent(head);
+        assert!(!frames.exceed(1, now) && frames.exceed(0, now));
     }
 
     #[test]

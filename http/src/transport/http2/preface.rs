@@ -1,11 +1,11 @@
 //! Recognizes the first bytes of a client that speaks HTTP/2 without asking.
 
 /// What every client of HTTP/2 sends first (RFC 9113 section 3.4).
-pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Preface {
+pub(crate) enum Preface {
     /// They do not begin with the preface.
     NotHttp2,
     /// They are a beginning of the preface.
@@ -16,7 +16,7 @@ pub(super) enum Preface {
 
 /// Compares the first bytes of a connection with the preface. One byte is enough to know that a
 /// request of HTTP/1.1 is none, unless its method begins with a `P`.
-pub(super) fn preface(first: &[u8]) -> Preface {
+pub(crate) fn preface(first: &[u8]) -> Preface {
     let known = first.len().min(PREFACE.len());
     match first[..known] == PREFACE[..known] {
         false => Preface::NotHttp2,

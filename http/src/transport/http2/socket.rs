@@ -1,7 +1,8 @@
-//! The stream of a connection, as hyper reads and writes it: with what was read before, and with a
-//! look at the frames of both directions.
+//! The stream of a connection, as hyper and h2 read and write it: with what was read before, and
+//! with a look at the frames of both directions.
 
 use std::cell::{RefCell, RefMut};
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,66 +14,83 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::message::byte_stream::ByteStream;
-use crate::server::http2::frames::{ControlFrames, DATA, FrameReader, HEADERS, SETTINGS};
+use crate::transport::http2::frames::{
+    ControlFrames, DATA, EARNED_BY_MESSAGE, FrameReader, HEADERS, RST_STREAM, SETTINGS, Sender,
+};
 use crate::transport::pace::Pace;
 
-/// A stream that hyper and the connection share.
+/// A stream that the connection shares with hyper or h2.
 #[derive(Clone)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     shared: Rc<RefCell<Shared>>,
 }
 
 /// A stream with what is known of it.
-pub(super) struct Shared {
-    pub(super) stream: ByteStream,
+pub(crate) struct Shared {
+    pub(crate) stream: ByteStream,
     /// What was read before.
     early: Bytes,
-    pub(super) seen: Seen,
+    pub(crate) seen: Seen,
 }
 
 /// What was seen of a connection.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     received: FrameReader,
     sent: FrameReader,
     control: ControlFrames,
     control_frames_max: u32,
-    /// The client has sent too many control frames. Nothing more is read.
-    pub(super) is_flooded: bool,
-    /// How many frames the client has sent.
-    pub(super) frames: u64,
-    /// The settings of the client have begun to arrive.
-    pub(super) has_settings: bool,
+    /// The streams on which a client has requests, each with whether its response has ended. Each
+    /// earns control frames.
+    requests: HashMap<u32, bool>,
+    /// The number of those whose response has not ended.
+    requests_open: usize,
+    /// The peer has sent too many control frames. Nothing more is read.
+    pub(crate) is_flooded: bool,
+    /// How many frames the peer has sent.
+    pub(crate) frames: u64,
+    /// The settings of the peer have begun to arrive.
+    pub(crate) has_settings: bool,
     /// The last stream that the client has opened.
-    pub(super) last_stream: u32,
+    pub(crate) last_stream: u32,
     /// Since when headers are being received.
-    pub(super) headers_since: Option<Instant>,
+    pub(crate) headers_since: Option<Instant>,
+    /// When anything was last received.
+    pub(crate) received_at: Instant,
     /// When the last part of a response was written.
-    pub(super) data_written: Instant,
+    pub(crate) data_written: Instant,
     /// Since when the stream accepts nothing.
-    pub(super) blocked_since: Option<Instant>,
-    /// How fast the client takes what is written.
-    pub(super) pace: Pace,
+    pub(crate) blocked_since: Option<Instant>,
+    /// How fast the peer takes what is written.
+    pub(crate) pace: Pace,
     write_bytes_per_second_min: u32,
 }
 
 impl Socket {
-    pub(super) fn new(
+    pub(crate) fn new(
         stream: ByteStream,
         early: Bytes,
+        peer: Sender,
         control_frames_max: u32,
         write_bytes_per_second_min: u32,
     ) -> Self {
         let now = time::now();
+        let (received, sent) = match peer {
+            Sender::Client => (FrameReader::of_client(), FrameReader::of_server()),
+            Sender::Server => (FrameReader::of_server(), FrameReader::of_client()),
+        };
         let seen = Seen {
-            received: FrameReader::of_client(),
-            sent: FrameReader::of_server(),
-            control: ControlFrames::new(now),
+            received,
+            sent,
+            control: ControlFrames::new(peer, now),
             control_frames_max,
+            requests: HashMap::new(),
+            requests_open: 0,
             is_flooded: false,
             frames: 0,
             has_settings: false,
             last_stream: 0,
             headers_since: None,
+            received_at: now,
             data_written: now,
             blocked_since: None,
             pace: Pace::default(),
@@ -81,7 +99,7 @@ impl Socket {
         Self { shared: Rc::new(RefCell::new(Shared { stream, early, seen })) }
     }
 
-    pub(super) fn shared(&self) -> RefMut<'_, Shared> {
+    pub(crate) fn shared(&self) -> RefMut<'_, Shared> {
         self.shared.borrow_mut()
     }
 }
@@ -89,9 +107,16 @@ impl Socket {
 impl Seen {
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Self { received, control, frames, has_settings, last_stream, .. } = self;
+        let (requests, requests_open) = (&mut self.requests, &mut self.requests_open);
         received.read(bytes, |frame| {
             *frames += 1;
             control.note_received(frame);
+            if (frame.is_end_stream() || frame.kind == RST_STREAM)
+                && let Some(has_ended @ false) = requests.get_mut(&frame.stream)
+            {
+                *has_ended = true;
+                *requests_open -= 1;
+            }
             match frame.kind {
                 SETTINGS => *has_settings = true,
                 HEADERS => *last_stream = frame.stream.max(*last_stream),
@@ -99,15 +124,37 @@ impl Seen {
             }
         });
         let now = time::now();
+        self.received_at = now;
         match self.received.is_within_headers() {
             true => _ = self.headers_since.get_or_insert(now),
             false => self.headers_since = None,
         }
-        if self.control.exceed(self.control_frames_max, now) {
+        let requests = self.requests.len().try_into().unwrap_or(u32::MAX);
+        let earned = EARNED_BY_MESSAGE.saturating_mul(requests);
+        if self.control.exceed(self.control_frames_max.saturating_add(earned), now) {
             self.is_flooded = true;
             return Err(io::Error::other("too many control frames"));
         }
         Ok(())
+    }
+
+    /// Notes that a client begins a request on this stream.
+    pub(crate) fn begin_request(&mut self, stream: u32) {
+        if self.requests.insert(stream, false).is_none() {
+            self.requests_open += 1;
+        }
+    }
+
+    /// Notes that a client does not want any more of the response on this stream.
+    pub(crate) fn end_request(&mut self, stream: u32) {
+        if self.requests.remove(&stream) == Some(false) {
+            self.requests_open -= 1;
+        }
+    }
+
+    /// Returns on how many streams responses are waited for.
+    pub(crate) const fn requests_open(&self) -> usize {
+        self.requests_open
     }
 
     fn note_written(&mut self, bytes: &[u8]) {
@@ -133,15 +180,15 @@ impl Seen {
         self.pace.begin();
     }
 
-    /// Returns when the client will have taken too little of what is written.
-    pub(super) fn write_deadline(&self, timeout: Duration) -> Option<Instant> {
+    /// Returns when the peer will have taken too little of what is written.
+    pub(crate) fn write_deadline(&self, timeout: Duration) -> Option<Instant> {
         let since = self.blocked_since?;
         let by_rate = self.pace.latest(since, self.write_bytes_per_second_min);
         [since.checked_add(timeout), by_rate].into_iter().flatten().min()
     }
 
     /// Returns `true` if a frame can be written without breaking another one.
-    pub(super) const fn is_between_sent_frames(&self) -> bool {
+    pub(crate) const fn is_between_sent_frames(&self) -> bool {
         self.sent.is_between_frames()
     }
 }

@@ -1,0 +1,355 @@
+//! A connection of HTTP/2: what its requests share, and the task that moves its frames.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use brigade_runtime::local::{Notify, Semaphore};
+use brigade_runtime::net::SendIo;
+use brigade_runtime::{task, time};
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::{Ping, PingPong};
+
+use crate::client::http2::errors;
+use crate::client::options::Options;
+use crate::message::byte_stream::ByteStream;
+use crate::message::client_error::{ClientErrorKind, TimeoutKind};
+use crate::protocol::limits::Limits;
+use crate::transport::deadline::Deadline;
+use crate::transport::http2::frames::Sender;
+use crate::transport::http2::socket::{Seen, Socket};
+
+/// How much of a response the server may send before the caller has read it. Enough for 80 Mbit/s
+/// over a distance of 100 ms.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// The same for all responses of a connection: 16 that are not read do not stop the others.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * STREAM_WINDOW_BYTES;
+/// How much of a request's body may be queued before it is no longer polled: enough to keep a fast
+/// connection busy.
+pub(super) const SEND_BUFFER_BYTES_MAX: usize = 400 * 1024;
+/// How many streams are opened before the server has said how many it allows: the number that RFC
+/// 9113 section 6.5.2 recommends it to allow at least.
+const STREAMS_AT_FIRST: usize = 100;
+/// How many frames that ask for nothing the server may send, beyond those that requests earn and a
+/// hundred a second: as many as a client may send to our server.
+const CONTROL_FRAMES_MAX: u32 = 1000;
+/// After how much silence a server that is waited for is sent a `PING`. Less than the 30 s after
+/// which some middleboxes forget a connection.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// A server that answers later has gone, or would be no use.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// What HTTP/2 adds to the size of a header when it counts it (RFC 9113 section 6.5.2).
+const HEADER_OVERHEAD_BYTES: u32 = 32;
+
+/// The name of the tasks of connections.
+const TASK_NAME: &str = "HTTP/2 client connection";
+
+/// What the requests of a connection share.
+pub(super) struct Connection {
+    /// Begins requests. Absent once no more are to be begun: then the connection is closed after
+    /// the last one.
+    sender: RefCell<Option<SendRequest<Bytes>>>,
+    /// Absent once the task has ended.
+    socket: RefCell<Option<Socket>>,
+    /// The number of requests in progress.
+    open: Cell<usize>,
+    /// Entitles to wait until the server allows another stream.
+    turn: Semaphore,
+    /// Wakes the request that waits for that.
+    changed: Notify,
+    /// When the last of them ended.
+    idle_since: Cell<Instant>,
+    /// Why the task has ended, unless h2 knows.
+    end: Cell<Option<End>>,
+    /// The task.
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Why a connection has ended before h2 ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The server has accepted nothing for this long.
+    Blocked(Duration),
+    /// The server has not answered a `PING`.
+    Silent,
+}
+
+impl Connection {
+    /// Starts a connection over a stream that is for HTTP/2, in a task of its own.
+    pub(super) async fn start(
+        stream: ByteStream,
+        options: &Options,
+    ) -> Result<Rc<Self>, ClientErrorKind> {
+        let (peer, rate) = (Sender::Server, options.body_rate);
+        let socket = Socket::new(stream, Bytes::new(), peer, CONTROL_FRAMES_MAX, rate);
+        let io = SendIo::new(socket.clone());
+        let handshake = builder(&options.limits).handshake(io).await;
+        let (sender, mut h2) = handshake.map_err(|error| errors::kind_of(error).0)?;
+        let connection = Rc::new(Self {
+            sender: RefCell::new(Some(sender)),
+            socket: RefCell::new(Some(socket)),
+            open: Cell::new(0),
+            turn: Semaphore::new(1),
+            changed: Notify::new(),
+            idle_since: Cell::new(time::now()),
+            end: Cell::new(None),
+            waker: RefCell::default(),
+        });
+        let pings = h2.ping_pong().map(|pings| Pings { pings, sent: None });
+        let driver = Driver {
+            h2,
+            connection: connection.clone(),
+            pings,
+            idle_timeout: options.idle_timeout,
+            write_timeout: options.write_timeout,
+            deadline: Deadline::new(),
+        };
+        task::Builder::new().name(TASK_NAME).spawn(driver).detach();
+        Ok(connection)
+    }
+
+    /// Returns what begins a request, once the server allows another stream. `None` if no more can
+    /// be begun. Requests get their streams in the order in which they began to wait.
+    ///
+    /// h2 would keep requests until they are allowed. But it sends also those that were given up
+    /// meanwhile, so that their servers may act on them.
+    pub(super) async fn sender_when_allowed(&self) -> Option<SendRequest<Bytes>> {
+        let _turn = self.turn.acquire().await;
+        loop {
+            let sender = self.sender()?;
+            // A response that is complete holds no stream, also if it has not been read.
+            let open = self.seen(|seen| seen.requests_open()).unwrap_or(0);
+            if open < sender.current_max_send_streams() {
+                return Some(sender);
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Returns what begins a request, unless no more can be begun.
+    fn sender(&self) -> Option<SendRequest<Bytes>> {
+        self.is_usable().then(|| self.sender.borrow().clone()).flatten()
+    }
+
+    /// Returns `true` if requests can be begun. The server may have sent a `GOAWAY`, or the
+    /// connection may have ended.
+    pub(super) fn is_usable(&self) -> bool {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut sender = self.sender.borrow_mut();
+        // It is never pending, since no stream waits to be opened.
+        sender.as_mut().is_some_and(|sender| matches!(sender.poll_ready(cx), Poll::Ready(Ok(()))))
+    }
+
+    /// Returns `true` if there are no requests, and some can be begun.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.get() == 0 && self.is_usable()
+    }
+
+    /// Counts a request on this stream.
+    pub(super) fn enter(&self, stream: u32) {
+        self.open.update(|open| open + 1);
+        self.seen(|seen| seen.begin_request(stream));
+    }
+
+    /// Counts the end of a request on this stream.
+    pub(super) fn leave(&self, stream: u32) {
+        self.open.update(|open| open - 1);
+        self.seen(|seen| seen.end_request(stream));
+        self.changed.notify_waiters();
+        if self.open.get() == 0 {
+            self.idle_since.set(time::now());
+            self.wake();
+        }
+    }
+
+    /// Calls `f` with what was seen of the connection, unless its task has ended.
+    fn seen<R>(&self, f: impl FnOnce(&mut Seen) -> R) -> Option<R> {
+        self.socket.borrow().as_ref().map(|socket| f(&mut socket.shared().seen))
+    }
+
+    /// Begins no more requests, and closes the connection after the last one.
+    pub(super) fn retire(&self) {
+        // Bound to a name, so that it is dropped after the borrow has ended.
+        let _sender = self.sender.take();
+        self.changed.notify_waiters();
+        self.wake();
+    }
+
+    /// Retires the connection if the server has sent nothing since then: it may have gone.
+    pub(super) fn suspect(&self, since: Instant) {
+        if self.seen(|seen| seen.received_at).is_none_or(|at| at < since) {
+            self.retire();
+        }
+    }
+
+    /// Wakes the task.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Returns why the connection has ended, unless h2 knows.
+    pub(super) fn end(&self) -> Option<ClientErrorKind> {
+        Some(match self.end.get()? {
+            End::Blocked(limit) => ClientErrorKind::Timeout(TimeoutKind::Write, limit),
+            End::Silent => {
+                let text = format!("the server has not answered a PING within {PING_TIMEOUT:?}");
+                ClientErrorKind::Broken(io::Error::new(io::ErrorKind::TimedOut, text))
+            }
+        })
+    }
+
+    fn register(&self, waker: &Waker) {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+/// Returns the settings of a connection.
+fn builder(limits: &Limits) -> Builder {
+    // Heads are decoded as those of HTTP/1.1 are, within the same limits. For one that is larger
+    // than is announced, h2 has no error of its own: so twice as much is.
+    let overhead = HEADER_OVERHEAD_BYTES * u32::from(limits.headers_count_max);
+    let header_list_bytes_max = 2 * u32::from(limits.head_bytes_max) + overhead;
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(header_list_bytes_max)
+        .max_send_buffer_size(SEND_BUFFER_BYTES_MAX)
+        .initial_max_send_streams(STREAMS_AT_FIRST);
+    builder
+}
+
+/// The task of a connection. It ends when the server closes the connection, or breaks the protocol,
+/// and when the last request of a retired connection has ended. Dropping it closes the connection.
+struct Driver {
+    h2: h2::client::Connection<SendIo<Socket>, Bytes>,
+    connection: Rc<Connection>,
+    pings: Option<Pings>,
+    idle_timeout: Duration,
+    write_timeout: Duration,
+    deadline: Deadline<()>,
+}
+
+/// The pings of a connection.
+struct Pings {
+    pings: PingPong,
+    /// When the one was sent that the server has not answered.
+    sent: Option<Instant>,
+}
+
+/// What is to be done at a deadline.
+#[derive(Clone, Copy)]
+enum Due {
+    Retire,
+    Ping,
+    End(End),
+}
+
+impl Driver {
+    /// Returns the next deadline, and what is to be done then.
+    fn next_deadline(&self) -> Option<(Instant, Due)> {
+        let connection = &self.connection;
+        let socket = connection.socket.borrow();
+        let seen = &socket.as_ref()?.shared().seen;
+        let is_retired = connection.sender.borrow().is_none();
+        let has_requests = connection.open.get() > 0;
+        let idle = (!has_requests && !is_retired)
+            .then(|| connection.idle_since.get().checked_add(self.idle_timeout));
+        let blocked = seen.write_deadline(self.write_timeout);
+        let ping = self.pings.as_ref().filter(|_| has_requests).map(|pings| match pings.sent {
+            None => (seen.received_at + PING_INTERVAL, Due::Ping),
+            Some(at) => (at.max(seen.received_at) + PING_TIMEOUT, Due::End(End::Silent)),
+        });
+        let deadlines = [
+            idle.flatten().map(|at| (at, Due::Retire)),
+            blocked.map(|at| (at, Due::End(End::Blocked(self.write_timeout)))),
+            ping,
+        ];
+        deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Ready when something is due. Arranges to be woken at the next deadline.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        let Some((at, due)) = self.next_deadline() else { return Poll::Pending };
+        self.deadline.poll_passed(None, Some(at), cx).map(|()| due)
+    }
+
+    /// Receives the answer to a `PING`.
+    fn poll_pong(&mut self, cx: &mut Context<'_>) {
+        if let Some(Pings { pings, sent }) = &mut self.pings
+            && sent.is_some()
+            && pings.poll_pong(cx).is_ready()
+        {
+            *sent = None;
+        }
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        loop {
+            self.poll_pong(cx);
+            if let Poll::Ready(ended) = Pin::new(&mut self.h2).poll(cx) {
+                return Poll::Ready(ended);
+            }
+            // The server may have changed its limit, or have sent a `GOAWAY`.
+            self.connection.changed.notify_waiters();
+            match ready!(self.poll_due(cx)) {
+                Due::Retire => self.connection.retire(),
+                Due::Ping => {
+                    if let Some(Pings { pings, sent }) = &mut self.pings {
+                        // Fails only if the connection has ended.
+                        let _ = pings.send_ping(Ping::opaque());
+                        *sent = Some(time::now());
+                    }
+                }
+                Due::End(end) => {
+                    self.connection.end.set(Some(end));
+                    if let Some(socket) = &*self.connection.socket.borrow() {
+                        // Otherwise the system would keep what was written for a server that does
+                        // not take it.
+                        socket.shared().stream.reset();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.connection.register(cx.waker());
+        let ended = ready!(this.run(cx));
+        if let Err(error) = ended {
+            tracing::debug!(target: "brigade::http", %error, "connection of HTTP/2 failed");
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // The socket closes with h2's part. Requests learn from that of the end.
+        let _closed = (self.connection.sender.take(), self.connection.socket.take());
+        self.connection.changed.notify_waiters();
+    }
+}
