@@ -7,6 +7,7 @@ mod flood;
 mod http2_idle;
 mod new_connections;
 mod response;
+mod sources;
 mod tls;
 mod transfer;
 mod websockets;

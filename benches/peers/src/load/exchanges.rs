@@ -1,7 +1,7 @@
 //! Many connections to one server, each with at most one request in flight.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,16 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+use rustix::net::SocketFlags;
 
-use super::response;
 use super::tls::TlsClient;
 use super::wire::Wire;
+use super::{response, sources};
 
 /// Events received at once.
 const EVENTS: usize = 1024;
 /// Bytes of one read.
 const READ_SIZE: usize = 16 * 1024;
-/// The number of client addresses, from 127.0.0.2 on, which connections use in turn: many short
-/// connections leave more ports in TIME_WAIT than one address has.
-const SOURCES: usize = 64;
 
 /// When an exchange ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,15 +175,8 @@ impl Exchanges {
     }
 
     fn connect(&mut self) -> io::Result<TcpStream> {
-        let source = Ipv4Addr::new(127, 0, 0, 2 + (self.opened % SOURCES) as u8);
         self.opened += 1;
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        net::bind(&socket, &SocketAddrV4::new(source, 0))?;
-        match net::connect(&socket, &self.server) {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(socket.into()),
-            Err(error) => Err(error.into()),
-        }
+        sources::connect(self.server, self.opened, SocketFlags::NONBLOCK)
     }
 }
 

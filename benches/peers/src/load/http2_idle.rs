@@ -1,9 +1,12 @@
 //! Connections by HTTP/2 over TLS that have had one response each.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::net::SocketFlags;
+
+use super::sources;
 use super::tls::{Resume, TlsClient};
 use super::wire::Wire;
 
@@ -39,13 +42,13 @@ impl Http2Idle {
     /// If one of them is refused or lost, or a response is late or not a 200.
     pub fn open(server: SocketAddr, connections: usize) -> io::Result<Self> {
         let client = TlsClient::new("h2", Resume::Never)?;
-        let open = |_| open(server, &client);
+        let open = |number| open(server, number, &client);
         Ok(Self { _connections: (0..connections).map(open).collect::<io::Result<_>>()? })
     }
 }
 
-fn open(server: SocketAddr, client: &TlsClient) -> io::Result<Wire> {
-    let socket = TcpStream::connect(server)?;
+fn open(server: SocketAddr, number: usize, client: &TlsClient) -> io::Result<Wire> {
+    let socket = sources::connect(server, number, SocketFlags::empty())?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_nodelay(true)?;
     let mut wire = Wire::new(socket, Some(client))?;
