@@ -37,7 +37,7 @@ where
         builder = builder.header(HOST, authority.as_str());
     }
     for (name, value) in &parts.headers {
-        builder = builder.header(name, value.clone());
+        builder = builder.valid_header(name.clone(), value.clone());
     }
     // An unknown client must not be taken for one on this machine.
     let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into();

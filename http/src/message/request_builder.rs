@@ -70,7 +70,7 @@ impl RequestBuilder {
     /// error if the name or the value is invalid.
     pub fn header(mut self, name: impl AsRef<str>, value: impl TryInto<HeaderValue>) -> Self {
         match (HeaderName::try_from(name.as_ref()), value.try_into()) {
-            (Ok(name), Ok(value)) => self.headers.append(name, value),
+            (Ok(name), Ok(value)) => return self.valid_header(name, value),
             (Err(_), _) => self.error = self.error.or(Some(ProtocolError::HeaderName)),
             (_, Err(_)) => self.error = self.error.or(Some(ProtocolError::HeaderValue)),
         }
