@@ -10,7 +10,7 @@ use crate::protocol::body_encoder::BodyLength;
 
 /// There are none.
 #[derive(Default)]
-pub(super) struct Origins;
+pub(super) struct Origins {}
 
 impl Origins {
     pub(super) const fn idle_count(&self) -> usize {
