@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body::Body as HttpBody;
 use send_wrapper::SendWrapper;
 
-use crate::bridge::begun::begin;
+use crate::bridge::polled_body::poll_first_frame;
 use crate::message::body::Body;
 use crate::message::body_error::BoxError;
 use crate::message::response::{IntoResponse, Response};
@@ -54,7 +54,7 @@ where
         Some(upgrade) => upgrade,
         None => match into_ours(body) {
             Ok(body) => body,
-            Err(body) => begin(body).await,
+            Err(body) => poll_first_frame(body).await,
         },
     };
     http::Response::from_parts(parts, body).into_response()

@@ -3,13 +3,13 @@
 //! Each is an optional feature. Only HTTP/2 depends on one of them, hyper's.
 
 #[cfg(feature = "tower")]
-mod begun;
-#[cfg(feature = "tower")]
 mod from_http;
 #[cfg(feature = "tower")]
 mod http_response;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "tower")]
+mod polled_body;
 #[cfg(feature = "tower")]
 mod to_http;
 #[cfg(feature = "tower")]

@@ -88,14 +88,14 @@ impl Headers {
     /// Sets all headers of a map, each name in place of any of that name. All values that a name
     /// has in the map are kept.
     pub fn insert_all(&mut self, map: HeaderMap) {
-        let is_first = self.is_empty();
+        let was_empty = self.is_empty();
         let mut last_name = None;
         // A map gives each name once, with the first of its values.
         for (name, value) in map {
             match (name, &last_name) {
                 (Some(name), _) => {
                     last_name = Some(name.clone());
-                    if is_first {
+                    if was_empty {
                         self.append(name, value);
                     } else {
                         self.insert(name, value);

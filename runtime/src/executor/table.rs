@@ -333,8 +333,8 @@ impl Tasks {
         task.coroutine.take()
     }
 
-    /// Gives the task the parent of the current one, whose place it takes.
-    pub(crate) fn succeed_current(&self, key: Key) {
+    /// Gives the task the parent of the current one.
+    pub(crate) fn inherit_parent(&self, key: Key) {
         let mut slots = self.slots.borrow_mut();
         let current = self.current().and_then(|current| slots.get(current));
         let parent = current.and_then(|current| current.parent);

@@ -78,7 +78,8 @@ impl fmt::Display for TaskLabel {
 pub struct TaskInfo {
     /// The task's id, name and site.
     pub label: TaskLabel,
-    /// The task that spawned it. `None` if it was spawned outside of tasks.
+    /// The task that spawned it. `None` if it was spawned outside of tasks. A task that took a
+    /// connection over has the parent of the task before it.
     pub parent: Option<TaskId>,
     /// The task's state.
     pub state: TaskState,

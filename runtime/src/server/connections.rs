@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::budget::consume_budget;
 use crate::local::Notify;
-use crate::task::current::be_succeeded_by;
+use crate::task::current::set_successor;
 use crate::task::{self, JoinHandle, TaskId, TaskInfo};
 
 /// The name of the task of a connection.
@@ -90,7 +90,7 @@ impl Connections {
     /// connection and about to end. It counts as the connection's from then on.
     pub fn spawn_successor(&self, future: impl Future<Output = ()> + 'static) {
         let handle = self.spawn_task(future);
-        be_succeeded_by(handle.id());
+        set_successor(handle.id());
         handle.detach();
     }
 

@@ -37,11 +37,10 @@ pub fn abort(task: TaskId) {
     }
 }
 
-/// Gives a task the parent of the running one, so that it is known as what that was. For a task
-/// that continues the work of the running one, which ends.
-pub(crate) fn be_succeeded_by(task: TaskId) {
+/// Gives the task `successor` the parent of the running task, which is about to end.
+pub(crate) fn set_successor(successor: TaskId) {
     if let Some(core) = Core::try_current() {
-        core.succeed_current_task(task.into());
+        core.inherit_parent(successor.into());
     }
 }
 

@@ -410,6 +410,7 @@ mod tests {
     fn connections_and_requests_stay_small() {
         let sizes = [
             ("ConnectionTask", size_of::<ConnectionTask>(), 336),
+            ("UpgradedConnection", size_of::<UpgradedConnection>(), 112),
             ("State", size_of::<State>(), 32),
             ("Running", size_of::<Running>(), 16),
             ("Parts", size_of::<Parts>(), 216),

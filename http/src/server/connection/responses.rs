@@ -138,7 +138,7 @@ impl ConnectionTask {
                 self.enter(State::Sending(stream), Step::Again)
             }
             BodyKind::Upgrade(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
-                self.upgrade(upgrade, cx)
+                self.upgrade(upgrade, route, cx)
             }
             BodyKind::Full(bytes) => self.send_full(bytes, route, cx),
             BodyKind::Error(error) => self.send_full(error.text, route, cx),
@@ -217,7 +217,12 @@ impl ConnectionTask {
     }
 
     /// Hands the connection over to another protocol, after a 101.
-    fn upgrade(&mut self, upgrade: Upgrade, cx: &mut PollContext<'_, '_>) -> io::Result<Step> {
+    fn upgrade(
+        &mut self,
+        upgrade: Upgrade,
+        route: Option<&Route>,
+        cx: &mut PollContext<'_, '_>,
+    ) -> io::Result<Step> {
         self.write(cx)?;
         if self.outgoing.is_blocked() {
             // A peer that does not even take a head is not fit for another protocol.
@@ -240,6 +245,7 @@ impl ConnectionTask {
             protocol: Some(protocol),
             body: self.request.body.take(),
             watch: self.watch.take(),
+            note: route.map(|route| route.note),
             _guard: guard,
         };
         match connections {

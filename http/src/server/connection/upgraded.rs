@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use brigade_runtime::net::PeerAddr;
 use brigade_runtime::server::ConnectionGuard;
+use brigade_runtime::task::Note;
 use brigade_runtime::{task, time};
 
 use crate::message::pipe::Pipe;
@@ -28,6 +29,8 @@ pub(super) struct UpgradedConnection {
     /// The body of the request that asked for the upgrade.
     pub(super) body: Option<Rc<Pipe>>,
     pub(super) watch: Option<Box<Watch>>,
+    /// What the loop reports of the route if the protocol blocks it.
+    pub(super) note: Option<Note>,
     /// Declared last: the connection counts as open until everything else was dropped.
     pub(super) _guard: Option<ConnectionGuard>,
 }
@@ -61,6 +64,7 @@ impl Future for UpgradedConnection {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        this.server.notebook.set(this.note);
         let polled = this.poll_protocol(cx);
         if polled.is_pending() && this.server.is_taking_snapshot() {
             this.report();

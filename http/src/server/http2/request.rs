@@ -64,12 +64,12 @@ impl BodyLimits {
 pub(super) struct Converted {
     pub(super) request: Request,
     /// Absent if there is no body.
-    pub(super) ties: Option<BodyTies>,
+    pub(super) link: Option<BodyLink>,
 }
 
-/// What ties a body that arrives to its request.
+/// What a request shares with its body.
 #[derive(Clone, Default)]
-pub(super) struct BodyTies {
+pub(super) struct BodyLink {
     /// To be set before the body is read.
     pub(super) limits: Rc<RefCell<Option<BodyLimits>>>,
     pub(super) failure: BodyFailure,
@@ -86,7 +86,7 @@ pub(super) fn convert(
 ) -> Result<Converted, ProtocolError> {
     let (parts, incoming) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let (body, ties) = incoming_body(incoming);
+    let (body, link) = incoming_body(incoming);
     let mut builder = Request::builder(parts.method.clone(), target).body(body).peer_addr(peer);
     if let Some(host) = host(&parts)? {
         builder = builder.valid_header(HOST, host);
@@ -102,7 +102,7 @@ pub(super) fn convert(
     }
     let mut request = builder.build_within(limits)?;
     request.parts.head.version = Version::HTTP_2;
-    Ok(Converted { request, ties })
+    Ok(Converted { request, link })
 }
 
 /// Refuses a value with white space at its start or end (RFC 9113 section 8.2.1). HTTP/1.1 would
@@ -150,26 +150,26 @@ fn cookies(headers: &HeaderMap) -> Result<Option<HeaderValue>, ProtocolError> {
     HeaderValue::from_bytes(&all).map(Some).map_err(|_| ProtocolError::HeaderValue)
 }
 
-fn incoming_body(incoming: Incoming) -> (Body, Option<BodyTies>) {
+fn incoming_body(incoming: Incoming) -> (Body, Option<BodyLink>) {
     if incoming.is_end_stream() {
         return (Body::empty(), None);
     }
-    let ties = BodyTies::default();
+    let link = BodyLink::default();
     let length = incoming.size_hint().exact().map_or(BodyLength::Unknown, BodyLength::Known);
     let parts = IncomingParts {
         incoming,
-        ties: ties.clone(),
+        link: link.clone(),
         received: 0,
         waited: Duration::ZERO,
         deadline: Deadline::new(),
     };
-    (Body::parts(parts, length), Some(ties))
+    (Body::parts(parts, length), Some(link))
 }
 
 /// The parts of a request's body, as its handler asks for them.
 struct IncomingParts {
     incoming: Incoming,
-    ties: BodyTies,
+    link: BodyLink,
     received: u64,
     /// How long the handler has waited for parts, without the current wait.
     waited: Duration,
@@ -192,7 +192,7 @@ impl IncomingParts {
         let Ok(frame) = frame else {
             return Poll::Ready(Some(Err(ProtocolError::UnexpectedEnd)));
         };
-        let limits = self.ties.limits.borrow();
+        let limits = self.link.limits.borrow();
         Poll::Ready(match (frame.into_data(), limits.as_ref()) {
             (Ok(data), limits) => {
                 self.received += data.len() as u64;
@@ -220,7 +220,7 @@ impl IncomingParts {
             self.deadline.start(true);
         }
         let Some((gap, latest)) = self
-            .ties
+            .link
             .limits
             .borrow()
             .as_ref()
@@ -252,7 +252,7 @@ impl Stream for IncomingParts {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(match ready!(self.poll_incoming(cx)) {
             Some(Err(error)) => {
-                self.ties.failure.set(Some(error));
+                self.link.failure.set(Some(error));
                 Some(Err(error.into()))
             }
             part => part.map(|part| part.map_err(Into::into)),

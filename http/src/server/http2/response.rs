@@ -152,15 +152,15 @@ impl Framing {
 fn to_map(headers: Headers) -> HeaderMap {
     // Two are added: the length and the date.
     let mut map = HeaderMap::with_capacity(headers.len() + 2);
-    let mut options = None;
+    let mut options = Vec::new();
     for (name, value) in headers {
         if name == CONNECTION {
-            options = Some(value);
+            options.push(value);
         } else if ![TE, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION].contains(&name) {
             map.append(name, value);
         }
     }
-    if let Some(options) = options {
+    for options in options {
         let names = options.to_str().unwrap_or_default().split(',').map(str::trim);
         names.for_each(|name| _ = map.remove(name));
     }

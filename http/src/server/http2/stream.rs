@@ -31,7 +31,7 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::framing::Framing;
 use crate::routing::endpoint::Running;
 use crate::server::counters::Outcome;
-use crate::server::http2::request::{self, BodyLimits, BodyTies, Converted};
+use crate::server::http2::request::{self, BodyLimits, BodyLink, Converted};
 use crate::server::http2::response::{self, OutgoingBody};
 use crate::server::http2::shared::{BodyFailure, Connection, Open, Stream};
 use crate::transport::deadline::Deadline;
@@ -200,7 +200,7 @@ impl Exchange {
     fn begin(&mut self, request: http::Request<Incoming>) -> Result<Stage, Panic> {
         let connection = self.stream.connection().clone();
         let (context, peer) = (&connection.context, connection.peer);
-        let Converted { mut request, ties } = match request::convert(request, &context.limits, peer)
+        let Converted { mut request, link } = match request::convert(request, &context.limits, peer)
         {
             Ok(converted) => converted,
             Err(error) => {
@@ -222,7 +222,7 @@ impl Exchange {
         let of_body = BodyLimits::new(&context.limits, &context.timeouts, options.as_ref());
         let is_too_large =
             matches!(request.framing(), Framing::Length(length) if length > of_body.bytes_max());
-        if let Some(BodyTies { limits, failure }) = ties {
+        if let Some(BodyLink { limits, failure }) = link {
             limits.replace(Some(of_body));
             self.failure = Some(failure);
         }

@@ -67,8 +67,8 @@ impl Core {
     }
 
     /// Gives the task the parent of the one that is being polled.
-    pub(crate) fn succeed_current_task(&self, key: Key) {
-        self.tasks.succeed_current(key);
+    pub(crate) fn inherit_parent(&self, key: Key) {
+        self.tasks.inherit_parent(key);
     }
 
     /// Cancels the task where it would be polled next.

@@ -15,7 +15,7 @@ type Polled<B> = Option<Result<Frame<<B as HttpBody>::Data>, <B as HttpBody>::Er
 
 /// Converts a body. If it has one frame, which is there already, it becomes one that is complete,
 /// and is sent together with its head.
-pub(super) async fn begin<B>(body: B) -> Body
+pub(super) async fn poll_first_frame<B>(body: B) -> Body
 where
     B: HttpBody + 'static,
     B::Error: Into<BoxError>,
@@ -33,7 +33,7 @@ where
         Poll::Ready(first) => Some(first),
         Poll::Pending => None,
     };
-    Body::from_http_body(Begun { body, first, length })
+    Body::from_http_body(PolledBody { body, first, length })
 }
 
 /// Returns `true` if this frame has all of a body of `length` bytes.
@@ -42,7 +42,7 @@ fn is_whole<D: Buf>(frame: &Frame<D>, length: u64) -> bool {
 }
 
 /// A body of `length` bytes that was polled once.
-struct Begun<B: HttpBody> {
+struct PolledBody<B: HttpBody> {
     body: Pin<Box<B>>,
     /// What the first poll has returned, until it is passed on.
     first: Option<Polled<B>>,
@@ -50,9 +50,9 @@ struct Begun<B: HttpBody> {
 }
 
 // Nothing in it is pinned but what the box holds.
-impl<B: HttpBody> Unpin for Begun<B> {}
+impl<B: HttpBody> Unpin for PolledBody<B> {}
 
-impl<B: HttpBody> HttpBody for Begun<B> {
+impl<B: HttpBody> HttpBody for PolledBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -125,19 +125,22 @@ mod tests {
     }
 
     /// Returns whether the body is complete at once, its data, its trailers, and its error.
-    fn begun<const N: usize>(
+    fn read_polled<const N: usize>(
         frames: [Option<Result<Frame<Bytes>, io::Error>>; N],
     ) -> (bool, String, usize, Option<String>) {
         run(async {
             let length = 5;
-            let mut body = begin(Frames(frames.into(), length)).await;
+            let mut body = poll_first_frame(Frames(frames.into(), length)).await;
             let is_complete = matches!(body.kind, BodyKind::Full(_));
             let (mut text, mut trailers, mut error) = (String::new(), 0, None);
             while let Some(part) = poll_fn(|cx| body.poll_part(cx)).await {
                 match part {
                     Ok(Part::Data(data)) => text += std::str::from_utf8(&data).unwrap(),
                     Ok(Part::Trailers(map)) => trailers += map.len(),
-                    Err(failed) => error = Some(failed.to_string()),
+                    Err(failed) => {
+                        error = Some(failed.into_cause().to_string());
+                        break;
+                    }
                 }
             }
             (is_complete, text, trailers, error)
@@ -146,23 +149,23 @@ mod tests {
 
     #[test]
     fn a_body_of_one_frame_that_is_there_is_complete_at_once() {
-        assert_eq!(begun([data("hello")]), (true, "hello".to_owned(), 0, None));
+        assert_eq!(read_polled([data("hello")]), (true, "hello".to_owned(), 0, None));
     }
 
     #[test]
     fn a_body_of_more_than_one_frame_is_sent_frame_by_frame() {
-        assert_eq!(begun([data("hel"), data("lo")]), (false, "hello".to_owned(), 0, None));
-        assert_eq!(begun([data("hello"), trailers()]), (false, "hello".to_owned(), 1, None));
+        assert_eq!(read_polled([data("hel"), data("lo")]), (false, "hello".to_owned(), 0, None));
+        assert_eq!(read_polled([data("hello"), trailers()]), (false, "hello".to_owned(), 1, None));
     }
 
     #[test]
     fn a_body_that_is_not_there_yet_is_waited_for() {
-        assert_eq!(begun([None, data("hello")]), (false, "hello".to_owned(), 0, None));
+        assert_eq!(read_polled([None, data("hello")]), (false, "hello".to_owned(), 0, None));
     }
 
     #[test]
     fn a_body_that_fails_at_once_still_fails() {
-        let (is_complete, text, _, error) = begun([Some(Err(io::Error::other("broken")))]);
+        let (is_complete, text, _, error) = read_polled([Some(Err(io::Error::other("broken")))]);
         assert!(!is_complete && text.is_empty());
         assert!(error.is_some_and(|error| error.contains("broken")));
     }
