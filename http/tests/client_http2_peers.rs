@@ -95,19 +95,40 @@ fn requests_wait_for_the_first_connection_and_share_it() {
 }
 
 #[test]
-fn another_request_connects_if_the_one_that_did_is_dropped_or_fails() {
+fn a_handshake_goes_on_if_the_request_that_began_it_is_dropped_or_not_polled() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        for is_dropped in [true, false] {
+            let mut first = Box::pin(client.get(server.url("/")).send());
+            assert!(poll_immediate(&mut first).await.is_none());
+            let kept = (!is_dropped).then_some(first);
+            let second = get(&client, &server);
+            let peer = server.accept().await;
+            let stream = peer.request().await;
+            peer.send(&response(stream, 204)).await;
+            assert_eq!(received(second).await.status(), 204);
+            drop(kept);
+            client.close_idle();
+            peer.rest().await;
+        }
+        assert_eq!(client.connections_opened(), 2);
+    });
+}
+
+#[test]
+fn another_request_connects_if_the_handshake_fails() {
     run(async {
         let server = Http2Server::start();
         let client = server.client().build();
         let (first, second) = (get(&client, &server), get(&client, &server));
-        // The first one is in its handshake.
-        let silent = server.accept_socket().await;
-        first.abort();
+        drop(server.accept_socket().await);
+        let error = failed(first).await;
+        assert!(matches!(error.kind(), ClientErrorKind::Connect(_)), "{error:?}");
         let peer = server.accept().await;
         let stream = peer.request().await;
         peer.send(&response(stream, 204)).await;
         assert_eq!(received(second).await.status(), 204);
-        drop(silent);
     });
 }
 
@@ -160,13 +181,13 @@ fn the_servers_limit_of_streams_is_respected() {
 async fn connected(client: &Client, server: &Http2Server, settings: &[u8]) -> Peer {
     let sent = get(client, server);
     let peer = server.accept_with(settings).await;
-    let stream = peer.request().await;
-    loop {
+    let (mut stream, mut is_known) = (None, false);
+    while stream.is_none() || !is_known {
         let frame = peer.next().await.unwrap();
-        if frame.kind == SETTINGS && frame.flags & ACK != 0 {
-            break;
-        }
+        is_known |= frame.kind == SETTINGS && frame.flags & ACK != 0;
+        stream = stream.or((frame.kind == HEADERS).then_some(frame.stream));
     }
+    let stream = stream.unwrap();
     peer.send(&response(stream, 200)).await;
     drop(received(sent).await);
     peer

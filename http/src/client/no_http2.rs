@@ -35,5 +35,5 @@ pub(super) async fn connect(
     outline: &Outline,
     _length: BodyLength,
 ) -> Result<Connected, ClientErrorKind> {
-    open(client, outline, false).await.map(|opened| Connected::Http1(opened.stream))
+    open(client, &outline.target, false).await.map(|opened| Connected::Http1(opened.stream))
 }

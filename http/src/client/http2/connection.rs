@@ -74,6 +74,22 @@ pub(super) struct Connection {
     waker: RefCell<Option<Waker>>,
 }
 
+/// A new connection that is not idle, although its first request may not have begun.
+pub(super) struct Held(pub(super) Rc<Connection>);
+
+impl Held {
+    fn new(connection: Rc<Connection>) -> Self {
+        connection.open.update(|open| open + 1);
+        Self(connection)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 /// Why a connection has ended before h2 ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -90,7 +106,7 @@ impl Connection {
     pub(super) async fn start(
         stream: ByteStream,
         options: &Options,
-    ) -> Result<Rc<Self>, ClientErrorKind> {
+    ) -> Result<Held, ClientErrorKind> {
         let (peer, rate) = (Sender::Server, options.body_rate);
         let socket = Socket::new(stream, Bytes::new(), peer, CONTROL_FRAMES_MAX, rate);
         let io = SendIo::new(socket.clone());
@@ -108,7 +124,7 @@ impl Connection {
             deadline: Deadline::new(),
         };
         task::Builder::new().name(TASK_NAME).spawn(driver).detach();
-        Ok(connection)
+        Ok(Held::new(connection))
     }
 
     /// Returns what begins a request, once the server allows another stream. `None` if no more can
@@ -171,8 +187,13 @@ impl Connection {
 
     /// Counts the end of a request on this stream.
     pub(super) fn leave(&self, stream: u32) {
-        self.open.update(|open| open - 1);
         self.seen(|seen| seen.end_request(stream));
+        self.release();
+    }
+
+    /// Counts the end of a request.
+    fn release(&self) {
+        self.open.update(|open| open - 1);
         self.changed.notify_waiters();
         if self.open.get() == 0 {
             self.idle_since.set(time::now());

@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
-use brigade_runtime::local::Semaphore;
+use brigade_runtime::local::Notify;
 
 use crate::client::http2::connection::Connection;
 
@@ -25,9 +25,14 @@ pub(super) struct Origin {
     connection: RefCell<Option<Rc<Connection>>>,
     /// The server has chosen HTTP/1.1 the last time, so requests need not wait for each other.
     pub(super) speaks_http1: Cell<bool>,
-    /// Entitles to connect, while it is not known what the server speaks, or it speaks HTTP/2.
-    pub(super) turn: Semaphore,
+    /// A connection is being opened, for all requests.
+    is_opening: Cell<bool>,
+    /// Wakes the requests that wait for it.
+    pub(super) opened: Notify,
 }
+
+/// A connection to a server is being opened. Dropped when that has succeeded or failed.
+pub(super) struct Opening(Rc<Origin>);
 
 impl Origins {
     /// Returns the server with this key.
@@ -46,7 +51,8 @@ impl Origins {
         let origin = Rc::new(Origin {
             connection: RefCell::default(),
             speaks_http1: Cell::new(false),
-            turn: Semaphore::new(1),
+            is_opening: Cell::new(false),
+            opened: Notify::new(),
         });
         known.insert(key.clone(), origin.clone());
         origin
@@ -94,6 +100,11 @@ impl Origin {
         None
     }
 
+    /// Entitles to open a connection. `None` while one is being opened.
+    pub(super) fn begin_opening(this: &Rc<Self>) -> Option<Opening> {
+        (!this.is_opening.replace(true)).then(|| Opening(this.clone()))
+    }
+
     /// Returns `true` if there is a connection on which requests can be begun.
     fn is_connected(&self) -> bool {
         self.connection.borrow().as_ref().is_some_and(|connection| connection.is_usable())
@@ -110,6 +121,19 @@ impl Origin {
     fn idle(&self) -> Option<Rc<Connection>> {
         let is_idle = |connection: &&Rc<Connection>| connection.is_idle();
         self.connection.borrow().as_ref().filter(is_idle).cloned()
+    }
+}
+
+impl Opening {
+    pub(super) fn origin(&self) -> &Origin {
+        &self.0
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.is_opening.set(false);
+        self.0.opened.notify_waiters();
     }
 }
 
