@@ -876,6 +876,27 @@ fn a_server_that_takes_nothing_from_its_socket_is_a_write_timeout() {
 }
 
 #[test]
+fn a_server_that_takes_too_little_from_its_socket_is_too_slow_for_all_requests() {
+    EventLoop::builder().manual_clock(true).build().unwrap().run_until_complete(async {
+        let server = Http2Server::start();
+        let client = server.client().write_timeout(Duration::MAX).head_timeout(Duration::MAX);
+        let client = client.body_rate(100).build();
+        let window = setting(INITIAL_WINDOW_SIZE, i32::MAX as u32);
+        let peer = connected(&client, &server, &window).await;
+        peer.send(&frame(WINDOW_UPDATE, 0, 0, &(i32::MAX as u32 - 65_535).to_be_bytes())).await;
+        let other = get(&client, &server);
+        peer.request().await;
+        // More than the buffers of two sockets.
+        let upload = post(&client, &server, vec![0; 64 * 1024 * 1024]);
+        for sent in [other, upload] {
+            let error = sent.await.unwrap().unwrap_err();
+            assert!(matches!(error.kind(), ClientErrorKind::TooSlow(100)), "{error:?}");
+        }
+        drop(peer);
+    });
+}
+
+#[test]
 fn a_dropped_response_resets_its_stream() {
     run(async {
         let server = Http2Server::start();

@@ -143,7 +143,7 @@ impl LoopClient {
     /// Closes the connection that has been idle for longest.
     fn close_oldest(&self) {
         let oldest = |host: &VecDeque<Idle>| host.front().map(|idle| idle.since);
-        let since = self.idle.borrow().values().filter_map(|host| oldest(host)).min();
+        let since = self.idle.borrow().values().filter_map(oldest).min();
         if self.http2.close_oldest(since) {
             return;
         }

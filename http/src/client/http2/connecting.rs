@@ -28,7 +28,8 @@ enum Either {
 
 /// Begins a request on the connection to its server, or opens a connection.
 ///
-/// While it is not known what the server speaks, all requests wait for one connection. They connect by themselves if the server has chosen HTTP/1.1.
+/// While it is not known what the server speaks, all requests wait for one connection. They connect
+/// by themselves if the server has chosen HTTP/1.1.
 pub(in crate::client) async fn connect(
     client: &Rc<LoopClient>,
     outline: &Outline,
