@@ -415,6 +415,9 @@ fn idle_connections_to_several_servers_are_limited() {
             assert_eq!(client.connections_idle(), 1);
         }
         until(|| drivers() == 1).await;
+        // The oldest one is closed, and not the one that was just used.
+        let mut response = client.get(&urls[1]).send().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), "HTTP/2.0");
         assert_eq!(client.connections_opened(), 2);
     });
     drop(servers);

@@ -16,6 +16,7 @@ use brigade_http::{
     TimeoutKind, Version,
 };
 use brigade_runtime::{EventLoop, JoinHandle, gather, run, spawn, time};
+use futures_util::future::poll_immediate;
 use futures_util::stream;
 
 use http2_frames::{
@@ -94,19 +95,40 @@ fn requests_wait_for_the_first_connection_and_share_it() {
 }
 
 #[test]
-fn another_request_connects_if_the_one_that_did_is_dropped_or_fails() {
+fn a_handshake_goes_on_if_the_request_that_began_it_is_dropped_or_not_polled() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        for is_dropped in [true, false] {
+            let mut first = Box::pin(client.get(server.url("/")).send());
+            assert!(poll_immediate(&mut first).await.is_none());
+            let kept = (!is_dropped).then_some(first);
+            let second = get(&client, &server);
+            let peer = server.accept().await;
+            let stream = peer.request().await;
+            peer.send(&response(stream, 204)).await;
+            assert_eq!(received(second).await.status(), 204);
+            drop(kept);
+            client.close_idle();
+            peer.rest().await;
+        }
+        assert_eq!(client.connections_opened(), 2);
+    });
+}
+
+#[test]
+fn another_request_connects_if_the_handshake_fails() {
     run(async {
         let server = Http2Server::start();
         let client = server.client().build();
         let (first, second) = (get(&client, &server), get(&client, &server));
-        // The first one is in its handshake.
-        let silent = server.accept_socket().await;
-        first.abort();
+        drop(server.accept_socket().await);
+        let error = failed(first).await;
+        assert!(matches!(error.kind(), ClientErrorKind::Connect(_)), "{error:?}");
         let peer = server.accept().await;
         let stream = peer.request().await;
         peer.send(&response(stream, 204)).await;
         assert_eq!(received(second).await.status(), 204);
-        drop(silent);
     });
 }
 
@@ -159,13 +181,13 @@ fn the_servers_limit_of_streams_is_respected() {
 async fn connected(client: &Client, server: &Http2Server, settings: &[u8]) -> Peer {
     let sent = get(client, server);
     let peer = server.accept_with(settings).await;
-    let stream = peer.request().await;
-    loop {
+    let (mut stream, mut is_known) = (None, false);
+    while stream.is_none() || !is_known {
         let frame = peer.next().await.unwrap();
-        if frame.kind == SETTINGS && frame.flags & ACK != 0 {
-            break;
-        }
+        is_known |= frame.kind == SETTINGS && frame.flags & ACK != 0;
+        stream = stream.or((frame.kind == HEADERS).then_some(frame.stream));
     }
+    let stream = stream.unwrap();
     peer.send(&response(stream, 200)).await;
     drop(received(sent).await);
     peer
@@ -196,6 +218,115 @@ fn a_request_waits_for_a_stream_within_the_connect_timeout() {
         peer.send(&response(stream, 204)).await;
         drop(received(third).await);
         assert_eq!(client.connections_opened(), 1);
+    });
+}
+
+#[test]
+fn a_request_that_is_not_polled_keeps_no_stream_from_others() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        let peer = connected(&client, &server, &setting(MAX_CONCURRENT_STREAMS, 1)).await;
+        let first = get(&client, &server);
+        let stream = peer.request().await;
+        let mut unpolled = Box::pin(client.get(server.url("/")).send());
+        // It waits for a stream, and then is not polled any more.
+        assert!(poll_immediate(&mut unpolled).await.is_none());
+        let (third, fourth) = (get(&client, &server), get(&client, &server));
+        peer.send(&response(stream, 204)).await;
+        drop(received(first).await);
+        for sent in [third, fourth] {
+            let stream = peer.request().await;
+            peer.send(&response(stream, 204)).await;
+            drop(received(sent).await);
+        }
+        let unpolled = spawn(unpolled);
+        let stream = peer.request().await;
+        peer.send(&response(stream, 204)).await;
+        drop(received(unpolled).await);
+        assert_eq!(client.connections_opened(), 1);
+    });
+}
+
+#[test]
+fn many_responses_that_are_dropped_at_once_do_not_cost_the_connection() {
+    const COUNT: usize = 200;
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        let peer = connected(&client, &server, &setting(MAX_CONCURRENT_STREAMS, 5000)).await;
+        let sent: Vec<_> = (0..COUNT).map(|_| get(&client, &server)).collect();
+        let mut streams = Vec::new();
+        for _ in &sent {
+            streams.push(peer.request().await);
+        }
+        let heads = streams.iter().flat_map(|stream| head(*stream, 200, &[])).collect::<Vec<_>>();
+        peer.send(&heads).await;
+        let mut responses = Vec::new();
+        for sent in sent {
+            responses.push(received(sent).await);
+        }
+        drop(responses);
+        for _ in 0..COUNT {
+            peer.until(RST_STREAM).await;
+        }
+        // What the server has sent before it sees the resets.
+        let late = streams.iter().flat_map(|stream| frame(DATA, 0, *stream, &[0; 300]));
+        let late = late.collect::<Vec<_>>();
+        for _ in 0..10 {
+            peer.send(&late).await;
+        }
+        let last = get(&client, &server);
+        let stream = peer.request().await;
+        peer.send(&response(stream, 204)).await;
+        drop(received(last).await);
+        assert_eq!(client.connections_opened(), 1);
+    });
+}
+
+#[test]
+fn an_upload_that_is_given_up_takes_nothing_of_the_shared_window() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        let window = setting(INITIAL_WINDOW_SIZE, i32::MAX as u32);
+        let peer = connected(&client, &server, &window).await;
+        let first = post(&client, &server, vec![0; 1_000_000]);
+        let stream = peer.request().await;
+        let mut left = 65_535;
+        while left > 0 {
+            left -= peer.until(DATA).await.payload.len();
+        }
+        peer.send(&head(stream, 413, &[])).await;
+        let refused = received(first).await;
+        let second = post(&client, &server, "text");
+        peer.send(&frame(WINDOW_UPDATE, 0, 0, &4u32.to_be_bytes())).await;
+        let stream = peer.request().await;
+        assert_eq!(peer.until(DATA).await.payload, b"text");
+        peer.send(&response(stream, 204)).await;
+        drop(received(second).await);
+        drop(refused);
+    });
+}
+
+#[test]
+fn a_connection_that_was_silent_until_a_total_timeout_gets_no_more_requests() {
+    run(async {
+        let server = Http2Server::start();
+        let client = server.client().build();
+        let peer = kept(&client, &server).await;
+        let request = client.get(server.url("/")).timeout(Duration::from_millis(300));
+        let sent = spawn(request.send());
+        peer.request().await;
+        let error = failed(sent).await;
+        assert!(matches!(error.kind(), ClientErrorKind::Timeout(TimeoutKind::Total, _)));
+        let sent = get(&client, &server);
+        let other = server.accept().await;
+        let stream = other.request().await;
+        other.send(&response(stream, 204)).await;
+        drop(received(sent).await);
+        assert_eq!(client.connections_opened(), 2);
+        drop(peer);
     });
 }
 
@@ -580,6 +711,11 @@ fn a_flow_of_responses_is_no_flood() {
         ))
         .await;
         assert!(texts.iter().all(|text| text == "x"));
+        let last = get(&client, &server);
+        let stream = peer.request().await;
+        peer.send(&response(stream, 204)).await;
+        drop(received(last).await);
+        assert_eq!(client.connections_opened(), 1);
     });
 }
 
@@ -735,6 +871,27 @@ fn a_server_that_takes_nothing_from_its_socket_is_a_write_timeout() {
         let kind = error.kind();
         assert!(matches!(kind, ClientErrorKind::Timeout(TimeoutKind::Write, _)), "{kind}");
         assert_eq!(client.connections_idle(), 0);
+        drop(peer);
+    });
+}
+
+#[test]
+fn a_server_that_takes_too_little_from_its_socket_is_too_slow_for_all_requests() {
+    EventLoop::builder().manual_clock(true).build().unwrap().run_until_complete(async {
+        let server = Http2Server::start();
+        let client = server.client().write_timeout(Duration::MAX).head_timeout(Duration::MAX);
+        let client = client.body_rate(100).build();
+        let window = setting(INITIAL_WINDOW_SIZE, i32::MAX as u32);
+        let peer = connected(&client, &server, &window).await;
+        peer.send(&frame(WINDOW_UPDATE, 0, 0, &(i32::MAX as u32 - 65_535).to_be_bytes())).await;
+        let other = get(&client, &server);
+        peer.request().await;
+        // More than the buffers of two sockets.
+        let upload = post(&client, &server, vec![0; 64 * 1024 * 1024]);
+        for sent in [other, upload] {
+            let error = sent.await.unwrap().unwrap_err();
+            assert!(matches!(error.kind(), ClientErrorKind::TooSlow(100)), "{error:?}");
+        }
         drop(peer);
     });
 }

@@ -44,15 +44,15 @@ pub(super) async fn within<T>(
     }
 }
 
-/// Opens a connection for this request. `may_be_http2` lets the server of an `https` URL choose
+/// Opens a connection to this server. `may_be_http2` lets the server of an `https` URL choose
 /// HTTP/2, unless the client is only for HTTP/1.1.
 pub(super) async fn open(
     client: &LoopClient,
-    outline: &Outline,
+    target: &Target,
     may_be_http2: bool,
 ) -> Result<Opened, ClientErrorKind> {
     let options = &client.options;
-    let opened = open_stream(options, &outline.target, may_be_http2 && options.http2).await;
+    let opened = open_stream(options, target, may_be_http2 && options.http2).await;
     let opened = opened.map_err(ClientErrorKind::Connect)?;
     client.opened.update(|opened| opened + 1);
     Ok(opened)

@@ -121,15 +121,39 @@ impl LoopClient {
         let mut surplus = None;
         if host.len() > options.idle_per_host_max {
             surplus = host.pop_front();
-        } else if self.idle_count.get() >= options.idle_max {
-            let oldest = hosts.values_mut().filter(|host| !host.is_empty());
-            surplus = oldest.min_by_key(|host| host[0].since).and_then(VecDeque::pop_front);
         } else {
             self.idle_count.update(|count| count + 1);
         }
         // Closed after the borrow has ended: dropping a socket drops wakers, and runs their code.
         drop(hosts);
         drop(surplus);
+        self.close_surplus();
+    }
+
+    /// Closes the connections beyond `idle_max` that have been idle for longest.
+    pub(super) fn close_surplus(&self) {
+        let idle_max = self.options.idle_max;
+        // Those of HTTP/2 are counted only if there may be too many.
+        while self.idle_links() + self.http2.count_max() > idle_max && self.idle_count() > idle_max
+        {
+            self.close_oldest();
+        }
+    }
+
+    /// Closes the connection that has been idle for longest.
+    fn close_oldest(&self) {
+        let oldest = |host: &VecDeque<Idle>| host.front().map(|idle| idle.since);
+        let since = self.idle.borrow().values().filter_map(oldest).min();
+        if self.http2.close_oldest(since) {
+            return;
+        }
+        let mut hosts = self.idle.borrow_mut();
+        let host = hosts.values_mut().find(|host| since.is_some() && oldest(host) == since);
+        let closed = host.and_then(VecDeque::pop_front);
+        self.idle_count.update(|count| count - usize::from(closed.is_some()));
+        // Closed after the borrow has ended, as above.
+        drop(hosts);
+        drop(closed);
     }
 
     /// Closes all idle connections.

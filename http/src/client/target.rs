@@ -22,7 +22,7 @@ const INVALID_IN_URLS: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// A parsed URL.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) is_https: bool,
     /// The scheme, the host in lower case, and the port: the key of kept connections.

@@ -129,7 +129,7 @@ impl Waits {
         }
     }
 
-    /// Returns the error of the timeout that has passed. A wait without one is none.
+    /// Returns the error of the timeout that has passed, unless the exchange continues after it.
     pub(super) fn check_passed(&self, options: &Options) -> Result<(), ClientErrorKind> {
         match self.deadline.waiting().timeout(options) {
             Some((Some(_), limit)) if self.deadline.waited() < limit => {

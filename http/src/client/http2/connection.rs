@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::local::{Notify, Semaphore};
+use brigade_runtime::local::Notify;
 use brigade_runtime::net::SendIo;
 use brigade_runtime::{task, time};
 use bytes::Bytes;
@@ -27,7 +27,7 @@ use crate::transport::http2::socket::{Seen, Socket};
 /// How much of a response the server may send before the caller has read it. Enough for 80 Mbit/s
 /// over a distance of 100 ms.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// The same for all responses of a connection: 16 that are not read do not stop the others.
+/// The same for all responses of a connection: 16 that are not read stop the others, 15 do not.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * STREAM_WINDOW_BYTES;
 /// How much of a request's body may be queued before it is no longer polled: enough to keep a fast
 /// connection busy.
@@ -43,6 +43,12 @@ const CONTROL_FRAMES_MAX: u32 = 1000;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A server that answers later has gone, or would be no use.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many streams that were reset are remembered: as many as a server may allow that allows many.
+/// What still arrives on one that is forgotten is an error, and h2 ends the connection after 1,024
+/// of them. That limit stays, since only control frames are counted here.
+const RESET_STREAMS_MAX: usize = 4096;
+/// For how long they are remembered: as long as most servers take to see the reset, and to stop.
+const RESET_STREAM_DURATION: Duration = Duration::from_secs(30);
 /// What HTTP/2 adds to the size of a header when it counts it (RFC 9113 section 6.5.2).
 const HEADER_OVERHEAD_BYTES: u32 = 32;
 
@@ -58,9 +64,7 @@ pub(super) struct Connection {
     socket: RefCell<Option<Socket>>,
     /// The number of requests in progress.
     open: Cell<usize>,
-    /// Entitles to wait until the server allows another stream.
-    turn: Semaphore,
-    /// Wakes the request that waits for that.
+    /// Wakes the requests that wait until the server allows another stream.
     changed: Notify,
     /// When the last of them ended.
     idle_since: Cell<Instant>,
@@ -70,11 +74,29 @@ pub(super) struct Connection {
     waker: RefCell<Option<Waker>>,
 }
 
+/// A new connection that is not idle, although its first request may not have begun.
+pub(super) struct Held(pub(super) Rc<Connection>);
+
+impl Held {
+    fn new(connection: Rc<Connection>) -> Self {
+        connection.open.update(|open| open + 1);
+        Self(connection)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 /// Why a connection has ended before h2 ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The server has accepted nothing for this long.
     Blocked(Duration),
+    /// The server accepts fewer bytes a second than this.
+    TooSlow(u32),
     /// The server has not answered a `PING`.
     Silent,
 }
@@ -84,22 +106,13 @@ impl Connection {
     pub(super) async fn start(
         stream: ByteStream,
         options: &Options,
-    ) -> Result<Rc<Self>, ClientErrorKind> {
+    ) -> Result<Held, ClientErrorKind> {
         let (peer, rate) = (Sender::Server, options.body_rate);
         let socket = Socket::new(stream, Bytes::new(), peer, CONTROL_FRAMES_MAX, rate);
         let io = SendIo::new(socket.clone());
         let handshake = builder(&options.limits).handshake(io).await;
         let (sender, mut h2) = handshake.map_err(|error| errors::kind_of(error).0)?;
-        let connection = Rc::new(Self {
-            sender: RefCell::new(Some(sender)),
-            socket: RefCell::new(Some(socket)),
-            open: Cell::new(0),
-            turn: Semaphore::new(1),
-            changed: Notify::new(),
-            idle_since: Cell::new(time::now()),
-            end: Cell::new(None),
-            waker: RefCell::default(),
-        });
+        let connection = Rc::new(Self::new(Some(sender), Some(socket)));
         let pings = h2.ping_pong().map(|pings| Pings { pings, sent: None });
         let driver = Driver {
             h2,
@@ -107,27 +120,43 @@ impl Connection {
             pings,
             idle_timeout: options.idle_timeout,
             write_timeout: options.write_timeout,
+            body_rate: options.body_rate,
             deadline: Deadline::new(),
         };
         task::Builder::new().name(TASK_NAME).spawn(driver).detach();
-        Ok(connection)
+        Ok(Held::new(connection))
     }
 
     /// Returns what begins a request, once the server allows another stream. `None` if no more can
-    /// be begun. Requests get their streams in the order in which they began to wait.
+    /// be begun. The request has to be begun before the next await.
+    ///
+    /// Requests that wait are woken in the order in which they began to. None is promised a stream:
+    /// one that is not polled would keep it from the others.
     ///
     /// h2 would keep requests until they are allowed. But it sends also those that were given up
     /// meanwhile, so that their servers may act on them.
     pub(super) async fn sender_when_allowed(&self) -> Option<SendRequest<Bytes>> {
-        let _turn = self.turn.acquire().await;
         loop {
             let sender = self.sender()?;
-            // A response that is complete holds no stream, also if it has not been read.
-            let open = self.seen(|seen| seen.requests_open()).unwrap_or(0);
-            if open < sender.current_max_send_streams() {
+            if self.has_room(&sender) {
                 return Some(sender);
             }
             self.changed.notified().await;
+        }
+    }
+
+    /// Returns `true` if the server allows another stream.
+    fn has_room(&self, sender: &SendRequest<Bytes>) -> bool {
+        // A response that is complete holds no stream, also if it has not been read.
+        let open = self.seen(|seen| seen.requests_open()).unwrap_or(0);
+        open < sender.current_max_send_streams()
+    }
+
+    /// Wakes the requests that wait for a stream, unless they have to wait on.
+    fn wake_waiting(&self) {
+        let has_room = |sender: &SendRequest<Bytes>| self.has_room(sender);
+        if !self.is_usable() || self.sender.borrow().as_ref().is_none_or(has_room) {
+            self.changed.notify_waiters();
         }
     }
 
@@ -158,8 +187,13 @@ impl Connection {
 
     /// Counts the end of a request on this stream.
     pub(super) fn leave(&self, stream: u32) {
-        self.open.update(|open| open - 1);
         self.seen(|seen| seen.end_request(stream));
+        self.release();
+    }
+
+    /// Counts the end of a request.
+    fn release(&self) {
+        self.open.update(|open| open - 1);
         self.changed.notify_waiters();
         if self.open.get() == 0 {
             self.idle_since.set(time::now());
@@ -198,11 +232,35 @@ impl Connection {
     pub(super) fn end(&self) -> Option<ClientErrorKind> {
         Some(match self.end.get()? {
             End::Blocked(limit) => ClientErrorKind::Timeout(TimeoutKind::Write, limit),
+            End::TooSlow(rate) => ClientErrorKind::TooSlow(rate),
             End::Silent => {
                 let text = format!("the server has not answered a PING within {PING_TIMEOUT:?}");
                 ClientErrorKind::Broken(io::Error::new(io::ErrorKind::TimedOut, text))
             }
         })
+    }
+
+    /// Returns when the last request has ended.
+    pub(super) const fn idle_since(&self) -> Instant {
+        self.idle_since.get()
+    }
+
+    /// Returns a connection that has ended.
+    #[cfg(test)]
+    pub(super) fn ended() -> Self {
+        Self::new(None, None)
+    }
+
+    fn new(sender: Option<SendRequest<Bytes>>, socket: Option<Socket>) -> Self {
+        Self {
+            sender: RefCell::new(sender),
+            socket: RefCell::new(socket),
+            open: Cell::new(0),
+            changed: Notify::new(),
+            idle_since: Cell::new(time::now()),
+            end: Cell::new(None),
+            waker: RefCell::default(),
+        }
     }
 
     fn register(&self, waker: &Waker) {
@@ -232,6 +290,8 @@ fn builder(limits: &Limits) -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(header_list_bytes_max)
         .max_send_buffer_size(SEND_BUFFER_BYTES_MAX)
+        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+        .reset_stream_duration(RESET_STREAM_DURATION)
         .initial_max_send_streams(STREAMS_AT_FIRST);
     builder
 }
@@ -244,6 +304,7 @@ struct Driver {
     pings: Option<Pings>,
     idle_timeout: Duration,
     write_timeout: Duration,
+    body_rate: u32,
     deadline: Deadline<()>,
 }
 
@@ -272,16 +333,16 @@ impl Driver {
         let has_requests = connection.open.get() > 0;
         let idle = (!has_requests && !is_retired)
             .then(|| connection.idle_since.get().checked_add(self.idle_timeout));
-        let blocked = seen.write_deadline(self.write_timeout);
+        let silent = seen.blocked_since.and_then(|since| since.checked_add(self.write_timeout));
+        let blocked = seen.write_deadline(self.write_timeout).map(|at| match Some(at) == silent {
+            true => (at, Due::End(End::Blocked(self.write_timeout))),
+            false => (at, Due::End(End::TooSlow(self.body_rate))),
+        });
         let ping = self.pings.as_ref().filter(|_| has_requests).map(|pings| match pings.sent {
             None => (seen.received_at + PING_INTERVAL, Due::Ping),
             Some(at) => (at.max(seen.received_at) + PING_TIMEOUT, Due::End(End::Silent)),
         });
-        let deadlines = [
-            idle.flatten().map(|at| (at, Due::Retire)),
-            blocked.map(|at| (at, Due::End(End::Blocked(self.write_timeout)))),
-            ping,
-        ];
+        let deadlines = [idle.flatten().map(|at| (at, Due::Retire)), blocked, ping];
         deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -307,8 +368,8 @@ impl Driver {
             if let Poll::Ready(ended) = Pin::new(&mut self.h2).poll(cx) {
                 return Poll::Ready(ended);
             }
-            // The server may have changed its limit, or have sent a `GOAWAY`.
-            self.connection.changed.notify_waiters();
+            // The server may have ended a response, changed its limit, or sent a `GOAWAY`.
+            self.connection.wake_waiting();
             match ready!(self.poll_due(cx)) {
                 Due::Retire => self.connection.retire(),
                 Due::Ping => {

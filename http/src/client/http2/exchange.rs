@@ -24,7 +24,7 @@ use crate::client::http2::connection::{Connection, SEND_BUFFER_BYTES_MAX};
 use crate::client::http2::{errors, request, response as heads};
 use crate::client::pool::InUse;
 use crate::client::waits::{Waiting, Waits};
-use crate::message::body::Body;
+use crate::message::body::{Body, BodyKind};
 use crate::message::body_error::BodyError;
 use crate::message::client_error::ClientErrorKind;
 use crate::message::part::Part;
@@ -51,7 +51,7 @@ pub(super) struct Http2Exchange {
     /// The upload waits for a 100 (RFC 9110 section 10.1.1).
     is_held: bool,
     incoming: Incoming,
-    is_head: bool,
+    is_head_request: bool,
     /// Informational responses so far.
     informational: u8,
     /// The rest of the response's body, if its length is known.
@@ -111,7 +111,7 @@ impl Http2Exchange {
             upload_left: converted.length,
             is_held: false,
             incoming: Incoming::Head(response),
-            is_head: outline.method == Method::HEAD,
+            is_head_request: outline.method == Method::HEAD,
             informational: 0,
             body_left: None,
             body_bytes: 0,
@@ -176,7 +176,7 @@ impl Exchange for Http2Exchange {
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyPart, ClientErrorKind>> {
         // Parts may always be there, so that the clock would not be looked at.
-        self.waits.check_total()?;
+        self.check_total()?;
         loop {
             ready!(self.poll_sent(cx))?;
             match self.poll_part(cx) {
@@ -283,7 +283,9 @@ impl Http2Exchange {
             return Poll::Ready(());
         }
         let piece = part.split_to(part.len().min(self.outgoing.capacity()));
-        let is_last = part.is_empty() && body.is_end();
+        // Of other bodies the next part has to be seen: it may be an error, or trailers.
+        let is_end = matches!(body.kind, BodyKind::Empty) && !matches!(self.upload_left, Some(1..));
+        let is_last = part.is_empty() && is_end;
         let length = piece.len();
         if self.outgoing.send_data(piece, is_last).is_err() || is_last {
             self.upload = Upload::Done;
@@ -333,7 +335,7 @@ impl Http2Exchange {
 
     fn note_informational(&mut self, status: StatusCode) -> Result<(), ClientErrorKind> {
         let error = match status {
-            // There is none in HTTP/2 (RFC 9113 section 8.6).
+            // HTTP/2 does not have this status (RFC 9113 section 8.6).
             StatusCode::SWITCHING_PROTOCOLS => ProtocolError::UnexpectedResponse,
             _ if self.informational == INFORMATIONAL_MAX => ProtocolError::TooManyInformational,
             _ => {
@@ -353,7 +355,7 @@ impl Http2Exchange {
         incoming: RecvStream,
     ) -> Result<ResponseHead, ClientErrorKind> {
         let limits = &self.client.options.limits;
-        let head = heads::convert(parts, incoming.is_end_stream(), self.is_head, limits);
+        let head = heads::convert(parts, incoming.is_end_stream(), self.is_head_request, limits);
         let head = head.map_err(ClientErrorKind::Protocol)?;
         self.body_left = head.framing().length();
         self.incoming = Incoming::Body(incoming);
@@ -362,6 +364,8 @@ impl Http2Exchange {
         if self.is_held || is_refusal {
             self.is_held = false;
             self.upload = Upload::Done;
+            // Otherwise it would take from the window that all streams share.
+            self.outgoing.reserve_capacity(0);
         }
         Ok(head)
     }
@@ -428,7 +432,7 @@ impl Http2Exchange {
     /// unless the exchange can continue.
     fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientErrorKind>> {
         ready!(self.waits.poll_passed(self.awaited(), &self.client.options, cx));
-        self.waits.check_total()?;
+        self.check_total()?;
         match self.waits.waiting() {
             Waiting::Nothing => return Poll::Ready(Ok(())),
             Waiting::Continue => {
@@ -447,6 +451,15 @@ impl Http2Exchange {
         }
         self.connection.suspect(self.waits.since());
         Poll::Ready(self.waits.check_passed(&self.client.options))
+    }
+
+    /// Returns an error if the request has taken too long in total.
+    fn check_total(&self) -> Result<(), ClientErrorKind> {
+        let checked = self.waits.check_total();
+        if checked.is_err() && self.waits.waiting() != Waiting::Nothing {
+            self.connection.suspect(self.waits.since());
+        }
+        checked
     }
 
     fn awaited(&self) -> Waiting {
@@ -472,11 +485,12 @@ impl std::fmt::Debug for Http2Exchange {
 impl Drop for Http2Exchange {
     fn drop(&mut self) {
         self.connection.leave(self.stream);
-        let options = &self.client.options;
-        let none = options.idle_per_host_max == 0 || options.idle_max == 0;
-        let links_max = options.idle_max.saturating_sub(self.client.idle_links());
-        if self.connection.is_idle() && (none || self.client.http2.exceed(links_max)) {
+        if !self.connection.is_idle() {
+            return;
+        }
+        if self.client.options.idle_per_host_max == 0 {
             self.connection.retire();
         }
+        self.client.close_surplus();
     }
 }

@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Instant;
 
-use brigade_runtime::local::Semaphore;
+use brigade_runtime::local::Notify;
 
 use crate::client::http2::connection::Connection;
 
@@ -24,28 +25,34 @@ pub(super) struct Origin {
     connection: RefCell<Option<Rc<Connection>>>,
     /// The server has chosen HTTP/1.1 the last time, so requests need not wait for each other.
     pub(super) speaks_http1: Cell<bool>,
-    /// Entitles to connect, while it is not known what the server speaks, or it speaks HTTP/2.
-    pub(super) turn: Semaphore,
+    /// A connection is being opened, for all requests.
+    is_opening: Cell<bool>,
+    /// Wakes the requests that wait for it.
+    pub(super) opened: Notify,
 }
+
+/// A connection to a server is being opened. Dropped when that has succeeded or failed.
+pub(super) struct Opening(Rc<Origin>);
 
 impl Origins {
     /// Returns the server with this key.
     pub(super) fn get(&self, key: &Rc<str>) -> Rc<Origin> {
+        // Dropped after the borrow has ended, with connections.
+        let mut forgotten = Vec::new();
         let mut known = self.known.borrow_mut();
         if let Some(origin) = known.get(key) {
             return origin.clone();
         }
-        let mut forgotten = Vec::new();
         if known.len() >= ORIGINS_MAX {
-            let unused = known.extract_if(|_, origin| {
-                Rc::strong_count(origin) == 1 && origin.connection.borrow().is_none()
-            });
+            let unused = known
+                .extract_if(|_, origin| Rc::strong_count(origin) == 1 && !origin.is_connected());
             forgotten.extend(unused);
         }
         let origin = Rc::new(Origin {
             connection: RefCell::default(),
             speaks_http1: Cell::new(false),
-            turn: Semaphore::new(1),
+            is_opening: Cell::new(false),
+            opened: Notify::new(),
         });
         known.insert(key.clone(), origin.clone());
         origin
@@ -56,10 +63,22 @@ impl Origins {
         self.known.borrow().values().filter(|origin| origin.idle().is_some()).count()
     }
 
-    /// Returns `true` if more connections than this have no requests.
-    pub(super) fn exceed(&self, count_max: usize) -> bool {
-        // Looked through only if it may be so.
-        self.known.borrow().len() > count_max && self.idle_count() > count_max
+    /// Returns how many connections there are at most.
+    pub(in crate::client) fn count_max(&self) -> usize {
+        self.known.borrow().len()
+    }
+
+    /// Closes the connection that has had no requests for longest. Returns `false` if each has had
+    /// some since then.
+    pub(in crate::client) fn close_oldest(&self, since: Option<Instant>) -> bool {
+        let known = self.known.borrow();
+        let idle = known.values().filter_map(|origin| origin.idle());
+        let oldest = idle.min_by_key(|connection| connection.idle_since());
+        drop(known);
+        let is_older = |connection: &Rc<Connection>| {
+            since.is_none_or(|since| connection.idle_since() <= since)
+        };
+        oldest.filter(is_older).inspect(|connection| connection.retire()).is_some()
     }
 
     /// Closes the connections that have no requests.
@@ -81,6 +100,16 @@ impl Origin {
         None
     }
 
+    /// Entitles to open a connection. `None` while one is being opened.
+    pub(super) fn begin_opening(this: &Rc<Self>) -> Option<Opening> {
+        (!this.is_opening.replace(true)).then(|| Opening(this.clone()))
+    }
+
+    /// Returns `true` if there is a connection on which requests can be begun.
+    fn is_connected(&self) -> bool {
+        self.connection.borrow().as_ref().is_some_and(|connection| connection.is_usable())
+    }
+
     /// Keeps a new connection. The one that may be there gets no more requests.
     pub(super) fn keep(&self, connection: Rc<Connection>) {
         self.speaks_http1.set(false);
@@ -92,6 +121,19 @@ impl Origin {
     fn idle(&self) -> Option<Rc<Connection>> {
         let is_idle = |connection: &&Rc<Connection>| connection.is_idle();
         self.connection.borrow().as_ref().filter(is_idle).cloned()
+    }
+}
+
+impl Opening {
+    pub(super) fn origin(&self) -> &Origin {
+        &self.0
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.is_opening.set(false);
+        self.0.opened.notify_waiters();
     }
 }
 
@@ -127,6 +169,16 @@ mod tests {
         origins.get(&key(ORIGINS_MAX));
         assert!(unused.upgrade().is_none());
         assert!(Rc::ptr_eq(&used, &origins.get(&key(0))));
+        assert!(origins.known.borrow().len() <= ORIGINS_MAX);
+    }
+
+    #[test]
+    fn servers_whose_connection_has_ended_are_forgotten_beyond_a_limit() {
+        let origins = Origins::default();
+        for number in 0..3 * ORIGINS_MAX {
+            let origin = origins.get(&Rc::from(format!("https://{number}:443")));
+            origin.keep(Rc::new(Connection::ended()));
+        }
         assert!(origins.known.borrow().len() <= ORIGINS_MAX);
     }
 }

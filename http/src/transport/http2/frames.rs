@@ -171,13 +171,16 @@ impl ControlFrames {
 
     /// Takes off what a frame to the peer earns.
     pub(crate) fn note_sent(&mut self, frame: Frame) {
-        let is_message = match self.sender {
-            Sender::Client => frame.is_end_stream(),
-            Sender::Server => frame.kind == HEADERS,
-        };
-        let of_message = if is_message { EARNED_BY_MESSAGE } else { 0 };
+        let is_response = self.sender == Sender::Client && frame.is_end_stream();
+        let of_message = if is_response { EARNED_BY_MESSAGE } else { 0 };
         let of_data = if frame.kind == DATA && frame.length > 0 { EARNED_BY_DATA } else { 0 };
         self.count = self.count.saturating_sub(of_message + of_data);
+    }
+
+    /// Takes off what a request to the peer earns. Only at its end: until then there may be nothing
+    /// to take off, and the limit is higher by as much.
+    pub(crate) fn note_request_ended(&mut self) {
+        self.count = self.count.saturating_sub(EARNED_BY_MESSAGE);
     }
 
     /// Takes off those that are for free, and returns `true` if there were too many up to `now`.
@@ -331,6 +334,8 @@ mod tests {
         assert!(frames.exceed(0, now));
         (0..EARNED_BY_MESSAGE).for_each(|_| frames.note_received(head));
         frames.note_sent(head);
+        assert!(frames.exceed(EARNED_BY_MESSAGE, now));
+        frames.note_request_ended();
         assert!(!frames.exceed(1, now) && frames.exceed(0, now));
     }
 

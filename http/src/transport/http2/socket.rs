@@ -147,7 +147,9 @@ impl Seen {
 
     /// Notes that a client does not want any more of the response on this stream.
     pub(crate) fn end_request(&mut self, stream: u32) {
-        if self.requests.remove(&stream) == Some(false) {
+        let Some(has_ended) = self.requests.remove(&stream) else { return };
+        self.control.note_request_ended();
+        if !has_ended {
             self.requests_open -= 1;
         }
     }
