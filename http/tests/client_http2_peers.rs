@@ -62,6 +62,13 @@ async fn received(sent: Sent) -> ClientResponse {
     patiently(sent).await.unwrap().unwrap()
 }
 
+/// Responds to the next request, and waits until `sent` has its response.
+async fn serve(peer: &Peer, sent: Sent) {
+    let stream = peer.request().await;
+    peer.send(&response(stream, 204)).await;
+    drop(received(sent).await);
+}
+
 async fn failed(sent: Sent) -> ClientError {
     patiently(sent).await.unwrap().unwrap_err()
 }
@@ -169,9 +176,7 @@ fn the_servers_limit_of_streams_is_respected() {
             }
         }
         peer.send(&response(stream, 204)).await;
-        let stream = peer.request().await;
-        peer.send(&response(stream, 204)).await;
-        drop(received(first).await);
+        serve(&peer, first).await;
         drop(received(second).await);
         assert_eq!(client.connections_opened(), 1);
     });
@@ -214,9 +219,7 @@ fn a_request_waits_for_a_stream_within_the_connect_timeout() {
         drop(received(first).await);
         // The connection is as good as before.
         let third = get(&client, &server);
-        let stream = peer.request().await;
-        peer.send(&response(stream, 204)).await;
-        drop(received(third).await);
+        serve(&peer, third).await;
         assert_eq!(client.connections_opened(), 1);
     });
 }
@@ -236,14 +239,10 @@ fn a_request_that_is_not_polled_keeps_no_stream_from_others() {
         peer.send(&response(stream, 204)).await;
         drop(received(first).await);
         for sent in [third, fourth] {
-            let stream = peer.request().await;
-            peer.send(&response(stream, 204)).await;
-            drop(received(sent).await);
+            serve(&peer, sent).await;
         }
         let unpolled = spawn(unpolled);
-        let stream = peer.request().await;
-        peer.send(&response(stream, 204)).await;
-        drop(received(unpolled).await);
+        serve(&peer, unpolled).await;
         assert_eq!(client.connections_opened(), 1);
     });
 }
@@ -277,9 +276,7 @@ fn many_responses_that_are_dropped_at_once_do_not_cost_the_connection() {
             peer.send(&late).await;
         }
         let last = get(&client, &server);
-        let stream = peer.request().await;
-        peer.send(&response(stream, 204)).await;
-        drop(received(last).await);
+        serve(&peer, last).await;
         assert_eq!(client.connections_opened(), 1);
     });
 }
@@ -322,9 +319,7 @@ fn a_connection_that_was_silent_until_a_total_timeout_gets_no_more_requests() {
         assert!(matches!(error.kind(), ClientErrorKind::Timeout(TimeoutKind::Total, _)));
         let sent = get(&client, &server);
         let other = server.accept().await;
-        let stream = other.request().await;
-        other.send(&response(stream, 204)).await;
-        drop(received(sent).await);
+        serve(&other, sent).await;
         assert_eq!(client.connections_opened(), 2);
         drop(peer);
     });
@@ -410,9 +405,7 @@ fn a_request_that_waits_for_a_stream_goes_elsewhere_after_a_goaway() {
         time::sleep(Duration::from_millis(10)).await;
         peer.send(&go_away(stream, NO_ERROR)).await;
         let other = server.accept().await;
-        let stream = other.request().await;
-        other.send(&response(stream, 204)).await;
-        drop(received(second).await);
+        serve(&other, second).await;
         drop((first, peer));
     });
 }
@@ -598,9 +591,7 @@ fn a_malformed_response_is_an_error_of_its_stream() {
             assert!(matches!(kind, ClientErrorKind::Http2(PROTOCOL_ERROR)), "{number}: {kind}");
         }
         let sent = get(&client, &server);
-        let stream = peer.request().await;
-        peer.send(&response(stream, 204)).await;
-        drop(received(sent).await);
+        serve(&peer, sent).await;
         assert_eq!(client.connections_opened(), 1);
     });
 }
@@ -712,9 +703,7 @@ fn a_flow_of_responses_is_no_flood() {
         .await;
         assert!(texts.iter().all(|text| text == "x"));
         let last = get(&client, &server);
-        let stream = peer.request().await;
-        peer.send(&response(stream, 204)).await;
-        drop(received(last).await);
+        serve(&peer, last).await;
         assert_eq!(client.connections_opened(), 1);
     });
 }
@@ -744,9 +733,7 @@ fn a_connection_that_was_silent_during_a_timeout_gets_no_more_requests() {
         assert!(error.is_timeout(), "{error:?}");
         let sent = get(&client, &server);
         let other = server.accept().await;
-        let stream = other.request().await;
-        other.send(&response(stream, 204)).await;
-        drop(received(sent).await);
+        serve(&other, sent).await;
         assert_eq!(client.connections_opened(), 2);
         peer.rest().await;
     });
@@ -831,9 +818,7 @@ fn a_response_that_is_complete_holds_no_stream_although_it_is_not_read() {
         let (first, second) = (get(&client, &server), get(&client, &server));
         let stream = peer.request().await;
         peer.send(&[head(stream, 200, &[]), data(stream, b"unread")].concat()).await;
-        let stream = peer.request().await;
-        peer.send(&response(stream, 204)).await;
-        drop(received(second).await);
+        serve(&peer, second).await;
         assert_eq!(received(first).await.text().await.unwrap(), "unread");
     });
 }

@@ -11,14 +11,14 @@ use std::time::Duration;
 use brigade_http::{
     Body, BoxError, Bytes, Http2Options, Request, Router, Server, Timeouts, get, post,
 };
-use brigade_runtime::{EventLoop, spawn, time};
+use brigade_runtime::{EventLoop, spawn};
 use futures_util::{StreamExt, stream};
 
 use http2_frames::{
     DATA, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, block,
     frame, post as post_head, setting,
 };
-use sockets::clock::{Order, keep_time, let_pass};
+use sockets::clock::{Order, collect_timed, keep_time, let_pass};
 use sockets::{PATIENCE, TestServer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -120,16 +120,7 @@ fn open_window(raw: &mut Raw) {
 fn a_body_below_the_rate_of_its_server_or_route_gets_a_408() {
     let (waited, has_waited) = mpsc::channel();
     let app = move || {
-        let waited = waited.clone();
-        let collect = move |mut request: Request| {
-            let waited = waited.clone();
-            async move {
-                let began = time::now();
-                let body = request.body_mut().collect(10_000).await;
-                waited.send((time::now() - began).as_secs()).unwrap();
-                body
-            }
-        };
+        let collect = collect_timed(waited.clone());
         Router::new()
             .route("/server", post(collect.clone()))
             .route("/slower", post(collect.clone()).body_rate(10))

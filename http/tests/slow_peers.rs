@@ -13,7 +13,7 @@ use brigade_http::{Body, Request, Response, Router, Server, get as on_get, post}
 use brigade_runtime::{EventLoop, spawn, time};
 use bytes::Bytes;
 use futures_util::stream;
-use sockets::clock::{Order, keep_time, let_pass};
+use sockets::clock::{Order, collect_timed, keep_time, let_pass};
 use sockets::{Client, PATIENCE, TestServer, get};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,16 +33,7 @@ fn options(timeouts: fn(&mut Timeouts)) -> impl FnOnce(Server) -> Server {
 fn a_body_below_the_rate_of_its_server_or_route_times_out() {
     let (waited, has_waited) = mpsc::channel();
     let app = move || {
-        let waited = waited.clone();
-        let collect = move |mut request: Request| {
-            let waited = waited.clone();
-            async move {
-                let began = time::now();
-                let body = request.body_mut().collect(10_000).await;
-                waited.send((time::now() - began).as_secs()).unwrap();
-                body
-            }
-        };
+        let collect = collect_timed(waited.clone());
         Router::new()
             .route("/server", post(collect.clone()))
             .route("/slower", post(collect.clone()).body_rate(10))

@@ -36,7 +36,7 @@ where
     Body::from_http_body(PolledBody { body, first, length })
 }
 
-/// Returns `true` if this frame has all of a body of `length` bytes.
+/// Returns `true` if this frame is the whole body of `length` bytes.
 fn is_whole<D: Buf>(frame: &Frame<D>, length: u64) -> bool {
     frame.data_ref().is_some_and(|data| data.remaining() as u64 == length)
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use crate::client::Client;
 use crate::client::request::ClientRequest;
@@ -58,7 +58,8 @@ impl Client {
     /// ```
     pub fn forward(&self, request: Request, url: impl AsRef<str>) -> ClientRequest {
         let (head, body) = request.into_parts();
-        let mut request = self.request(head.method().clone(), url).body(allowed(body));
+        let mut request =
+            self.request(head.method().clone(), url).body(allowed(body, head.version()));
         *request.headers_mut() = headers_to_send_on(&head);
         request.decompression = None;
         request
@@ -107,9 +108,9 @@ impl From<ClientResponse> for Response {
             Framing::Length(_) => {
                 // The body knows it.
                 headers.remove(&CONTENT_LENGTH);
-                body
+                allowed(body, head.version())
             }
-            Framing::Chunked | Framing::UntilClose => allowed(body),
+            Framing::Chunked | Framing::UntilClose => allowed(body, head.version()),
         };
         Self { status, headers, body }
     }
@@ -133,11 +134,12 @@ impl Stream for Nothing {
 }
 
 /// Returns a body without the trailers that would be refused, so that they do not cost the rest.
-fn allowed(body: Body) -> Body {
+fn allowed(body: Body, version: Version) -> Body {
     match body.length() {
-        BodyLength::Unknown => Body::parts(Allowed { body }, BodyLength::Unknown),
-        // It comes without trailers.
-        BodyLength::Empty | BodyLength::Known(_) => body,
+        BodyLength::Empty => body,
+        // Only HTTP/2 has trailers after a body of known length.
+        BodyLength::Known(_) if version != Version::HTTP_2 => body,
+        length => Body::parts(Allowed { body }, length),
     }
 }
 

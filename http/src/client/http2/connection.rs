@@ -41,7 +41,7 @@ const CONTROL_FRAMES_MAX: u32 = 1000;
 /// After how much silence a server that is waited for is sent a `PING`. Less than the 30 s after
 /// which some middleboxes forget a connection.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// A server that answers later has gone, or would be no use.
+/// How long the server may take to acknowledge it.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many streams that were reset are remembered: as many as a server may allow that allows many.
 /// What still arrives on one that is forgotten is an error, and h2 ends the connection after 1,024
@@ -64,13 +64,13 @@ pub(super) struct Connection {
     socket: RefCell<Option<Socket>>,
     /// The number of requests in progress.
     open: Cell<usize>,
-    /// Wakes the requests that wait until the server allows another stream.
-    changed: Notify,
-    /// When the last of them ended.
+    /// When the last request ended.
     idle_since: Cell<Instant>,
+    /// Wakes the requests that wait until the server allows another stream.
+    stream_freed: Notify,
     /// Why the task has ended, unless h2 knows.
     end: Cell<Option<End>>,
-    /// The task.
+    /// Wakes the connection's task.
     waker: RefCell<Option<Waker>>,
 }
 
@@ -97,7 +97,7 @@ enum End {
     Blocked(Duration),
     /// The server accepts fewer bytes a second than this.
     TooSlow(u32),
-    /// The server has not answered a `PING`.
+    /// The server has not acknowledged a `PING`.
     Silent,
 }
 
@@ -127,8 +127,8 @@ impl Connection {
         Ok(Held::new(connection))
     }
 
-    /// Returns what begins a request, once the server allows another stream. `None` if no more can
-    /// be begun. The request has to be begun before the next await.
+    /// Returns a handle to send a request with, once the server allows another stream. `None` if no
+    /// more can be sent. The request has to be begun before the next await.
     ///
     /// Requests that wait are woken in the order in which they began to. None is promised a stream:
     /// one that is not polled would keep it from the others.
@@ -141,7 +141,7 @@ impl Connection {
             if self.has_room(&sender) {
                 return Some(sender);
             }
-            self.changed.notified().await;
+            self.stream_freed.notified().await;
         }
     }
 
@@ -156,11 +156,11 @@ impl Connection {
     fn wake_waiting(&self) {
         let has_room = |sender: &SendRequest<Bytes>| self.has_room(sender);
         if !self.is_usable() || self.sender.borrow().as_ref().is_none_or(has_room) {
-            self.changed.notify_waiters();
+            self.stream_freed.notify_waiters();
         }
     }
 
-    /// Returns what begins a request, unless no more can be begun.
+    /// Returns a handle to send a request with, unless no more can be sent.
     fn sender(&self) -> Option<SendRequest<Bytes>> {
         self.is_usable().then(|| self.sender.borrow().clone()).flatten()
     }
@@ -194,7 +194,7 @@ impl Connection {
     /// Counts the end of a request.
     fn release(&self) {
         self.open.update(|open| open - 1);
-        self.changed.notify_waiters();
+        self.stream_freed.notify_waiters();
         if self.open.get() == 0 {
             self.idle_since.set(time::now());
             self.wake();
@@ -210,7 +210,7 @@ impl Connection {
     pub(super) fn retire(&self) {
         // Bound to a name, so that it is dropped after the borrow has ended.
         let _sender = self.sender.take();
-        self.changed.notify_waiters();
+        self.stream_freed.notify_waiters();
         self.wake();
     }
 
@@ -256,7 +256,7 @@ impl Connection {
             sender: RefCell::new(sender),
             socket: RefCell::new(socket),
             open: Cell::new(0),
-            changed: Notify::new(),
+            stream_freed: Notify::new(),
             idle_since: Cell::new(time::now()),
             end: Cell::new(None),
             waker: RefCell::default(),
@@ -352,7 +352,7 @@ impl Driver {
         self.deadline.poll_passed(None, Some(at), cx).map(|()| due)
     }
 
-    /// Receives the answer to a `PING`.
+    /// Receives the acknowledgement of a `PING`.
     fn poll_pong(&mut self, cx: &mut Context<'_>) {
         if let Some(Pings { pings, sent }) = &mut self.pings
             && sent.is_some()
@@ -411,6 +411,6 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // The socket closes with h2's part. Requests learn from that of the end.
         let _closed = (self.connection.sender.take(), self.connection.socket.take());
-        self.connection.changed.notify_waiters();
+        self.connection.stream_freed.notify_waiters();
     }
 }

@@ -256,6 +256,11 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.shared.borrow_mut().stream).poll_close(cx)
+        let Shared { stream, seen, .. } = &mut *self.shared.borrow_mut();
+        let closed = Pin::new(stream).poll_close(cx);
+        if closed.is_pending() {
+            seen.note_blocked();
+        }
+        closed
     }
 }
