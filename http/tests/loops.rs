@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use brigade_http::{ConnectionState, OnLoopDeath, Phase, Router, Server, Timeouts, get as on_get};
+use brigade_http::{
+    ConnectionState, HeaderValue, OnLoopDeath, Phase, Response, Router, Server, Timeouts, Upgraded,
+    get as on_get,
+};
 use brigade_runtime::oneshot::sync_channel;
 use brigade_runtime::{EventLoop, Unhandled, run_in_thread};
 use sockets::blocks::{Block, ask, block, loop_name, serve, stop_loop};
@@ -22,6 +25,8 @@ fn app(block: &Block) -> Router {
         .route("/wait/{what}", on_get(async || std::future::pending::<()>().await))
         .route("/stop", on_get(stop_loop))
         .route("/block", block.handler())
+        .route("/upgrade", on_get(async || upgrade(|_| std::future::pending())))
+        .route("/upgrade/block", on_get(block_upgraded(block)))
 }
 
 #[test]
@@ -80,8 +85,39 @@ fn a_connection_that_has_sent_no_request_yet_is_not_held_by_a_loop_that_a_handle
     }
 }
 
+fn upgrade<F>(protocol: impl FnOnce(Upgraded) -> F + 'static) -> Response
+where
+    F: Future<Output = ()> + 'static,
+{
+    Response::upgrade(HeaderValue::from_static("test"), protocol)
+}
+
+/// Returns a handler that upgrades its connection, and then blocks its loop.
+fn block_upgraded(block: &Block) -> impl AsyncFn() -> Response + 'static + use<> {
+    let block = block.clone();
+    async move || {
+        let block = block.clone();
+        upgrade(move |_| async move { block.wait() })
+    }
+}
+
+/// Returns a request that offers the protocol of [`upgrade`].
+fn offer(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n")
+}
+
 #[test]
 fn a_handler_is_reported_with_its_route_while_it_blocks_its_loop() {
+    assert_reported("/block", &get("/block"), 200);
+}
+
+#[test]
+fn an_upgraded_connection_is_reported_with_its_route_while_it_blocks_its_loop() {
+    assert_reported("/upgrade/block", &offer("/upgrade/block"), 101);
+}
+
+/// Checks the report of a loop that `request` for `path` blocks.
+fn assert_reported(path: &str, request: &str, status: u16) {
     let (reported, reports) = mpsc::channel();
     let reported = Mutex::new(reported);
     let event_loop = EventLoop::builder().on_unhandled(move |unhandled| {
@@ -100,14 +136,14 @@ fn a_handler_is_reported_with_its_route_while_it_blocks_its_loop() {
         move || app(&block),
     );
     let mut client = server.connect();
-    client.send(get("/block"));
+    client.send(request);
     let blocked = is_blocked.recv_timeout(PATIENCE).unwrap();
     let (stall, text) = reports.recv_timeout(PATIENCE).unwrap();
     assert_eq!(stall.event_loop, blocked);
-    assert_eq!(stall.note.unwrap().text(), "/block");
-    assert!(text.contains("'connection'") && text.contains("/block"), "{text}");
+    assert_eq!(stall.note.unwrap().text(), path);
+    assert!(text.contains("'connection'") && text.contains(path), "{text}");
     release.send(()).unwrap();
-    assert_eq!(client.response().status, 200);
+    assert!(client.until(b"\r\n\r\n").starts_with(format!("HTTP/1.1 {status} ").as_bytes()));
 }
 
 #[test]
@@ -133,6 +169,26 @@ fn a_connection_cut_at_the_drain_deadline_is_reported_with_route_peer_and_state(
     );
     assert_eq!(held.route.as_deref(), Some("/wait/{what}"));
     assert_eq!(phases.phase(), Phase::Ended);
+}
+
+#[test]
+fn an_upgraded_connection_that_is_cut_at_the_drain_deadline_is_reported() {
+    let (block, ..) = block();
+    let timeouts = Timeouts { drain: Duration::from_millis(10), ..Timeouts::default() };
+    let server = Server::bind("127.0.0.1:0").unwrap().loops(1).pin(false).timeouts(timeouts);
+    let (address, shutdown, thread) = serve(server, move || app(&block));
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(offer("/upgrade").as_bytes()).unwrap();
+    assert!(stream.read(&mut [0; 512]).unwrap() > 0);
+    drop(shutdown);
+    let reports = thread.join().unwrap().unwrap();
+    assert_eq!((reports[0].cancelled, reports[0].cancelled_connections.len()), (1, 1));
+    let cut = &reports[0].cancelled_connections[0];
+    assert_eq!(
+        (cut.state, cut.peer),
+        (ConnectionState::Upgraded, stream.local_addr().unwrap().into())
+    );
+    assert_eq!(stream.read(&mut [0; 512]).unwrap(), 0);
 }
 
 #[test]
