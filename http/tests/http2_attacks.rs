@@ -265,7 +265,7 @@ fn refer_to_table(address: SocketAddr) {
         }
     };
     match answer.kind {
-        HEADERS => assert!(answer.is_error("431")),
+        HEADERS => assert!(answer.has_status("431")),
         _ => assert_eq!(answer.code(), ENHANCE_YOUR_CALM),
     }
 }
@@ -402,7 +402,7 @@ fn leave_streams_idle(address: SocketAddr) {
             // It says that the rest of the body is not wanted.
             RST_STREAM => assert_eq!(frame.code(), NO_ERROR),
             HEADERS => {
-                assert!(frame.is_error("408"));
+                assert!(frame.has_status("408"));
                 timed_out += 1;
             }
             kind => assert_ne!(kind, GOAWAY, "{}", frame.code()),

@@ -12,7 +12,7 @@ use brigade_http::{
     Body, BoxError, Bytes, Http2Options, Request, Router, Server, Timeouts, get, post,
 };
 use brigade_runtime::{EventLoop, spawn};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 
 use http2_frames::{
     DATA, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, block,
@@ -134,9 +134,25 @@ fn a_body_below_the_rate_of_its_server_or_route_gets_a_408() {
         let body = frame(DATA, 0, 1, &[b'x'; 3000]);
         // At once, since the clock jumps when the loop has nothing to do.
         raw.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &head, &body].concat());
-        assert!(raw.until(HEADERS).is_error("408"), "{path}");
+        assert!(raw.until(HEADERS).has_status("408"), "{path}");
         assert_eq!(has_waited.recv_timeout(PATIENCE), Ok(seconds), "{path}");
     }
+}
+
+#[test]
+fn a_body_that_is_passed_to_another_task_keeps_its_timeout() {
+    let app = || {
+        let pass_on = async |mut request: Request| {
+            // The first wait is one of this task.
+            assert!(request.body_mut().chunk().now_or_never().is_none());
+            spawn(async move { request.body_mut().collect(10).await }).await.unwrap()
+        };
+        Router::new().route("/", post(pass_on))
+    };
+    let server = start(|timeouts| timeouts.body_gap = 10 * SECOND, app);
+    let mut raw = Raw::silent(server.address);
+    raw.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &post_head(1, "/")].concat());
+    assert!(raw.until(HEADERS).has_status("408"));
 }
 
 #[test]
@@ -151,7 +167,7 @@ fn the_time_that_a_body_is_waited_for_adds_up() {
         settle(&mut raw);
         let_pass(20 * SECOND, &orders);
     }
-    assert!(raw.until(HEADERS).is_error("408"));
+    assert!(raw.until(HEADERS).has_status("408"));
 }
 
 #[test]

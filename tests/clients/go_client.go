@@ -180,28 +180,6 @@ func expectContinue(c *client) error {
 	return nil
 }
 
-// Over HTTP/2 the server sends no 100. The client sends the body after a while (RFC 9110 section
-// 10.1.1).
-func expectWithoutAnswer(c *client) error {
-	c.http.Transport.(*http.Transport).ExpectContinueTimeout = 100 * time.Millisecond
-	data := strings.Repeat("e", 800_000)
-	for turn := 0; turn < 2; turn++ {
-		request, err := http.NewRequest("POST", base+"/post", strings.NewReader(data))
-		if err != nil {
-			return err
-		}
-		request.Header.Set("Content-Type", "text/plain")
-		request.Header.Set("Expect", "100-continue")
-		if err := c.expectRequest(request, 200, data); err != nil {
-			return err
-		}
-	}
-	if c.made != 1 {
-		return fmt.Errorf("%d connections", c.made)
-	}
-	return nil
-}
-
 // refused gets responses that need no body, well before the client would send it.
 func refused(c *client) error {
 	requests := []struct {
@@ -276,11 +254,7 @@ func main() {
 	check("POST with a length", posted)
 	check("chunked PUT, twice on one connection", chunked)
 	check("POST with trailers", trailers)
-	if isHTTP2 {
-		check("Expect: 100-continue without a 100", expectWithoutAnswer)
-	} else {
-		check("Expect: 100-continue with a large body", expectContinue)
-	}
+	check("Expect: 100-continue with a large body", expectContinue)
 	check("Expect: 100-continue and 413 or 401 before the body", refused)
 	check("requests that time out at the client", abandoned)
 	check("200 delays on 10 reused connections", many)

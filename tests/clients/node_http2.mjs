@@ -93,14 +93,11 @@ await check("413 before the end of the request", () =>
   }),
 );
 
-await check("Expect: 100-continue, which nothing answers before the body", () =>
+await check("Expect: 100-continue with a body", () =>
   within(async (session) => {
     const headers = { ":method": "POST", ":path": "/post", expect: "100-continue", ...plain };
     const stream = session.request({ ...headers, "content-length": "5" }, { endStream: false });
-    let continued = false;
-    stream.on("continue", () => (continued = true));
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    assert.ok(!continued);
+    await once(stream, "continue");
     stream.end("hello");
     const chunks = await stream.toArray();
     assert.equal(JSON.parse(Buffer.concat(chunks).toString()).data, "hello");

@@ -89,13 +89,9 @@ impl Waits {
         let total = self.total.map(|(_, latest)| latest);
         let latest = [total, self.too_slow(options.body_rate)].into_iter().flatten().min();
         let timeout = waiting.timeout(options).map(|(_, timeout)| timeout);
-        let passed = self.deadline.poll_passed(timeout, latest, cx);
-        if passed.is_pending() {
-            if waiting == Waiting::Write {
-                self.deadline.wake_early(cx);
-            }
-            // The caller may have moved to another task.
-            self.deadline.register(cx);
+        let passed = self.deadline.poll_passed_anywhere(timeout, latest, cx);
+        if passed.is_pending() && waiting == Waiting::Write {
+            self.deadline.wake_early(cx);
         }
         passed
     }

@@ -53,6 +53,7 @@ pub(crate) mod query;
 pub(crate) mod redirect;
 pub(crate) mod request;
 pub(crate) mod request_builder;
+pub(crate) mod request_text;
 pub(crate) mod response;
 pub(crate) mod response_parts;
 pub(crate) mod route;

@@ -7,19 +7,15 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::message::body::Body;
-use crate::message::parts::PartsBox;
 use crate::message::request::Request;
+use crate::message::request_text::RequestText;
 use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::headers::Headers;
 use crate::protocol::limits::Limits;
-use crate::protocol::server_connection::{RequestEvent, ServerConnection};
-use crate::protocol::syntax::is_target;
 
 /// The `Host` of a request for which none is set.
-const HOST_DEFAULT: HeaderValue = HeaderValue::from_static("localhost");
-
-const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+const HOST_DEFAULT: &[u8] = b"localhost";
 
 /// Builds a [`Request`]; see [`Request::builder`].
 #[derive(Debug)]
@@ -107,55 +103,30 @@ impl RequestBuilder {
 
     /// Builds the request with these limits.
     pub(crate) fn build_within(self, limits: &Limits) -> Result<Request, ProtocolError> {
-        let mut connection = ServerConnection::new();
-        connection.receive(&self.head()?);
-        connection.receive_eof();
-        let mut parts = PartsBox::new();
-        match connection.next_head(&mut parts.head, limits)? {
-            RequestEvent::Head => {}
-            RequestEvent::NeedData | RequestEvent::Closed => {
-                return Err(ProtocolError::UnexpectedEnd);
-            }
-        }
-        if self.body.is_end() && parts.head.framing().has_body() {
-            return Err(ProtocolError::UnexpectedEnd);
-        }
-        parts.body = self.body;
-        parts.peer = self.peer;
-        Ok(Request { parts })
-    }
-
-    /// Encodes the head as a client would send it.
-    fn head(&self) -> Result<Vec<u8>, ProtocolError> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        // The only part that may still contain a line end.
-        if !is_target(self.target.as_bytes()) {
-            return Err(ProtocolError::Target);
-        }
-        let start = [self.method.as_str(), " ", &self.target, " HTTP/1.1\r\n"];
-        let of_line = |(name, value): (&HeaderName, &HeaderValue)| {
-            name.as_str().len() + value.len() + ": \r\n".len()
-        };
-        let lines = self.headers.iter().map(of_line).sum::<usize>();
-        let mut head = Vec::with_capacity(start.map(str::len).iter().sum::<usize>() + lines + 64);
-        start.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
-        let mut add = |name: &HeaderName, value: &HeaderValue| {
-            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                head.extend_from_slice(part);
-            }
-        };
+        let mut text = RequestText::new(self.method.as_str(), &self.target)?;
         if !self.headers.contains(&HOST) {
-            add(&HOST, &HOST_DEFAULT);
+            text.header(HOST.as_str(), HOST_DEFAULT);
         }
-        self.headers.iter().for_each(|(name, value)| add(name, value));
+        for (name, value) in &self.headers {
+            text.header(name.as_str(), value.as_bytes());
+        }
         match self.body.length() {
             BodyLength::Empty | BodyLength::Known(0) => {}
-            BodyLength::Known(length) => add(&CONTENT_LENGTH, &length.into()),
-            BodyLength::Unknown => add(&TRANSFER_ENCODING, &CHUNKED),
+            BodyLength::Known(length) => {
+                let mut digits = itoa::Buffer::new();
+                text.header(CONTENT_LENGTH.as_str(), digits.format(length).as_bytes());
+            }
+            BodyLength::Unknown => text.header(TRANSFER_ENCODING.as_str(), b"chunked"),
         }
-        head.extend_from_slice(b"\r\n");
-        Ok(head)
+        let mut request = text.decode(limits)?;
+        if self.body.is_end() && request.framing().has_body() {
+            return Err(ProtocolError::UnexpectedEnd);
+        }
+        request.parts.body = self.body;
+        request.parts.peer = self.peer;
+        Ok(request)
     }
 }

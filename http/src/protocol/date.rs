@@ -1,11 +1,13 @@
 //! The value of the `Date` header, formatted at most once a second.
 
 // std
+use std::cell::OnceCell;
 use std::fmt;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 // crates
+use http::HeaderValue;
 use httpdate::HttpDate;
 
 /// The length of a `Date` header's value in bytes (IMF-fixdate, RFC 9110 section 5.6.7).
@@ -28,13 +30,16 @@ pub struct DateCache {
     /// The time of `text`, in seconds since the Unix epoch.
     second: u64,
     text: [u8; DATE_BYTES],
+    /// The text as a header, once one was wanted.
+    header: OnceCell<HeaderValue>,
 }
 
 impl DateCache {
     /// Creates a cache that holds the Unix epoch.
     #[must_use]
     pub fn new() -> Self {
-        Self { second: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" }
+        let text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+        Self { second: 0, text, header: OnceCell::new() }
     }
 
     /// Returns `now` as in `Sun, 06 Nov 1994 08:49:37 GMT`. Times before 1970 are given as the
@@ -53,12 +58,20 @@ impl DateCache {
         &self.text
     }
 
+    /// Returns the same as a header. All headers of a second share their memory.
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 needs it"))]
+    pub(crate) fn header(&self) -> HeaderValue {
+        let header = || HeaderValue::from_bytes(&self.text).expect("a date is printable");
+        self.header.get_or_init(header).clone()
+    }
+
     fn format(&mut self, second: u64) {
         const LAST_SECOND_OF_9999: u64 = 253_402_300_799;
         let moment = UNIX_EPOCH + Duration::from_secs(second.min(LAST_SECOND_OF_9999));
         // Writing 29 bytes into a slice of 29 bytes cannot fail.
         let _ = write!(&mut self.text[..], "{}", HttpDate::from(moment));
         self.second = second;
+        self.header.take();
     }
 }
 
@@ -87,6 +100,15 @@ mod tests {
         let mut cache = DateCache::new();
         assert_eq!(text(&mut cache, 784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(text(&mut cache, 784_111_778), "Sun, 06 Nov 1994 08:49:38 GMT");
+    }
+
+    #[test]
+    fn the_header_is_the_last_text() {
+        let mut cache = DateCache::new();
+        for second in [784_111_777, 784_111_777, 784_111_778] {
+            let text = text(&mut cache, second);
+            assert_eq!([cache.header(), cache.header()], [&*text, &*text]);
+        }
     }
 
     #[test]

@@ -72,6 +72,21 @@ impl<W: Copy + Default + PartialEq> Deadline<W> {
         Poll::Pending
     }
 
+    /// Does the same as [`poll_passed`](Self::poll_passed) for a wait that may have moved to another
+    /// task since.
+    pub(crate) fn poll_passed_anywhere(
+        &mut self,
+        timeout: Option<Duration>,
+        latest: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let passed = self.poll_passed(timeout, latest, cx);
+        if passed.is_pending() {
+            self.register(cx);
+        }
+        passed
+    }
+
     /// Arranges for the task to be woken before the deadline: when it has waited for twice as long
     /// as it has now. For progress that the selector does not report.
     pub(crate) fn wake_early(&mut self, cx: &mut Context<'_>) {

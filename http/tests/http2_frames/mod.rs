@@ -47,9 +47,10 @@ impl Frame {
 
     /// Returns `true` if the frame is the head of a response with this status. The second one of a
     /// connection is only known not to be a 200.
-    pub fn is_error(&self, status: &str) -> bool {
+    pub fn has_status(&self, status: &str) -> bool {
         // Literals with the name of index 8, in Huffman's code.
         let literal: &[u8] = match status {
+            "100" => &[0x48, 0x82, 0x08, 0x01],
             "401" => &[0x48, 0x82, 0x68, 0x01],
             "408" => &[0x48, 0x83, 0x68, 0x0f, 0x7f],
             "413" => &[0x48, 0x83, 0x68, 0x2c, 0xff],

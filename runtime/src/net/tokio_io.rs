@@ -1,9 +1,52 @@
 //! tokio's traits of reading and writing, for libraries that use them and not its runtime.
 
+use std::cell::RefCell;
+use std::io;
+use std::task::{Poll, ready};
+
+use tokio::io::ReadBuf;
+
 use crate::net::any_stream::AnyStream;
 use crate::net::send_io::SendIo;
 use crate::net::tcp_stream::TcpStream;
 use crate::net::unix::UnixStream;
+
+/// The bytes of one read into memory that is not initialised.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// Allocated and initialised by the first read.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads into `buffer` by `read`.
+///
+/// Only unsafe code could read into memory that is not initialised, and to initialise it for each
+/// read costs more than to copy what was read. So the bytes go through memory that all streams of a
+/// thread share.
+pub(crate) fn read_into(
+    buffer: &mut ReadBuf<'_>,
+    read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<()>> {
+    if buffer.initialized().len() == buffer.capacity() {
+        let count = ready!(read(buffer.initialize_unfilled()))?;
+        buffer.advance(count);
+        return Poll::Ready(Ok(()));
+    }
+    // A stream that reads another one within its own read gets memory of its own.
+    let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
+    if scratch.is_empty() {
+        scratch = vec![0; READ_BYTES_MAX];
+    }
+    let room = buffer.remaining().min(scratch.len());
+    let count = read(&mut scratch[..room]);
+    if let Poll::Ready(Ok(count)) = count {
+        buffer.put_slice(&scratch[..count]);
+    }
+    // Without it the next read makes it anew.
+    let _ = SCRATCH.try_with(|shared| shared.replace(scratch));
+    count.map_ok(drop)
+}
 
 /// Implements tokio's traits by those of `futures-io`. The block has its own imports, since other
 /// files use the macro too.
@@ -12,7 +55,7 @@ macro_rules! tokio_io {
         const _: () = {
             use ::std::io::{self, IoSlice};
             use ::std::pin::Pin;
-            use ::std::task::{Context, Poll, ready};
+            use ::std::task::{Context, Poll};
 
             use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -22,12 +65,9 @@ macro_rules! tokio_io {
                     cx: &mut Context<'_>,
                     buffer: &mut ReadBuf<'_>,
                 ) -> Poll<io::Result<()>> {
-                    // Only unsafe code could read into memory that is not initialised. What a
-                    // buffer has had initialised once stays so.
-                    let room = buffer.initialize_unfilled();
-                    let read = ready!(futures_io::AsyncRead::poll_read(self, cx, room))?;
-                    buffer.advance(read);
-                    Poll::Ready(Ok(()))
+                    $crate::net::tokio_io::read_into(buffer, |room| {
+                        futures_io::AsyncRead::poll_read(self, cx, room)
+                    })
                 }
             }
 
@@ -79,6 +119,7 @@ tokio_io!(SendIo<S>, S);
 mod tests {
     use std::io::IoSlice;
 
+    use bytes::BufMut;
     use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
     use super::*;
@@ -107,6 +148,20 @@ mod tests {
             AsyncReadExt::read_to_end(&mut client, &mut received).await.unwrap();
             assert_eq!(received, b"> abcde");
             echo.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn reads_append_to_memory_that_is_not_initialised() {
+        run(async {
+            let (mut one, mut other) = UnixStream::pair().unwrap();
+            AsyncWriteExt::write_all(&mut one, b"0123456789").await.unwrap();
+            let mut received = Vec::with_capacity(100);
+            for part in [4, 6] {
+                let mut part = (&mut received).limit(part);
+                AsyncReadExt::read_buf(&mut other, &mut part).await.unwrap();
+            }
+            assert_eq!(received, b"0123456789");
         });
     }
 

@@ -13,7 +13,6 @@ use brigade_runtime::net::SendIo;
 use brigade_runtime::{task, time};
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use h2::{Ping, PingPong};
 
 use crate::client::http2::errors;
 use crate::client::options::Options;
@@ -22,6 +21,7 @@ use crate::message::client_error::{ClientErrorKind, TimeoutKind};
 use crate::protocol::limits::Limits;
 use crate::transport::deadline::Deadline;
 use crate::transport::http2::frames::Sender;
+use crate::transport::http2::pings::{PingDue, Pings};
 use crate::transport::http2::socket::{Seen, Socket};
 
 /// How much of a response the server may send before the caller has read it. Enough for 80 Mbit/s
@@ -113,7 +113,7 @@ impl Connection {
         let handshake = builder(&options.limits).handshake(io).await;
         let (sender, mut h2) = handshake.map_err(|error| errors::kind_of(error).0)?;
         let connection = Rc::new(Self::new(Some(sender), Some(socket)));
-        let pings = h2.ping_pong().map(|pings| Pings { pings, sent: None });
+        let pings = Pings::new(h2.ping_pong(), PING_INTERVAL, PING_TIMEOUT);
         let driver = Driver {
             h2,
             connection: connection.clone(),
@@ -301,18 +301,11 @@ fn builder(limits: &Limits) -> Builder {
 struct Driver {
     h2: h2::client::Connection<SendIo<Socket>, Bytes>,
     connection: Rc<Connection>,
-    pings: Option<Pings>,
+    pings: Pings,
     idle_timeout: Duration,
     write_timeout: Duration,
     body_rate: u32,
     deadline: Deadline<()>,
-}
-
-/// The pings of a connection.
-struct Pings {
-    pings: PingPong,
-    /// When the one was sent that the server has not answered.
-    sent: Option<Instant>,
 }
 
 /// What is to be done at a deadline.
@@ -338,9 +331,10 @@ impl Driver {
             true => (at, Due::End(End::Blocked(self.write_timeout))),
             false => (at, Due::End(End::TooSlow(self.body_rate))),
         });
-        let ping = self.pings.as_ref().filter(|_| has_requests).map(|pings| match pings.sent {
-            None => (seen.received_at + PING_INTERVAL, Due::Ping),
-            Some(at) => (at.max(seen.received_at) + PING_TIMEOUT, Due::End(End::Silent)),
+        let ping = has_requests.then(|| self.pings.next(seen.received_at)).flatten();
+        let ping = ping.map(|(at, due)| match due {
+            PingDue::Send => (at, Due::Ping),
+            PingDue::Lost => (at, Due::End(End::Silent)),
         });
         let deadlines = [idle.flatten().map(|at| (at, Due::Retire)), blocked, ping];
         deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -352,19 +346,9 @@ impl Driver {
         self.deadline.poll_passed(None, Some(at), cx).map(|()| due)
     }
 
-    /// Receives the acknowledgement of a `PING`.
-    fn poll_pong(&mut self, cx: &mut Context<'_>) {
-        if let Some(Pings { pings, sent }) = &mut self.pings
-            && sent.is_some()
-            && pings.poll_pong(cx).is_ready()
-        {
-            *sent = None;
-        }
-    }
-
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         loop {
-            self.poll_pong(cx);
+            self.pings.poll_pong(cx);
             if let Poll::Ready(ended) = Pin::new(&mut self.h2).poll(cx) {
                 return Poll::Ready(ended);
             }
@@ -372,13 +356,7 @@ impl Driver {
             self.connection.wake_waiting();
             match ready!(self.poll_due(cx)) {
                 Due::Retire => self.connection.retire(),
-                Due::Ping => {
-                    if let Some(Pings { pings, sent }) = &mut self.pings {
-                        // Fails only if the connection has ended.
-                        let _ = pings.send_ping(Ping::opaque());
-                        *sent = Some(time::now());
-                    }
-                }
+                Due::Ping => self.pings.send(),
                 Due::End(end) => {
                     self.connection.end.set(Some(end));
                     if let Some(socket) = &*self.connection.socket.borrow() {

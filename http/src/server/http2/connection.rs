@@ -1,34 +1,36 @@
-//! A connection of HTTP/2: polls hyper, and watches the clock, the drain and the inspections.
+//! A connection of HTTP/2: polls h2, begins the streams, and watches the clock, the drain and the
+//! inspections.
 //!
 //! ```text
-//!   Serving ──► Ending ──► Leaving ──► (done)
+//!   Starting ──► Serving ──► Ending ──► Leaving ──► (done)
+//!       │                      ▲
+//!       └──────────────────────┘
 //! ```
 //!
-//! hyper ends by itself when the client has closed, after an error of the protocol, and during a
-//! drain once the streams are complete. Deadlines end it from here, with a `GOAWAY` if one can be
-//! sent.
+//! h2 ends by itself when the client has closed, after an error of the protocol, and during a drain
+//! once the streams are complete. Deadlines end it from here, with a `GOAWAY` if one can be sent.
 
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use brigade_runtime::net::PeerAddr;
+use brigade_runtime::net::{PeerAddr, SendIo};
 use brigade_runtime::{LoopHandle, task, time};
 use bytes::Bytes;
-use hyper::server::conn::http2;
+use h2::server::{Connection as Http2, Handshake};
 use tracing::debug_span;
 
-use crate::bridge::HyperIo;
 use crate::message::byte_stream::ByteStream;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::http2::ending::Ending;
 use crate::server::http2::shared::Connection;
-use crate::server::http2::stream::{StreamExecutor, StreamService};
+use crate::server::http2::stream::Exchange;
 use crate::server::loop_context::LoopContext;
 use crate::transport::deadline::Deadline;
 use crate::transport::http2::frames::Sender;
+use crate::transport::http2::pings::{PingDue, Pings};
 use crate::transport::http2::socket::Socket;
 
 /// When the server shuts down, a connection without streams that has been quiet for this long is
@@ -40,8 +42,6 @@ const NO_ERROR: u32 = 0x0;
 const SETTINGS_TIMEOUT: u32 = 0x4;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
-type Hyper = http2::Connection<HyperIo<Socket>, StreamService, StreamExecutor>;
-
 /// The future of a connection. Dropping it closes the connection and cancels its handlers.
 pub(super) struct Http2Connection {
     connection: Rc<Connection>,
@@ -49,22 +49,39 @@ pub(super) struct Http2Connection {
     socket: Socket,
     /// When the connection began.
     began: Instant,
-    /// hyper knows of the drain.
+    /// h2 knows of the drain.
     is_going_away: bool,
     deadline: Deadline<()>,
 }
 
 /// What the connection is doing.
 enum State {
-    /// hyper reads and writes frames.
-    Serving(Pin<Box<Hyper>>),
+    /// h2 sends its settings, and receives the preface.
+    Starting(Box<Handshake<SendIo<Socket>, Bytes>>),
+    /// h2 reads and writes frames.
+    Serving(Box<Serving>),
     /// The last frames are written.
     Ending(Ending),
     /// Waiting for handlers that run on after their client has gone.
     Leaving,
 }
 
-/// How a connection ends before hyper ends it.
+/// A connection after its start.
+struct Serving {
+    http2: Http2<SendIo<Socket>, Bytes>,
+    pings: Pings,
+    /// How many of the streams that the client has opened were accepted, or refused by h2.
+    accepted: u64,
+}
+
+/// What is to be done at a deadline.
+#[derive(Clone, Copy)]
+enum Due {
+    Ping,
+    End(End),
+}
+
+/// How a connection ends before h2 ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// With a `GOAWAY` of this code. The client may take its time to read it.
@@ -95,13 +112,10 @@ impl Http2Connection {
         let description = stream.description();
         let socket = Socket::new(stream, early, Sender::Client, options.control_frames_max, rate);
         let connection = Connection::new(context, peer, description, span, accepted);
-        let service = StreamService::new(connection.clone());
-        let hyper = options
-            .builder(StreamExecutor::new(connection.clone()))
-            .serve_connection(HyperIo::new(socket.clone()), service);
+        let handshake = options.builder().handshake(SendIo::new(socket.clone()));
         Self {
             connection,
-            state: State::Serving(Box::pin(hyper)),
+            state: State::Starting(Box::new(handshake)),
             socket,
             began: time::now(),
             is_going_away: false,
@@ -113,17 +127,19 @@ impl Http2Connection {
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match &mut self.state {
-                State::Serving(hyper) => {
+                State::Starting(handshake) => match Pin::new(handshake).poll(cx) {
+                    Poll::Ready(Ok(http2)) => self.begin_serving(http2),
+                    Poll::Ready(Err(error)) => self.end_served(Err(error)),
+                    Poll::Pending => ready!(self.poll_due(cx)),
+                },
+                State::Serving(serving) => {
                     if self.connection.context.is_draining() && !self.is_going_away {
                         self.is_going_away = true;
-                        hyper.as_mut().graceful_shutdown();
+                        serving.http2.graceful_shutdown();
                     }
-                    match hyper.as_mut().poll(cx) {
+                    match serving.poll(&self.connection, &self.socket, cx) {
                         Poll::Ready(result) => self.end_served(result),
-                        Poll::Pending => {
-                            let end = ready!(self.poll_overdue(cx));
-                            self.end(end);
-                        }
+                        Poll::Pending => ready!(self.poll_due(cx)),
                     }
                 }
                 State::Ending(ending) => {
@@ -136,8 +152,14 @@ impl Http2Connection {
         }
     }
 
-    /// Ends a connection that hyper has ended.
-    fn end_served(&mut self, result: hyper::Result<()>) {
+    fn begin_serving(&mut self, mut http2: Http2<SendIo<Socket>, Bytes>) {
+        let options = &self.connection.context.http2;
+        let pings = Pings::new(http2.ping_pong(), options.ping_interval, options.ping_timeout);
+        self.state = State::Serving(Box::new(Serving { http2, pings, accepted: 0 }));
+    }
+
+    /// Ends a connection that h2 has ended.
+    fn end_served(&mut self, result: Result<(), h2::Error>) {
         let (is_flooded, frames) = {
             let seen = &self.socket.shared().seen;
             (seen.is_flooded, seen.frames)
@@ -171,28 +193,35 @@ impl Http2Connection {
             let seen = &self.socket.shared().seen;
             (seen.is_between_sent_frames(), seen.last_stream)
         };
+        self.socket.shared().is_corked = false;
         // Within another frame it would be taken for a part of that.
         let go_away = go_away.filter(|_| is_between).map(|code| (last_stream, code));
         let state = State::Ending(Ending::new(go_away, linger));
-        // hyper's part is dropped here, which resets the streams.
+        // h2's part is dropped here, which resets the streams.
         drop(mem::replace(&mut self.state, state));
     }
 
-    /// Ready when a deadline has passed. Arranges to be woken at the next one.
-    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Some((deadline, end)) = self.next_deadline() else { return Poll::Pending };
-        self.deadline.poll_passed(None, Some(deadline), cx).map(|()| end)
+    /// Ready when what was due at a deadline has been done. Arranges to be woken at the next one.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((deadline, due)) = self.next_deadline() else { return Poll::Pending };
+        ready!(self.deadline.poll_passed(None, Some(deadline), cx));
+        match (due, &mut self.state) {
+            (Due::End(end), _) => self.end(end),
+            (Due::Ping, State::Serving(serving)) => serving.pings.send(),
+            (Due::Ping, _) => {}
+        }
+        Poll::Ready(())
     }
 
-    /// Returns the next deadline, and how the connection ends then.
-    fn next_deadline(&self) -> Option<(Instant, End)> {
+    /// Returns the next deadline, and what is to be done then.
+    fn next_deadline(&self) -> Option<(Instant, Due)> {
         let context = &self.connection.context;
         let (timeouts, shared) = (&context.timeouts, self.socket.shared());
         let seen = &shared.seen;
         let after = |since: Option<Instant>, timeout| since.and_then(|at| at.checked_add(timeout));
         let began = (!seen.has_settings).then_some(self.began);
         let is_idle = self.connection.open() == 0 && seen.blocked_since.is_none();
-        // What hyper has queued of the last responses counts as a stream while it gets out.
+        // What h2 has queued of the last responses counts as a stream while it gets out.
         let idle_since = is_idle.then(|| self.connection.changed().max(seen.data_written));
         let keep_alive = match context.is_draining() {
             true => timeouts.keep_alive.min(DRAIN_QUIET),
@@ -204,8 +233,16 @@ impl Http2Connection {
             (seen.write_deadline(timeouts.write), End::Cut),
             (after(idle_since, keep_alive), End::GoAway(NO_ERROR)),
         ];
-        let deadlines = deadlines.into_iter().filter_map(|(at, end)| Some((at?, end)));
-        deadlines.min_by_key(|(at, _)| *at)
+        let ends = deadlines.into_iter().filter_map(|(at, end)| Some((at?, Due::End(end))));
+        let ping = match &self.state {
+            State::Serving(serving) => serving.pings.next(seen.received_at),
+            _ => None,
+        };
+        let ping = ping.map(|(at, due)| match due {
+            PingDue::Send => (at, Due::Ping),
+            PingDue::Lost => (at, Due::End(End::GoAway(NO_ERROR))),
+        });
+        ends.chain(ping).min_by_key(|(at, _)| *at)
     }
 
     /// Describes the connection, or ends it if it is idle and to be closed. Returns `true` if it
@@ -237,7 +274,7 @@ impl Http2Connection {
     fn activity(&self) -> (ConnectionState, Instant) {
         let shared = self.socket.shared();
         let (seen, changed) = (&shared.seen, self.connection.changed());
-        if !matches!(self.state, State::Serving(_)) {
+        if matches!(self.state, State::Ending(_) | State::Leaving) {
             return (ConnectionState::Closing, changed);
         }
         if let Some(since) = seen.blocked_since {
@@ -251,14 +288,48 @@ impl Http2Connection {
     }
 }
 
+impl Serving {
+    /// Begins the streams of the requests that have arrived. Ready when h2 has ended.
+    fn poll(
+        &mut self,
+        connection: &Rc<Connection>,
+        socket: &Socket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), h2::Error>> {
+        let quiet = &mut Context::from_waker(Waker::noop());
+        self.pings.poll_pong(cx);
+        let mut is_last = socket.shared().stream.poll_readable(quiet).is_pending();
+        loop {
+            // As long as requests are there, their responses are collected, and written by the last
+            // poll. Until then h2 gets a waker that does nothing, since it would wake the task for
+            // each response.
+            socket.shared().is_corked = !is_last;
+            match self.http2.poll_accept(if is_last { &mut *cx } else { &mut *quiet }) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.accepted += 1;
+                    // If it waits it is polled again, in a task of its own.
+                    Exchange::new(connection, request, respond).begin(quiet);
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending if is_last => return Poll::Pending,
+                // h2 has refused the others.
+                Poll::Pending => self.accepted = socket.shared().seen.streams,
+            }
+            is_last = socket.shared().seen.streams == self.accepted;
+        }
+    }
+}
+
 impl Future for Http2Connection {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let connection = this.connection.clone();
-        connection.register(cx.waker());
-        connection.span.in_scope(|| {
+        // Streams that end within this poll need not wake its task.
+        let waker = connection.take_waker();
+        let polled = connection.span.in_scope(|| {
             if this.run(cx).is_ready() {
                 return Poll::Ready(());
             }
@@ -266,7 +337,9 @@ impl Future for Http2Connection {
                 true => this.run(cx),
                 false => Poll::Pending,
             }
-        })
+        });
+        connection.register(waker, cx);
+        polled
     }
 }
 

@@ -1,14 +1,15 @@
-//! HTTP/2, by hyper's server over h2 (feature `http2`).
+//! HTTP/2, by h2 (feature `http2`).
 //!
-//! The connection's task polls a `connection::Http2Connection`, which polls hyper. Each stream is
-//! a task of its own on the same loop, with a budget of its own, so that no stream holds the
-//! others. What hyper and h2 leave to the server is here: the routes, the spans and counters of
-//! requests, deadlines, idle connections, the drain, and a limit on frames that ask for nothing.
+//! The connection's task polls a `connection::Http2Connection`, which polls h2. Requests are handled
+//! there as far as that is possible at once, and within the task's budget. A stream that waits goes
+//! on in a task of its own on the same loop, with a budget of its own, so that no stream holds the
+//! others. What h2 leaves to the server is here: the routes, the spans and counters of requests,
+//! deadlines, idle connections, the drain, and a limit on frames that ask for nothing.
 //!
 //! Reading order: `start`, how a connection becomes one of HTTP/2, and `options`; `connection`,
-//! with the socket of `transport::http2` below it; `stream`, with `request` and `response`.
-//! `shared` is what a connection and its streams know of each other. Without the feature, `absent`
-//! stands in for `start` and `options`.
+//! with the socket of `transport::http2` below it; `stream`, with `request` and `incoming` for what
+//! is received, `response` and `sending` for what is sent. `shared` is what a connection and its
+//! streams know of each other. Without the feature, `absent` stands in for `start` and `options`.
 
 #[cfg(not(feature = "http2"))]
 #[allow(dead_code, reason = "there is no connection of HTTP/2")]
@@ -18,11 +19,15 @@ mod connection;
 #[cfg(feature = "http2")]
 mod ending;
 #[cfg(feature = "http2")]
+mod incoming;
+#[cfg(feature = "http2")]
 mod options;
 #[cfg(feature = "http2")]
 mod request;
 #[cfg(feature = "http2")]
 mod response;
+#[cfg(feature = "http2")]
+mod sending;
 #[cfg(feature = "http2")]
 mod server_options;
 #[cfg(feature = "http2")]

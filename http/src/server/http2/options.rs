@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use hyper::server::conn::http2::Builder;
-
-use crate::bridge::HyperTimer;
+use h2::server::Builder;
 
 /// As nginx's, Go's and hyper's: more than browsers use at once.
 const CONCURRENT_STREAMS_MAX: u32 = 200;
@@ -104,23 +102,19 @@ impl Default for Http2Options {
 }
 
 impl Http2Options {
-    /// Returns what makes the connections of hyper. Values that HTTP/2 does not allow become the
+    /// Returns what makes the connections of h2. Values that HTTP/2 does not allow become the
     /// nearest ones that it does.
-    pub(super) fn builder<E>(&self, executor: E) -> Builder<E> {
-        let mut builder = Builder::new(executor);
+    pub(super) fn builder(&self) -> Builder {
+        let mut builder = Builder::new();
         builder
-            .timer(HyperTimer)
-            .auto_date_header(false)
             .max_concurrent_streams(self.concurrent_streams_max)
-            .initial_stream_window_size(self.stream_window_bytes.min(WINDOW_BYTES_MAX))
+            .initial_window_size(self.stream_window_bytes.min(WINDOW_BYTES_MAX))
             .initial_connection_window_size(self.connection_window_bytes.min(WINDOW_BYTES_MAX))
             .max_frame_size(self.frame_bytes_max.clamp(FRAME_BYTES_MAX, FRAME_BYTES_LIMIT))
             .max_header_list_size(self.header_list_bytes_max)
-            .max_send_buf_size(self.send_buffer_bytes_max as usize)
+            .max_send_buffer_size(self.send_buffer_bytes_max as usize)
             .max_pending_accept_reset_streams(self.pending_resets_max)
-            .max_local_error_reset_streams(self.local_resets_max)
-            .keep_alive_interval(self.ping_interval)
-            .keep_alive_timeout(self.ping_timeout);
+            .max_local_error_reset_streams(Some(self.local_resets_max));
         builder
     }
 }

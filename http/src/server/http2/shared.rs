@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use brigade_runtime::net::PeerAddr;
@@ -12,7 +12,6 @@ use tracing::Span;
 use crate::message::byte_stream::Description;
 use crate::message::pipe::Pipe;
 use crate::message::route::Route;
-use crate::protocol::error::ProtocolError;
 use crate::server::connection::timing::Timing;
 use crate::server::counters::Outcome;
 use crate::server::loop_context::LoopContext;
@@ -32,8 +31,6 @@ pub(super) struct Connection {
     changed: Cell<Instant>,
     /// The connection's task, to be woken when the last of them ends.
     waker: RefCell<Option<Waker>>,
-    /// The stream whose future hyper is about to spawn.
-    pub(super) next: RefCell<Option<Rc<Stream>>>,
 }
 
 impl Connection {
@@ -53,7 +50,6 @@ impl Connection {
             open: Cell::new(0),
             changed: Cell::new(time::now()),
             waker: RefCell::default(),
-            next: RefCell::default(),
         })
     }
 
@@ -67,12 +63,15 @@ impl Connection {
         self.changed.get()
     }
 
-    /// Registers the connection's task.
-    pub(super) fn register(&self, waker: &Waker) {
-        let mut known = self.waker.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
+    /// Forgets the connection's task, while it is polled.
+    pub(super) fn take_waker(&self) -> Option<Waker> {
+        self.waker.borrow_mut().take()
+    }
+
+    /// Registers the connection's task, which `known` may wake.
+    pub(super) fn register(&self, known: Option<Waker>, cx: &mut Context<'_>) {
+        let known = known.filter(|known| known.will_wake(cx.waker()));
+        *self.waker.borrow_mut() = Some(known.unwrap_or_else(|| cx.waker().clone()));
     }
 }
 
@@ -101,48 +100,29 @@ impl Drop for Open {
     }
 }
 
-/// What the parts of a stream share: its task, its handler and the body of its response.
+/// What is known of a stream.
 pub(super) struct Stream {
-    pub(super) open: Open,
+    open: Open,
     /// Set when the handler begins.
-    pub(super) route: RefCell<Option<Rc<Route>>>,
-    pub(super) span: RefCell<Span>,
+    pub(super) route: Option<Rc<Route>>,
+    pub(super) span: Span,
     /// Present if responses get a `Server-Timing` header.
-    pub(super) timing: RefCell<Option<Timing>>,
+    pub(super) timing: Option<Timing>,
     /// The status of the response, as far as it is known. Present once the request is counted, and
     /// until its end is.
-    pub(super) outcome: Cell<Option<Outcome>>,
-    /// What the task of the stream sees of the response.
-    pub(super) sending: Sending,
+    pub(super) outcome: Option<Outcome>,
     /// Present if the handler runs on after its client has gone, to let it know.
-    pub(super) pipe: RefCell<Option<Rc<Pipe>>>,
-}
-
-/// How far a response has been passed to hyper.
-#[derive(Default)]
-pub(super) struct Sending {
-    /// hyper has a part of the body, and has not asked for the next one: the client has to make
-    /// room for it.
-    pub(super) is_waiting: Cell<bool>,
-    /// The bytes of the body that were passed on, the part included that hyper has.
-    pub(super) bytes: Cell<u64>,
+    pub(super) pipe: Option<Rc<Pipe>>,
 }
 
 impl Stream {
-    pub(super) fn new(connection: Rc<Connection>) -> Rc<Self> {
+    pub(super) fn new(connection: Rc<Connection>) -> Self {
         let timing = connection.context.timed_loop.map(|number| {
             let accepted = connection.accepted.take();
             Timing::of_stream(number, accepted)
         });
-        Rc::new(Self {
-            open: Open::new(connection),
-            route: RefCell::default(),
-            span: RefCell::new(Span::none()),
-            timing: RefCell::new(timing),
-            outcome: Cell::new(None),
-            sending: Sending::default(),
-            pipe: RefCell::default(),
-        })
+        let (open, span) = (Open::new(connection), Span::none());
+        Self { open, route: None, span, timing, outcome: None, pipe: None }
     }
 
     pub(super) fn connection(&self) -> &Rc<Connection> {
@@ -153,15 +133,10 @@ impl Stream {
         &self.open.0.context
     }
 
-    pub(super) fn route(&self) -> Option<Rc<Route>> {
-        self.route.borrow().clone()
-    }
-
     /// Calls `f` within the request's span, and with the route in the task's notebook.
     pub(super) fn within<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.context().notebook.set(self.route.borrow().as_ref().map(|route| route.note));
-        let span = self.span.borrow().clone();
-        span.in_scope(f)
+        self.context().notebook.set(self.route.as_ref().map(|route| route.note));
+        self.span.in_scope(f)
     }
 }
 
@@ -175,6 +150,3 @@ impl Drop for Stream {
         }
     }
 }
-
-/// What the body of a request leaves for its response: the error that ended it.
-pub(super) type BodyFailure = Rc<Cell<Option<ProtocolError>>>;

@@ -1,23 +1,21 @@
-//! The streams of a connection: each is a task that calls a handler and sends its response.
+//! The streams of a connection: each calls a handler and sends its response.
 //!
-//! hyper calls the service for each request, and then spawns a future that polls the returned
-//! [`Exchange`] and sends the response. The executor wraps that future in a [`StreamTask`].
+//! The task of the connection polls a stream first. Most are done then; one that waits goes on in a
+//! task of its own.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use brigade_runtime::panic_message;
 use brigade_runtime::task::{self, JoinHandle};
-use brigade_runtime::{panic_message, spawn};
-use http::{Method, StatusCode};
-use hyper::body::Incoming;
-use hyper::rt::Executor;
-use hyper::service::Service;
-use pin_project_lite::pin_project;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{Method, Request as Http2Request, StatusCode};
 use tracing::{Span, debug_span, field};
 
 use crate::message::escaped::Escaped;
@@ -31,162 +29,37 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::framing::Framing;
 use crate::routing::endpoint::Running;
 use crate::server::counters::Outcome;
-use crate::server::http2::request::{self, BodyLimits, BodyLink, Converted};
-use crate::server::http2::response::{self, OutgoingBody};
-use crate::server::http2::shared::{BodyFailure, Connection, Open, Stream};
-use crate::transport::deadline::Deadline;
-use crate::transport::pace::Pace;
+use crate::server::http2::incoming::{BodyLimits, BodyLink};
+use crate::server::http2::request::{self, Converted};
+use crate::server::http2::response;
+use crate::server::http2::sending::{Sending, complete};
+use crate::server::http2::shared::{Connection, Open, Stream};
 
 /// The name of the tasks of streams.
 const TASK_NAME: &str = "http2 stream";
 
-/// Responds to the requests of a connection.
-pub(super) struct StreamService {
-    connection: Rc<Connection>,
-}
-
-impl StreamService {
-    pub(super) const fn new(connection: Rc<Connection>) -> Self {
-        Self { connection }
-    }
-}
-
-impl Service<http::Request<Incoming>> for StreamService {
-    type Response = http::Response<OutgoingBody>;
-    type Error = Infallible;
-    type Future = Exchange;
-
-    fn call(&self, request: http::Request<Incoming>) -> Exchange {
-        let stream = Stream::new(self.connection.clone());
-        self.connection.next.replace(Some(stream.clone()));
-        let is_head = request.method() == Method::HEAD;
-        let stage = Stage::Received(Box::new(request));
-        Exchange { stream, stage, is_head, failure: None }
-    }
-}
-
-/// Spawns the tasks of the streams of a connection.
-#[derive(Clone)]
-pub(super) struct StreamExecutor {
-    connection: Rc<Connection>,
-}
-
-impl StreamExecutor {
-    pub(super) const fn new(connection: Rc<Connection>) -> Self {
-        Self { connection }
-    }
-}
-
-impl<F> Executor<F> for StreamExecutor
-where
-    F: Future<Output = ()> + 'static,
-{
-    fn execute(&self, future: F) {
-        match self.connection.next.take() {
-            Some(stream) => {
-                let task = StreamTask::new(stream, future);
-                task::Builder::new().name(TASK_NAME).spawn(task).detach();
-            }
-            None => spawn(future).detach(),
-        }
-    }
-}
-
-pin_project! {
-    /// The task of a stream. Gives the response up if the client does not take it.
-    struct StreamTask<F> {
-        // `None` once the response was given up.
-        #[pin]
-        future: Option<F>,
-        stream: Rc<Stream>,
-        // `true` while the client has to make room.
-        deadline: Deadline<bool>,
-        pace: Pace,
-        // How much of the response was passed on at the last poll.
-        sent: u64,
-    }
-}
-
-impl<F> StreamTask<F> {
-    fn new(stream: Rc<Stream>, future: F) -> Self {
-        let (deadline, pace) = (Deadline::new(), Pace::default());
-        Self { future: Some(future), stream, deadline, pace, sent: 0 }
-    }
-
-    /// Ready when the client has taken too little of the response.
-    fn poll_given_up(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let timeouts = &this.stream.context().timeouts;
-        let of_route =
-            this.stream.route().and_then(|route| route.options.write_bytes_per_second_min);
-        let rate = of_route.unwrap_or(timeouts.write_bytes_per_second_min);
-        let bytes = this.stream.sending.bytes.get();
-        if bytes != *this.sent || !this.stream.sending.is_waiting.get() {
-            if this.deadline.waiting() {
-                let newly = bytes.saturating_sub(*this.sent).try_into().unwrap_or(usize::MAX);
-                this.pace.note(this.deadline.waited(), newly, rate);
-                this.deadline.stop();
-            }
-            *this.sent = bytes;
-        }
-        if !this.stream.sending.is_waiting.get() {
-            return Poll::Pending;
-        }
-        if !this.deadline.waiting() {
-            this.pace.begin();
-            this.deadline.start(true);
-        }
-        let latest = this.pace.latest(this.deadline.since(), rate);
-        this.deadline.poll_passed(Some(timeouts.write), latest, cx)
-    }
-}
-
-impl<F: Future<Output = ()>> Future for StreamTask<F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let stream = self.stream.clone();
-        stream.context().renew_date();
-        if let Some(timing) = &mut *stream.timing.borrow_mut() {
-            timing.begin_poll();
-        }
-        let Some(future) = self.as_mut().project().future.as_pin_mut() else {
-            return Poll::Ready(());
-        };
-        let polled = future.poll(cx);
-        if let Some(timing) = &mut *stream.timing.borrow_mut() {
-            timing.end_poll();
-        }
-        if polled.is_pending() {
-            ready!(self.as_mut().poll_given_up(cx));
-            let peer = stream.connection().peer;
-            tracing::debug!(target: "brigade::http", %peer, "gave up a response");
-            // This resets the stream.
-            self.project().future.set(None);
-        }
-        Poll::Ready(())
-    }
-}
-
-/// A request and its response.
+/// A request and its response. Dropping it resets the stream, unless the response is complete.
 pub(super) struct Exchange {
-    stream: Rc<Stream>,
+    stream: Stream,
+    respond: SendResponse<Bytes>,
     stage: Stage,
     is_head: bool,
-    /// The error that ended the request's body.
-    failure: Option<BodyFailure>,
+    /// Present if the request has a body.
+    link: Option<Rc<BodyLink>>,
 }
 
 enum Stage {
-    /// The handler has not been looked for. That is done in the stream's task.
-    Received(Box<http::Request<Incoming>>),
+    /// The handler has not been looked for.
+    Received(Result<Converted, ProtocolError>),
     /// There is no handler.
     Refused(ProtocolError),
     /// Waiting for the handler.
     Handling(Running),
     /// Waiting for a handler that runs on after its client has gone, in a task of its own.
     Detached(JoinHandle<Handled>),
-    /// The response was returned.
+    /// Waiting for the response's body, or for the client.
+    Sending(Box<Sending>),
+    /// The response was sent, or given up.
     Done,
 }
 
@@ -196,16 +69,60 @@ type Panic = Box<dyn Any + Send>;
 type Handled = Result<Response, Panic>;
 
 impl Exchange {
+    pub(super) fn new(
+        connection: &Rc<Connection>,
+        request: Http2Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+    ) -> Self {
+        let is_head = *request.method() == Method::HEAD;
+        let converted = request::convert(request, &connection.context.limits, connection.peer);
+        let stream = Stream::new(connection.clone());
+        Self { stream, respond, stage: Stage::Received(converted), is_head, link: None }
+    }
+
+    /// Handles the request: at once as far as that is possible, unless the task's budget is spent,
+    /// and then in a task.
+    pub(super) fn begin(mut self, cx: &mut Context<'_>) {
+        let may_poll = task::poll_proceed(cx).is_ready();
+        if !may_poll || Pin::new(&mut self).poll(cx).is_pending() {
+            task::Builder::new().name(TASK_NAME).spawn(self).detach();
+        }
+    }
+
+    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.stage {
+            Stage::Sending(sending) => sending.poll(&self.stream, self.link.as_deref(), cx),
+            Stage::Done => Poll::Ready(()),
+            _ => match self.poll_handled(cx) {
+                Poll::Ready(handled) => self.respond(handled, cx),
+                Poll::Pending => self.poll_left(cx),
+            },
+        }
+    }
+
+    /// Ready when the client has reset the stream, or the connection has ended. Sends a 100 if one
+    /// is due.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_left = self.respond.poll_reset(cx).is_ready();
+        if !is_left && self.link.as_ref().is_some_and(|link| link.take_continue(cx)) {
+            let mut go_on = http::Response::new(());
+            *go_on.status_mut() = StatusCode::CONTINUE;
+            // Fails if the stream has ended, which the next poll shows.
+            let _ = self.respond.send_informational(go_on);
+        }
+        if is_left { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     /// Finds the handler and calls it.
-    fn begin(&mut self, request: http::Request<Incoming>) -> Result<Stage, Panic> {
+    fn call(&mut self, received: Result<Converted, ProtocolError>) -> Result<Stage, Panic> {
         let connection = self.stream.connection().clone();
-        let (context, peer) = (&connection.context, connection.peer);
-        let Converted { mut request, link } = match request::convert(request, &context.limits, peer)
-        {
+        let context = &connection.context;
+        let Converted { mut request, link } = match received {
             Ok(converted) => converted,
             Err(error) => {
+                let peer = connection.peer;
                 tracing::debug!(target: "brigade::http", %peer, %error, "request refused");
-                self.stream.outcome.set(Some(Outcome::NONE));
+                self.stream.outcome = Some(Outcome::NONE);
                 context.counters.begin_refusal();
                 return Ok(Stage::Refused(error));
             }
@@ -217,22 +134,22 @@ impl Exchange {
         let route = found.route.cloned();
         self.begin_span(&request, route.as_deref());
         context.counters.begin_request();
-        self.stream.outcome.set(Some(Outcome::NONE));
+        self.stream.outcome = Some(Outcome::NONE);
         let options = route.as_ref().map(|route| route.options);
         let of_body = BodyLimits::new(&context.limits, &context.timeouts, options.as_ref());
         let is_too_large =
             matches!(request.framing(), Framing::Length(length) if length > of_body.bytes_max());
-        if let Some(BodyLink { limits, failure }) = link {
-            limits.replace(Some(of_body));
-            self.failure = Some(failure);
+        if let Some(link) = &link {
+            link.limits.replace(Some(of_body));
         }
+        self.link = link;
         let is_detached = options.is_some_and(|options| options.detaches_on_disconnect);
         if is_detached {
             let pipe = Rc::new(Pipe::ended());
             request.parts.pipe = Some(pipe.clone());
-            self.stream.pipe.replace(Some(pipe));
+            self.stream.pipe = Some(pipe);
         }
-        self.stream.route.replace(route);
+        self.stream.route = route;
         let call = || catch_unwind(AssertUnwindSafe(|| found.call(request, is_too_large)));
         let running = self.stream.within(call)?;
         Ok(match is_detached {
@@ -242,7 +159,7 @@ impl Exchange {
     }
 
     /// Starts the span and the times of a request.
-    fn begin_span(&self, request: &Request, route: Option<&Route>) {
+    fn begin_span(&mut self, request: &Request, route: Option<&Route>) {
         let span = debug_span!(
             target: "brigade::http",
             parent: &self.stream.connection().span,
@@ -252,8 +169,8 @@ impl Exchange {
             http.route = route.map(|route| &*route.pattern),
             http.response.status_code = field::Empty,
         );
-        self.stream.span.replace(span);
-        if let Some(timing) = &mut *self.stream.timing.borrow_mut() {
+        self.stream.span = span;
+        if let Some(timing) = &mut self.stream.timing {
             timing.begin_request();
         }
     }
@@ -261,16 +178,16 @@ impl Exchange {
     /// Spawns a handler that runs on after its client has gone. The connection waits for it.
     fn detach(&self, running: Running) -> JoinHandle<Handled> {
         let open = Open::new(self.stream.connection().clone());
-        let (span, route) = (self.stream.span.borrow().clone(), self.stream.route());
+        let (span, route) = (self.stream.span.clone(), self.stream.route.clone());
         let handler = DetachedHandler { running: Some(running), span, route, open };
         task::Builder::new().name(TASK_NAME).spawn(handler)
     }
 
     fn poll_handled(&mut self, cx: &mut Context<'_>) -> Poll<Handled> {
         if let Stage::Received(_) = &self.stage
-            && let Stage::Received(request) = mem::replace(&mut self.stage, Stage::Done)
+            && let Stage::Received(received) = mem::replace(&mut self.stage, Stage::Done)
         {
-            match self.begin(*request) {
+            match self.call(received) {
                 Ok(stage) => self.stage = stage,
                 Err(panic) => return Poll::Ready(Err(panic)),
             }
@@ -283,15 +200,56 @@ impl Exchange {
                 Err(_) => Poll::Ready(Ok(Response::empty(StatusCode::SERVICE_UNAVAILABLE))),
             },
             Stage::Refused(error) => Poll::Ready(Ok(error.into_response())),
-            Stage::Received(_) | Stage::Done => Poll::Pending,
+            Stage::Received(_) | Stage::Sending(_) | Stage::Done => Poll::Pending,
         }
+    }
+
+    /// Sends the response. Ready when that is done.
+    fn respond(&mut self, handled: Handled, cx: &mut Context<'_>) -> Poll<()> {
+        let mut response = match handled {
+            Ok(response) => response,
+            Err(payload) => self.respond_to_panic(payload),
+        };
+        self.stage = Stage::Done;
+        let link = self.link.as_deref();
+        link.inspect(|link| link.settle());
+        if let Some(error) = link.and_then(BodyLink::failure)
+            && response.status.is_success()
+        {
+            response = error.into_response();
+        }
+        let stream = &mut self.stream;
+        let response::Converted { head, body, observers } =
+            response::convert(response, self.is_head, stream);
+        let is_end = body.is_end();
+        let outgoing = match self.respond.send_response(head, is_end) {
+            Ok(outgoing) => outgoing,
+            Err(error) => {
+                let peer = stream.connection().peer;
+                tracing::debug!(target: "brigade::http", %peer, %error, "response not sent");
+                self.respond.send_reset(Reason::INTERNAL_ERROR);
+                stream.within(|| observers.into_iter().for_each(|one| one.abandon(0)));
+                return Poll::Ready(());
+            }
+        };
+        if is_end {
+            complete(observers, stream);
+            return Poll::Ready(());
+        }
+        let mut sending = Sending::new(outgoing, body, observers);
+        let polled = sending.poll(stream, link, cx);
+        match polled {
+            Poll::Ready(()) => stream.within(|| drop(sending)),
+            Poll::Pending => self.stage = Stage::Sending(Box::new(sending)),
+        }
+        polled
     }
 
     /// Logs the panic of a handler, and returns a 500.
     #[cold]
     fn respond_to_panic(&mut self, payload: Panic) -> Response {
         let stage = mem::replace(&mut self.stage, Stage::Done);
-        let route = self.stream.route();
+        let route = self.stream.route.clone();
         let pattern = route.as_deref().map_or("(no route)", |route| &route.pattern);
         let task = task::current().map_or_else(String::new, |task| task.label.to_string());
         let peer = self.stream.connection().peer;
@@ -325,22 +283,19 @@ fn poll_guarded(running: &mut Running, cx: &mut Context<'_>) -> Poll<Handled> {
 }
 
 impl Future for Exchange {
-    type Output = Result<http::Response<OutgoingBody>, Infallible>;
+    type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let mut response = match ready!(this.poll_handled(cx)) {
-            Ok(response) => response,
-            Err(payload) => this.respond_to_panic(payload),
-        };
-        this.stage = Stage::Done;
-        let failure = this.failure.as_ref();
-        if let Some(error) = failure.and_then(|failure| failure.get())
-            && response.status.is_success()
-        {
-            response = error.into_response();
+        this.stream.context().renew_date();
+        if let Some(timing) = &mut this.stream.timing {
+            timing.begin_poll();
         }
-        Poll::Ready(Ok(response::convert(response, this.is_head, &this.stream, failure)))
+        let polled = this.poll_done(cx);
+        if let Some(timing) = &mut this.stream.timing {
+            timing.end_poll();
+        }
+        polled
     }
 }
 

@@ -1,5 +1,5 @@
-//! The stream of a connection, as hyper and h2 read and write it: with what was read before, and
-//! with a look at the frames of both directions.
+//! The stream of a connection, as h2 reads and writes it: with what was read before, and with a look
+//! at the frames of both directions.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::transport::http2::frames::{
 };
 use crate::transport::pace::Pace;
 
-/// A stream that the connection shares with hyper or h2.
+/// A stream that the connection shares with h2.
 #[derive(Clone)]
 pub(crate) struct Socket {
     shared: Rc<RefCell<Shared>>,
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) stream: ByteStream,
     /// What was read before.
     early: Bytes,
+    /// Nothing is written for now, since more is to be written soon.
+    pub(crate) is_corked: bool,
     pub(crate) seen: Seen,
 }
 
@@ -52,6 +54,8 @@ pub(crate) struct Seen {
     pub(crate) has_settings: bool,
     /// The last stream that the client has opened.
     pub(crate) last_stream: u32,
+    /// How many streams the client has opened.
+    pub(crate) streams: u64,
     /// Since when headers are being received.
     pub(crate) headers_since: Option<Instant>,
     /// When anything was last received.
@@ -89,6 +93,7 @@ impl Socket {
             frames: 0,
             has_settings: false,
             last_stream: 0,
+            streams: 0,
             headers_since: None,
             received_at: now,
             data_written: now,
@@ -96,7 +101,7 @@ impl Socket {
             pace: Pace::default(),
             write_bytes_per_second_min,
         };
-        Self { shared: Rc::new(RefCell::new(Shared { stream, early, seen })) }
+        Self { shared: Rc::new(RefCell::new(Shared { stream, early, is_corked: false, seen })) }
     }
 
     pub(crate) fn shared(&self) -> RefMut<'_, Shared> {
@@ -106,7 +111,7 @@ impl Socket {
 
 impl Seen {
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Self { received, control, frames, has_settings, last_stream, .. } = self;
+        let Self { received, control, frames, has_settings, last_stream, streams, .. } = self;
         let (requests, requests_open) = (&mut self.requests, &mut self.requests_open);
         received.read(bytes, |frame| {
             *frames += 1;
@@ -119,7 +124,10 @@ impl Seen {
             }
             match frame.kind {
                 SETTINGS => *has_settings = true,
-                HEADERS => *last_stream = frame.stream.max(*last_stream),
+                HEADERS if frame.stream > *last_stream => {
+                    *last_stream = frame.stream;
+                    *streams += 1;
+                }
                 _ => {}
             }
         });
@@ -201,7 +209,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let Shared { stream, early, seen } = &mut *self.shared.borrow_mut();
+        let Shared { stream, early, seen, .. } = &mut *self.shared.borrow_mut();
         let count = if early.is_empty() {
             ready!(Pin::new(stream).poll_read(cx, buffer))?
         } else {
@@ -228,7 +236,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Shared { stream, seen, .. } = &mut *self.shared.borrow_mut();
+        let Shared { stream, seen, is_corked, .. } = &mut *self.shared.borrow_mut();
+        if *is_corked {
+            return Poll::Pending;
+        }
         let Poll::Ready(written) = Pin::new(stream).poll_write_vectored(cx, data) else {
             seen.note_blocked();
             return Poll::Pending;
@@ -245,7 +256,10 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Shared { stream, seen, .. } = &mut *self.shared.borrow_mut();
+        let Shared { stream, seen, is_corked, .. } = &mut *self.shared.borrow_mut();
+        if *is_corked {
+            return Poll::Pending;
+        }
         let flushed = Pin::new(stream).poll_flush(cx);
         // A stream that encrypts may have accepted more than its socket.
         match &flushed {
