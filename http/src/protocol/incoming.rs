@@ -71,21 +71,23 @@ impl Incoming {
         (1 << self.body_read_log2).min(bytes_max)
     }
 
-    /// Takes received bytes with their memory, which parts of a large body keep. Copies if less
-    /// than half of the capacity is used, or something was left undecoded.
-    pub(crate) fn receive_owned(&mut self, data: Vec<u8>) {
+    /// Takes received bytes with their memory, which parts of a large body keep. They begin at
+    /// `start`. Copies if less than half of the memory after that is used, or something was left
+    /// undecoded.
+    pub(crate) fn receive_owned(&mut self, data: Vec<u8>, start: usize) {
         let log2 = self.body_read_log2;
-        if data.len() == data.capacity() && data.capacity() >= 1 << log2 {
+        let (length, room) = (data.len() - start, data.capacity() - start);
+        if length == room && room >= 1 << log2 {
             self.body_read_log2 = (log2 + 1).min(BODY_READ_LOG2_MAX);
         }
         // One small read says little: it may be the line before a chunk.
-        let is_small = data.len() < data.capacity() / 4;
+        let is_small = length < room / 4;
         if is_small && self.was_read_small {
             self.body_read_log2 = (log2 - 1).max(BODY_READ_LOG2_MIN);
         }
         self.was_read_small = is_small;
         if !self.is_closed {
-            self.buffer.append_owned(data);
+            self.buffer.append_owned(data, start);
         }
     }
 
@@ -164,7 +166,7 @@ mod tests {
     fn after_read(incoming: &mut Incoming, count: usize) -> usize {
         let mut data = Vec::with_capacity(incoming.body_read_bytes(64 * 1024));
         data.resize(count, 0);
-        incoming.receive_owned(data);
+        incoming.receive_owned(data, 0);
         incoming.buffer.clear();
         incoming.body_read_bytes(64 * 1024)
     }

@@ -22,8 +22,9 @@ pub const CHUNK_EXTENSION_BYTES_MAX: u32 = 4 * 1024;
 pub const CHUNK_OVERHEAD_BYTES_MAX: u32 = 64 * 1024;
 /// A quarter of a head. Trailers hold a checksum or a status.
 pub const TRAILER_BYTES_MAX: u16 = 8 * 1024;
-/// Enough for a pipeline of requests.
-pub const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
+/// Enough for a pipeline of requests. Larger parts of a body cost more, since they leave the cache:
+/// docs/decisions/0014-large-bodies.md.
+pub const READ_AHEAD_BYTES_MAX: usize = 32 * 1024;
 /// Enough to keep a socket busy while the handler produces more. A client that is slow to take a
 /// streamed body costs this much memory and one part of the body; files that the system copies to
 /// the socket cost none.

@@ -34,13 +34,13 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Appends `data`. Takes its memory over if the buffer is empty and more than half of the
-    /// capacity is used, and copies it otherwise.
-    pub(crate) fn append_owned(&mut self, data: Vec<u8>) {
-        if self.is_empty() && data.len() > data.capacity() / 2 {
-            *self = Self { bytes: Bytes::from(data).into(), skipped: 0 };
+    /// Appends `data` from `start` on. Takes its memory over if the buffer is empty and more than
+    /// half of the capacity after `start` is used, and copies it otherwise.
+    pub(crate) fn append_owned(&mut self, data: Vec<u8>, start: usize) {
+        if self.is_empty() && data.len() - start > (data.capacity() - start) / 2 {
+            *self = Self { bytes: Bytes::from(data).into(), skipped: start };
         } else {
-            self.append(&data);
+            self.append(&data[start..]);
         }
     }
 
@@ -120,15 +120,21 @@ mod tests {
     #[test]
     fn memory_is_taken_over_unless_half_of_it_is_unused() {
         let is_taken_over = |before: &[u8], length: usize, capacity: usize| {
-            let mut data = Vec::with_capacity(capacity);
-            data.resize(length, b'a');
-            let place = data.as_ptr();
-            let mut buffer = ReceiveBuffer::default();
-            buffer.append(before);
-            buffer.append_owned(data);
-            let all = buffer.take(buffer.len());
-            assert_eq!(all, [before, &vec![b'a'; length]].concat());
-            all.as_ptr() == place
+            let of_memory = |start: usize| {
+                let mut data = Vec::with_capacity(start + capacity);
+                data.resize(start, b'-');
+                data.resize(start + length, b'a');
+                let place = data[start..].as_ptr();
+                let mut buffer = ReceiveBuffer::default();
+                buffer.append(before);
+                buffer.append_owned(data, start);
+                let all = buffer.take(buffer.len());
+                assert_eq!(all, [before, &vec![b'a'; length]].concat());
+                all.as_ptr() == place
+            };
+            let [at_start, later] = [0, 700].map(of_memory);
+            assert_eq!(at_start, later);
+            later
         };
         assert!(is_taken_over(b"", 1000, 1000) && is_taken_over(b"", 501, 1000));
         assert!(!is_taken_over(b"", 500, 1000) && !is_taken_over(b"", 0, 1000));

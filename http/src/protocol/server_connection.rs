@@ -132,7 +132,7 @@ impl ServerConnection {
     /// handed out in the same memory, uncopied. Copies nevertheless if less than half of the
     /// capacity is used, or something was left undecoded.
     pub fn receive_owned(&mut self, data: Vec<u8>) {
-        self.incoming.receive_owned(data);
+        self.incoming.receive_owned(data, 0);
     }
 
     /// Notes that the client sends no more. What was received before is still decoded.

@@ -11,6 +11,9 @@ use crate::transport::buffers::LoopBuffers;
 /// allocation of its own, which costs less than copying that much.
 const LARGE_BODY_BYTES: u64 = 16 * 1024;
 
+/// The size of a page. With larger ones it is as good, since they begin where these do.
+const PAGE_BYTES: usize = 4096;
+
 /// Reads once, when the selector has reported the socket as ready. Returns how many bytes were
 /// read, 0 at the end of the stream.
 pub(crate) fn poll_read(
@@ -41,14 +44,27 @@ pub(crate) fn try_read(
             bytes.len()
         });
     }
-    let mut data = Vec::with_capacity(incoming.body_read_bytes(buffers.read_bytes()));
+    let mut data = start_of_page(incoming.body_read_bytes(buffers.read_bytes()));
+    let start = data.len();
     let count = unless_blocked(stream.try_read_buf(&mut data))?;
     match count {
         Some(0) => incoming.receive_eof(),
-        Some(_) => incoming.receive_owned(data),
+        Some(_) => incoming.receive_owned(data, start),
         None => {}
     }
     Ok(count)
+}
+
+/// Returns memory for `size` bytes, and for what is left of a page, that is filled up to the start
+/// of a page.
+///
+/// The system copies what was received from pages of its own. Some processors take three times as
+/// long if the place within a page to which they copy is a little after the one from which they
+/// copy, and large memory of the allocator begins 16 bytes after the start of a page.
+fn start_of_page(size: usize) -> Vec<u8> {
+    let mut data: Vec<u8> = Vec::with_capacity(size + PAGE_BYTES - 1);
+    data.resize(data.as_ptr().align_offset(PAGE_BYTES), 0);
+    data
 }
 
 /// Reads once into the loop's buffer, whether or not the selector has reported the socket as

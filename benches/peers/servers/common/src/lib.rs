@@ -23,7 +23,14 @@ pub const KEEP_ALIVE_SECONDS: u64 = 75;
 const ITEMS: u32 = 50;
 
 /// One piece of a streamed body; the last one may be shorter.
-pub const PIECE: &[u8] = &[0; 64 * 1024];
+pub const PIECE: &[u8] = &ZEROS.0;
+
+static ZEROS: Zeros = Zeros([0; 64 * 1024]);
+
+/// At the start of a page in each server. How fast the system copies depends on where within its
+/// page something is, which the linker would decide otherwise.
+#[repr(align(4096))]
+struct Zeros([u8; 64 * 1024]);
 
 /// The size of the buffer of each connection to an echo server.
 pub const ECHO_BUFFER: usize = 16 * 1024;
