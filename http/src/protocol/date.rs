@@ -59,7 +59,7 @@ impl DateCache {
     }
 
     /// Returns the same as a header. All headers of a second share their memory.
-    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 needs it"))]
+    #[cfg_attr(not(feature = "http2"), allow(dead_code, reason = "only HTTP/2 needs it"))]
     pub(crate) fn header(&self) -> HeaderValue {
         let header = || HeaderValue::from_bytes(&self.text).expect("a date is printable");
         self.header.get_or_init(header).clone()

@@ -106,6 +106,6 @@ mod tests {
         let chunks = (limits.chunk_extension_bytes_max, limits.chunk_overhead_bytes_max);
         assert_eq!((chunks, limits.trailer_bytes_max), ((4096, 65_536), 8192));
         let buffers = (limits.read_ahead_bytes_max, limits.write_queue_bytes_max);
-        assert_eq!(buffers, (65_536, 524_288));
+        assert_eq!(buffers, (32_768, 524_288));
     }
 }

@@ -72,8 +72,8 @@ impl<W: Copy + Default + PartialEq> Deadline<W> {
         Poll::Pending
     }
 
-    /// Does the same as [`poll_passed`](Self::poll_passed) for a wait that may have moved to another
-    /// task since.
+    /// Does the same as [`poll_passed`](Self::poll_passed) for a wait that may have moved to
+    /// another task since.
     pub(crate) fn poll_passed_anywhere(
         &mut self,
         timeout: Option<Duration>,

@@ -1,5 +1,5 @@
-//! The stream of a connection, as h2 reads and writes it: with what was read before, and with a look
-//! at the frames of both directions.
+//! The stream of a connection, as h2 reads and writes it: with what was read before, and with a
+//! look at the frames of both directions.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
