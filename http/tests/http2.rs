@@ -7,8 +7,10 @@ mod http2_frames;
 mod sockets;
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use brigade_http::{
@@ -17,9 +19,9 @@ use brigade_http::{
 };
 use brigade_runtime::{run, spawn, time};
 use futures_util::future::join_all;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
@@ -32,6 +34,7 @@ use sockets::{PATIENCE, TestServer};
 
 const NO_ERROR: u32 = 0x0;
 const PROTOCOL_ERROR: u32 = 0x1;
+const INTERNAL_ERROR: u32 = 0x2;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
 /// Sends when it is dropped.
@@ -286,6 +289,55 @@ fn the_panic_of_a_handler_is_a_500_on_its_stream_only() {
         assert_eq!((panicked.status(), other.status()), (500.try_into().unwrap(), StatusCode::OK));
         assert_eq!(text(client.get("/").await).await, "hello");
     });
+}
+
+/// Panics when it is polled, and again when it is dropped.
+struct Panicking;
+
+impl Stream for Panicking {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        panic!("a body panics");
+    }
+}
+
+impl Drop for Panicking {
+    fn drop(&mut self) {
+        panic!("the destructor of a body panics");
+    }
+}
+
+#[test]
+fn the_panic_of_a_body_ends_its_stream_only() {
+    let server = start(|| {
+        let late = async || {
+            brigade_runtime::task::yield_now().await;
+            Body::stream(Panicking)
+        };
+        Router::new()
+            .route("/at-once", get(async || Body::stream(Panicking)))
+            .route("/late", get(late))
+            .route("/", get(async || "hello"))
+    });
+    let mut raw = Raw::plain(server.address);
+    for (id, path) in [(1, "/at-once"), (3, "/late")] {
+        raw.send(&http2_frames::get(id, path));
+        assert_eq!(raw.until(RST_STREAM).stream, id, "{path}");
+    }
+    raw.send(&http2_frames::get(5, "/"));
+    assert_eq!(raw.until(DATA).payload, b"hello");
+}
+
+#[test]
+fn a_hundred_requests_in_one_write_are_all_handled() {
+    let server = start(|| Router::new().route("/", get(async || "hello")));
+    let mut raw = Raw::plain(server.address);
+    let requests: Vec<u8> = (0..100).flat_map(|n| http2_frames::get(2 * n + 1, "/")).collect();
+    raw.send(&requests);
+    let mut streams: Vec<_> = (0..100).map(|_| raw.until(DATA).stream).collect();
+    streams.sort_unstable();
+    assert!(streams.into_iter().eq((0..100).map(|n| 2 * n + 1)));
 }
 
 #[test]
@@ -732,6 +784,17 @@ fn requests_that_http1_would_refuse_are_refused() {
 }
 
 #[test]
+fn a_length_that_is_sent_twice_is_one() {
+    let server = start(|| Router::new().route("/", post(count)));
+    let length = header("content-length", "4");
+    let block = [block("POST", "/"), length.clone(), length].concat();
+    let mut raw = Raw::plain(server.address);
+    let body = frame(DATA, END_STREAM, 1, b"four");
+    raw.send(&[frame(HEADERS, END_HEADERS, 1, &block), body].concat());
+    assert!(raw.until(HEADERS).is_ok());
+}
+
+#[test]
 fn a_body_that_breaks_the_protocol_is_no_success() {
     let server = start(|| Router::new().route("/", post(count)));
     let head = |length: &str| {
@@ -952,21 +1015,23 @@ fn a_client_that_answers_no_ping_is_sent_away() {
 
 #[test]
 fn trailers_that_are_none_reset_their_stream() {
-    let server = start(|| {
-        let respond = async || {
-            let mut trailers = HeaderMap::new();
-            trailers.insert("content-type", HeaderValue::from_static("text/plain"));
-            let parts = [Ok::<_, BoxError>(Part::Trailers(trailers))];
-            Body::parts(stream::iter(parts), BodyLength::Unknown)
-        };
-        Router::new().route("/", get(respond))
+    let respond = async |name: &'static str| {
+        let trailers = HeaderMap::from_iter([(
+            HeaderName::from_static(name),
+            HeaderValue::from_static("text/plain"),
+        )]);
+        let parts = [Ok::<_, BoxError>(Part::Trailers(trailers))];
+        Body::parts(stream::iter(parts), BodyLength::Unknown)
+    };
+    let server = start(move || {
+        Router::new()
+            .route("/ours", get(async move || respond("content-type").await))
+            // h2 refuses it.
+            .route("/h2", get(async move || respond("keep-alive").await))
     });
-    run(async move {
-        let client = Client::connect(server.address).await;
-        let is_complete = match client.try_send(request("GET", "/")).await {
-            Ok(response) => response.into_body().collect().await.is_ok(),
-            Err(_) => false,
-        };
-        assert!(!is_complete);
-    });
+    for path in ["/ours", "/h2"] {
+        let mut raw = Raw::plain(server.address);
+        raw.send(&http2_frames::get(1, path));
+        assert_eq!(raw.until(RST_STREAM).code(), INTERNAL_ERROR, "{path}");
+    }
 }

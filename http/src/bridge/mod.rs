@@ -1,6 +1,6 @@
 //! Bridges to other crates: tower's services and layers, and hyper.
 //!
-//! Each is an optional feature. Only HTTP/2 depends on one of them, hyper's.
+//! Each is an optional feature.
 
 #[cfg(feature = "tower")]
 mod from_http;

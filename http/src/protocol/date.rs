@@ -1,9 +1,9 @@
 //! The value of the `Date` header, formatted at most once a second.
 
 // std
-use std::cell::OnceCell;
 use std::fmt;
 use std::io::Write;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 // crates
@@ -31,7 +31,7 @@ pub struct DateCache {
     second: u64,
     text: [u8; DATE_BYTES],
     /// The text as a header, once one was wanted.
-    header: OnceCell<HeaderValue>,
+    header: OnceLock<HeaderValue>,
 }
 
 impl DateCache {
@@ -39,7 +39,7 @@ impl DateCache {
     #[must_use]
     pub fn new() -> Self {
         let text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-        Self { second: 0, text, header: OnceCell::new() }
+        Self { second: 0, text, header: OnceLock::new() }
     }
 
     /// Returns `now` as in `Sun, 06 Nov 1994 08:49:37 GMT`. Times before 1970 are given as the

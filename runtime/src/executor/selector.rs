@@ -484,6 +484,9 @@ impl Waiters {
         match self {
             Self::None => *self = Self::One(waker.clone()),
             Self::One(one) if one.will_wake(waker) => {}
+            // A waker that does nothing makes no crowd.
+            Self::One(_) if waker.will_wake(Waker::noop()) => {}
+            Self::One(one) if one.will_wake(Waker::noop()) => *one = waker.clone(),
             Self::One(one) => {
                 let mut crowd = Crowd::new();
                 crowd.add(one, now);

@@ -70,7 +70,8 @@ enum State {
 struct Serving {
     http2: Http2<SendIo<Socket>, Bytes>,
     pings: Pings,
-    /// How many of the streams that the client has opened were accepted, or refused by h2.
+    /// How many of the streams that the client has opened need no further look: they were accepted,
+    /// or h2 had a reason to keep them back.
     accepted: u64,
 }
 
@@ -313,7 +314,7 @@ impl Serving {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Pending if is_last => return Poll::Pending,
-                // h2 has refused the others.
+                // What has not come by now comes later, or h2 has refused it.
                 Poll::Pending => self.accepted = socket.shared().seen.streams,
             }
             is_last = socket.shared().seen.streams == self.accepted;

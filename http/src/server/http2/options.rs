@@ -33,7 +33,8 @@ const WINDOW_BYTES_MAX: u32 = (1 << 31) - 1;
 const FRAME_BYTES_LIMIT: u32 = (1 << 24) - 1;
 
 /// The options of HTTP/2 (feature `http2`): whether it is spoken without TLS, and its limits. The
-/// limits of a connection are the client's as well as the loop's, since every stream is a task.
+/// limits of a connection are the client's as well as the loop's, since a stream that waits is a
+/// task.
 ///
 /// [`Timeouts`](crate::Timeouts) and [`Limits`](crate::Limits) hold for HTTP/2, too.
 ///

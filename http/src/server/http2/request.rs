@@ -63,6 +63,8 @@ fn head(parts: &request::Parts, has_body: bool, limits: &Limits) -> Result<Reque
         match *name {
             HOST => continue,
             COOKIE => has_cookies = true,
+            // h2 has refused different ones.
+            CONTENT_LENGTH if has_length => continue,
             CONTENT_LENGTH => {
                 has_length = true;
                 text.header(name.as_str(), value.as_bytes());

@@ -22,9 +22,10 @@ use crate::server::http2::shared::Stream;
 use crate::transport::deadline::Deadline;
 use crate::transport::pace::Pace;
 
-/// How much of a part is asked room for at once. What is granted to a stream is taken from the
-/// window that all streams of the connection share.
-const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// How much of a part is asked room for at once: a frame. The window that all streams of a
+/// connection share is granted to one after the other, and with larger pieces each would wait for
+/// longer.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// A response whose head was sent.
 pub(super) struct Sending {
@@ -91,19 +92,27 @@ impl Sending {
             let Poll::Ready(part) = stream.within(|| self.body.poll_part(cx)) else {
                 return self.poll_left(cx).map(Err);
             };
-            let sent = match part {
+            return Poll::Ready(match part {
                 Some(Ok(Part::Data(data))) => {
                     self.part = data;
                     continue;
                 }
-                Some(Ok(Part::Trailers(trailers))) => {
-                    check_trailers(&trailers)?;
-                    self.outgoing.send_trailers(trailers)
-                }
-                Some(Err(error)) => return Poll::Ready(Err(Failure::Body(error))),
-                None => self.outgoing.send_data(Bytes::new(), true),
-            };
-            return Poll::Ready(sent.map_err(|_| Failure::Left));
+                Some(Ok(Part::Trailers(trailers))) => self.send_trailers(trailers, cx),
+                Some(Err(error)) => Err(Failure::Body(error)),
+                None => self.outgoing.send_data(Bytes::new(), true).map_err(|_| Failure::Left),
+            });
+        }
+    }
+
+    fn send_trailers(&mut self, trailers: HeaderMap, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let is_allowed = trailers.keys().all(is_allowed_in_trailers);
+        if is_allowed && self.outgoing.send_trailers(trailers).is_ok() {
+            return Ok(());
+        }
+        // h2 refuses some more of them.
+        match self.poll_left(cx) {
+            Poll::Ready(left) => Err(left),
+            Poll::Pending => Err(Failure::Body(EncodeError::Trailer.into())),
         }
     }
 
@@ -162,13 +171,6 @@ impl Sending {
 fn rate(stream: &Stream) -> u32 {
     let of_route = stream.route.as_ref().and_then(|of| of.options.write_bytes_per_second_min);
     of_route.unwrap_or(stream.context().timeouts.write_bytes_per_second_min)
-}
-
-fn check_trailers(trailers: &HeaderMap) -> Result<(), Failure> {
-    match trailers.keys().all(is_allowed_in_trailers) {
-        true => Ok(()),
-        false => Err(Failure::Body(EncodeError::Trailer.into())),
-    }
 }
 
 /// Reports that a whole response was passed on.

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -83,9 +83,18 @@ impl Exchange {
     /// Handles the request: at once as far as that is possible, unless the task's budget is spent,
     /// and then in a task.
     pub(super) fn begin(mut self, cx: &mut Context<'_>) {
-        let may_poll = task::poll_proceed(cx).is_ready();
-        if !may_poll || Pin::new(&mut self).poll(cx).is_pending() {
-            task::Builder::new().name(TASK_NAME).spawn(self).detach();
+        let task = task::Builder::new().name(TASK_NAME);
+        if !task::has_budget_remaining() || task::poll_proceed(cx).is_pending() {
+            return task.spawn(self).detach();
+        }
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self).poll(cx))) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => task.spawn(self).detach(),
+            // It ends its stream only, and is reported, as that of a task.
+            Err(payload) => {
+                drop_guarded(self);
+                task.spawn(async { resume_unwind(payload) }).detach();
+            }
         }
     }
 
@@ -228,7 +237,10 @@ impl Exchange {
                 let peer = stream.connection().peer;
                 tracing::debug!(target: "brigade::http", %peer, %error, "response not sent");
                 self.respond.send_reset(Reason::INTERNAL_ERROR);
-                stream.within(|| observers.into_iter().for_each(|one| one.abandon(0)));
+                stream.within(|| {
+                    observers.into_iter().for_each(|one| one.abandon(0));
+                    drop(body);
+                });
                 return Poll::Ready(());
             }
         };
@@ -237,12 +249,19 @@ impl Exchange {
             return Poll::Ready(());
         }
         let mut sending = Sending::new(outgoing, body, observers);
-        let polled = sending.poll(stream, link, cx);
-        match polled {
-            Poll::Ready(()) => stream.within(|| drop(sending)),
-            Poll::Pending => self.stage = Stage::Sending(Box::new(sending)),
+        match catch_unwind(AssertUnwindSafe(|| sending.poll(stream, link, cx))) {
+            Ok(Poll::Ready(())) => stream.within(|| drop(sending)),
+            Ok(Poll::Pending) => {
+                self.stage = Stage::Sending(Box::new(sending));
+                return Poll::Pending;
+            }
+            // If the unwinding dropped the body, a panic of its destructor would abort the process.
+            Err(payload) => {
+                stream.within(|| drop_guarded(sending));
+                resume_unwind(payload);
+            }
         }
-        polled
+        Poll::Ready(())
     }
 
     /// Logs the panic of a handler, and returns a 500.
