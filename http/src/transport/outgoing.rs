@@ -14,8 +14,10 @@ use crate::protocol::outgoing_body::OutgoingBody;
 pub(crate) const UNCOPIED_BYTES_MIN: usize = 16 * 1024;
 /// Small messages and parts are collected, and written once they add up to this much.
 pub(crate) const WRITE_BATCH_BYTES: usize = 64 * 1024;
-/// The maximum number of parts written by one system call.
-const SLICES_MAX: usize = 16;
+/// The maximum number of slices written by one system call: a full queue of large parts, with the
+/// framing between them. If the framing after the last part had a call of its own, it would be sent
+/// in a packet of its own.
+const SLICES_MAX: usize = 64;
 
 /// The bytes that a connection keeps until the socket accepts them, in order. Allocates nothing
 /// while the peer keeps up.
