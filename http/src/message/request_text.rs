@@ -1,4 +1,4 @@
-//! Requests that come from elsewhere than a connection of HTTP/1.1.
+//! Requests that were not received over HTTP/1.1.
 //!
 //! The head is written as one of HTTP/1.1 and decoded like one, so that the same rules and limits
 //! hold for all requests.
@@ -22,7 +22,7 @@ impl RequestText {
     /// Begins a head with its request line.
     ///
     /// # Errors
-    /// If the target is not one.
+    /// If the target is malformed.
     pub(crate) fn new(method: &str, target: &str) -> Result<Self, ProtocolError> {
         // The only part that may still contain a line end.
         if !is_target(target.as_bytes()) {
@@ -37,12 +37,16 @@ impl RequestText {
 
     /// Adds a header, whose name and value are valid.
     pub(crate) fn header(&mut self, name: &str, value: &[u8]) {
-        self.joined(name, [value]);
+        self.joined_header(name, [value]);
     }
 
-    /// Adds a header whose values are put together with `; ` between them, as those of `Cookie`
-    /// are. Adds nothing if there are no values.
-    pub(crate) fn joined<'a>(&mut self, name: &str, values: impl IntoIterator<Item = &'a [u8]>) {
+    /// Adds a header with all `values`, separated by `; ` as those of `Cookie` are. Adds nothing if
+    /// there are no values.
+    pub(crate) fn joined_header<'a>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = &'a [u8]>,
+    ) {
         let mut values = values.into_iter();
         let Some(first) = values.next() else { return };
         for part in [name.as_bytes(), b": ", first] {
@@ -80,8 +84,8 @@ mod tests {
     fn a_head_is_decoded_as_one_of_a_connection() {
         let mut text = RequestText::new("GET", "/a?b").unwrap();
         text.header("host", b"localhost");
-        text.joined("cookie", [&b"a=1"[..], b"b=2", b"c=3"]);
-        text.joined("x-none", []);
+        text.joined_header("cookie", [&b"a=1"[..], b"b=2", b"c=3"]);
+        text.joined_header("x-none", []);
         let request = text.decode(&Limits::default()).unwrap();
         assert_eq!((request.path(), request.query()), ("/a", Some("b")));
         assert_eq!(request.header("cookie"), Some(&b"a=1; b=2; c=3"[..]));

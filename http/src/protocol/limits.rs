@@ -66,7 +66,8 @@ pub struct Limits {
     pub chunk_overhead_bytes_max: u32,
     /// Maximum size of a trailer section. The response to a larger one is 431.
     pub trailer_bytes_max: u16,
-    /// How much is read from a socket at once, before it is decoded. At least 1.
+    /// How much is read from a socket at once, before it is decoded. At least 1. A read of a large
+    /// body may return up to 4,095 bytes more.
     pub read_ahead_bytes_max: usize,
     /// How much of a response may be queued for writing before its stream is no longer polled.
     pub write_queue_bytes_max: usize,

@@ -261,3 +261,80 @@ fn unless_blocked(written: io::Result<usize>) -> io::Result<usize> {
         result => result,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::message::byte_stream::Duplex;
+
+    /// A stream that accepts everything, and keeps the size of each write.
+    #[derive(Clone, Debug, Default)]
+    struct Writes(Rc<RefCell<Vec<usize>>>);
+
+    impl Duplex for Writes {
+        fn poll_readable(&self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+
+        fn poll_writable(&self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+
+        fn poll_read_closed(&self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+
+        fn is_read_closed(&self) -> bool {
+            false
+        }
+
+        fn is_write_closed(&self) -> bool {
+            false
+        }
+
+        fn try_read(&self, _: &mut [u8]) -> io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+
+        fn try_write(&self, data: &[u8]) -> io::Result<usize> {
+            self.try_write_vectored(&[IoSlice::new(data)])
+        }
+
+        fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let size = slices.iter().map(|slice| slice.len()).sum();
+            self.0.borrow_mut().push(size);
+            Ok(size)
+        }
+
+        fn try_flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn poll_close(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn reset(&self) {}
+
+        fn abort(&self) {}
+    }
+
+    #[test]
+    fn the_framing_after_the_last_part_is_written_with_the_parts() {
+        const PART: &[u8] = &[0; 64 * 1024];
+        let (writes, mut outgoing, mut out) = (Writes::default(), Outgoing::default(), Vec::new());
+        for _ in 0..8 {
+            out.extend_from_slice(b"10000\r\n");
+            outgoing.push(&mut out, Bytes::from_static(PART));
+            out.extend_from_slice(b"\r\n");
+        }
+        let size = 8 * (PART.len() + b"10000\r\n\r\n".len());
+        let written = outgoing.write(&mut out, &ByteStream::Other(Box::new(writes.clone())));
+        assert_eq!((written.unwrap(), outgoing.is_empty()), (size, true));
+        assert_eq!(*writes.0.borrow(), [size]);
+    }
+}

@@ -11,7 +11,7 @@ use crate::transport::buffers::LoopBuffers;
 /// allocation of its own, which costs less than copying that much.
 const LARGE_BODY_BYTES: u64 = 16 * 1024;
 
-/// The size of a page. With larger ones it is as good, since they begin where these do.
+/// The smallest size of a page. Larger pages begin at multiples of it as well.
 const PAGE_BYTES: usize = 4096;
 
 /// Reads once, when the selector has reported the socket as ready. Returns how many bytes were
@@ -55,12 +55,12 @@ pub(crate) fn try_read(
     Ok(count)
 }
 
-/// Returns memory for `size` bytes, and for what is left of a page, that is filled up to the start
+/// Returns a vector with room for at least `size` bytes, padded so that the next byte is the first
 /// of a page.
 ///
-/// The system copies what was received from pages of its own. Some processors take three times as
-/// long if the place within a page to which they copy is a little after the one from which they
-/// copy, and large memory of the allocator begins 16 bytes after the start of a page.
+/// Some processors copy three times slower if the offset of the target within its page is slightly
+/// larger than the offset of the source. The system copies from the start of pages, and large
+/// allocations begin 16 bytes after the start of a page: docs/decisions/0014-large-bodies.md.
 fn start_of_page(size: usize) -> Vec<u8> {
     let mut data: Vec<u8> = Vec::with_capacity(size + PAGE_BYTES - 1);
     data.resize(data.as_ptr().align_offset(PAGE_BYTES), 0);
@@ -87,5 +87,20 @@ fn unless_blocked(read: io::Result<usize>) -> io::Result<Option<usize>> {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_for_a_read_begins_at_a_page_and_has_the_size() {
+        for size in [1, 4096, 32 * 1024, 100_000] {
+            let data = start_of_page(size);
+            let room = data.capacity() - data.len();
+            assert!((size..size + PAGE_BYTES).contains(&room), "{room} bytes for {size}");
+            assert_eq!((data.as_ptr().addr() + data.len()) % PAGE_BYTES, 0);
+        }
     }
 }

@@ -5,10 +5,13 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use brigade_http::bridge::{HyperExecutor, HyperIo};
-use brigade_http::{Bytes, Http2Options, Router, Server};
+use brigade_http::{
+    Body, BodyError, BodyLength, BoxError, Bytes, Http2Options, Part, Request, Response, Router,
+    Server,
+};
 use brigade_runtime::net::TcpStream;
 use brigade_runtime::{JoinHandle, local, spawn};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -90,4 +93,21 @@ pub fn channel_body() -> (local::Sender<Frame<Bytes>>, AnyBody) {
 pub async fn text(response: Received) -> String {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
+}
+
+/// Responds with the body of the request.
+pub async fn echo(request: Request) -> Body {
+    request.into_body()
+}
+
+/// Responds with the number of bytes, and with the trailers of the request.
+pub async fn count(mut request: Request) -> Result<Response, BodyError> {
+    let mut bytes = 0;
+    while let Some(part) = request.body_mut().chunk().await {
+        bytes += part?.len();
+    }
+    let trailers = request.body_mut().trailers().cloned().unwrap_or_default();
+    let parts: [Result<Part, BoxError>; 2] =
+        [Ok(Part::Data(bytes.to_string().into())), Ok(Part::Trailers(trailers))];
+    Ok(Response::new(Body::parts(stream::iter(parts), BodyLength::Unknown)))
 }

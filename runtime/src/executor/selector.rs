@@ -576,6 +576,16 @@ mod tests {
     }
 
     #[test]
+    fn a_waker_that_does_nothing_makes_no_crowd() {
+        let task = new_waker();
+        for pair in [[&task, Waker::noop()], [Waker::noop(), &task]] {
+            let mut waiters = Waiters::None;
+            pair.into_iter().for_each(|waker| drop(waiters.add(waker, 0)));
+            assert!(matches!(&waiters, Waiters::One(one) if one.will_wake(&task)));
+        }
+    }
+
+    #[test]
     fn old_wakers_are_removed_once_twice_as_many_wait_as_were_left() {
         let mut crowd = Crowd::new();
         let mut removed =

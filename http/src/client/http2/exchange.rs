@@ -33,6 +33,7 @@ use crate::protocol::body_encoder::BodyLength;
 use crate::protocol::chunked::is_allowed_in_trailers;
 use crate::protocol::error::{EncodeError, ProtocolError};
 use crate::protocol::head::ResponseHead;
+use crate::transport::http2::bodies::{poll_room, trailers_size};
 
 /// How many informational responses may precede a response, as over HTTP/1.1.
 const INFORMATIONAL_MAX: u8 = 100;
@@ -273,16 +274,13 @@ impl Http2Exchange {
     fn send_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Upload::Body { body, part, .. } = &mut self.upload else { return Poll::Pending };
         // No more than h2 would queue, since it is taken from the window that all streams share.
-        self.outgoing.reserve_capacity(part.len().min(SEND_BUFFER_BYTES_MAX));
-        if self.outgoing.capacity() == 0 {
-            match ready!(self.outgoing.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                // The stream has ended, which the response shows.
-                Some(Err(_)) | None => self.upload = Upload::Done,
-            }
+        let wanted = part.len().min(SEND_BUFFER_BYTES_MAX);
+        let Some(room) = ready!(poll_room(&mut self.outgoing, wanted, cx)) else {
+            // The stream has ended, which the response shows.
+            self.upload = Upload::Done;
             return Poll::Ready(());
-        }
-        let piece = part.split_to(part.len().min(self.outgoing.capacity()));
+        };
+        let piece = part.split_to(part.len().min(room));
         // Of other bodies the next part has to be seen: it may be an error, or trailers.
         let is_end = matches!(body.kind, BodyKind::Empty) && !matches!(self.upload_left, Some(1..));
         let is_last = part.is_empty() && is_end;
@@ -408,7 +406,7 @@ impl Http2Exchange {
         };
         let limits = &self.client.options.limits;
         let error = match &trailers {
-            Some(trailers) if size(trailers) > limits.trailer_bytes_max.into() => {
+            Some(trailers) if trailers_size(trailers) > limits.trailer_bytes_max.into() => {
                 ProtocolError::TrailersTooLarge
             }
             Some(trailers) if trailers.len() > limits.headers_count_max.into() => {
@@ -418,12 +416,6 @@ impl Http2Exchange {
         };
         Poll::Ready(Err(ClientErrorKind::Protocol(error)))
     }
-}
-
-/// Returns the size of trailers as HTTP/1.1 would send them.
-fn size(trailers: &HeaderMap) -> usize {
-    const FRAMING: usize = ": \r\n".len();
-    trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + FRAMING).sum()
 }
 
 /// # Waiting

@@ -70,8 +70,8 @@ enum State {
 struct Serving {
     http2: Http2<SendIo<Socket>, Bytes>,
     pings: Pings,
-    /// How many of the streams that the client has opened need no further look: they were accepted,
-    /// or h2 had a reason to keep them back.
+    /// How many of the streams that the client has opened were accepted, or will not be returned by
+    /// the next poll of h2.
     accepted: u64,
 }
 
@@ -314,7 +314,7 @@ impl Serving {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Pending if is_last => return Poll::Pending,
-                // What has not come by now comes later, or h2 has refused it.
+                // h2 has refused the other requests, or returns them after a later read.
                 Poll::Pending => self.accepted = socket.shared().seen.streams,
             }
             is_last = socket.shared().seen.streams == self.accepted;

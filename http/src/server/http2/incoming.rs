@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use h2::RecvStream;
-use http::HeaderMap;
 
 use crate::message::body_error::BoxError;
 use crate::message::part::Part;
@@ -17,6 +16,7 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::limits::Limits;
 use crate::server::timeouts::Timeouts;
 use crate::transport::deadline::Deadline;
+use crate::transport::http2::bodies::trailers_size;
 
 /// The body rate is checked only after this grace period.
 const BODY_RATE_GRACE: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ pub(super) struct BodyLink {
     waker: RefCell<Option<Waker>>,
 }
 
-/// Whether a `100 Continue` is to be sent (RFC 9110 section 10.1.1).
+/// Whether the client waits for a `100 Continue` (RFC 9110 section 10.1.1).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Permission {
     /// The client does not wait for it, or it was sent, or it is too late.
@@ -163,7 +163,7 @@ impl IncomingParts {
             }
             Ok(Some(Part::Trailers(trailers))) => {
                 let bytes_max = limits.as_ref().map_or(usize::MAX, |of| of.trailer_bytes_max);
-                match size(&trailers) > bytes_max {
+                match trailers_size(&trailers) > bytes_max {
                     true => Some(Err(ProtocolError::TrailersTooLarge)),
                     false => Some(Ok(Part::Trailers(trailers))),
                 }
@@ -201,12 +201,6 @@ impl IncomingParts {
         let granted = BODY_RATE_GRACE.saturating_add(Duration::from_secs(earned));
         self.deadline.since().checked_add(granted.saturating_sub(self.waited))
     }
-}
-
-/// Returns the size of trailers as HTTP/1.1 would send them.
-fn size(trailers: &HeaderMap) -> usize {
-    const FRAMING: usize = ": \r\n".len();
-    trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + FRAMING).sum()
 }
 
 impl Stream for IncomingParts {

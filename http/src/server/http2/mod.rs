@@ -2,8 +2,8 @@
 //!
 //! The connection's task polls a `connection::Http2Connection`, which polls h2. Requests are
 //! handled there as far as that is possible at once, and within the task's budget. A stream that
-//! waits goes on in a task of its own on the same loop, with a budget of its own, so that no stream
-//! holds the others. What h2 leaves to the server is here: the routes, the spans and counters of
+//! waits is spawned as a task on the same loop, with a budget of its own, so that no stream holds
+//! the others. What h2 leaves to the server is here: the routes, the spans and counters of
 //! requests, deadlines, idle connections, the drain, and a limit on frames that ask for nothing.
 //!
 //! Reading order: `start`, how a connection becomes one of HTTP/2, and `options`; `connection`,

@@ -63,7 +63,7 @@ fn head(parts: &request::Parts, has_body: bool, limits: &Limits) -> Result<Reque
         match *name {
             HOST => continue,
             COOKIE => has_cookies = true,
-            // h2 has refused different ones.
+            // h2 refuses repeated lengths that differ.
             CONTENT_LENGTH if has_length => continue,
             CONTENT_LENGTH => {
                 has_length = true;
@@ -74,7 +74,7 @@ fn head(parts: &request::Parts, has_body: bool, limits: &Limits) -> Result<Reque
     }
     if has_cookies {
         // HTTP/2 may send each on a line of its own (RFC 9113 section 8.2.3).
-        text.joined(COOKIE.as_str(), values(parts, &COOKIE).map(HeaderValue::as_bytes));
+        text.joined_header(COOKIE.as_str(), values(parts, &COOKIE).map(HeaderValue::as_bytes));
     }
     if has_body && !has_length {
         text.header("transfer-encoding", b"chunked");

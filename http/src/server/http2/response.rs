@@ -22,9 +22,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// A response that can be sent.
 pub(super) struct Converted {
     pub(super) head: http::Response<()>,
-    /// Empty if none is sent.
+    /// Empty if the response is sent without a body.
     pub(super) body: Body,
-    /// Those who learn what becomes of the response.
+    /// The observers of the response.
     pub(super) observers: Vec<Observer>,
 }
 

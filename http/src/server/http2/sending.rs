@@ -20,6 +20,7 @@ use crate::protocol::error::EncodeError;
 use crate::server::http2::incoming::BodyLink;
 use crate::server::http2::shared::Stream;
 use crate::transport::deadline::Deadline;
+use crate::transport::http2::bodies::poll_room;
 use crate::transport::pace::Pace;
 
 /// How much of a part is asked room for at once: a frame. The window that all streams of a
@@ -134,21 +135,12 @@ impl Sending {
 
     /// Ready with how many bytes of the current part may be passed on.
     fn poll_room(&mut self, stream: &Stream, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
-        self.outgoing.reserve_capacity(self.part.len().min(PIECE_BYTES_MAX));
-        loop {
-            match self.outgoing.capacity() {
-                0 => {}
-                room => return Poll::Ready(Ok(room)),
-            }
-            match self.outgoing.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Failure::Left)),
-                Poll::Pending => {
-                    ready!(self.poll_slow(stream, cx));
-                    return Poll::Ready(Err(Failure::Slow));
-                }
-            }
+        let wanted = self.part.len().min(PIECE_BYTES_MAX);
+        if let Poll::Ready(room) = poll_room(&mut self.outgoing, wanted, cx) {
+            return Poll::Ready(room.ok_or(Failure::Left));
         }
+        ready!(self.poll_slow(stream, cx));
+        Poll::Ready(Err(Failure::Slow))
     }
 
     /// Ready when the client has gone.

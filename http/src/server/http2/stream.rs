@@ -1,7 +1,7 @@
 //! The streams of a connection: each calls a handler and sends its response.
 //!
-//! The task of the connection polls a stream first. Most are done then; one that waits goes on in a
-//! task of its own.
+//! The task of the connection polls a stream first. A stream that is not done then is spawned as a
+//! task.
 
 use std::any::Any;
 use std::mem;
@@ -44,7 +44,7 @@ pub(super) struct Exchange {
     respond: SendResponse<Bytes>,
     stage: Stage,
     is_head: bool,
-    /// Present if the request has a body.
+    /// `None` if the request has no body.
     link: Option<Rc<BodyLink>>,
 }
 
@@ -80,8 +80,8 @@ impl Exchange {
         Self { stream, respond, stage: Stage::Received(converted), is_head, link: None }
     }
 
-    /// Handles the request: at once as far as that is possible, unless the task's budget is spent,
-    /// and then in a task.
+    /// Polls the handler once, unless the task's budget is spent. Spawns a task for a request that
+    /// is not done then.
     pub(super) fn begin(mut self, cx: &mut Context<'_>) {
         let task = task::Builder::new().name(TASK_NAME);
         if !task::has_budget_remaining() || task::poll_proceed(cx).is_pending() {
@@ -90,7 +90,7 @@ impl Exchange {
         match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self).poll(cx))) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => task.spawn(self).detach(),
-            // It ends its stream only, and is reported, as that of a task.
+            // A panic ends only its stream. It is reported like the panic of a task.
             Err(payload) => {
                 drop_guarded(self);
                 task.spawn(async { resume_unwind(payload) }).detach();

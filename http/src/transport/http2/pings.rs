@@ -1,4 +1,4 @@
-//! The pings that show whether a silent peer is still there.
+//! Pings, which detect a peer that has gone.
 
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use h2::{Ping, PingPong};
 
 /// The pings of a connection.
 pub(crate) struct Pings {
-    /// Absent if h2 has given them away before.
+    /// `None` if they were taken from h2 before.
     pings: Option<PingPong>,
     interval: Duration,
     timeout: Duration,
@@ -19,15 +19,15 @@ pub(crate) struct Pings {
 /// What is to be done about a silent peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PingDue {
-    /// It is to be sent a `PING`.
+    /// Send a `PING`.
     Send,
-    /// It has not acknowledged one, and is taken for gone.
+    /// Close the connection: the last `PING` was not acknowledged.
     Lost,
 }
 
 impl Pings {
-    /// Returns the pings of a connection whose peer is sent one after `interval` of silence, and
-    /// has `timeout` to acknowledge it.
+    /// Returns the pings of a connection. A `PING` is due after `interval` of silence, and has to be
+    /// acknowledged within `timeout`.
     pub(crate) const fn new(
         pings: Option<PingPong>,
         interval: Duration,
@@ -46,7 +46,7 @@ impl Pings {
         }
     }
 
-    /// Returns what is to be done next and when, if the peer was last heard `received_at`.
+    /// Returns what is due next, and when. `received_at` is when something was last received.
     pub(crate) fn next(&self, received_at: Instant) -> Option<(Instant, PingDue)> {
         self.pings.as_ref()?;
         match self.sent {
