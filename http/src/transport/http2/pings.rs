@@ -26,8 +26,8 @@ pub(crate) enum PingDue {
 }
 
 impl Pings {
-    /// Returns the pings of a connection. A `PING` is due after `interval` of silence, and has to be
-    /// acknowledged within `timeout`.
+    /// Returns the pings of a connection. A `PING` is due after `interval` of silence, and has to
+    /// be acknowledged within `timeout`.
     pub(crate) const fn new(
         pings: Option<PingPong>,
         interval: Duration,
