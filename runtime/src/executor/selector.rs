@@ -484,9 +484,6 @@ impl Waiters {
         match self {
             Self::None => *self = Self::One(waker.clone()),
             Self::One(one) if one.will_wake(waker) => {}
-            // A waker that does nothing makes no crowd.
-            Self::One(_) if waker.will_wake(Waker::noop()) => {}
-            Self::One(one) if one.will_wake(Waker::noop()) => *one = waker.clone(),
             Self::One(one) => {
                 let mut crowd = Crowd::new();
                 crowd.add(one, now);
@@ -572,16 +569,6 @@ mod tests {
         for now in 0..10_000 {
             waiters.add(&new_waker(), now);
             assert!(len(&waiters) <= 4 * RECENT_WAITS as usize);
-        }
-    }
-
-    #[test]
-    fn a_waker_that_does_nothing_makes_no_crowd() {
-        let task = new_waker();
-        for pair in [[&task, Waker::noop()], [Waker::noop(), &task]] {
-            let mut waiters = Waiters::None;
-            pair.into_iter().for_each(|waker| drop(waiters.add(waker, 0)));
-            assert!(matches!(&waiters, Waiters::One(one) if one.will_wake(&task)));
         }
     }
 

@@ -194,7 +194,7 @@ impl Http2Connection {
             let seen = &self.socket.shared().seen;
             (seen.is_between_sent_frames(), seen.last_stream)
         };
-        self.socket.shared().is_corked = false;
+        self.socket.shared().corked = None;
         // Within another frame it would be taken for a part of that.
         let go_away = go_away.filter(|_| is_between).map(|code| (last_stream, code));
         let state = State::Ending(Ending::new(go_away, linger));
@@ -299,12 +299,12 @@ impl Serving {
     ) -> Poll<Result<(), h2::Error>> {
         let quiet = &mut Context::from_waker(Waker::noop());
         self.pings.poll_pong(cx);
-        let mut is_last = socket.shared().stream.poll_readable(quiet).is_pending();
+        let mut is_last = socket.shared().stream.poll_readable(cx).is_pending();
         loop {
             // As long as requests are there, their responses are collected, and written by the last
             // poll. Until then h2 gets a waker that does nothing, since it would wake the task for
             // each response.
-            socket.shared().is_corked = !is_last;
+            socket.shared().corked = (!is_last).then(|| cx.waker().clone());
             match self.http2.poll_accept(if is_last { &mut *cx } else { &mut *quiet }) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.accepted += 1;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use brigade_runtime::time;
@@ -30,8 +30,9 @@ pub(crate) struct Shared {
     pub(crate) stream: ByteStream,
     /// What was read before.
     early: Bytes,
-    /// Nothing is written for now, since more is to be written soon.
-    pub(crate) is_corked: bool,
+    /// The task's waker, while nothing is to be written because more will be written soon. h2 is
+    /// polled with another waker meanwhile, so reads register this one.
+    pub(crate) corked: Option<Waker>,
     pub(crate) seen: Seen,
 }
 
@@ -101,7 +102,7 @@ impl Socket {
             pace: Pace::default(),
             write_bytes_per_second_min,
         };
-        Self { shared: Rc::new(RefCell::new(Shared { stream, early, is_corked: false, seen })) }
+        Self { shared: Rc::new(RefCell::new(Shared { stream, early, corked: None, seen })) }
     }
 
     pub(crate) fn shared(&self) -> RefMut<'_, Shared> {
@@ -209,9 +210,10 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let Shared { stream, early, seen, .. } = &mut *self.shared.borrow_mut();
+        let Shared { stream, early, corked, seen } = &mut *self.shared.borrow_mut();
         let count = if early.is_empty() {
-            ready!(Pin::new(stream).poll_read(cx, buffer))?
+            let waker = corked.as_ref().unwrap_or(cx.waker());
+            ready!(Pin::new(stream).poll_read(&mut Context::from_waker(waker), buffer))?
         } else {
             let count = early.len().min(buffer.len());
             early.copy_to_slice(&mut buffer[..count]);
@@ -236,8 +238,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Shared { stream, seen, is_corked, .. } = &mut *self.shared.borrow_mut();
-        if *is_corked {
+        let Shared { stream, corked, seen, .. } = &mut *self.shared.borrow_mut();
+        if corked.is_some() {
             return Poll::Pending;
         }
         let Poll::Ready(written) = Pin::new(stream).poll_write_vectored(cx, data) else {
@@ -256,8 +258,8 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Shared { stream, seen, is_corked, .. } = &mut *self.shared.borrow_mut();
-        if *is_corked {
+        let Shared { stream, corked, seen, .. } = &mut *self.shared.borrow_mut();
+        if corked.is_some() {
             return Poll::Pending;
         }
         let flushed = Pin::new(stream).poll_flush(cx);
