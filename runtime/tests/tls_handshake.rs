@@ -53,6 +53,8 @@ fn both_versions_are_spoken_and_what_was_negotiated_is_known() {
             let stream = stream.unwrap();
             assert_eq!(stream.protocol_version(), expected_version);
             assert_eq!(stream.cipher_suite(), suite);
+            // The client is on ring, which prefers it.
+            assert_eq!(stream.key_exchange_group(), "X25519");
             assert_eq!(stream.server_name().as_deref(), Some("localhost"));
             assert_eq!((stream.alpn_protocol(), stream.peer_certificates()), (None, None));
             assert!(!stream.is_resumed());
@@ -237,6 +239,10 @@ fn a_session_is_resumed_on_another_loop_and_after_a_reload() {
         let serve = async |stream: Result<TlsStream, HandshakeError>| {
             let stream = stream.unwrap();
             echo(&stream).await.unwrap();
+            // TLS 1.2 resumes a session with the key that it had.
+            let has_group = stream.key_exchange_group() != "unknown";
+            let is_tls12 = stream.protocol_version() == TlsVersion::Tls12;
+            assert_eq!(has_group, !(is_tls12 && stream.is_resumed()));
             stream.is_resumed()
         };
         let (is_resumed, ()) = accept_one(acceptor.clone(), connect(&config), serve);
@@ -416,6 +422,8 @@ fn a_connector_verifies_the_name_and_the_authority() {
             server.read_exact(&mut received).await.unwrap();
             assert_eq!(&received, b"hello");
             assert_eq!(client.protocol_version(), TlsVersion::Tls13);
+            assert_eq!(client.key_exchange_group(), server.key_exchange_group());
+            assert!(["X25519MLKEM768", "X25519"].contains(&client.key_exchange_group()));
             assert!(client.peer_certificates().is_some());
         }
         let (client, server) = connect(&acceptor, &connector, "example.org").await;

@@ -36,6 +36,9 @@ pub struct TlsDetails {
     pub version: TlsVersion,
     /// The name of the cipher suite, such as `TLS13_AES_128_GCM_SHA256`.
     pub cipher_suite: &'static str,
+    /// The name of the group by which the key was agreed on, such as `X25519MLKEM768`. `unknown` if
+    /// a session of TLS 1.2 was resumed.
+    pub key_exchange_group: &'static str,
     /// The name of the server that the client has sent (SNI, RFC 6066 section 3).
     pub server_name: Option<String>,
     /// The certificates that the client has sent, its own first, in DER. They were verified.

@@ -23,6 +23,7 @@ fn details(stream: &TlsStream) -> TlsDetails {
     TlsDetails {
         version: stream.protocol_version(),
         cipher_suite: stream.cipher_suite(),
+        key_exchange_group: stream.key_exchange_group(),
         server_name: stream.server_name(),
         peer_certificates: stream.peer_certificates(),
         is_resumed: stream.is_resumed(),

@@ -320,9 +320,9 @@ impl TlsConfigBuilder {
         self
     }
 
-    /// Sets the implementation of cryptography: that of the crate ring by default. It determines
-    /// the cipher suites, the key exchanges and their order. Session tickets are always encrypted
-    /// by ring.
+    /// Sets the implementation of cryptography: by default that of the crate ring, with the key
+    /// exchange of graviola on processors that are fit for it. It determines the cipher suites, the
+    /// key exchanges and their order. Session tickets are always encrypted by ring.
     pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
         self.provider = provider;
         self

@@ -197,7 +197,8 @@ impl TlsConnectorBuilder {
         self
     }
 
-    /// Sets the implementation of cryptography: that of the crate ring by default.
+    /// Sets the implementation of cryptography: by default that of the crate ring, with the key
+    /// exchange of graviola on processors that are fit for it.
     pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
         self.provider = provider;
         self

@@ -280,6 +280,11 @@ impl Session {
         suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown")
     }
 
+    pub(super) fn key_exchange_group(&self) -> &'static str {
+        let group = self.connection.negotiated_key_exchange_group();
+        group.and_then(|group| group.name().as_str()).unwrap_or("unknown")
+    }
+
     pub(super) fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }

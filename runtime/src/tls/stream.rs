@@ -401,6 +401,14 @@ impl TlsStream {
         self.session.borrow().cipher_suite()
     }
 
+    /// Returns the name of the group by which the key was agreed on, as IANA lists it in its "TLS
+    /// Supported Groups", such as `X25519MLKEM768`. `unknown` if a session of TLS 1.2 was resumed,
+    /// which has the key of the earlier one.
+    #[must_use]
+    pub fn key_exchange_group(&self) -> &'static str {
+        self.session.borrow().key_exchange_group()
+    }
+
     /// Returns `true` if the handshake has resumed an earlier session.
     #[must_use]
     pub fn is_resumed(&self) -> bool {

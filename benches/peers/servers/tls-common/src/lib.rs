@@ -1,12 +1,13 @@
-//! How the servers over rustls are configured: all alike, and as brigade configures it by default.
+//! How the servers of other frameworks over rustls are configured: all alike.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_graviola::kx::ALL_KX_GROUPS;
 
 pub use rustls::ServerConfig;
 
@@ -21,7 +22,7 @@ pub fn config() -> io::Result<ServerConfig> {
             .and_then(Iterator::collect)
             .map_err(io::Error::other)?;
     let key = PrivateKeyDer::from_pem_file(path("PEER_KEY")?).map_err(io::Error::other)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()?))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_no_client_auth()
@@ -30,6 +31,19 @@ pub fn config() -> io::Result<ServerConfig> {
     config.ticketer = ring::Ticketer::new().map_err(io::Error::other)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Returns ring's cryptography, with another key exchange if `PEER_KEY_EXCHANGE` names one.
+///
+/// # Errors
+/// If it names an unknown one.
+fn provider() -> io::Result<CryptoProvider> {
+    let ring = ring::default_provider();
+    match std::env::var("PEER_KEY_EXCHANGE").as_deref() {
+        Err(_) | Ok("ring") => Ok(ring),
+        Ok("graviola") => Ok(CryptoProvider { kx_groups: ALL_KX_GROUPS.to_vec(), ..ring }),
+        Ok(other) => Err(io::Error::other(format!("PEER_KEY_EXCHANGE is {other}"))),
+    }
 }
 
 /// Returns the path of a file that the harness sets in the environment.
