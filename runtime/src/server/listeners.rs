@@ -16,8 +16,8 @@ use crate::server::socket_file::{SocketFile, UnixPath};
 
 /// How many bytes that the peer cannot take yet the system queues for each connection. Beyond that
 /// a write waits. Without a limit, megabytes are accepted for a peer that reads nothing, and a
-/// protocol cannot see how slow its peer is. With a quarter of it a large download costs a third more
-/// (docs/decisions/0014-large-bodies.md).
+/// protocol cannot see how slow its peer is. A quarter of it would make large downloads cost a
+/// third more: docs/decisions/0014-large-bodies.md.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 1024 * 1024;
 
