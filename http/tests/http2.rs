@@ -1,6 +1,6 @@
 //! HTTP/2: our routes and options, by the client of hyper.
 #![forbid(unsafe_code)]
-#![cfg(feature = "http2")]
+#![cfg(all(feature = "http2", feature = "hyper"))]
 
 mod http2_client;
 mod sockets;

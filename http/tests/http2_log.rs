@@ -1,6 +1,6 @@
 //! The spans and events of HTTP/2. The only test here, since a process has one global subscriber.
 #![forbid(unsafe_code)]
-#![cfg(feature = "http2")]
+#![cfg(all(feature = "http2", feature = "hyper"))]
 
 mod http2_client;
 mod sockets;

@@ -1,6 +1,6 @@
 //! HTTP/2: requests that a well-behaved client does not send, or not in this form, frame by frame.
 #![forbid(unsafe_code)]
-#![cfg(feature = "http2")]
+#![cfg(all(feature = "http2", feature = "hyper"))]
 
 mod http2_client;
 mod http2_frames;
