@@ -136,7 +136,8 @@ fn start_large(orders: mpsc::Receiver<Order>) -> TestServer {
     let orders = Arc::new(Mutex::new(Some(orders)));
     let app = move || {
         spawn(keep_time(orders.lock().unwrap().take().unwrap())).detach();
-        let full = async || Bytes::from(vec![b'x'; 1 << 20]);
+        // More than the system queues (`UNSENT_BYTES_MAX` of the runtime).
+        let full = async || Bytes::from(vec![b'x'; 4 << 20]);
         let parts = async || {
             let part = || Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 100]));
             Response::new(Body::stream(stream::repeat_with(part)))
