@@ -7,8 +7,8 @@ mod sockets;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use brigade_http::{
     Body, BoxError, Bytes, Request, Response, Router, StatusCode, Version, get, post,
@@ -22,9 +22,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use http2_client::{
-    Client, allowed, channel_body, count, echo, full, request, start, text, with_body,
+    Client, Received, allowed, channel_body, count, echo, full, request, start, text, with_body,
 };
-use sockets::{PATIENCE, TestServer};
+use sockets::{PATIENCE, TestServer, get as http1_get};
 
 /// Sends when it is dropped.
 struct OnDrop(mpsc::Sender<&'static str>);
@@ -620,6 +620,69 @@ fn server_timing_is_sent_for_each_stream() {
             assert_eq!(timing.starts_with("queue;dur="), is_first, "{timing}");
             assert!(timing.contains("loop;desc=\"0\";dur=") && timing.contains("handler;dur="));
         }
+    });
+}
+
+/// Returns a duration of a `Server-Timing` header.
+fn duration(response: &Received, name: &str) -> Duration {
+    let timing = response.headers()["server-timing"].to_str().unwrap();
+    let entry = timing.split(", ").find(|entry| entry.starts_with(name)).unwrap();
+    let millis: f64 = entry.rsplit_once("dur=").unwrap().1.parse().unwrap();
+    Duration::from_secs_f64(millis / 1000.0)
+}
+
+#[test]
+fn a_loop_that_is_busy_counts_as_lag_of_the_next_stream() {
+    let (began, begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let app = move || {
+        let (began, released) = (began.clone(), released.clone());
+        let block = async move || {
+            began.send(()).unwrap();
+            let _ = released.lock().unwrap().recv_timeout(PATIENCE);
+        };
+        Router::new().route("/", get(async || "hello")).route("/block", get(block))
+    };
+    let server = TestServer::start_with(|server| allowed(server).server_timing(true), app);
+    run(async move {
+        let client = Client::connect(server.address).await;
+        assert_eq!(client.get("/").await.status(), 200);
+        let mut neighbour = server.connect();
+        neighbour.send(http1_get("/block"));
+        begun.recv_timeout(PATIENCE).unwrap();
+        let blocked = Instant::now();
+        let response = spawn(async move { client.get("/").await });
+        // Within this time the request is sent.
+        time::sleep(Duration::from_millis(50)).await;
+        let waited = blocked.elapsed();
+        release.send(()).unwrap();
+        let lag = duration(&response.await.unwrap(), "loop");
+        assert!(lag + Duration::from_micros(1) >= waited, "{lag:?} of {waited:?}");
+    });
+}
+
+#[test]
+fn the_time_before_the_first_request_is_not_one_in_the_queue() {
+    let options = |server| allowed(server).server_timing(true);
+    let server =
+        TestServer::start_with(options, || Router::new().route("/", get(async || "hello")));
+    run(async move {
+        let begun = Instant::now();
+        let (mut http1, http2) = (server.connect(), Client::connect(server.address).await);
+        // The loop has taken the others when it responds to this one.
+        let mut last = server.connect();
+        last.send(http1_get("/"));
+        last.response();
+        let opened = begun.elapsed();
+        time::sleep(opened).await;
+        let queue = duration(&http2.get("/").await, "queue");
+        assert!(queue <= opened, "{queue:?} of {opened:?}");
+        http1.send(http1_get("/"));
+        let response = http1.response();
+        let queue = response.header("server-timing").unwrap().split(',').next().unwrap();
+        let queue: f64 = queue.strip_prefix("queue;dur=").unwrap().parse().unwrap();
+        assert!(queue <= opened.as_secs_f64() * 1000.0, "{queue} ms of {opened:?}");
     });
 }
 

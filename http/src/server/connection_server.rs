@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use brigade_runtime::local::Notify;
 use brigade_runtime::net::PeerAddr;
-use brigade_runtime::time;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::message::byte_stream::ByteStream;
@@ -95,8 +94,7 @@ impl ConnectionServer {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let stream = ByteStream::Other(Box::new(FuturesDuplex::new(stream)));
-        let connection =
-            ConnectionTask::over(self.context.clone(), peer, time::now(), stream, None);
+        let connection = ConnectionTask::over(self.context.clone(), peer, None, stream, None);
         if connection.is_watched() {
             self.until_done(WatchedConnection(connection)).await;
         } else {

@@ -38,6 +38,8 @@ pub(super) struct Opening {
     connections: Connections,
     peer: PeerAddr,
     accepted: Instant,
+    /// How long the connection was in the loop's queue, for the `Server-Timing` header.
+    queue: Option<Duration>,
     state: State,
     deadline: Deadline<Waiting>,
 }
@@ -71,9 +73,9 @@ impl Opening {
         connections: &Connections,
     ) -> Self {
         let AcceptedConnection { peer, accepted: at, .. } = accepted;
-        let connections = connections.clone();
+        let (queue, connections) = (context.time_in_queue(at), connections.clone());
         let state = State::Unclaimed(accepted.into_unclaimed());
-        Self { context, connections, peer, accepted: at, state, deadline: Deadline::new() }
+        Self { context, connections, peer, accepted: at, queue, state, deadline: Deadline::new() }
     }
 
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -151,12 +153,12 @@ impl Opening {
         http2: Option<Http2Start>,
         early: &[u8],
     ) {
-        let (context, peer, accepted) = (self.context.clone(), self.peer, self.accepted);
+        let (context, peer, queue) = (self.context.clone(), self.peer, self.queue);
         let Some(start) = http2 else {
-            let task = ConnectionTask::over(context, peer, accepted, stream, Some(guard));
+            let task = ConnectionTask::over(context, peer, queue, stream, Some(guard));
             return task.with_received(early).take_over(&self.connections);
         };
-        let served = start.serve(stream, Bytes::copy_from_slice(early), context, peer, accepted);
+        let served = start.serve(stream, Bytes::copy_from_slice(early), context, peer, queue);
         self.connections.spawn_successor(async move {
             let _guard = guard;
             served.await;

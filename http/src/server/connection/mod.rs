@@ -42,7 +42,7 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use brigade_runtime::net::PeerAddr;
 use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
@@ -166,20 +166,21 @@ struct PollContext<'poll, 'task> {
 impl ConnectionTask {
     /// Returns the task of a connection that was given to this loop.
     pub(crate) fn new(server: Rc<LoopContext>, accepted: AcceptedConnection) -> Self {
-        let AcceptedConnection { peer, accepted: at, .. } = accepted;
-        Self::of(server, peer, at, Stream::Unclaimed(accepted.into_unclaimed()))
+        let (peer, queue) = (accepted.peer, server.time_in_queue(accepted.accepted));
+        Self::of(server, peer, queue, Stream::Unclaimed(accepted.into_unclaimed()))
     }
 
     /// Returns the task of a connection that no acceptor knows, or that is claimed already. It
-    /// counts as open for as long as `guard` exists.
+    /// counts as open for as long as `guard` exists. `queue` is how long it has waited for its
+    /// loop, for the `Server-Timing` header.
     pub(crate) fn over(
         server: Rc<LoopContext>,
         peer: PeerAddr,
-        accepted: Instant,
+        queue: Option<Duration>,
         stream: ByteStream,
         guard: Option<ConnectionGuard>,
     ) -> Self {
-        Self::of(server, peer, accepted, Stream::Claimed(stream, guard))
+        Self::of(server, peer, queue, Stream::Claimed(stream, guard))
     }
 
     /// Adds bytes that were read from the connection.
@@ -188,8 +189,13 @@ impl ConnectionTask {
         self
     }
 
-    fn of(server: Rc<LoopContext>, peer: PeerAddr, accepted: Instant, stream: Stream) -> Self {
-        let watch = Watch::new(server.timed_loop, accepted, peer);
+    fn of(
+        server: Rc<LoopContext>,
+        peer: PeerAddr,
+        queue: Option<Duration>,
+        stream: Stream,
+    ) -> Self {
+        let watch = Watch::new(server.timed_loop, queue, peer);
         Self {
             server,
             peer,

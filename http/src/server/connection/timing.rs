@@ -25,25 +25,24 @@ pub(in crate::server) struct Timing {
 }
 
 impl Timing {
-    /// Returns the times of a connection that was `accepted` then and begins now.
-    pub(in crate::server) fn new(loop_number: usize, accepted: Instant) -> Self {
-        let now = Instant::now();
+    /// Returns the times of a connection that begins now, after it was in its loop's queue for
+    /// `queue`.
+    pub(in crate::server) fn new(loop_number: usize, queue: Option<Duration>) -> Self {
         Self {
             loop_number,
-            queue: Some(now.saturating_duration_since(accepted)),
-            polled: now,
+            queue,
+            polled: Instant::now(),
             lag: Duration::ZERO,
             request_lag: Duration::ZERO,
             began: None,
         }
     }
 
-    /// Returns the times of a stream of HTTP/2 that begins now, on a connection that was `accepted`
-    /// then if this is its first stream.
+    /// Returns the times of a stream of HTTP/2 that begins now. It may have waited since its loop
+    /// was ready. `queue` is that of the connection, for the first stream.
     #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 has streams"))]
-    pub(in crate::server) fn of_stream(loop_number: usize, accepted: Option<Instant>) -> Self {
-        let timing = Self::new(loop_number, accepted.unwrap_or_else(Instant::now));
-        Self { queue: timing.queue.filter(|_| accepted.is_some()), ..timing }
+    pub(in crate::server) fn of_stream(loop_number: usize, queue: Option<Duration>) -> Self {
+        Self { polled: ready_since(), ..Self::new(loop_number, queue) }
     }
 
     pub(in crate::server) fn begin_poll(&mut self) {
@@ -106,12 +105,11 @@ mod tests {
 
     #[test]
     fn the_time_in_the_queue_is_sent_until_the_first_request_has_ended() {
-        let accepted = Instant::now().checked_sub(Duration::from_millis(300)).unwrap();
-        let mut timing = Timing::new(7, accepted);
+        let mut timing = Timing::new(7, Some(Duration::from_millis(300)));
         timing.begin_request();
         // A response that cannot be sent is replaced by another one.
         for _ in 0..2 {
-            assert!(entry(&timing, "queue").unwrap() >= 300.0);
+            assert_eq!(entry(&timing, "queue"), Some(300.0));
             assert!(timing.header().to_str().unwrap().contains("loop;desc=\"7\";dur=0.000"));
         }
         timing.end_request();

@@ -7,7 +7,7 @@
 //! The fields are named as in OpenTelemetry's semantic conventions for HTTP, where those have a
 //! name.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use brigade_runtime::LoopHandle;
 use brigade_runtime::net::PeerAddr;
@@ -31,10 +31,11 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Returns the watch of a new connection, if one is wanted. With `timed_loop`, which is the
-    /// loop's number, responses get a `Server-Timing` header.
+    /// loop's number, responses get a `Server-Timing` header; `queue` is how long the connection
+    /// has waited for the loop.
     pub(super) fn new(
         timed_loop: Option<usize>,
-        accepted: Instant,
+        queue: Option<Duration>,
         peer: PeerAddr,
     ) -> Option<Box<Self>> {
         if timed_loop.is_none() && !level_enabled!(Level::DEBUG) {
@@ -47,7 +48,7 @@ impl Watch {
             client.port = peer.tcp().map(|address| address.port()),
             event_loop = LoopHandle::current().name(),
         );
-        let timing = timed_loop.map(|number| Timing::new(number, accepted));
+        let timing = timed_loop.map(|number| Timing::new(number, queue));
         let is_wanted = timing.is_some() || !connection.is_disabled();
         is_wanted.then(|| Box::new(Self { timing, connection, ..Self::default() }))
     }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::Duration;
 
 use brigade_runtime::net::PeerAddr;
 use bytes::Bytes;
@@ -38,7 +38,7 @@ impl Http2Start {
         _early: Bytes,
         _context: Rc<LoopContext>,
         _peer: PeerAddr,
-        _accepted: Instant,
+        _queue: Option<Duration>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
         match self {}
     }

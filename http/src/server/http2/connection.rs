@@ -99,7 +99,7 @@ impl Http2Connection {
         early: Bytes,
         context: Rc<LoopContext>,
         peer: PeerAddr,
-        accepted: Instant,
+        queue: Option<Duration>,
     ) -> Self {
         let span = debug_span!(
             target: "brigade::http",
@@ -112,7 +112,7 @@ impl Http2Connection {
         let rate = context.timeouts.write_bytes_per_second_min;
         let description = stream.description();
         let socket = Socket::new(stream, early, Sender::Client, options.control_frames_max, rate);
-        let connection = Connection::new(context, peer, description, span, accepted);
+        let connection = Connection::new(context, peer, description, span, queue);
         let handshake = options.builder().handshake(SendIo::new(socket.clone()));
         Self {
             connection,
@@ -377,8 +377,8 @@ mod tests {
         client.write_all(&[PREFACE, SETTINGS, sent].concat()).unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let stream = ByteStream::Socket(stream.into());
-        let (early, now) = (Bytes::new(), time::now());
-        let connection = Http2Connection::new(stream, early, context.clone(), peer.into(), now);
+        let (early, context) = (Bytes::new(), context.clone());
+        let connection = Http2Connection::new(stream, early, context, peer.into(), None);
         task::Builder::new().name(name).spawn(connection).detach();
         client
     }

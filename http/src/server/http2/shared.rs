@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use brigade_runtime::net::PeerAddr;
 use brigade_runtime::time;
@@ -23,8 +23,9 @@ pub(super) struct Connection {
     /// What handlers learn of the connection.
     pub(super) description: Option<Description>,
     pub(super) span: Span,
-    /// When the connection was accepted; taken by the first stream, for its `Server-Timing` header.
-    pub(super) accepted: Cell<Option<Instant>>,
+    /// How long the connection has waited for its loop; taken by the first stream, for its
+    /// `Server-Timing` header.
+    queue: Cell<Option<Duration>>,
     /// The number of open streams, and of detached handlers whose stream has ended.
     open: Cell<usize>,
     /// When the first of them began, or the last of them ended.
@@ -39,14 +40,14 @@ impl Connection {
         peer: PeerAddr,
         description: Option<Description>,
         span: Span,
-        accepted: Instant,
+        queue: Option<Duration>,
     ) -> Rc<Self> {
         Rc::new(Self {
             context,
             peer,
             description,
             span,
-            accepted: Cell::new(Some(accepted)),
+            queue: Cell::new(queue),
             open: Cell::new(0),
             changed: Cell::new(time::now()),
             waker: RefCell::default(),
@@ -117,10 +118,8 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(connection: Rc<Connection>) -> Self {
-        let timing = connection.context.timed_loop.map(|number| {
-            let accepted = connection.accepted.take();
-            Timing::of_stream(number, accepted)
-        });
+        let timed_loop = connection.context.timed_loop;
+        let timing = timed_loop.map(|number| Timing::of_stream(number, connection.queue.take()));
         let (open, span) = (Open::new(connection), Span::none());
         Self { open, route: None, span, timing, outcome: None, pipe: None }
     }
