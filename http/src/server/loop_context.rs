@@ -140,12 +140,6 @@ impl LoopContext {
         }
     }
 
-    /// Returns for how long a connection that was `accepted` then has waited for this loop. `None`
-    /// unless responses get a `Server-Timing` header.
-    pub(super) fn time_in_queue(&self, accepted: Instant) -> Option<Duration> {
-        self.timed_loop.map(|_| accepted.elapsed())
-    }
-
     /// Starts the drain: responses say `Connection: close` from now on.
     pub(super) fn drain(&self) {
         self.is_draining.set(true);

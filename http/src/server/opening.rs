@@ -12,7 +12,7 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use brigade_runtime::net::{AnyStream, PeerAddr};
 use brigade_runtime::server::{
@@ -24,6 +24,7 @@ use bytes::Bytes;
 use crate::message::byte_stream::ByteStream;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
 use crate::server::connection::ConnectionTask;
+use crate::server::connection::timing::Taken;
 use crate::server::handshake::Ready;
 use crate::server::http2::{self, Detected, Http2Start};
 use crate::server::loop_context::LoopContext;
@@ -37,9 +38,7 @@ pub(super) struct Opening {
     context: Rc<LoopContext>,
     connections: Connections,
     peer: PeerAddr,
-    accepted: Instant,
-    /// How long the connection was in the loop's queue, for the `Server-Timing` header.
-    queue: Option<Duration>,
+    taken: Taken,
     state: State,
     deadline: Deadline<Waiting>,
 }
@@ -73,9 +72,9 @@ impl Opening {
         connections: &Connections,
     ) -> Self {
         let AcceptedConnection { peer, accepted: at, .. } = accepted;
-        let (queue, connections) = (context.time_in_queue(at), connections.clone());
+        let (taken, connections) = (Taken::now(at), connections.clone());
         let state = State::Unclaimed(accepted.into_unclaimed());
-        Self { context, connections, peer, accepted: at, queue, state, deadline: Deadline::new() }
+        Self { context, connections, peer, taken, state, deadline: Deadline::new() }
     }
 
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -153,12 +152,12 @@ impl Opening {
         http2: Option<Http2Start>,
         early: &[u8],
     ) {
-        let (context, peer, queue) = (self.context.clone(), self.peer, self.queue);
+        let (context, peer, taken) = (self.context.clone(), self.peer, self.taken);
         let Some(start) = http2 else {
-            let task = ConnectionTask::over(context, peer, queue, stream, Some(guard));
+            let task = ConnectionTask::over(context, peer, Some(taken), stream, Some(guard));
             return task.with_received(early).take_over(&self.connections);
         };
-        let served = start.serve(stream, Bytes::copy_from_slice(early), context, peer, queue);
+        let served = start.serve(stream, Bytes::copy_from_slice(early), context, peer, taken);
         self.connections.spawn_successor(async move {
             let _guard = guard;
             served.await;
@@ -200,7 +199,7 @@ impl Opening {
             peer: self.peer,
             state,
             route: None,
-            lasted: time::now().saturating_duration_since(self.accepted),
+            lasted: time::now().saturating_duration_since(self.taken.accepted),
         });
     }
 

@@ -402,8 +402,8 @@ impl TlsStream {
     }
 
     /// Returns the name of the group by which the key was agreed on, as IANA lists it in its "TLS
-    /// Supported Groups", such as `X25519MLKEM768`. `unknown` if a session of TLS 1.2 was resumed,
-    /// which has the key of the earlier one.
+    /// Supported Groups", such as `X25519MLKEM768`. `unknown` if a session of TLS 1.2 was resumed:
+    /// no key is exchanged then.
     #[must_use]
     pub fn key_exchange_group(&self) -> &'static str {
         self.session.borrow().key_exchange_group()

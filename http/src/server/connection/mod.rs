@@ -42,7 +42,7 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use brigade_runtime::net::PeerAddr;
 use brigade_runtime::server::{AcceptedConnection, ConnectionGuard};
@@ -58,6 +58,7 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::server_connection::ServerConnection;
 use crate::routing::endpoint::Running;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
+use crate::server::connection::timing::Taken;
 use crate::server::counters::Outcome;
 use crate::server::loop_context::LoopContext;
 use crate::transport::deadline::Deadline;
@@ -166,21 +167,22 @@ struct PollContext<'poll, 'task> {
 impl ConnectionTask {
     /// Returns the task of a connection that was given to this loop.
     pub(crate) fn new(server: Rc<LoopContext>, accepted: AcceptedConnection) -> Self {
-        let (peer, queue) = (accepted.peer, server.time_in_queue(accepted.accepted));
-        Self::of(server, peer, queue, Stream::Unclaimed(accepted.into_unclaimed()))
+        let taken = server.timed_loop.map(|_| Taken::now(accepted.accepted));
+        let peer = accepted.peer;
+        Self::of(server, peer, taken, Stream::Unclaimed(accepted.into_unclaimed()))
     }
 
     /// Returns the task of a connection that no acceptor knows, or that is claimed already. It
-    /// counts as open for as long as `guard` exists. `queue` is how long it has waited for its
-    /// loop, for the `Server-Timing` header.
+    /// counts as open for as long as `guard` exists. Without `taken`, responses get no
+    /// `Server-Timing` header.
     pub(crate) fn over(
         server: Rc<LoopContext>,
         peer: PeerAddr,
-        queue: Option<Duration>,
+        taken: Option<Taken>,
         stream: ByteStream,
         guard: Option<ConnectionGuard>,
     ) -> Self {
-        Self::of(server, peer, queue, Stream::Claimed(stream, guard))
+        Self::of(server, peer, taken, Stream::Claimed(stream, guard))
     }
 
     /// Adds bytes that were read from the connection.
@@ -189,13 +191,8 @@ impl ConnectionTask {
         self
     }
 
-    fn of(
-        server: Rc<LoopContext>,
-        peer: PeerAddr,
-        queue: Option<Duration>,
-        stream: Stream,
-    ) -> Self {
-        let watch = Watch::new(server.timed_loop, queue, peer);
+    fn of(server: Rc<LoopContext>, peer: PeerAddr, taken: Option<Taken>, stream: Stream) -> Self {
+        let watch = Watch::new(server.timed_loop, taken, peer);
         Self {
             server,
             peer,

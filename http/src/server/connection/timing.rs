@@ -9,12 +9,28 @@ use http::{HeaderName, HeaderValue};
 /// The `http` crate has no constant for it.
 pub(in crate::server) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+/// How a connection came to its loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// When the connection was accepted. It was in the loop's queue from then on.
+    pub(in crate::server) accepted: Instant,
+    /// When the loop took it.
+    at: Instant,
+}
+
+impl Taken {
+    /// Returns that the loop now takes a connection that was `accepted` then.
+    pub(in crate::server) fn now(accepted: Instant) -> Self {
+        Self { accepted, at: Instant::now() }
+    }
+}
+
 /// The times of one connection and of its current request.
 pub(in crate::server) struct Timing {
     loop_number: usize,
     /// How long the connection waited in the queue of its loop. Sent with the first response.
     queue: Option<Duration>,
-    /// When the last poll of the connection's task ended.
+    /// When the last poll of the task ended; before that, when the loop took the connection.
     polled: Instant,
     /// The longest time that the task can have waited for this poll.
     lag: Duration,
@@ -25,24 +41,24 @@ pub(in crate::server) struct Timing {
 }
 
 impl Timing {
-    /// Returns the times of a connection that begins now, after it was in its loop's queue for
-    /// `queue`.
-    pub(in crate::server) fn new(loop_number: usize, queue: Option<Duration>) -> Self {
+    /// Returns the times of a connection.
+    pub(in crate::server) fn new(loop_number: usize, taken: Taken) -> Self {
         Self {
             loop_number,
-            queue,
-            polled: Instant::now(),
+            queue: Some(taken.at.saturating_duration_since(taken.accepted)),
+            polled: taken.at,
             lag: Duration::ZERO,
             request_lag: Duration::ZERO,
             began: None,
         }
     }
 
-    /// Returns the times of a stream of HTTP/2 that begins now. It may have waited since its loop
-    /// was ready. `queue` is that of the connection, for the first stream.
+    /// Returns the times of a stream of HTTP/2, on a connection whose first stream has its time in
+    /// the queue.
     #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 has streams"))]
-    pub(in crate::server) fn of_stream(loop_number: usize, queue: Option<Duration>) -> Self {
-        Self { polled: ready_since(), ..Self::new(loop_number, queue) }
+    pub(in crate::server) fn of_stream(loop_number: usize, taken: Taken, is_first: bool) -> Self {
+        let timing = Self::new(loop_number, taken);
+        Self { queue: timing.queue.filter(|_| is_first), ..timing }
     }
 
     pub(in crate::server) fn begin_poll(&mut self) {
@@ -105,7 +121,9 @@ mod tests {
 
     #[test]
     fn the_time_in_the_queue_is_sent_until_the_first_request_has_ended() {
-        let mut timing = Timing::new(7, Some(Duration::from_millis(300)));
+        let at = Instant::now();
+        let accepted = at.checked_sub(Duration::from_millis(300)).unwrap();
+        let mut timing = Timing::new(7, Taken { accepted, at });
         timing.begin_request();
         // A response that cannot be sent is replaced by another one.
         for _ in 0..2 {

@@ -7,15 +7,13 @@
 //! The fields are named as in OpenTelemetry's semantic conventions for HTTP, where those have a
 //! name.
 
-use std::time::Duration;
-
 use brigade_runtime::LoopHandle;
 use brigade_runtime::net::PeerAddr;
 use tracing::{Level, Span, debug_span, level_enabled};
 
 use crate::message::response::Response;
 use crate::server::connection::observed::ObservedResponses;
-use crate::server::connection::timing::{SERVER_TIMING, Timing};
+use crate::server::connection::timing::{SERVER_TIMING, Taken, Timing};
 
 /// The spans and times of one connection and its current request.
 pub(super) struct Watch {
@@ -31,11 +29,10 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Returns the watch of a new connection, if one is wanted. With `timed_loop`, which is the
-    /// loop's number, responses get a `Server-Timing` header; `queue` is how long the connection
-    /// has waited for the loop.
+    /// loop's number, responses get a `Server-Timing` header.
     pub(super) fn new(
         timed_loop: Option<usize>,
-        queue: Option<Duration>,
+        taken: Option<Taken>,
         peer: PeerAddr,
     ) -> Option<Box<Self>> {
         if timed_loop.is_none() && !level_enabled!(Level::DEBUG) {
@@ -48,7 +45,7 @@ impl Watch {
             client.port = peer.tcp().map(|address| address.port()),
             event_loop = LoopHandle::current().name(),
         );
-        let timing = timed_loop.map(|number| Timing::new(number, queue));
+        let timing = timed_loop.zip(taken).map(|(number, taken)| Timing::new(number, taken));
         let is_wanted = timing.is_some() || !connection.is_disabled();
         is_wanted.then(|| Box::new(Self { timing, connection, ..Self::default() }))
     }

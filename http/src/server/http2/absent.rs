@@ -2,12 +2,12 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use brigade_runtime::net::PeerAddr;
 use bytes::Bytes;
 
 use crate::message::byte_stream::ByteStream;
+use crate::server::connection::timing::Taken;
 use crate::server::loop_context::LoopContext;
 
 /// What a server with TLS offers.
@@ -38,7 +38,7 @@ impl Http2Start {
         _early: Bytes,
         _context: Rc<LoopContext>,
         _peer: PeerAddr,
-        _queue: Option<Duration>,
+        _taken: Taken,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
         match self {}
     }

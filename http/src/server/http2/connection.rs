@@ -24,6 +24,7 @@ use tracing::debug_span;
 
 use crate::message::byte_stream::ByteStream;
 use crate::server::activity::{ConnectionInfo, ConnectionState};
+use crate::server::connection::timing::Taken;
 use crate::server::http2::ending::Ending;
 use crate::server::http2::shared::Connection;
 use crate::server::http2::stream::Exchange;
@@ -99,7 +100,7 @@ impl Http2Connection {
         early: Bytes,
         context: Rc<LoopContext>,
         peer: PeerAddr,
-        queue: Option<Duration>,
+        taken: Taken,
     ) -> Self {
         let span = debug_span!(
             target: "brigade::http",
@@ -112,7 +113,7 @@ impl Http2Connection {
         let rate = context.timeouts.write_bytes_per_second_min;
         let description = stream.description();
         let socket = Socket::new(stream, early, Sender::Client, options.control_frames_max, rate);
-        let connection = Connection::new(context, peer, description, span, queue);
+        let connection = Connection::new(context, peer, description, span, taken);
         let handshake = options.builder().handshake(SendIo::new(socket.clone()));
         Self {
             connection,
@@ -378,7 +379,8 @@ mod tests {
         let (stream, peer) = listener.accept().await.unwrap();
         let stream = ByteStream::Socket(stream.into());
         let (early, context) = (Bytes::new(), context.clone());
-        let connection = Http2Connection::new(stream, early, context, peer.into(), None);
+        let taken = Taken::now(time::now());
+        let connection = Http2Connection::new(stream, early, context, peer.into(), taken);
         task::Builder::new().name(name).spawn(connection).detach();
         client
     }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use brigade_runtime::net::PeerAddr;
 use brigade_runtime::time;
@@ -12,7 +12,7 @@ use tracing::Span;
 use crate::message::byte_stream::Description;
 use crate::message::pipe::Pipe;
 use crate::message::route::Route;
-use crate::server::connection::timing::Timing;
+use crate::server::connection::timing::{Taken, Timing};
 use crate::server::counters::Outcome;
 use crate::server::loop_context::LoopContext;
 
@@ -23,9 +23,10 @@ pub(super) struct Connection {
     /// What handlers learn of the connection.
     pub(super) description: Option<Description>,
     pub(super) span: Span,
-    /// How long the connection has waited for its loop; taken by the first stream, for its
-    /// `Server-Timing` header.
-    queue: Cell<Option<Duration>>,
+    /// For the `Server-Timing` header, as the next one.
+    taken: Taken,
+    /// There has been no stream yet.
+    is_new: Cell<bool>,
     /// The number of open streams, and of detached handlers whose stream has ended.
     open: Cell<usize>,
     /// When the first of them began, or the last of them ended.
@@ -40,14 +41,15 @@ impl Connection {
         peer: PeerAddr,
         description: Option<Description>,
         span: Span,
-        queue: Option<Duration>,
+        taken: Taken,
     ) -> Rc<Self> {
         Rc::new(Self {
             context,
             peer,
             description,
             span,
-            queue: Cell::new(queue),
+            taken,
+            is_new: Cell::new(true),
             open: Cell::new(0),
             changed: Cell::new(time::now()),
             waker: RefCell::default(),
@@ -118,8 +120,11 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(connection: Rc<Connection>) -> Self {
-        let timed_loop = connection.context.timed_loop;
-        let timing = timed_loop.map(|number| Timing::of_stream(number, connection.queue.take()));
+        let is_first = connection.is_new.replace(false);
+        let timing = connection
+            .context
+            .timed_loop
+            .map(|number| Timing::of_stream(number, connection.taken, is_first));
         let (open, span) = (Open::new(connection), Span::none());
         Self { open, route: None, span, timing, outcome: None, pipe: None }
     }

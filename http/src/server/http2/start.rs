@@ -2,12 +2,12 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use brigade_runtime::net::PeerAddr;
 use bytes::Bytes;
 
 use crate::message::byte_stream::ByteStream;
+use crate::server::connection::timing::Taken;
 use crate::server::http2::connection::Http2Connection;
 use crate::server::http2::options::Http2Options;
 use crate::server::loop_context::LoopContext;
@@ -55,8 +55,8 @@ pub(crate) fn is_detected(options: &Http2Options) -> bool {
 }
 
 impl Http2Start {
-    /// Serves a connection. `early` is what was read of it before, with the preface. `queue` is
-    /// how long it has waited for its loop, for the `Server-Timing` header.
+    /// Serves a connection. `early` is what was read of it before, with the preface. `taken` is
+    /// for the `Server-Timing` header.
     ///
     /// The future is to be polled in the connection's task, which the server wakes for a drain, for
     /// snapshots, and to close idle connections. It is ready when the connection has ended.
@@ -67,8 +67,8 @@ impl Http2Start {
         early: Bytes,
         context: Rc<LoopContext>,
         peer: PeerAddr,
-        queue: Option<Duration>,
+        taken: Taken,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(Http2Connection::new(stream, early, context, peer, queue))
+        Box::pin(Http2Connection::new(stream, early, context, peer, taken))
     }
 }
